@@ -1,0 +1,195 @@
+"""The driver contract: what Vireo asks of a hypervisor.
+
+An *endpoint* is what one set of credentials reaches: one libvirtd (one host), a XenServer pool (many hosts), an ESXi host or a
+vCenter (many hosts). A driver connects to an endpoint; the connection lists its hosts and offers small groups of calls.
+
+Rules that hold for every method:
+
+- Calls are synchronous and may block up to the driver's own native timeout; the caller runs them in bounded threads. Every method
+  is safe to call from several threads at once.
+- Mutators are idempotent: each may be called again after a crash, with the same arguments, and must then converge. They return
+  `Done`, or `Started(op)` when the hypervisor works on; `poll(op)` tells the rest.
+- Errors are those of `drivers.errors`, nothing else escapes.
+- Ownership: everything made carries our owner mark (`Owner`, names of disks and NICs). What has no mark is never changed or removed.
+- A call whose `Capability` the connection does not declare raises Unsupported.
+- No secret, and no host name or path of a hypervisor, is logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+from drivers.types import (
+    ApplyMode,
+    Capability,
+    Change,
+    DesiredVM,
+    Done,
+    Endpoint,
+    Event,
+    HostID,
+    ImageFile,
+    InstanceID,
+    ObservedHost,
+    ObservedPool,
+    ObservedVM,
+    OpRef,
+    PoolSpec,
+    Progress,
+    Started,
+    StopMode,
+)
+
+__all__ = ["Compute", "Connection", "Driver", "Events", "Hosts", "Power", "Storage", "Tasks"]
+
+
+class Hosts(Protocol):
+    """The hosts of an endpoint."""
+
+    def list_hosts(self) -> Sequence[ObservedHost]:
+        """Every host of the endpoint, read now, in as few calls as the hypervisor allows.
+
+        Raises Transient, AuthFailed.
+        """
+
+
+class Compute(Protocol):
+    """Virtual machines of an endpoint."""
+
+    def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
+        """All VMs that carry our owner mark, in as few calls as the hypervisor allows. Read-only.
+
+        Guest information may be missing here where it would cost a call for each VM.
+        """
+
+    def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
+        """One VM, read now, with what its guest agent says.
+
+        Raises NotFound if it does not exist on this host, Conflict if that identity has no mark of ours.
+        """
+
+    def create(self, host: HostID, vm: DesiredVM) -> Done | Started:
+        """Define the VM, powered off, with its disks, NICs and seed, under its deterministic identity.
+
+        An existing VM with our mark is success and is left as it is. A disk of ours that exists already is used as it is, never
+        made afresh. On failure, nothing that this call made stays behind. The images of its disks must be in their pools
+        (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark; InvalidSpec, Busy, Transient.
+        """
+
+    def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
+        """Apply the changes together; those already in effect are skipped. A change that needs power off raises Conflict while on.
+
+        On a running VM, a change whose mode is RESTART is written so that the next start has it. Raises NotFound, InvalidSpec,
+        Busy, Transient, Unsupported.
+        """
+
+    def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
+        """What this hypervisor needs for that change on this VM as observed. Makes no call."""
+
+    def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done | Started:
+        """Remove the VM, running or not, its seed, and the disks that were made for it; nothing else. Absent is success.
+
+        `pools` are those that may hold a disk of the VM: leftovers by our names in them are removed too, so that nothing stays
+        behind when the VM's definition is gone already. Raises Conflict if the identity has no mark of ours.
+        """
+
+
+class Power(Protocol):
+    """Power of a VM (Capability.POWER)."""
+
+    def start(self, host: HostID, instance: InstanceID) -> Done | Started:
+        """Power on; already on is success. Raises NotFound, Busy, Transient, InvalidSpec."""
+
+    def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:
+        """SOFT asks the guest and returns at once: the caller observes and decides when to use HARD. HARD returns with power off.
+
+        Already off is success. SOFT raises Unsupported without Capability.SOFT_STOP, NotFound, Busy, Transient.
+        """
+
+
+class Storage(Protocol):
+    """Storage pools and template images (Capability.STORAGE)."""
+
+    def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
+        """Make the pool usable on this host and report its size; an existing one is reported as it is.
+
+        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), Transient.
+        """
+
+    def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
+        """Whether the complete image `ImageFile.name` is in the pool."""
+
+    def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
+        """Put a template image into the pool so that disks can be layered on it; complete or absent, never half.
+
+        An image that is there is success. Raises InvalidSpec when the pool has too little room, Transient.
+        """
+
+    def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
+        """Remove a template image; absent is success. Raises Conflict while a disk is layered on it."""
+
+
+class Tasks(Protocol):
+    """Native tasks."""
+
+    def poll(self, op: OpRef) -> Progress:
+        """How far a native task is. Raises NotFound for one that the hypervisor has forgotten: then only observing tells."""
+
+
+@runtime_checkable
+class Events(Protocol):
+    """Native events (Capability.EVENTS)."""
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        """Block until something changed or `timeout` seconds passed, and return what changed since the last call.
+
+        Called from one thread of its own. Events before the first call need not be kept: the caller observes all after it
+        subscribed. Raises Transient when events may have been lost; the caller observes all, then calls again.
+        """
+
+
+class Connection(Protocol):
+    """A logged-in endpoint. Groups of calls are attributes; `close` ends it and makes blocked calls return."""
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the endpoint can do, probed at connect."""
+
+    @property
+    def hosts(self) -> Hosts:
+        """Host calls."""
+
+    @property
+    def compute(self) -> Compute:
+        """VM calls."""
+
+    @property
+    def power(self) -> Power:
+        """Power calls."""
+
+    @property
+    def storage(self) -> Storage:
+        """Pool and image calls."""
+
+    @property
+    def tasks(self) -> Tasks:
+        """Task calls."""
+
+    @property
+    def events(self) -> Events:
+        """Event calls."""
+
+    def close(self) -> None:
+        """Log out and free native resources. Never raises; may be called twice."""
+
+
+class Driver(Protocol):
+    """What a driver package offers under the entry point group `vireo.drivers`, by the Cluster's hypervisor name."""
+
+    def connect(self, endpoint: Endpoint) -> Connection:
+        """Open and probe an endpoint.
+
+        Raises Transient if it does not answer within the driver's timeout, AuthFailed if it refuses the credentials or its
+        certificate is not trusted, InvalidSpec if the URL is not one of this driver, Unsupported if its version is too old.
+        """

@@ -1,0 +1,89 @@
+"""What a driver may raise.
+
+    DriverError
+    ├── Transient      try again with backoff; the outcome of a mutating call may be unknown
+    ├── Busy           try again after a fixed delay; the hypervisor is at work on this object
+    ├── NotFound       the object does not exist
+    ├── Conflict       an object with this identity exists and is not ours, or is in a state that forbids the call
+    ├── InvalidSpec    the hypervisor will never accept this; wait for another generation of the spec
+    ├── AuthFailed     credentials or certificates were refused; wait until the Secret changes
+    └── Unsupported    this hypervisor, or this version of it, cannot do that
+
+The names follow what a caller must do next, not what went wrong inside.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AuthFailed", "Busy", "Conflict", "DriverError", "InvalidSpec", "NotFound", "Transient", "Unsupported"]
+
+
+class DriverError(Exception):
+    """A call to a hypervisor failed.
+
+    `message` is for people: what was tried, on which object, in one sentence, without credentials.
+    `native_code` is the hypervisor's own error code, for example `VIR_ERR_NO_DOMAIN`; empty if it gave none.
+    """
+
+    reason = "DriverError"
+
+    def __init__(self, message: str, *, native_code: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.native_code = native_code
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.native_code})" if self.native_code else self.message
+
+
+class Transient(DriverError):
+    """The call failed for a reason that may pass.
+
+    With `outcome_unknown` the connection was lost after a mutating call was sent: the caller observes afresh before it
+    tries anything again.
+    """
+
+    reason = "HypervisorUnavailable"
+
+    def __init__(self, message: str, *, native_code: str = "", outcome_unknown: bool = False) -> None:
+        super().__init__(message, native_code=native_code)
+        self.outcome_unknown = outcome_unknown
+
+
+class Busy(DriverError):
+    """The hypervisor is at work on this object; try again after `retry_after` seconds."""
+
+    reason = "HypervisorBusy"
+
+    def __init__(self, message: str, *, native_code: str = "", retry_after: float = 2.0) -> None:
+        super().__init__(message, native_code=native_code)
+        self.retry_after = retry_after
+
+
+class NotFound(DriverError):
+    """The object does not exist on the hypervisor."""
+
+    reason = "NotFoundOnHypervisor"
+
+
+class Conflict(DriverError):
+    """The identity is taken by an object without our owner mark, or the object's state forbids the call."""
+
+    reason = "HypervisorConflict"
+
+
+class InvalidSpec(DriverError):
+    """The hypervisor refused the request itself; the same request will be refused again."""
+
+    reason = "RefusedByHypervisor"
+
+
+class AuthFailed(DriverError):
+    """Credentials, key or certificate were refused, or the peer's certificate is not trusted."""
+
+    reason = "CredentialsRefused"
+
+
+class Unsupported(DriverError):
+    """The hypervisor lacks this capability."""
+
+    reason = "Unsupported"

@@ -1,0 +1,384 @@
+"""What goes into a driver and what comes out: frozen data, no Kubernetes objects, no types of a hypervisor's SDK.
+
+Sizes are bytes, times are seconds, identifiers are the hypervisor's own unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+InstanceID = NewType("InstanceID", str)
+"""UUID of a VM, lower case with dashes; derived from the VirtualMachine's uid, so it is known before the VM exists."""
+
+HostID = NewType("HostID", str)
+"""Name of a host as the endpoint lists it."""
+
+OpRef = NewType("OpRef", str)
+"""Reference to a native task that survives a restart of the controller."""
+
+
+class Power(StrEnum):
+    """Power state of a VM as the hypervisor sees it."""
+
+    ON = "On"
+    OFF = "Off"
+    PAUSED = "Paused"
+    CRASHED = "Crashed"
+    UNKNOWN = "Unknown"
+
+
+class Firmware(StrEnum):
+    """Firmware that a VM boots with."""
+
+    BIOS = "BIOS"
+    UEFI = "UEFI"
+
+
+class StopMode(StrEnum):
+    """How a VM is stopped: SOFT asks the guest, HARD cuts the power."""
+
+    SOFT = "Soft"
+    HARD = "Hard"
+
+
+class NetworkBackend(StrEnum):
+    """How a host carries guest segments."""
+
+    OVS = "OVS"
+    BRIDGE = "Bridge"
+
+
+class Capability(StrEnum):
+    """What an endpoint can do; a call outside these raises Unsupported."""
+
+    POWER = "Power"
+    SOFT_STOP = "SoftStop"
+    STORAGE = "Storage"
+    DISK_GROW_LIVE = "DiskGrowLive"
+    CPU_ADD_LIVE = "CPUAddLive"
+    MEMORY_ADD_LIVE = "MemoryAddLive"
+    NIC_HOTPLUG = "NICHotplug"
+    GUEST_AGENT = "GuestAgent"
+    UEFI = "UEFI"
+    EVENTS = "Events"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Secret material for an endpoint; never shown in a repr or a log."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    client_certificate: bytes = field(default=b"", repr=False)
+    client_key: bytes = field(default=b"", repr=False)
+    ca_certificate: bytes = field(default=b"", repr=False)
+    ssh_key: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a hypervisor answers and how to log in."""
+
+    url: str
+    credentials: Credentials = Credentials()
+    insecure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The object that a hypervisor object was made for; written into the hypervisor as our owner mark."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedHost:
+    """One host of an endpoint. `cpus` are logical CPUs, `memory` what guests can use in bytes."""
+
+    host: HostID
+    native_id: str
+    hypervisor: str
+    version: str
+    cpus: int
+    memory: int
+    up: bool = True
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A storage pool by its directory on the hosts. `name` is unique within the cloud."""
+
+    name: str
+    path: str
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPool:
+    """Size of a pool in bytes as the host reports it."""
+
+    name: str
+    capacity: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A template image on the controller's own disk, ready to be put into a pool.
+
+    `name` identifies the content (it contains the checksum), `path` is a local qcow2 file, `virtual_size` in bytes.
+    """
+
+    name: str
+    path: str
+    virtual_size: int
+    physical_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredDisk:
+    """A disk of a VM: thin, on top of template image `image` in the same pool; `size` in bytes ≥ the image's."""
+
+    name: str
+    pool: PoolSpec
+    size: int
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The layer-2 segment of a NIC: VLAN id 1–4094, or None for untagged."""
+
+    vlan: int | None = None
+
+    def __str__(self) -> str:
+        return "untagged" if self.vlan is None else f"vlan-{self.vlan}"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """How NICs reach their segment on a host.
+
+    OVS: `bridge` is an Open vSwitch bridge and the VLAN is a tag on the port. BRIDGE: `bridge` is the name of an existing
+    Linux bridge, the segment's id already filled in.
+    """
+
+    backend: NetworkBackend
+    bridge: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNIC:
+    """A network interface. `mac` is lower case with colons; `network` is `namespace/name`; `ip` is recorded, not enforced."""
+
+    name: str
+    mac: str
+    network: str
+    segment: Segment
+    attachment: Attachment
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """cloud-init NoCloud documents for the guest's first boot. User data may hold secrets: not shown."""
+
+    meta_data: str
+    network_config: str
+    user_data: bytes = field(default=b"", repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the documents: tells whether a running VM still has this seed."""
+        parts = (self.meta_data.encode(), self.network_config.encode(), self.user_data)
+        return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredVM:
+    """Everything a driver needs to define a VM. `name` is for people who look at the hypervisor; `instance` identifies."""
+
+    instance: InstanceID
+    name: str
+    owner: Owner
+    cpus: int
+    memory: int
+    disks: tuple[DesiredDisk, ...]
+    nics: tuple[DesiredNIC, ...] = ()
+    firmware: Firmware = Firmware.BIOS
+    seed: Seed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedDisk:
+    """A disk of ours on a VM. `pool` is our pool name or empty if unknown; `volume_id` the hypervisor's path or id."""
+
+    name: str
+    pool: str
+    volume_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNIC:
+    """A NIC of ours on a VM, with what was recorded at its creation (name, network, ip) read back from the owner mark."""
+
+    name: str
+    mac: str
+    network: str
+    segment: Segment
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestInfo:
+    """What the guest agent says. `addresses` are global unicast, without prefix length."""
+
+    agent: bool = False
+    hostname: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVM:
+    """A VM with our owner mark, as the hypervisor has it.
+
+    `cpus` and `memory` are those of the next start; `running_cpus` and `running_memory` what it runs with now (equal when off).
+    `foreign_devices` names disks and NICs that we did not make; they are never touched. `boot_count` is not known to every
+    hypervisor, so a restart is carried out by stop and start.
+    """
+
+    instance: InstanceID
+    owner: Owner
+    name: str
+    host: HostID
+    power: Power
+    cpus: int
+    memory: int
+    running_cpus: int
+    running_memory: int
+    disks: tuple[ObservedDisk, ...] = ()
+    nics: tuple[ObservedNIC, ...] = ()
+    seed_digest: str = ""
+    guest: GuestInfo = GuestInfo()
+    foreign_devices: tuple[str, ...] = ()
+
+
+# Changes to an existing VM -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetCPUs:
+    """Give the VM `cpus` virtual CPUs."""
+
+    cpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetMemory:
+    """Give the VM `memory` bytes."""
+
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class GrowDisk:
+    """Grow the disk `name` to `size` bytes; a smaller size is InvalidSpec."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachNIC:
+    """Add a NIC."""
+
+    nic: DesiredNIC
+
+
+@dataclass(frozen=True, slots=True)
+class DetachNIC:
+    """Remove the NIC `name`; one that is gone counts as removed."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetSeed:
+    """Replace the cloud-init seed."""
+
+    seed: Seed
+
+
+Change = SetCPUs | SetMemory | GrowDisk | AttachNIC | DetachNIC | SetSeed
+
+
+class ApplyMode(StrEnum):
+    """When a change can take effect."""
+
+    LIVE = "Live"
+    RESTART = "Restart"
+    POWER_OFF = "PowerOff"
+    RECREATE = "Recreate"
+
+
+# Outcomes ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The call took effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A native task was started; poll `op` until it ends."""
+
+    op: OpRef
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The native task is under way; `progress` in percent, or None if the hypervisor does not tell."""
+
+    progress: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The native task ended well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The native task failed with the hypervisor's `reason`; `retryable` tells whether the same call may succeed later."""
+
+    reason: str
+    retryable: bool
+    native_code: str = ""
+
+
+Progress = Running | Succeeded | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class VMChanged:
+    """A native event: something about this VM changed; observe it."""
+
+    instance: InstanceID
+
+
+@dataclass(frozen=True, slots=True)
+class HostChanged:
+    """A native event: something about this host changed; observe all of it."""
+
+    host: HostID
+
+
+Event = VMChanged | HostChanged
