@@ -10,7 +10,7 @@ Rules that hold for every method:
 - Mutators are idempotent: each may be called again after a crash, with the same arguments, and must then converge. They return
   `Done`, or `Started(op)` when the hypervisor works on; `poll(op)` tells the rest.
 - Errors are those of `drivers.errors`, nothing else escapes.
-- Ownership: everything made carries our owner mark (`Owner`, names of disks and NICs). What has no mark is never changed or removed.
+- Ownership: everything made carries our owner mark (`Owner`, names of disks and NICs). What has no mark is never touched.
 - A call whose `Capability` the connection does not declare raises Unsupported.
 - No secret, and no host name or path of a hypervisor, is logged.
 """
