@@ -1,0 +1,26 @@
+"""The identity under which an object is stored, queued and reconciled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller.runtime.objects import Resource
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Kind, namespace and name of one object; the namespace is "" for a cluster-scoped kind."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, resource: Resource) -> Key:
+        """Return the key of a parsed object."""
+        return cls(resource.KIND, resource.metadata.namespace or "", resource.metadata.name)
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
