@@ -1,0 +1,122 @@
+"""What every test may use: a real control plane, kubectl, the CRDs, names of its own; and the NOT RUN list."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from standalone import build
+from standalone.plane import ControlPlane
+from tests import planes
+from tests.kubectl import Kubectl
+
+MANIFESTS = Path(__file__).parent.parent / "crds" / "manifests"
+
+MARKERS = {
+    "slow": "takes minutes; runs with --slow (make test-slow)",
+    "lab": "needs root and the Debian packages of a libvirt host (tests/lab/requirements.py says what is missing)",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what can't or shouldn't run here, each with its reason, which the NOT RUN list repeats."""
+    lab = [item for item in items if item.get_closest_marker("lab")]
+    if lab:
+        from tests.lab import requirements
+
+        if reason := requirements.missing():
+            for item in lab:
+                item.add_marker(pytest.mark.skip(reason=reason))
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow; make test-slow runs it"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the control plane before the first test's clock runs: the very first time that takes minutes."""
+    if any({"plane", "new_plane"} & set(getattr(item, "fixturenames", ())) for item in session.items):
+        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+        build.ensure(terminal.write_line if terminal else lambda _: None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what did not run and why: a green run says what it doesn't prove."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        by_reason[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    if by_reason:
+        terminalreporter.section("NOT RUN")
+    for reason, tests in sorted(by_reason.items()):
+        terminalreporter.write_line(f"NOT RUN ({len(tests)}): {reason}")
+        for test in tests:
+            terminalreporter.write_line(f"    {test}")
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[ControlPlane]:
+    """The control plane of this test run, shared by all its processes: don't stop it, keep to names of your own."""
+    base = tmp_path_factory.getbasetemp()
+    with planes.shared((base if worker_id == "master" else base.parent) / "shared-plane") as running:
+        yield running
+
+
+@pytest.fixture
+def new_plane(tmp_path: Path) -> Iterator[Callable[[str], ControlPlane]]:
+    """Makes control planes of the test's own, not started yet, by directory name; stops them all in the end."""
+    made: list[ControlPlane] = []
+
+    def make(name: str) -> ControlPlane:
+        made.append(ControlPlane(tmp_path / name, build.ensure(), durable=False, die_with_parent=True))
+        return made[-1]
+
+    yield make
+    for own in made:
+        own.delete()
+
+
+@pytest.fixture(scope="session")
+def kubectl(plane: ControlPlane) -> Kubectl:
+    """kubectl as administrator."""
+    return Kubectl(plane.kubectl())
+
+
+@pytest.fixture(scope="session")
+def controller_kubectl(plane: ControlPlane) -> Kubectl:
+    """kubectl with the controller's rights."""
+    return Kubectl(plane.kubectl("controller"))
+
+
+@pytest.fixture(scope="session")
+def crds(kubectl: Kubectl) -> list[str]:
+    """The names of Vireo's CRDs, all installed from crds/manifests and established."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(MANIFESTS))
+    names = kubectl("get", "-f", str(MANIFESTS), "-o", "name").split()
+    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    return [name.partition("/")[2] for name in names]
+
+
+@pytest.fixture
+def unique() -> str:
+    """A prefix for names of cluster-scoped objects that no other test has, e.g. `t1f3a9c2b7e`."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl, unique: str) -> Iterator[str]:
+    """A namespace of the test's own; its deletion is requested afterwards and not waited for."""
+    kubectl("create", "namespace", unique)
+    yield unique
+    kubectl("delete", "namespace", unique, "--wait=false")
