@@ -1,0 +1,1 @@
+"""Vireo's API: pydantic models, the only source of the CustomResourceDefinitions and of their reference pages."""

@@ -1,0 +1,156 @@
+"""Cluster: hosts of one hypervisor kind."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.base import Column, Definition, Model, Resource
+from crds.cel import IMMUTABLE, Rule
+from crds.fields import Count, Name
+from crds.references import Allocated, AllocationState, Capacity, Endpoint
+from crds.status import Status
+
+__all__ = [
+    "Cluster",
+    "ClusterSpec",
+    "ClusterStatus",
+    "DisableThreshold",
+    "GuestNetwork",
+    "GuestNetworkBackend",
+    "Hypervisor",
+    "Overcommit",
+]
+
+
+class Hypervisor(StrEnum):
+    """Kinds of hypervisor that have a driver."""
+
+    KVM = "KVM"
+    SIMULATOR = "Simulator"
+
+
+class GuestNetworkBackend(StrEnum):
+    """How a host carries guest segments."""
+
+    OVS = "OVS"
+    BRIDGE = "Bridge"
+
+
+class GuestNetwork(Model):
+    """How the cluster's hosts carry guest segments."""
+
+    RULES = (
+        Rule(
+            "self.backend == 'Bridge' ? self.bridge.contains('{segment}') : !self.bridge.contains('{segment}')",
+            "bridge must contain {segment} for backend Bridge, and must not for OVS",
+            ".bridge",
+        ),
+        Rule(
+            "size(self.bridge.replace('{segment}', '4094')) <= 15",
+            "bridge must be at most 15 characters with the VLAN id filled in",
+            ".bridge",
+        ),
+    )
+
+    backend: GuestNetworkBackend
+    """OVS: one Open vSwitch bridge, VLANs as tags on its ports. Bridge: an existing Linux bridge per VLAN."""
+    bridge: Annotated[str, Field(min_length=1, max_length=20, pattern=r"^[A-Za-z0-9_.-]*(\{segment\})?[A-Za-z0-9_.-]*$")]
+    """Name of the bridge on each host; for Bridge a pattern such as br-vlan{segment}, where {segment} becomes the VLAN id."""
+
+
+Factor = Annotated[str, Field(max_length=5, pattern=r"^[1-9][0-9]?(\.[0-9]{1,2})?$")]
+Threshold = Annotated[int, Field(ge=1, le=100)]
+
+
+class Overcommit(Model):
+    """How much more than a host has may be promised to VMs."""
+
+    cpu: Factor = "1"
+    """Virtual CPUs per logical CPU, a decimal number from "1" to "99.99". Default "1"."""
+    memory: Factor = "1"
+    """Guest memory per host memory, a decimal number from "1" to "99.99". Default "1"."""
+
+
+class DisableThreshold(Model):
+    """Use above which a cluster gets no new VMs."""
+
+    cpu: Threshold = 85
+    """Allocated CPU in percent of the overcommitted capacity, 1–100. Default 85."""
+    memory: Threshold = 85
+    """Allocated memory in percent of the overcommitted capacity, 1–100. Default 85."""
+
+
+class ClusterSpec(Model):
+    """What a cluster is."""
+
+    RULES = (
+        Rule(
+            "self.hypervisor != 'KVM' || has(self.guestNetwork)",
+            "guestNetwork is required for hypervisor KVM",
+            ".guestNetwork",
+        ),
+    )
+
+    zone: Annotated[Name, IMMUTABLE]
+    """Zone that the cluster is in. Immutable."""
+    pod: Annotated[Name, IMMUTABLE]
+    """Pod that the cluster is in. Immutable."""
+    hypervisor: Annotated[Hypervisor, IMMUTABLE]
+    """Kind of hypervisor of all hosts: KVM or Simulator. Immutable."""
+    endpoint: Endpoint | None = None
+    """Endpoint that all hosts share; default: each Host has its own."""
+    overcommit: Overcommit = Field(default_factory=Overcommit)
+    """How much more than a host has may be promised to VMs; default: no more."""
+    disable_threshold: DisableThreshold = Field(default_factory=DisableThreshold)
+    """Use above which the cluster gets no new VMs."""
+    allocation_state: AllocationState = AllocationState.ENABLED
+    """Whether new VMs may be placed in the cluster: Enabled or Disabled. Default Enabled."""
+    guest_network: GuestNetwork | None = None
+    """How the hosts carry guest segments; required for KVM, not used by Simulator."""
+
+
+class ClusterStatus(Status):
+    """State of a cluster."""
+
+    hosts_total: Count = 0
+    """Hosts in the cluster."""
+    hosts_up: Count = 0
+    """Hosts in state Up."""
+    capacity: Capacity = Field(default_factory=Capacity)
+    """Sum of the hosts' CPU and memory, before overcommit."""
+    allocated: Allocated = Field(default_factory=Allocated)
+    """Sum of what is promised to VMs."""
+
+
+class Cluster(Resource):
+    """Hosts of one hypervisor kind that share networks and storage."""
+
+    KIND: ClassVar[str] = "Cluster"
+    DEFINITION: ClassVar[Definition] = Definition(
+        plural="clusters",
+        scope="Cluster",
+        short_names=("vcluster",),
+        columns=(
+            Column("Zone", ".spec.zone"),
+            Column("Pod", ".spec.pod"),
+            Column("Hypervisor", ".spec.hypervisor"),
+            Column("Hosts", ".status.hostsTotal", "integer"),
+            Column("Up", ".status.hostsUp", "integer"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Allocation", ".spec.allocationState", wide=True),
+            Column("CPUs", ".status.capacity.cpus", "integer", wide=True),
+            Column("Memory", ".status.capacity.memory", wide=True),
+            Column("VMs", ".status.allocated.vms", "integer", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+        ),
+        selectable=(".spec.zone", ".spec.pod", ".spec.hypervisor"),
+    )
+
+    spec: ClusterSpec
+    """What the cluster is."""
+    status: ClusterStatus = Field(default_factory=ClusterStatus)
+    """State of the cluster."""

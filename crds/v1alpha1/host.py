@@ -1,0 +1,113 @@
+"""Host: one hypervisor."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.base import Column, Definition, Model, Resource
+from crds.cel import IMMUTABLE
+from crds.fields import ListType, Name, Tag, Tags
+from crds.references import Allocated, Capacity, Endpoint
+from crds.status import Known, Status
+
+__all__ = ["AdminState", "Host", "HostResourceState", "HostSpec", "HostState", "HostStatus"]
+
+
+class AdminState(StrEnum):
+    """What the operator wants of a host."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+class HostState(StrEnum):
+    """CloudStack's host status (com.cloud.host.Status)."""
+
+    CREATING = "Creating"
+    CONNECTING = "Connecting"
+    UP = "Up"
+    DOWN = "Down"
+    DISCONNECTED = "Disconnected"
+    ALERT = "Alert"
+    REMOVED = "Removed"
+    ERROR = "Error"
+
+
+class HostResourceState(StrEnum):
+    """CloudStack's resource state (com.cloud.resource.ResourceState)."""
+
+    ENABLED = "Enabled"
+    DISABLED = "Disabled"
+
+
+class HostSpec(Model):
+    """What a host is."""
+
+    cluster: Annotated[Name, IMMUTABLE]
+    """Cluster that the host is in. Immutable."""
+    endpoint: Endpoint | None = None
+    """Endpoint of this host; default: the Cluster's."""
+    native_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
+    """The host's name as a shared endpoint lists it. Default: metadata.name."""
+    tags: Tags = Field(default_factory=list)
+    """Host tags; offerings and VMs ask for them."""
+    admin_state: AdminState = AdminState.ENABLED
+    """Enabled, or Disabled: no new VMs, those there stay. Default Enabled."""
+
+
+class HostStatus(Status):
+    """State of a host."""
+
+    state: Known[HostState] | None = None
+    """Connection: Creating, Connecting, Up, Down, Disconnected, Alert, Removed or Error."""
+    resource_state: Known[HostResourceState] | None = None
+    """Enabled or Disabled, as last carried out."""
+    version: Annotated[str, Field(max_length=128)] | None = None
+    """Version of the hypervisor."""
+    native_id: Annotated[str, Field(max_length=128)] | None = None
+    """The hypervisor's own identifier of the host."""
+    hypervisor: Annotated[str, Field(max_length=64)] | None = None
+    """Kind of the hypervisor, as it names itself."""
+    capacity: Capacity = Field(default_factory=Capacity)
+    """What the host has."""
+    allocatable: Capacity = Field(default_factory=Capacity)
+    """What may be promised to VMs, after overcommit."""
+    allocated: Allocated = Field(default_factory=Allocated)
+    """What is promised to VMs."""
+    capabilities: Annotated[list[Tag], Field(max_length=64), ListType("set")] = Field(default_factory=list)
+    """What the host can do, such as GuestAgent or CPUAddLive."""
+
+
+class Host(Resource):
+    """One hypervisor that runs VMs."""
+
+    KIND: ClassVar[str] = "Host"
+    DEFINITION: ClassVar[Definition] = Definition(
+        plural="hosts",
+        scope="Cluster",
+        short_names=("vhost",),
+        columns=(
+            Column("Cluster", ".spec.cluster"),
+            Column("State", ".status.state"),
+            Column("Resource", ".status.resourceState"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("VMs", ".status.allocated.vms", "integer"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("CPUs", ".status.capacity.cpus", "integer", wide=True),
+            Column("Memory", ".status.capacity.memory", wide=True),
+            Column("CPUs-Used", ".status.allocated.cpus", "integer", wide=True),
+            Column("Memory-Used", ".status.allocated.memory", wide=True),
+            Column("Hypervisor", ".status.hypervisor", wide=True),
+            Column("Version", ".status.version", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+        ),
+        selectable=(".spec.cluster", ".spec.adminState", ".status.state"),
+    )
+
+    spec: HostSpec
+    """What the host is."""
+    status: HostStatus = Field(default_factory=HostStatus)
+    """State of the host."""

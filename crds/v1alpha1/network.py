@@ -1,0 +1,178 @@
+"""Network: a guest network."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.base import Column, Definition, Model, Resource
+from crds.cel import IMMUTABLE, Rule, immutable_optional
+from crds.fields import CIDR, VLAN, Count, IPv4, ListType, Name
+from crds.references import AllowedNamespaces
+from crds.status import Known, Status
+
+__all__ = [
+    "AddressRange",
+    "Addressing",
+    "Network",
+    "NetworkAddresses",
+    "NetworkSpec",
+    "NetworkState",
+    "NetworkStatus",
+    "NetworkType",
+    "Segment",
+    "Subnet",
+]
+
+_NUMBER = "int({0}[0]) * 16777216 + int({0}[1]) * 65536 + int({0}[2]) * 256 + int({0}[3])"
+
+
+class NetworkType(StrEnum):
+    """Types of guest network, CloudStack's names."""
+
+    L2 = "L2"
+    SHARED = "Shared"
+
+
+class Addressing(StrEnum):
+    """Who gives guests their addresses."""
+
+    MANAGED = "Managed"
+    EXTERNAL = "External"
+
+
+class NetworkState(StrEnum):
+    """CloudStack's network states (com.cloud.network.Network.State)."""
+
+    ALLOCATED = "Allocated"
+    SETUP = "Setup"
+    IMPLEMENTING = "Implementing"
+    IMPLEMENTED = "Implemented"
+    SHUTDOWN = "Shutdown"
+    DESTROY = "Destroy"
+
+
+class Segment(Model):
+    """A layer-2 segment."""
+
+    vlan: VLAN
+    """VLAN id, 1–4094."""
+
+
+class AddressRange(Model):
+    """Addresses from start to end, both included."""
+
+    RULES = (
+        Rule(
+            "[self.start.split('.')].all(s, [self.end.split('.')].all(e, "
+            f"size(s) == 4 && size(e) == 4 && {_NUMBER.format('s')} <= {_NUMBER.format('e')}))",
+            "start must not be greater than end",
+        ),
+    )
+
+    start: IPv4
+    """First address, IPv4."""
+    end: IPv4
+    """Last address, IPv4."""
+
+
+class Subnet(Model):
+    """The addresses of a network."""
+
+    RULES = (
+        Rule(
+            "!has(self.gateway) || cidr(self.cidr).containsIP(self.gateway)",
+            "gateway must be an address of cidr",
+            ".gateway",
+        ),
+        Rule(
+            "!has(self.ranges) || self.ranges.all(r, cidr(self.cidr).containsIP(r.start) && cidr(self.cidr).containsIP(r.end))",
+            "ranges must lie within cidr",
+            ".ranges",
+        ),
+    )
+
+    cidr: Annotated[
+        CIDR, IMMUTABLE, Rule("cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 30", "must be a /8 to /30")
+    ]
+    """Network of the subnet, IPv4 CIDR, /8 to /30. Immutable."""
+    gateway: IPv4 | None = None
+    """Default gateway of the guests. Default: none."""
+    dns: Annotated[list[IPv4], Field(max_length=3), ListType("atomic")] = Field(default_factory=list)
+    """Name servers of the guests, IPv4, in order. Default: the Zone's."""
+    ranges: Annotated[list[AddressRange], Field(max_length=32), ListType("atomic")] = Field(default_factory=list)
+    """Addresses that VMs are given. Default: all of cidr but its first and last address and the gateway."""
+    addressing: Addressing = Addressing.MANAGED
+    """Managed: Vireo gives addresses and tells guests through cloud-init. External: the network runs DHCP. Default Managed."""
+
+
+class NetworkSpec(Model):
+    """What a network is."""
+
+    RULES = (
+        Rule("(self.type == 'Shared') == has(self.subnet)", "subnet is required for type Shared and not allowed for L2", ".subnet"),
+        immutable_optional("segment"),
+    )
+
+    zone: Annotated[Name, IMMUTABLE]
+    """Zone that the network is in. Immutable."""
+    type: Annotated[NetworkType, IMMUTABLE]
+    """L2 (a segment without addresses) or Shared (a segment with a subnet). Immutable."""
+    segment: Segment | None = None
+    """Pinned segment. Default: one of the Zone's guestVlans, see status.segment. Immutable."""
+    subnet: Subnet | None = None
+    """Addresses of the network; for type Shared only."""
+    allowed_namespaces: AllowedNamespaces = Field(default_factory=AllowedNamespaces)
+    """Namespaces whose VMs may use the network. Default: its own only."""
+
+
+class NetworkAddresses(Model):
+    """Use of the addresses."""
+
+    total: Count = 0
+    """Addresses that VMs can be given."""
+    allocated: Count = 0
+    """Addresses that VMs have."""
+
+
+class NetworkStatus(Status):
+    """State of a network."""
+
+    state: Known[NetworkState] | None = None
+    """Allocated (no segment yet), Setup, Implementing, Implemented, Shutdown or Destroy."""
+    segment: Segment | None = None
+    """Segment of the network, pinned or allocated; stays for its life."""
+    addresses: NetworkAddresses = Field(default_factory=NetworkAddresses)
+    """Use of the addresses."""
+
+
+class Network(Resource):
+    """A guest network: a layer-2 segment, with or without addresses that Vireo manages."""
+
+    KIND: ClassVar[str] = "Network"
+    DEFINITION: ClassVar[Definition] = Definition(
+        plural="networks",
+        scope="Namespaced",
+        short_names=("vnet",),
+        columns=(
+            Column("Zone", ".spec.zone"),
+            Column("Type", ".spec.type"),
+            Column("State", ".status.state"),
+            Column("VLAN", ".status.segment.vlan", "integer"),
+            Column("CIDR", ".spec.subnet.cidr"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Addresses", ".status.addresses.total", "integer", wide=True),
+            Column("Addresses-Used", ".status.addresses.allocated", "integer", wide=True),
+            Column("Gateway", ".spec.subnet.gateway", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+        ),
+        selectable=(".spec.zone", ".spec.type", ".status.state"),
+    )
+
+    spec: NetworkSpec
+    """What the network is."""
+    status: NetworkStatus = Field(default_factory=NetworkStatus)
+    """State of the network."""

@@ -1,0 +1,134 @@
+"""StoragePool: primary storage."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.base import Column, Definition, Model, Resource
+from crds.cel import IMMUTABLE, Rule
+from crds.fields import Count, Name, Quantity, Tags
+from crds.references import AllocationState
+from crds.status import Known, Status
+
+__all__ = [
+    "PoolCapacity",
+    "PoolScope",
+    "PoolState",
+    "PoolType",
+    "StoragePool",
+    "StoragePoolSpec",
+    "StoragePoolStatus",
+]
+
+
+class PoolScope(StrEnum):
+    """Which hosts reach a pool."""
+
+    ZONE = "Zone"
+    CLUSTER = "Cluster"
+    HOST = "Host"
+
+
+class PoolType(StrEnum):
+    """Kinds of primary storage."""
+
+    DIRECTORY = "Directory"
+
+
+class PoolState(StrEnum):
+    """CloudStack's storage pool status (com.cloud.storage.StoragePoolStatus)."""
+
+    INITIALIZED = "Initialized"
+    UP = "Up"
+    DISABLED = "Disabled"
+    REMOVED = "Removed"
+
+
+class StoragePoolSpec(Model):
+    """What a pool is."""
+
+    RULES = (
+        Rule(
+            "(self.scope == 'Cluster') == has(self.cluster) && (self.scope == 'Host') == has(self.host)",
+            "scope Cluster needs cluster, scope Host needs host, and neither goes with another scope",
+        ),
+    )
+
+    zone: Annotated[Name, IMMUTABLE]
+    """Zone that the pool is in. Immutable."""
+    scope: Annotated[PoolScope, IMMUTABLE]
+    """Which hosts reach the pool: all of the Zone, those of one Cluster, or one Host. Immutable."""
+    cluster: Annotated[Name, IMMUTABLE] | None = None
+    """Cluster whose hosts reach the pool; with scope Cluster only. Immutable."""
+    host: Annotated[Name, IMMUTABLE] | None = None
+    """Host that the pool is on; with scope Host only. Immutable."""
+    type: Annotated[PoolType, IMMUTABLE]
+    """Kind of storage: Directory, a directory on each host; for scope Zone or Cluster the same one, mounted. Immutable."""
+    path: Annotated[
+        str,
+        Field(min_length=2, max_length=512, pattern=r"^(/[A-Za-z0-9._-]+)+$"),
+        IMMUTABLE,
+        Rule("!self.matches('(^|/)[.][.]?(/|$)')", "must not contain . or .. as a part"),
+    ]
+    """Absolute path of the directory on the hosts; letters, digits and ._- in its parts. Immutable."""
+    tags: Tags = Field(default_factory=list)
+    """Storage tags; offerings and VMs ask for them."""
+    allocation_state: AllocationState = AllocationState.ENABLED
+    """Whether new disks may be placed in the pool: Enabled or Disabled. Default Enabled."""
+
+
+class PoolCapacity(Model):
+    """Size and use of a pool."""
+
+    total: Quantity = Quantity("0")
+    """Size of the pool, a quantity in bytes."""
+    available: Quantity | None = None
+    """Free space, a quantity in bytes, in steps of 1 % of the total."""
+    allocated: Quantity = Quantity("0")
+    """Sum of the full sizes of the disks in the pool, a quantity in bytes."""
+
+
+class StoragePoolStatus(Status):
+    """State of a pool."""
+
+    state: Known[PoolState] | None = None
+    """Initialized (declared, on no host yet), Up, Disabled or Removed."""
+    capacity: PoolCapacity = Field(default_factory=PoolCapacity)
+    """Size and use."""
+    hosts_mounted: Count = 0
+    """Hosts that have the pool."""
+
+
+class StoragePool(Resource):
+    """Primary storage: where the disks of VMs are."""
+
+    KIND: ClassVar[str] = "StoragePool"
+    DEFINITION: ClassVar[Definition] = Definition(
+        plural="storagepools",
+        scope="Cluster",
+        short_names=("vpool",),
+        columns=(
+            Column("Zone", ".spec.zone"),
+            Column("Scope", ".spec.scope"),
+            Column("State", ".status.state"),
+            Column("Size", ".status.capacity.total"),
+            Column("Free", ".status.capacity.available"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Type", ".spec.type", wide=True),
+            Column("Allocated", ".status.capacity.allocated", wide=True),
+            Column("Cluster", ".spec.cluster", wide=True),
+            Column("Host", ".spec.host", wide=True),
+            Column("Hosts-Mounted", ".status.hostsMounted", "integer", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+        ),
+        selectable=(".spec.zone", ".spec.scope", ".spec.cluster", ".spec.host", ".status.state"),
+    )
+
+    spec: StoragePoolSpec
+    """What the pool is."""
+    status: StoragePoolStatus = Field(default_factory=StoragePoolStatus)
+    """State of the pool."""

@@ -1,0 +1,211 @@
+"""VirtualMachine: the VM."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.base import Column, Definition, Model, Resource
+from crds.cel import IMMUTABLE, Rule, immutable_optional
+from crds.fields import MAC, Duration, IPv4, Label, ListType, Name, NamespaceName, Size, Tags, Timestamp
+from crds.references import SecretKeyRef
+from crds.v1alpha1.template import Firmware
+from crds.v1alpha1.virtualmachinestatus import VirtualMachineStatus
+
+__all__ = [
+    "DeletionPolicy",
+    "DriftPolicy",
+    "NetworkInterface",
+    "Placement",
+    "PowerState",
+    "RootDisk",
+    "StopMode",
+    "TemplateReference",
+    "UserData",
+    "VirtualMachine",
+    "VirtualMachineSpec",
+]
+
+
+class PowerState(StrEnum):
+    """Whether a VM should run."""
+
+    ON = "On"
+    OFF = "Off"
+
+
+class StopMode(StrEnum):
+    """How a VM is stopped."""
+
+    SOFT = "Soft"
+    TRY_SOFT = "TrySoft"
+    HARD = "Hard"
+
+
+class DeletionPolicy(StrEnum):
+    """What happens in the hypervisor when the object is deleted."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+
+
+class DriftPolicy(StrEnum):
+    """What happens when the VM was changed behind Vireo's back."""
+
+    CORRECT = "Correct"
+    REPORT = "Report"
+
+
+class TemplateReference(Model):
+    """The image a VM is made from."""
+
+    name: Name
+    """Name of the Template."""
+    namespace: NamespaceName | None = None
+    """Namespace of the Template, which must allow this one. Default: the VM's."""
+
+
+class RootDisk(Model):
+    """The disk that the VM boots from."""
+
+    size: (
+        Annotated[
+            Size,
+            Rule("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0", "must not shrink"),
+        ]
+        | None
+    ) = None
+    """Size, a quantity in bytes; grows only. Default: the template's virtual size."""
+    tags: Tags = Field(default_factory=list)
+    """Tags that the pool must have beside the offering's, when the disk is placed. Default: any pool."""
+
+
+class NetworkInterface(Model):
+    """A network interface."""
+
+    name: Label
+    """Name of the interface within the VM."""
+    network: Name
+    """Name of the Network."""
+    network_namespace: NamespaceName | None = None
+    """Namespace of the Network, which must allow this one. Default: the VM's."""
+    ip: IPv4 | None = None
+    """Pinned IPv4 address. Default: a free one of the subnet, see status.nics."""
+    mac: MAC | None = None
+    """Pinned MAC address, lower case. Default: a generated one, see status.nics."""
+    default: bool | None = None
+    """Whether the guest's default route goes here. Default: the first interface has it, when no other says true."""
+
+
+class UserData(Model):
+    """cloud-init user data."""
+
+    RULES = (Rule("has(self.inline) != has(self.secretRef)", "exactly one of inline and secretRef must be set"),)
+
+    inline: Annotated[str, Field(min_length=1, max_length=262144)] | None = None
+    """The user data as text, at most 262144 characters."""
+    secret_ref: SecretKeyRef | None = None
+    """Key of a Secret in the VM's namespace that holds the user data."""
+
+
+class Placement(Model):
+    """Where a VM may run."""
+
+    cluster: Name | None = None
+    """Only in this Cluster. Default: any."""
+    host: Name | None = None
+    """Only on this Host. Default: any."""
+    host_tags: Tags = Field(default_factory=list)
+    """Tags that the host must have beside the offering's. Default: any host."""
+
+
+SSHKey = Annotated[str, Field(max_length=8192, pattern=r"^(ssh-|ecdsa-|sk-)[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\r\n]*)?$")]
+
+
+class VirtualMachineSpec(Model):
+    """What a VM should be."""
+
+    RULES = (
+        immutable_optional("firmware"),
+        Rule(
+            "!has(oldSelf.rootDisk) || !has(oldSelf.rootDisk.size) || (has(self.rootDisk) && has(self.rootDisk.size))",
+            "rootDisk.size cannot be removed once set: it only grows",
+            ".rootDisk",
+        ),
+        Rule(
+            "!has(self.networks) || self.networks.filter(n, has(n.default) && n.default).size() <= 1",
+            "at most one interface can be the default",
+            ".networks",
+        ),
+        Rule(
+            "!has(self.networks) || self.networks.all(n, !has(n.mac) || self.networks.exists_one(m, has(m.mac) && m.mac == n.mac))",
+            "two interfaces must not have the same mac",
+            ".networks",
+        ),
+    )
+
+    zone: Annotated[Name, IMMUTABLE]
+    """Zone that the VM runs in. Immutable."""
+    power_state: PowerState = PowerState.ON
+    """Whether the VM should run: "On" or "Off", in quotes since YAML reads plain On as a boolean. Default "On"."""
+    offering: Name
+    """ServiceOffering with CPU and memory; another one resizes the VM, where that needs a restart at the next one."""
+    template: Annotated[TemplateReference, IMMUTABLE]
+    """Template that the root disk is made from. Immutable."""
+    root_disk: RootDisk = Field(default_factory=RootDisk)
+    """The disk that the VM boots from."""
+    networks: Annotated[list[NetworkInterface], Field(max_length=8), ListType("map", ("name",))] = Field(default_factory=list)
+    """Network interfaces, by name. Default: none."""
+    hostname: Label | None = None
+    """Host name for the guest. Default: the VM's name up to its first dot, at most 63 characters."""
+    ssh_keys: Annotated[list[SSHKey], Field(max_length=32), ListType("set")] = Field(default_factory=list)
+    """Public SSH keys of the guest's first user, each one line of at most 8192 characters; read at the first boot."""
+    user_data: UserData | None = None
+    """cloud-init user data, read at the first boot. Default: none."""
+    firmware: Firmware | None = None
+    """Firmware: BIOS or UEFI. Default: the template's. Immutable."""
+    placement: Placement = Field(default_factory=Placement)
+    """Where the VM may run. Default: anywhere in the zone."""
+    stop_mode: StopMode = StopMode.TRY_SOFT
+    """Soft (ask the guest, and wait), TrySoft (ask, then cut the power after stopTimeout) or Hard (cut it). Default TrySoft."""
+    stop_timeout: Annotated[
+        Duration,
+        Rule("duration(self) >= duration('1s') && duration(self) <= duration('1h')", "must be between 1s and 1h"),
+    ] = Duration("120s")
+    """Time that the guest has to stop, a duration from 1s to 1h. Default 120s."""
+    restarted_at: Timestamp | None = None
+    """A later time than status.appliedRestartAt restarts the VM once; RFC 3339 UTC. Default: no restart."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default Delete."""
+    drift_policy: DriftPolicy = DriftPolicy.CORRECT
+    """Correct what was changed behind Vireo's back, or Report it in a condition. Default Correct."""
+
+
+class VirtualMachine(Resource):
+    """A virtual machine."""
+
+    KIND: ClassVar[str] = "VirtualMachine"
+    DEFINITION: ClassVar[Definition] = Definition(
+        plural="virtualmachines",
+        scope="Namespaced",
+        short_names=("vvm",),
+        columns=(
+            Column("State", ".status.state"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("Host", ".status.host"),
+            Column("IP", ".status.ipAddress"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Offering", ".spec.offering", wide=True),
+            Column("Template", ".spec.template.name", wide=True),
+            Column("Job", ".status.job.command", wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+        ),
+        selectable=(".spec.zone", ".spec.offering", ".spec.powerState", ".status.state", ".status.host"),
+    )
+
+    spec: VirtualMachineSpec
+    """What the VM should be."""
+    status: VirtualMachineStatus = Field(default_factory=VirtualMachineStatus)
+    """State of the VM."""

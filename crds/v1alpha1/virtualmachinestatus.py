@@ -1,0 +1,140 @@
+"""Status of a VirtualMachine: what Vireo chose for it and what the hypervisor and the guest report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from crds.base import Model
+from crds.fields import MAC, Count, IPv4, Label, ListType, Name, Quantity, Text, Timestamp
+from crds.status import Job, Known, Status
+
+__all__ = [
+    "DiskStatus",
+    "GuestStatus",
+    "NICStatus",
+    "Needs",
+    "PendingChange",
+    "PlacementReport",
+    "VirtualMachineState",
+    "VirtualMachineStatus",
+]
+
+
+class VirtualMachineState(StrEnum):
+    """CloudStack's VM states (com.cloud.vm.VirtualMachine.State)."""
+
+    STARTING = "Starting"
+    RUNNING = "Running"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    DESTROYED = "Destroyed"
+    EXPUNGING = "Expunging"
+    MIGRATING = "Migrating"
+    ERROR = "Error"
+    UNKNOWN = "Unknown"
+    RESTORING = "Restoring"
+
+
+class Needs(StrEnum):
+    """What must happen before a change takes effect."""
+
+    RESTART = "Restart"
+    POWER_OFF = "PowerOff"
+    RECREATE = "Recreate"
+
+
+class NICStatus(Model):
+    """A network interface as it was made."""
+
+    name: Label
+    """Name from spec.networks."""
+    mac: MAC
+    """MAC address; stays for the VM's life."""
+    ip: IPv4 | None = None
+    """IPv4 address given to the guest; absent where Vireo does not manage addresses."""
+    network: Annotated[str, Field(max_length=317)]
+    """Network, as namespace/name."""
+    segment: Annotated[str, Field(max_length=64)] | None = None
+    """Layer-2 segment, such as vlan-120."""
+
+
+class DiskStatus(Model):
+    """A disk as it was made."""
+
+    name: Label
+    """Name of the disk; root for the first."""
+    pool: Name
+    """StoragePool that the disk is in."""
+    volume_id: Annotated[str, Field(max_length=1024)] | None = None
+    """The hypervisor's path or identifier of the disk."""
+    size: Quantity
+    """Size that the guest sees, a quantity in bytes."""
+
+
+class GuestStatus(Model):
+    """What the guest agent reports."""
+
+    agent: bool = False
+    """Whether the guest agent answers."""
+    hostname: Annotated[str, Field(max_length=253)] | None = None
+    """Host name that the guest has."""
+    addresses: Annotated[list[Annotated[str, Field(max_length=45)]], Field(max_length=64), ListType("atomic")] = Field(
+        default_factory=list
+    )
+    """Addresses that the guest has, IPv4 and IPv6, without those of its own loopback and link."""
+
+
+class PendingChange(Model):
+    """A field of spec that the running VM does not have yet."""
+
+    field: Annotated[str, Field(max_length=256)]
+    """Field, such as spec.offering."""
+    current: Text | None = None
+    """What the VM has."""
+    desired: Text | None = None
+    """What spec says."""
+    needs: Known[Needs]
+    """What it takes: Restart, PowerOff or Recreate."""
+
+
+class PlacementReport(Model):
+    """Why no host was found."""
+
+    rejected: Annotated[dict[str, Count], Field(max_length=32)] = Field(default_factory=dict)
+    """Hosts that do not fit, counted by reason."""
+    message: Text = ""
+    """The same in a sentence."""
+
+
+class VirtualMachineStatus(Status):
+    """State of a VM."""
+
+    state: Known[VirtualMachineState] | None = None
+    """Starting, Running, Stopping, Stopped, Destroyed, Expunging, Migrating, Error, Unknown or Restoring."""
+    job: Job | None = None
+    """The running or last job."""
+    host: Name | None = None
+    """Host that the VM is placed on."""
+    cluster: Name | None = None
+    """Cluster of that host."""
+    instance_id: Annotated[str, Field(max_length=64)] | None = None
+    """UUID of the VM in the hypervisor; made from this object's uid."""
+    hypervisor_name: Annotated[str, Field(max_length=255)] | None = None
+    """Name of the VM in the hypervisor."""
+    ip_address: IPv4 | None = None
+    """First address, for kubectl get."""
+    nics: Annotated[list[NICStatus], Field(max_length=16), ListType("map", ("name",))] = Field(default_factory=list)
+    """Network interfaces, by name."""
+    disks: Annotated[list[DiskStatus], Field(max_length=64), ListType("map", ("name",))] = Field(default_factory=list)
+    """Disks, by name."""
+    guest: GuestStatus | None = None
+    """What the guest agent reports; absent before it was ever asked."""
+    pending_changes: Annotated[list[PendingChange], Field(max_length=32), ListType("map", ("field",))] = Field(default_factory=list)
+    """Fields of spec that the running VM does not have yet."""
+    placement_report: PlacementReport | None = None
+    """Why no host was found; absent once placed."""
+    applied_restart_at: Timestamp | None = None
+    """spec.restartedAt as last carried out; RFC 3339 UTC."""
