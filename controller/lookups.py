@@ -1,0 +1,149 @@
+"""How objects find each other: every index on the Store, declared once.
+
+A lookup says which kind it finds and by what; `of` gives the objects, `keys` only their keys, unparsed, for watches and counts.
+Namespaced objects are looked up by `namespace/name`, see `qualified`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from controller.runtime.keys import Key
+from controller.runtime.objects import Resource
+from controller.runtime.store import Store
+from crds.references import Endpoint
+from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine
+
+__all__ = [
+    "LOOKUPS",
+    "Lookup",
+    "clusters_by_pod",
+    "clusters_by_secret",
+    "clusters_by_zone",
+    "hosts_by_cluster",
+    "hosts_by_native_id",
+    "hosts_by_secret",
+    "networks_by_zone",
+    "pods_by_zone",
+    "pools_by_cluster",
+    "pools_by_host",
+    "pools_by_zone",
+    "qualified",
+    "register_all",
+    "templates_by_pool",
+    "vms_by_cluster",
+    "vms_by_host",
+    "vms_by_network",
+    "vms_by_offering",
+    "vms_by_pool",
+    "vms_by_secret",
+    "vms_by_template",
+    "vms_by_zone",
+]
+
+T = TypeVar("T", bound=Resource)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup(Generic[T]):
+    """Finds objects of `kind` by the values that `values` reads from them; `index` is its name on the Store."""
+
+    kind: type[T]
+    index: str
+    values: Callable[[T], Iterable[str]]
+
+    def of(self, store: Store, value: str) -> Sequence[T]:
+        """The objects found under a value, by name; shared and read only."""
+        return store.by_index(self.kind, self.index, value)
+
+    def keys(self, store: Store, value: str) -> Sequence[Key]:
+        """The keys of the objects found under a value, sorted."""
+        return store.keys_by_index(self.kind, self.index, value)
+
+
+def qualified(namespace: str, name: str) -> str:
+    """How a namespaced object is looked up: `namespace/name`."""
+    return f"{namespace}/{name}"
+
+
+def register_all(store: Store) -> None:
+    """Make the Store accept every kind, with the indexes of `LOOKUPS`. Call it before the first object arrives."""
+    kinds: Sequence[type[Any]] = KINDS
+    for kind in kinds:
+        store.register(kind, {lookup.index: lookup.values for lookup in LOOKUPS if lookup.kind is kind})
+
+
+def _some(value: str | None) -> Iterable[str]:
+    return (value,) if value else ()
+
+
+def _secrets(endpoint: Endpoint | None) -> Iterator[str]:
+    if endpoint and endpoint.credentials:
+        secret = endpoint.credentials.secret_ref
+        yield qualified(secret.namespace, secret.name)
+    if endpoint and endpoint.tls and endpoint.tls.ca_secret_ref:
+        authority = endpoint.tls.ca_secret_ref
+        yield qualified(authority.namespace, authority.name)
+
+
+def _networks(vm: VirtualMachine) -> Iterator[str]:
+    for nic in vm.spec.networks:
+        yield qualified(nic.network_namespace or vm.metadata.namespace, nic.network)
+    yield from (nic.network for nic in vm.status.nics)
+
+
+def _template(vm: VirtualMachine) -> Iterable[str]:
+    return (qualified(vm.spec.template.namespace or vm.metadata.namespace, vm.spec.template.name),)
+
+
+def _user_data_secret(vm: VirtualMachine) -> Iterable[str]:
+    secret = vm.spec.user_data.secret_ref if vm.spec.user_data else None
+    return (qualified(vm.metadata.namespace, secret.name),) if secret else ()
+
+
+pods_by_zone = Lookup(Pod, "zone", lambda pod: (pod.spec.zone,))
+clusters_by_zone = Lookup(Cluster, "zone", lambda cluster: (cluster.spec.zone,))
+clusters_by_pod = Lookup(Cluster, "pod", lambda cluster: (cluster.spec.pod,))
+clusters_by_secret = Lookup(Cluster, "secret", lambda cluster: _secrets(cluster.spec.endpoint))
+hosts_by_cluster = Lookup(Host, "cluster", lambda host: (host.spec.cluster,))
+hosts_by_native_id = Lookup(Host, "nativeID", lambda host: _some(host.status.native_id))
+hosts_by_secret = Lookup(Host, "secret", lambda host: _secrets(host.spec.endpoint))
+pools_by_zone = Lookup(StoragePool, "zone", lambda pool: (pool.spec.zone,))
+pools_by_cluster = Lookup(StoragePool, "cluster", lambda pool: _some(pool.spec.cluster))
+pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))
+networks_by_zone = Lookup(Network, "zone", lambda network: (network.spec.zone,))
+templates_by_pool = Lookup(Template, "pool", lambda template: (entry.pool for entry in template.status.pools))
+vms_by_zone = Lookup(VirtualMachine, "zone", lambda vm: (vm.spec.zone,))
+vms_by_cluster = Lookup(VirtualMachine, "cluster", lambda vm: _some(vm.status.cluster))
+vms_by_host = Lookup(VirtualMachine, "host", lambda vm: _some(vm.status.host))
+vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offering,))
+vms_by_template = Lookup(VirtualMachine, "template", _template)
+vms_by_network = Lookup(VirtualMachine, "network", _networks)
+vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
+vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)
+
+LOOKUPS: tuple[Lookup[Any], ...] = (
+    pods_by_zone,
+    clusters_by_zone,
+    clusters_by_pod,
+    clusters_by_secret,
+    hosts_by_cluster,
+    hosts_by_native_id,
+    hosts_by_secret,
+    pools_by_zone,
+    pools_by_cluster,
+    pools_by_host,
+    networks_by_zone,
+    templates_by_pool,
+    vms_by_zone,
+    vms_by_cluster,
+    vms_by_host,
+    vms_by_offering,
+    vms_by_template,
+    vms_by_network,
+    vms_by_pool,
+    vms_by_secret,
+)
+"""Every lookup."""
