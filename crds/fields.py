@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -35,6 +35,7 @@ __all__ = [
     "Tags",
     "Text",
     "Timestamp",
+    "TimestampText",
 ]
 
 Name = Annotated[
@@ -233,4 +234,10 @@ class Timestamp(str):
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A date-time, in UTC only."""
-        return {"type": "string", "format": "date-time", "pattern": cls.PATTERN, "maxLength": 32}
+        return dict(_TIME)
+
+
+_TIME = {"type": "string", "format": "date-time", "pattern": Timestamp.PATTERN, "maxLength": 32}
+
+TimestampText = Annotated[str, Field(max_length=32, pattern=Timestamp.PATTERN), WithJsonSchema(_TIME)]
+"""A Timestamp as plain text, where nothing computes with it."""

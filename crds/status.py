@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field
 
 from crds.base import Model
-from crds.fields import ListType, Percent, Timestamp
+from crds.fields import ListType, Percent, Timestamp, TimestampText
 
-__all__ = ["Condition", "ConditionStatus", "Conditions", "Job", "JobState", "Known", "Status"]
+__all__ = ["Condition", "Conditions", "Job", "JobState", "Known", "Status"]
 
-_MESSAGE = 32768
+_LONGEST = 32768
 
 EnumT = TypeVar("EnumT", bound=StrEnum)
 Known: TypeAlias = EnumT | Annotated[str, Field(max_length=64)]
@@ -20,19 +20,11 @@ Known: TypeAlias = EnumT | Annotated[str, Field(max_length=64)]
 
 
 def _cut(text: object) -> object:
-    """A hypervisor's message may be longer than a condition can hold; its start says most."""
-    return text[: _MESSAGE - 1] + "…" if isinstance(text, str) and len(text) > _MESSAGE else text
+    """A hypervisor's message may be longer than the API takes; its start says most."""
+    return text[: _LONGEST - 1] + "…" if isinstance(text, str) and len(text) > _LONGEST else text
 
 
-Message = Annotated[str, Field(max_length=_MESSAGE), BeforeValidator(_cut)]
-
-
-class ConditionStatus(StrEnum):
-    """metav1.ConditionStatus."""
-
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
+ResultText = Annotated[str, Field(max_length=_LONGEST), BeforeValidator(_cut)]
 
 
 class Condition(Model):
@@ -40,15 +32,15 @@ class Condition(Model):
 
     type: Annotated[str, Field(max_length=316)]
     """What the condition is about: Ready, Reconciling, Stalled, or a facet of the kind."""
-    status: ConditionStatus
+    status: Literal["True", "False", "Unknown"]
     """True, False or Unknown."""
     reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
     """Why, in one CamelCase word for programs."""
-    message: Message = ""
+    message: Annotated[str, Field(max_length=_LONGEST)] = ""
     """Why, in a sentence for people."""
-    last_transition_time: Timestamp
+    last_transition_time: TimestampText
     """When status last changed; RFC 3339 UTC."""
-    observed_generation: Annotated[int, Field(ge=0)] = 0
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
     """metadata.generation that the condition speaks about."""
 
 
@@ -80,7 +72,7 @@ class Job(Model):
     """Percent done, where the hypervisor tells."""
     result_code: int | None = None
     """CloudStack's API code of a failure, such as 533 for insufficient capacity; absent otherwise."""
-    result_text: Message | None = None
+    result_text: ResultText | None = None
     """What went wrong, with the hypervisor's own code and text."""
     native_ref: Annotated[str, Field(max_length=512)] | None = None
     """The hypervisor's reference to its task; a restarted controller follows it."""
