@@ -12,6 +12,7 @@ from standalone.errors import StandaloneError
 from standalone.ports import LOOPBACK
 
 _SECONDS = 10.0
+_READY_SECONDS = 1.0  # a server that is starting accepts connections before it answers
 
 
 class Client:
@@ -25,7 +26,7 @@ class Client:
     def ready(self) -> bool:
         """Whether `/readyz` says ok: etcd answers, every start hook is done. False also if nobody listens."""
         try:
-            reply = self._request("GET", "/readyz")
+            reply = self._request("GET", "/readyz", timeout=_READY_SECONDS)
         except httpx.HTTPError:
             return False
         return reply.status_code == httpx.codes.OK and reply.text == "ok"
@@ -44,7 +45,9 @@ class Client:
         if reply.is_error:
             raise StandaloneError(f"the API server refused {path}: {reply.status_code} {reply.text[:300]}")
 
-    def _request(self, method: str, path: str, content: str | None = None, headers: Mapping[str, str] = {}) -> httpx.Response:
+    def _request(
+        self, method: str, path: str, content: str | None = None, headers: Mapping[str, str] = {}, timeout: float = _SECONDS
+    ) -> httpx.Response:
         # trust_env=False: a proxy from the environment has no business between two ports of this machine
-        with httpx.Client(verify=self._context, trust_env=False, timeout=_SECONDS) as client:
+        with httpx.Client(verify=self._context, trust_env=False, timeout=timeout) as client:
             return client.request(method, self._base + path, content=content, headers={**self._headers, **headers})

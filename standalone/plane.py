@@ -6,6 +6,7 @@ etcd, kube-apiserver and kube-controller-manager in a directory of their own: da
 
 import contextlib
 import datetime
+import errno
 import os
 import shutil
 import time
@@ -29,6 +30,10 @@ READY_SECONDS = 90.0
 """Enough for a loaded machine; an idle one needs 3 to 4."""
 
 STOP_SECONDS = 10.0
+"""For a clean end of what works."""
+
+CLEAR_SECONDS = 1.0
+"""For what is left of a broken one: an API server without etcd never ends cleanly, and has nothing to save."""
 
 _POLL_SECONDS = 0.05
 _PORT_TAKEN = "address already in use"
@@ -68,18 +73,18 @@ class ControlPlane:
         with self._exclusive(progress):
             if self.running() and self._ready():
                 return
-            self._stop_all()
+            self._stop_all(CLEAR_SECONDS)
             try:
                 self._start_all(progress)
             except BaseException:
-                self._stop_all()
+                self._stop_all(CLEAR_SECONDS)
                 raise
 
     def stop(self) -> None:
         """Stop every process; the data stays. Not running is success. Raises StandaloneError if it can't look."""
         if self.directory.exists():
             with self._exclusive(lambda _: None):
-                self._stop_all()
+                self._stop_all(STOP_SECONDS)
 
     def delete(self) -> None:
         """Stop, and remove the directory with all data."""
@@ -121,7 +126,7 @@ class ControlPlane:
             try:
                 self._start_once(progress)
             except _PortTakenError:
-                self._stop_all()
+                self._stop_all(CLEAR_SECONDS)
             else:
                 return
         self._start_once(progress)
@@ -173,9 +178,9 @@ class ControlPlane:
                 )
             time.sleep(_POLL_SECONDS)
 
-    def _stop_all(self) -> None:
+    def _stop_all(self, grace: float) -> None:
         for process in reversed(self.processes()):
-            process.stop(STOP_SECONDS)
+            process.stop(grace)
 
 
 class _PortTakenError(StandaloneError):
@@ -185,6 +190,6 @@ class _PortTakenError(StandaloneError):
 def _died(process: Process) -> StandaloneError:
     if process.logged(_PORT_TAKEN):
         return _PortTakenError(f"{process.name} found its port in use: {process.last_words()}")
-    if process.logged(os.strerror(28)):  # ENOSPC, in the words every program uses
+    if process.logged(os.strerror(errno.ENOSPC)):
         return StandaloneError(f"{process.name} stopped: the disk is full ({process.log_file.parent})")
     return StandaloneError(f"{process.name} stopped at its start: {process.last_words()} (log: {process.log_file})")

@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class Process:
             self.pid_file.write_text(json.dumps({"pid": child.pid, "argv": argv}) + "\n")
         except OSError as error:
             raise StandaloneError(f"cannot start {self.name}: {error.strerror}") from error
+        _await_exec(child.pid, argv)
         child.returncode = 0  # it is left running on purpose: keeps Popen from warning; `stop` reaps it
 
     def pid(self) -> int | None:
@@ -59,18 +61,19 @@ class Process:
         self.pid_file.unlink(missing_ok=True)
 
     def last_words(self) -> str:
-        """The last line it logged that says something, shortened to 300 characters."""
+        """The last line it logged that says something, or its Go panic, shortened to 300 characters."""
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             return "it left no log"
         said = [line.strip() for line in lines if line.strip()]
-        return said[-1][:300] if said else "it logged nothing"
+        panics = [line for line in said if line.startswith("panic: ")]
+        return (panics or said or ["it logged nothing"])[-1][:300]
 
     def logged(self, text: str) -> bool:
-        """Whether its log contains `text`."""
+        """Whether its log contains `text` in any case."""
         try:
-            return text in self.log_file.read_text(errors="replace")
+            return text.lower() in self.log_file.read_text(errors="replace").lower()
         except OSError:
             return False
 
@@ -107,6 +110,12 @@ def command_line(pid: int) -> list[str]:
     except OSError:
         return []
     return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
+
+
+def _await_exec(pid: int, argv: list[str]) -> None:
+    """Return once the child shows `argv` or has ended: during execve(2) its command line reads empty."""
+    while command_line(pid) != argv and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.001)
 
 
 def _end(handle: int, grace: float) -> None:
