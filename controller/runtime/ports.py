@@ -50,6 +50,10 @@ class Rejected(ApiError):
     """The server refuses the request for good."""
 
 
+class NotLeader(Exception):
+    """Another process leads: nothing may be changed any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class EventRecord:
     """A Kubernetes Event to be written."""

@@ -1,0 +1,257 @@
+"""Lanes: blocking calls of one endpoint in a bounded set of threads, so that one dead endpoint holds up nobody else.
+
+A call is awaited for a limited time.  One that doesn't return keeps its thread until it does, but never a worker; when all
+threads of a lane
+are held so and its queue is full, further calls are refused at once.  An endpoint that doesn't answer several times in a row
+is left alone
+for a while (see `breaker`).  An endpoint has several lanes: one for slow calls, so that these don't hold up reads of state.
+
+Threads are daemons, made when needed and ended when idle: neither a hung call nor a thousand quiet endpoints cost anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from controller.runtime.breaker import Breaker, BreakerOptions, State
+
+R = TypeVar("R")
+
+_IDLE = 10.0  # seconds that a thread waits for its next call
+_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class LaneBusy(Exception):
+    """The call was not made: too many wait already, or its time was up before its turn came."""
+
+
+class LaneOpen(Exception):
+    """The call was not made: the endpoint has not been answering.  Come back in `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CallTimeout(Exception):
+    """The call was made and has not returned in time: whether it had an effect is unknown."""
+
+
+class LaneMetrics:
+    """Collectors of all lanes, labelled by what a lane is for, not by endpoint: there may be thousands."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls = Counter("vireo_lane_calls", "Calls of endpoints by outcome.", ["purpose", "outcome"], registry=registry)
+        self.seconds = Histogram(
+            "vireo_lane_call_seconds", "Seconds per call that returned.", ["purpose"], buckets=_SECONDS, registry=registry
+        )
+        self.running = Gauge("vireo_lane_running", "Calls that hold a thread.", ["purpose"], registry=registry)
+        self.queued = Gauge("vireo_lane_queued", "Calls that wait for a thread.", ["purpose"], registry=registry)
+        self.open = Gauge("vireo_lane_open", "Lanes whose endpoint is left alone.", ["purpose"], registry=registry)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """What a lane is for ("state", "slow", "events": its metrics' label), how many calls run at once, and how many wait."""
+
+    purpose: str
+    threads: int
+    queue_limit: int
+    breaker: BreakerOptions = field(default_factory=BreakerOptions)
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    function: Callable[[], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    started: bool = False
+    called: bool = False
+    abandoned: bool = False
+
+
+class Lane:
+    """Threads for the blocking calls of one endpoint; used from one event loop.
+
+    `unanswered(error)` tells whether an exception of a call means that the endpoint didn't answer (it counts towards the
+    breaker);
+    any other outcome proves that it did.  `guard` runs in the thread right before each call and may refuse it by raising, as
+    when this
+    process no longer leads.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: LaneOptions,
+        *,
+        unanswered: Callable[[Exception], bool],
+        guard: Callable[[], None],
+        clock: Callable[[], float],
+        metrics: LaneMetrics,
+    ) -> None:
+        self._name = name
+        self._options = options
+        self._unanswered = unanswered
+        self._guard = guard
+        self._clock = clock
+        self._metrics = metrics
+        self._breaker = Breaker(options.breaker, clock)
+        self._lock = threading.Condition()
+        self._queue: deque[_Call] = deque()
+        self._threads = 0
+        self._idle = 0
+        self._abandoned = 0
+        self._closed = False
+
+    @property
+    def abandoned(self) -> int:
+        """How many calls timed out and still hold their thread."""
+        return self._abandoned
+
+    @property
+    def state(self) -> State:
+        """The breaker's state."""
+        return self._breaker.state
+
+    async def call(self, function: Callable[..., R], *args: Any, timeout: float) -> R:
+        """Run `function(*args)` in a thread of the lane and return what it returns.
+
+        `timeout` seconds count from now, waiting included.  Raises what the function raises; LaneBusy and LaneOpen when it was
+        not called; CallTimeout
+        when it was called and did not return in time.
+        """
+        self._admit()
+        call = self._submit(lambda: function(*args))
+        started = self._clock()
+        try:
+            await asyncio.wait([call.future], timeout=timeout)
+        except asyncio.CancelledError:
+            self._give_up(call)
+            self._conclude("cancelled", self._breaker.abandoned)
+            raise
+        if not call.future.done():
+            raise self._late(call, timeout)
+        self._metrics.seconds.labels(self._options.purpose).observe(self._clock() - started)
+        self._judge(call)
+        result: R = call.future.result()
+        return result
+
+    def close(self) -> None:
+        """Accept no more calls; what runs is left to end by itself."""
+        with self._lock:
+            self._closed = True
+            self._lock.notify_all()
+
+    def _admit(self) -> None:
+        retry_after = self._breaker.admit()
+        if retry_after is not None:
+            self._metrics.calls.labels(self._options.purpose, "open").inc()
+            raise LaneOpen(f"{self._name} has not been answering; next try in {retry_after:.0f} s", retry_after)
+
+    def _submit(self, function: Callable[[], Any]) -> _Call:
+        """Queue a call, and see to it that a thread takes it.  Raises LaneBusy."""
+        loop = asyncio.get_running_loop()
+        call = _Call(function, loop.create_future(), loop)
+        with self._lock:
+            refused = self._closed or len(self._queue) >= self._options.queue_limit
+            if not refused:
+                self._queue.append(call)
+                self._staff()
+        if refused:
+            self._conclude("busy", self._breaker.abandoned)
+            raise LaneBusy(f"{self._name}: {self._options.queue_limit} calls wait already")
+        self._metrics.queued.labels(self._options.purpose).inc()
+        return call
+
+    def _staff(self) -> None:
+        """Wake an idle thread, or start one where there may be another; the lock is held."""
+        if self._idle >= len(self._queue):
+            self._lock.notify()
+        elif self._threads < self._options.threads:
+            self._threads += 1
+            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+
+    def _serve(self) -> None:
+        """Take calls, one after the other, until none comes for a while."""
+        while True:
+            with self._lock:
+                self._idle += 1
+                self._lock.wait_for(lambda: bool(self._queue) or self._closed, timeout=_IDLE)
+                self._idle -= 1
+                if not self._queue:
+                    self._threads -= 1
+                    return
+                call = self._queue.popleft()
+                call.started = True
+            self._metrics.queued.labels(self._options.purpose).dec()
+            with self._metrics.running.labels(self._options.purpose).track_inprogress():
+                self._run(call)
+
+    def _run(self, call: _Call) -> None:
+        value, error = None, None
+        try:
+            self._guard()
+            call.called = True
+            value = call.function()
+        except BaseException as raised:
+            plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
+            error = raised if plain else RuntimeError(f"{type(raised).__name__} out of a call")
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            call.loop.call_soon_threadsafe(self._returned, call, value, error)
+
+    def _returned(self, call: _Call, value: Any, error: BaseException | None) -> None:
+        if call.abandoned:
+            self._abandoned -= 1
+        elif error is not None:
+            call.future.set_exception(error)
+        else:
+            call.future.set_result(value)
+
+    def _give_up(self, call: _Call) -> bool:
+        """Await a call no longer; return whether it had been started."""
+        with self._lock:
+            if not call.started:
+                self._queue.remove(call)
+        if call.started:
+            call.abandoned = True
+            self._abandoned += 1
+        else:
+            self._metrics.queued.labels(self._options.purpose).dec()
+        return call.started
+
+    def _late(self, call: _Call, timeout: float) -> Exception:
+        """Give up a call whose time is up; return what to raise."""
+        hung = self._abandoned >= self._options.threads  # nothing can run: as bad as no answer
+        if self._give_up(call):
+            self._conclude("timeout", self._breaker.failed)
+            return CallTimeout(f"{self._name} has not answered within {timeout:g} s; whether the call had an effect is unknown")
+        self._conclude("busy", self._breaker.failed if hung else self._breaker.abandoned)
+        return LaneBusy(f"{self._name}: no thread became free within {timeout:g} s")
+
+    def _judge(self, call: _Call) -> None:
+        """Tell the breaker what a call that ended says about the endpoint."""
+        error = call.future.exception()
+        if error is None:
+            self._conclude("success", self._breaker.succeeded)
+        elif not call.called:
+            self._conclude("refused", self._breaker.abandoned)
+        elif isinstance(error, Exception) and self._unanswered(error):
+            self._conclude("unanswered", self._breaker.failed)
+        else:
+            self._conclude("error", self._breaker.succeeded)
+
+    def _conclude(self, outcome: str, tell_breaker: Callable[[], None]) -> None:
+        self._metrics.calls.labels(self._options.purpose, outcome).inc()
+        closed = self._breaker.state is State.CLOSED
+        tell_breaker()
+        change = closed - (self._breaker.state is State.CLOSED)
+        self._metrics.open.labels(self._options.purpose).inc(change)

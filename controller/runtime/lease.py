@@ -1,0 +1,182 @@
+"""Leader election over a coordination.k8s.io Lease: at most one process writes at a time, as client-go's leaderelection does
+it.
+
+Safety needs no synchronised clocks: a candidate waits until it has seen the same lease unchanged for `duration` on its own
+monotonic clock, and a
+leader counts itself out `deadline` after the start of its last successful renewal, `deadline` being shorter than `duration`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.runtime.clock import Clock
+from controller.runtime.ports import ApiError, Conflict, Gone, NotLeader
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """The spec of a Lease, with the resourceVersion that an update is conditional on ("" for one to be created)."""
+
+    holder: str
+    duration: int
+    acquired_at: datetime | None
+    renewed_at: datetime | None
+    transitions: int
+    resource_version: str
+
+
+class LeasePort(Protocol):
+    """Reads and writes one Lease."""
+
+    async def get(self) -> LeaseRecord:
+        """Return the lease.  Raises Gone when there is none, Unavailable, Throttled, Rejected."""
+        ...
+
+    async def create(self, record: LeaseRecord) -> LeaseRecord:
+        """Create the lease.  Raises Conflict when there is one by now."""
+        ...
+
+    async def update(self, record: LeaseRecord) -> LeaseRecord:
+        """Replace the lease that has `record.resource_version`.  Raises Conflict when it changed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """Seconds: `duration` after which others may take an unrenewed lease, `deadline` after which its holder gives up, `period`
+    between tries.
+    """
+
+    duration: int = 15
+    deadline: float = 10.0
+    period: float = 2.0
+
+
+class LeaderElector:
+    """One candidate for one lease."""
+
+    def __init__(
+        self,
+        port: LeasePort,
+        identity: str,
+        times: LeaseTimes,
+        clock: Clock,
+        random: Callable[[], float],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """`identity` is unique to this process; `random` gives floats in [0, 1) and spreads the tries."""
+        self._port = port
+        self._identity = identity
+        self._times = times
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._seen: LeaseRecord | None = None
+        self._seen_at = clock.monotonic()
+        self._held_until: float | None = None
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process may act now; turns false by the clock alone when renewals fail or the process was paused."""
+        return self._held_until is not None and self._clock.monotonic() < self._held_until
+
+    def check(self) -> None:
+        """Raise NotLeader unless this process may act now: the fence before each write and each call of a hypervisor.
+
+        Thread-safe.
+        """
+        if not self.is_leader:
+            raise NotLeader(f"{self._identity} does not hold the lease")
+
+    async def acquire(self) -> None:
+        """Return once this process leads."""
+        led = await self._try()
+        while not led:
+            await asyncio.sleep(self._pause())
+            led = await self._try()
+
+    async def hold(self) -> None:
+        """Renew; return once the lease is lost."""
+        while self.is_leader:
+            await asyncio.sleep(min(self._pause(), self._left()))
+            try:
+                async with asyncio.timeout(self._left()):
+                    await self._try()
+            except TimeoutError:
+                break
+        self._held_until = None
+        self._log.warning("lease lost", identity=self._identity)
+
+    async def release(self) -> None:
+        """Give the lease back, so that another candidate needn't wait for it to expire; best effort, nothing when it isn't
+        held.
+        """
+        if not self.is_leader or self._seen is None:
+            return
+        self._held_until = None
+        now = self._clock.now()
+        try:
+            await self._port.update(replace(self._seen, holder="", duration=1, acquired_at=now, renewed_at=now))
+        except ApiError as error:
+            self._log.info("lease not given back, it will expire", error=str(error))
+
+    async def _try(self) -> bool:
+        """Take the lease, or renew it; tell whether that worked."""
+        asked_at = self._clock.monotonic()
+        try:
+            written = await self._renew() if self.is_leader else None
+            written = written or await self._take()
+        except ApiError as error:
+            self._log.info("lease not written", error=str(error))
+            return False
+        if written is None:
+            self._held_until = None
+            return False
+        if not self.is_leader:
+            self._log.info("lease acquired", identity=self._identity, transitions=written.transitions)
+        self._seen, self._held_until = written, asked_at + self._times.deadline
+        return True
+
+    async def _renew(self) -> LeaseRecord | None:
+        """Renew on what was last written, without reading; None when it is no longer that.  Raises ApiError."""
+        assert self._seen is not None
+        try:
+            return await self._port.update(replace(self._seen, renewed_at=self._clock.now()))
+        except (Conflict, Gone):
+            return None
+
+    async def _take(self) -> LeaseRecord | None:
+        """Write ourselves as the holder if the lease is free, ours or expired, else None.  Raises ApiError."""
+        now = self._clock.now()
+        mine = LeaseRecord(self._identity, self._times.duration, now, now, 0, "")
+        try:
+            found = await self._port.get()
+        except Gone:
+            return await self._port.create(mine)
+        self._look_at(found)
+        if found.holder not in ("", self._identity) and not self._expired(found):
+            return None
+        changed = found.holder != self._identity
+        return await self._port.update(
+            replace(mine, transitions=found.transitions + changed, resource_version=found.resource_version)
+        )
+
+    def _look_at(self, found: LeaseRecord) -> None:
+        if self._seen is None or self._seen.resource_version != found.resource_version:
+            self._seen, self._seen_at = found, self._clock.monotonic()
+
+    def _expired(self, found: LeaseRecord) -> bool:
+        return self._clock.monotonic() >= self._seen_at + found.duration
+
+    def _pause(self) -> float:
+        return self._times.period * (0.8 + 0.4 * self._random())
+
+    def _left(self) -> float:
+        return max(0.0, (self._held_until or 0.0) - self._clock.monotonic())

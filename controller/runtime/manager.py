@@ -1,0 +1,189 @@
+"""Runs the reconcilers: changes in, keys queued, workers, results, and the next look at each object."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.runtime.attempt import Attempt, Options
+from controller.runtime.clock import Clock
+from controller.runtime.intake import Intake, Writes, refresh
+from controller.runtime.keys import Key
+from controller.runtime.metrics import Metrics
+from controller.runtime.objects import ConditionFactory
+from controller.runtime.ports import Api, ApiError, Conflict, Gone, NotLeader, Rejected, Throttled
+from controller.runtime.queue import Closed, Priority, Queue
+from controller.runtime.reconciler import Reconciler
+from controller.runtime.recorder import Recorder
+from controller.runtime.results import Done, Failed, Requeue, Result, Waiting
+from controller.runtime.store import Change, Part, Store, Unparsable
+from controller.runtime.triggers import Triggers
+
+_LAST_EVENTS = 1.0  # seconds given to Events that still wait at a stop
+
+
+class Manager:
+    """Reconciles every object of the given kinds, each by one worker at a time.
+
+    Feed it through `intake` at any time; `run` reconciles, and may be called again after it ended (a lease lost and won again).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        api: Api,
+        reconcilers: Sequence[Reconciler[Any]],
+        *,
+        options: Options,
+        make_condition: ConditionFactory,
+        clock: Clock,
+        random: Callable[[], float],
+        new_id: Callable[[], str],
+        fence: Callable[[], None],
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """Nothing happens yet.
+
+        `random` gives floats in [0, 1), `new_id` names reconciles in the log, `fence` raises NotLeader when this process may no
+        longer write.
+        """
+        self._store = store
+        self._api = api
+        self._reconcilers = {reconciler.kind.KIND: reconciler for reconciler in reconcilers}
+        self._triggers = Triggers(store, reconcilers)
+        self._options = options
+        self._clock = clock
+        self._random = random
+        self._metrics = metrics
+        self._log = log
+        self._queue: Queue | None = None
+        self._gone: dict[Key, list[str]] = {}
+        self.intake = Intake(store, self._on_change)
+        writes = Writes(api, self.intake, fence, metrics)
+        self._recorder = Recorder(api, clock, metrics, log)
+        self._attempt = Attempt(store, writes, options, clock, log, new_id, make_condition, self._recorder.record, self.enqueue)
+
+    def enqueue(self, key: Key, priority: Priority = Priority.DEPENDENCY) -> None:
+        """Have an object reconciled soon; before `run` there is no need, it starts with all of them."""
+        if self._queue is not None and key.kind in self._reconcilers:
+            self._queue.add(key, priority)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
+        queue = self._queue = Queue(self._clock.monotonic, self._random)
+        for kind in self._reconcilers:
+            for key in self._store.keys(kind):
+                queue.add(key, Priority.RESYNC)
+        self._metrics.workers.set(self._options.workers)
+        recorder = asyncio.create_task(self._recorder.run())
+        workers = [asyncio.create_task(self._work(queue)) for _ in range(self._options.workers)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            queue.close()
+            self._queue = None
+            for task in (*workers, recorder):
+                task.cancel()
+            await asyncio.gather(*workers, recorder, return_exceptions=True)
+
+    async def stop(self, running: asyncio.Task[None]) -> None:
+        """Stop the task that is in `run`: no new reconciles, those under way get `options.drain` seconds, then they are
+        cancelled.
+        """
+        if self._queue is not None:
+            self._queue.close()
+        await asyncio.wait([running], timeout=self._options.drain)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_EVENTS):
+                await self._recorder.flush()
+
+    async def _work(self, queue: Queue) -> None:
+        while True:
+            try:
+                key, waited = await queue.get()
+            except Closed:
+                return
+            self._metrics.depth.set(len(queue))
+            self._metrics.waited.observe(waited)
+            active = self._metrics.active.labels(key.kind)
+            active.inc()
+            try:
+                await self._turn(queue, key)
+            finally:
+                active.dec()
+                queue.done(key)
+
+    async def _turn(self, queue: Queue, key: Key) -> None:
+        """Give one key its turn; whatever goes wrong with it, the worker goes on."""
+        reconciler = self._reconcilers[key.kind]
+        started = self._clock.monotonic()
+        try:
+            for uid in self._gone.pop(key, ()):
+                reconciler.forget(key, uid)
+            result, gone = await self._attempt.run(reconciler, key)
+        except NotLeader:
+            outcome = "not_leader"
+        except (ApiError, Unparsable) as error:
+            outcome = "error"
+            await self._recover(queue, key, error)
+        except Exception as error:
+            outcome = "error"
+            self._log.error("reconcile could not be concluded", object=str(key), exc_info=error)
+            self._retry(queue, key, None)
+        else:
+            outcome = self._schedule(queue, key, result)
+            if gone:
+                self.intake.delete(key)
+        self._metrics.reconciles.labels(key.kind, outcome).inc()
+        self._metrics.seconds.labels(key.kind).observe(self._clock.monotonic() - started)
+
+    def _schedule(self, queue: Queue, key: Key, result: Result | None) -> str:
+        """Set the next look at the object as its result says; return the name that the metric has for it."""
+        if isinstance(result, Failed) and not result.terminal:
+            self._metrics.errors.labels(key.kind).inc()
+            self._retry(queue, key, result.retry_after)
+            return "error"
+        queue.forget(key)
+        match result:
+            case Requeue():
+                queue.add_after(key, result.after)
+                return "requeue_after"
+            case Waiting(retry_after=float() | int() as delay):
+                queue.add_after(key, delay)
+                return "requeue_after"
+            case None | Done() | Waiting() | Failed():
+                return "success"
+
+    def _retry(self, queue: Queue, key: Key, after: float | None) -> None:
+        if after is None:
+            self._metrics.retries.inc()
+            queue.retry(key)
+        else:
+            queue.add_after(key, after)
+
+    async def _recover(self, queue: Queue, key: Key, error: ApiError | Unparsable) -> None:
+        """Try again later; when the object isn't as the Store had it, with what the server has now."""
+        self._retry(queue, key, error.retry_after if isinstance(error, Throttled) else None)
+        if isinstance(error, Rejected | Unparsable):
+            self._metrics.errors.labels(key.kind).inc()
+            self._log.error("reconcile failed", object=str(key), error=str(error))
+        if isinstance(error, Conflict | Gone):
+            try:
+                await refresh(self._api, self.intake, key)
+            except ApiError as again:
+                self._log.info("object not read anew", object=str(key), error=str(again))
+
+    def _on_change(self, change: Change, own: bool) -> None:
+        if change.parts & (Part.CREATED | Part.DELETED):
+            self._metrics.objects.labels(change.key.kind).set(len(self._store.keys(change.key.kind)))
+        if change.gone and change.key.kind in self._reconcilers:
+            self._gone.setdefault(change.key, []).append(change.gone)
+        for key, priority in self._triggers.of(change, own=own):
+            self.enqueue(key, priority)
