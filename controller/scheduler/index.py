@@ -1,0 +1,216 @@
+"""Hosts in the order in which they are tried, kept by small changes.
+
+Within a zone, hosts that can take VMs are sorted by how full they are (whole percents of CPU or memory, whichever is more), then by
+their place on a hash ring. A VM starts in each group of equally full hosts at its own place on the ring: equal hosts share a burst
+evenly, and the same VM meets the same hosts in the same order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from controller.scheduler.allocations import Allocations
+from controller.scheduler.views import Allocation, ClusterView, HostView, PoolScope, PoolView, Usage
+
+__all__ = ["Candidate", "ClusterTotals", "HostIndex"]
+
+_FULL = 100
+
+Entry = tuple[int, int, str]
+"""Fullness in percent, place on the ring, host name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A host with what the filters look at. `cpus` and `memory` are what VMs can be given in all, overcommit included."""
+
+    view: HostView
+    cluster: ClusterView
+    usage: Usage
+    cpus: int
+    memory: int
+
+    @property
+    def schedulable(self) -> bool:
+        """Whether any VM at all can go there."""
+        return self.view.enabled and self.view.connected
+
+    @property
+    def fullness(self) -> int:
+        """Allocated part in percent, of CPU or memory, whichever is more."""
+        if not self.cpus or not self.memory:
+            return _FULL
+        return max(self.usage.cpus * _FULL // self.cpus, self.usage.memory * _FULL // self.memory)
+
+
+@dataclass(slots=True)
+class ClusterTotals:
+    """Sums over the hosts of a cluster that can take VMs; capacity with overcommit."""
+
+    cpus: int = 0
+    memory: int = 0
+    used_cpus: int = 0
+    used_memory: int = 0
+
+    def add(self, each: Candidate, sign: int) -> None:
+        """Count a host in (1) or out (-1)."""
+        self.cpus += sign * each.cpus
+        self.memory += sign * each.memory
+        self.used_cpus += sign * each.usage.cpus
+        self.used_memory += sign * each.usage.memory
+
+
+class HostIndex:
+    """Hosts, clusters, pools and allocations of the cloud. They may come in any order; a host counts once its cluster is known.
+
+    `version` grows with every change that could change a placement.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._hosts: dict[str, HostView] = {}
+        self._clusters: dict[str, ClusterView] = {}
+        self._members: dict[str, set[str]] = {}
+        self._candidates: dict[str, Candidate] = {}
+        self._totals: dict[str, ClusterTotals] = {}
+        self._order: dict[str, list[Entry]] = {}
+        self._pools: dict[str, PoolView] = {}
+        self._reach: dict[tuple[PoolScope, str], dict[str, PoolView]] = {}
+        self._allocations = Allocations()
+
+    def put_cluster(self, view: ClusterView) -> None:
+        """Add or replace a cluster."""
+        if self._clusters.get(view.name) != view:
+            self._clusters[view.name] = view
+            self._refresh(self._members.get(view.name, ()))
+
+    def drop_cluster(self, name: str) -> None:
+        """Forget a cluster; its hosts no longer count."""
+        if self._clusters.pop(name, None) is not None:
+            self._refresh(self._members.get(name, ()))
+
+    def put_host(self, view: HostView) -> None:
+        """Add or replace a host."""
+        known = self._hosts.get(view.name)
+        if known == view:
+            return
+        if known is not None:
+            self._members[known.cluster].discard(view.name)
+        self._hosts[view.name] = view
+        self._members.setdefault(view.cluster, set()).add(view.name)
+        self._refresh((view.name,))
+
+    def drop_host(self, name: str) -> None:
+        """Forget a host; what VMs have been given there stays counted, should it come back."""
+        view = self._hosts.pop(name, None)
+        if view is not None:
+            self._members[view.cluster].discard(name)
+            self._refresh((name,))
+
+    def put_pool(self, view: PoolView) -> None:
+        """Add or replace a storage pool."""
+        if self._pools.get(view.name) != view:
+            self.drop_pool(view.name)
+            self._pools[view.name] = view
+            self._reach.setdefault((view.scope, view.of), {})[view.name] = view
+
+    def drop_pool(self, name: str) -> None:
+        """Forget a storage pool."""
+        self.version += 1
+        view = self._pools.pop(name, None)
+        if view is not None:
+            del self._reach[view.scope, view.of][name]
+
+    def assign(self, uid: str, allocation: Allocation) -> None:
+        """Record what a VM has, decided just now or read from its status; replaces what it had (a resize)."""
+        self._refresh(self._allocations.put(uid, allocation))
+
+    def release(self, uid: str) -> None:
+        """Forget what a VM has: it is gone, or its placement was given up."""
+        self._refresh(self._allocations.drop(uid))
+
+    def allocation(self, uid: str) -> Allocation | None:
+        """What a VM has."""
+        return self._allocations.get(uid)
+
+    def host_usage(self, name: str) -> Usage:
+        """Sum over the VMs of a host, known or not."""
+        return self._allocations.host(name)
+
+    def pool_allocated(self, name: str) -> int:
+        """Sum of the disk sizes in a pool, in bytes."""
+        return self._allocations.pool(name)
+
+    def candidate(self, name: str) -> Candidate | None:
+        """A host whose cluster is known."""
+        return self._candidates.get(name)
+
+    def candidates(self, zone: str) -> Iterator[Candidate]:
+        """All hosts of a zone, whatever their state."""
+        return (each for each in self._candidates.values() if each.cluster.zone == zone)
+
+    def cluster(self, name: str) -> ClusterView | None:
+        """A cluster by name."""
+        return self._clusters.get(name)
+
+    def totals(self, cluster: str) -> ClusterTotals:
+        """Sums over the hosts of a cluster that can take VMs."""
+        return self._totals.get(cluster, ClusterTotals())
+
+    def pools(self, scope: PoolScope, of: str) -> Iterable[PoolView]:
+        """Storage pools by what their scope names."""
+        return self._reach.get((scope, of), {}).values()
+
+    def walk(self, zone: str, uid: str) -> Iterator[Candidate]:
+        """Hosts of a zone that can take VMs, emptiest first, each once; equal ones from the VM's own place on. Don't change the
+        index meanwhile.
+        """
+        order = self._order.get(zone, [])
+        place = _ring(uid)
+        low = 0
+        while low < len(order):
+            fullness = order[low][0]
+            high = bisect_left(order, (fullness + 1,), low)
+            start = bisect_left(order, (fullness, place), low, high)
+            for entry in order[start:high] + order[low:start]:
+                yield self._candidates[entry[2]]
+            low = high
+
+    def _refresh(self, names: Iterable[str]) -> None:
+        """Bring what is derived from these hosts up to date."""
+        for name in names:
+            self.version += 1
+            self._remove(name)
+            host = self._hosts.get(name)
+            cluster = self._clusters.get(host.cluster) if host is not None else None
+            if host is not None and cluster is not None:
+                self._insert(_candidate(host, cluster, self._allocations.host(name)))
+
+    def _insert(self, each: Candidate) -> None:
+        self._candidates[each.view.name] = each
+        if each.schedulable:
+            self._totals.setdefault(each.cluster.name, ClusterTotals()).add(each, 1)
+            insort(self._order.setdefault(each.cluster.zone, []), _entry(each))
+
+    def _remove(self, name: str) -> None:
+        each = self._candidates.pop(name, None)
+        if each is not None and each.schedulable:
+            self._totals[each.cluster.name].add(each, -1)
+            order = self._order[each.cluster.zone]
+            del order[bisect_left(order, _entry(each))]
+
+
+def _candidate(host: HostView, cluster: ClusterView, usage: Usage) -> Candidate:
+    cpus, memory = int(host.cpus * cluster.cpu_overcommit), int(host.memory * cluster.memory_overcommit)
+    return Candidate(host, cluster, usage, cpus, memory)
+
+
+def _entry(each: Candidate) -> Entry:
+    return each.fullness, _ring(each.view.name), each.view.name
+
+
+def _ring(name: str) -> int:
+    return zlib.crc32(name.encode())

@@ -1,0 +1,70 @@
+"""Choose a host and a pool for a VM, or say why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from controller.scheduler.index import Candidate, HostIndex
+from controller.scheduler.judge import Judge
+from controller.scheduler.report import in_question, report, unknown_target
+from controller.scheduler.views import Allocation, Placement, Reason, Rejection, Request
+
+__all__ = ["Scheduler", "select"]
+
+_REMEMBERED: Final = 1024
+
+
+class Scheduler:
+    """Places VMs on the hosts of an index and records each decision there at once."""
+
+    def __init__(self, index: HostIndex) -> None:
+        self._index = index
+        self._rejections: dict[Request, Rejection] = {}
+        self._version = index.version
+
+    def place(self, request: Request) -> Placement | Rejection:
+        """Where the VM goes. A VM that has an allocation gets the same answer again until `HostIndex.release`.
+
+        The room is taken when this returns: write the decision to the VM's status, or release it. Equal requests that were rejected
+        are answered from memory until something changes, so that a thousand VMs that wait for room cost as little as one.
+        """
+        if known := self._known(request.uid):
+            return known
+        if self._version != self._index.version:
+            self._version = self._index.version
+            self._rejections.clear()
+        if rejection := self._rejections.get(request):
+            return rejection
+        answer = select(self._index, request)
+        if isinstance(answer, Placement):
+            given = Allocation(answer.host, answer.pool, request.cpus, request.memory, request.disk)
+            self._index.assign(request.uid, given)
+        elif len(self._rejections) < _REMEMBERED:
+            self._rejections[request] = answer
+        return answer
+
+    def _known(self, uid: str) -> Placement | None:
+        allocation = self._index.allocation(uid)
+        host = self._index.candidate(allocation.host) if allocation is not None else None
+        if allocation is None or host is None:
+            return None
+        return Placement(host.view.name, host.cluster.name, allocation.pool)
+
+
+def select(index: HostIndex, request: Request) -> Placement | Rejection:
+    """The emptiest host that fits, or a report on all hosts in question. Changes nothing."""
+    if rejection := unknown_target(index, request):
+        return rejection
+    judge = Judge(index, request)
+    for host in _in_order(index, request):
+        pool = judge(host)
+        if not isinstance(pool, Reason):
+            return Placement(host.view.name, host.cluster.name, pool)
+    return report(index, request, judge)
+
+
+def _in_order(index: HostIndex, request: Request) -> Iterator[Candidate]:
+    if request.host:
+        return in_question(index, request)
+    return (each for each in index.walk(request.zone, request.uid) if request.cluster in ("", each.cluster.name))
