@@ -1,0 +1,6 @@
+"""Disposable libvirt hosts for tests and the demo."""
+
+from tests.lab.lab import Lab
+from tests.lab.shell import LabError
+
+__all__ = ["Lab", "LabError"]

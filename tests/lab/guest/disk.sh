@@ -1,0 +1,46 @@
+#!/bin/bash
+# A disk that boots with BIOS (syslinux) and UEFI (systemd-boot), made without mounts.
+#   disk.sh UNPACKED ROOT VMLINUZ INITRD QCOW2
+# MBR; partition 1: FAT, kernel and boot loaders; partition 2: ext4, the root, which grows at boot.
+set -eu
+. "$(dirname "$0")/contents.sh"
+unpacked=$1 root=$2 vmlinuz=$3 initrd=$4 qcow2=$5
+work=$(dirname "$qcow2")
+fat=$work/fat.img ext=$work/ext.img disk=$work/disk.img
+export MTOOLS_SKIP_CHECK=1
+
+fat_mib=$((($(stat -c%s "$vmlinuz") + $(stat -c%s "$initrd")) / 1048576 + 3))
+root_mib=$(($(du -sm "$root" | cut -f1) + 12))
+
+truncate -s "${fat_mib}M" "$fat"
+mkfs.vfat -F 16 -n TINYBOOT "$fat" >/dev/null
+cat >"$work/syslinux.cfg" <<C
+default tiny
+prompt 0
+label tiny
+ linux /vmlinuz
+ initrd /initrd
+ append $command_line
+C
+printf 'default tiny\ntimeout 0\n' >"$work/loader.conf"
+printf 'title tiny\nlinux /vmlinuz\ninitrd /initrd\noptions %s\n' "$command_line" >"$work/tiny.conf"
+mmd -i "$fat" ::EFI ::EFI/BOOT ::loader ::loader/entries
+mcopy -i "$fat" "$vmlinuz" ::vmlinuz
+mcopy -i "$fat" "$initrd" ::initrd
+mcopy -i "$fat" "$work/syslinux.cfg" ::
+mcopy -i "$fat" "$work/loader.conf" ::loader/
+mcopy -i "$fat" "$work/tiny.conf" ::loader/entries/
+mcopy -i "$fat" "$unpacked/usr/lib/systemd/boot/efi/systemd-bootx64.efi" ::EFI/BOOT/BOOTX64.EFI
+syslinux --install "$fat"
+
+# Blocks for the group descriptors of 16 GiB are set aside: the file system can grow to that while mounted.
+truncate -s "${root_mib}M" "$ext"
+mke2fs -q -t ext4 -L tinyroot -O '^has_journal,^metadata_csum,resize_inode' -E resize=4194304,root_owner=0:0 -m 0 -d "$root" "$ext"
+
+truncate -s "$((fat_mib + root_mib + 1))M" "$disk"
+printf 'label: dos\nstart=2048, size=%s, type=ef, bootable\nstart=%s, type=83\n' $((fat_mib * 2048)) $((2048 + fat_mib * 2048)) |
+  sfdisk -q "$disk"
+dd if="$unpacked/usr/lib/syslinux/mbr/mbr.bin" of="$disk" conv=notrunc bs=440 count=1 status=none
+dd if="$fat" of="$disk" bs=1M seek=1 conv=notrunc,sparse status=none
+dd if="$ext" of="$disk" bs=1M seek=$((1 + fat_mib)) conv=notrunc,sparse status=none
+qemu-img convert -f raw -O qcow2 "$disk" "$qcow2"

@@ -1,0 +1,104 @@
+"""The guest image, built once for each state of its build files and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.record import exclusive
+from tests.lab.shell import LabError, find, run
+
+SOURCES = Path(__file__).parent
+BUILD_LIMIT = 600.0
+# command to Debian package
+COMMANDS = {
+    "apt-get": "apt",
+    "cpio": "cpio",
+    "depmod": "kmod",
+    "dpkg-deb": "dpkg",
+    "mcopy": "mtools",
+    "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
+    "strip": "binutils",
+    "syslinux": "syslinux",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A bootable qcow2 file. sha256: of the file, hexadecimal; virtual_size: bytes of the disk that a guest sees."""
+
+    path: Path
+    sha256: str
+    virtual_size: int
+
+
+def cache_directory() -> Path:
+    """Where files that can be made again are kept: $VIREO_CACHE, $XDG_CACHE_HOME or ~/.cache, then vireo."""
+    home = os.environ.get("VIREO_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home).absolute() / "vireo"
+
+
+def image(cache: Path | None = None) -> Image:
+    """The guest image, built now unless the cache has it (about half a minute, and a download of 40 MB the first time).
+
+    Several processes may ask at once: one builds, the others wait. Raises LabError with the reason when it cannot be built.
+    """
+    top = (cache or cache_directory()) / "guest"
+    done = top / fingerprint(SOURCES)[:16]
+    if not (done / "image.json").exists():
+        with exclusive(top):
+            if not (done / "image.json").exists():
+                _build(top, done)
+    facts = json.loads((done / "image.json").read_text())
+    return Image(done / "guest.qcow2", facts["sha256"], facts["virtual_size"])
+
+
+def fingerprint(sources: Path) -> str:
+    """One hash, hexadecimal, of everything that the build reads: names, modes and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(sources.rglob("*")):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            executable = os.access(path, os.X_OK)
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(sources)}\0{executable}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _build(top: Path, done: Path) -> None:
+    absent = sorted({package for command, package in COMMANDS.items() if find(command) is None})
+    if absent:
+        raise LabError(f"the guest image needs Debian packages that are not installed: apt-get install {' '.join(absent)}")
+    for abandoned in top.glob(".building-*"):  # its builder is gone, we hold the lock
+        shutil.rmtree(abandoned)
+    packages = (
+        top
+        / f"packages-{hashlib.sha256((SOURCES / 'packages.sh').read_bytes() + (SOURCES / 'contents.sh').read_bytes()).hexdigest()[:16]}"
+    )
+    work = Path(tempfile.mkdtemp(prefix=".building-", dir=top))
+    try:
+        run(str(SOURCES / "build.sh"), str(packages), str(work), timeout=BUILD_LIMIT)
+        _publish(work, done)
+    finally:
+        shutil.rmtree(work)
+
+
+def _publish(work: Path, done: Path) -> None:
+    """Move the result to its place at once: who sees image.json sees a complete image."""
+    result = work / "result"
+    result.mkdir()
+    disk = (work / "guest.qcow2").rename(result / "guest.qcow2")
+    size = json.loads(run("qemu-img", "info", "--output=json", str(disk)))["virtual-size"]
+    with disk.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    (result / "image.json").write_text(json.dumps({"sha256": digest, "virtual_size": size}) + "\n")
+    if done.exists():
+        shutil.rmtree(done)
+    result.rename(done)

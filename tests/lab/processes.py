@@ -1,0 +1,102 @@
+"""The processes of a network namespace, found by looking: nothing to keep in a file that could be stale."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.lab.shell import LabError
+
+NAMESPACES = Path("/run/netns")
+PROC = Path("/proc")
+
+
+def namespaces() -> list[str]:
+    """Names of all network namespaces of the machine."""
+    return sorted(path.name for path in NAMESPACES.iterdir()) if NAMESPACES.is_dir() else []
+
+
+def members(names: Iterable[str]) -> list[int]:
+    """Processes that live in one of these network namespaces, without the caller's own."""
+    wanted = {inode for name in names if (inode := _inode(NAMESPACES / name))}
+    pids = (int(path.name) for path in PROC.iterdir() if path.name.isdigit())
+    return [pid for pid in pids if pid != os.getpid() and _inode(PROC / str(pid) / "ns/net") in wanted]
+
+
+def kill_members(names: Iterable[str], limit: float = 10.0) -> None:
+    """End every process of these namespaces at once. Raises LabError when some are still there after `limit` seconds."""
+    names = list(names)
+    deadline = time.monotonic() + limit
+    while left := members(names):
+        if time.monotonic() > deadline:
+            raise LabError(f"processes {left} of {', '.join(names)} did not end within {limit:g} s")
+        for pid in left:
+            send(pid, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def init(name: str) -> int | None:
+    """The process that is pid 1 of the host in this network namespace, None when the host is off."""
+    return next((pid for pid in members([name]) if _ids(pid)[1:] == [1]), None)
+
+
+def daemon(name: str, command: str) -> int | None:
+    """The process started by pid 1 of the host that runs `command`, None when there is none."""
+    parent = init(name)
+    for pid in members([name]):
+        fields = _stat(pid)
+        if fields and (fields[0], fields[2]) == (command, parent):
+            return pid
+    return None
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that has ended meanwhile is no error."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal."""
+    fields = _stat(pid)
+    return fields is not None and fields[1] == "T"
+
+
+def wait_gone(pid: int, limit: float = 10.0) -> None:
+    """Wait until a process has ended and was reaped. Raises LabError after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while (PROC / str(pid)).exists():
+        if time.monotonic() > deadline:
+            raise LabError(f"process {pid} did not end within {limit:g} s")
+        time.sleep(0.01)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:  # ended, or a zombie, which has no namespaces any more
+        return None
+
+
+def _ids(pid: int) -> list[int]:
+    """The process's id in each pid namespace, outermost first (NSpid of proc(5))."""
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return []
+    return [int(word) for line in lines if line.startswith("NSpid:") for word in line.split()[1:]]
+
+
+def _stat(pid: int) -> tuple[str, str, int] | None:
+    """Command name, state letter and parent of a process (stat of proc(5))."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    state, parent = text[text.rindex(")") + 2 :].split()[:2]
+    return text[text.index("(") + 1 : text.rindex(")")], state, int(parent)
