@@ -1,0 +1,143 @@
+"""The way to a simulator server: pooled sockets with native timeouts, one call at a time on each."""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+import threading
+from contextlib import suppress
+from typing import Any
+
+from drivers.errors import DriverError, Transient
+
+from .methods import METHODS, codec, problem_adapter
+
+__all__ = ["MAX_REPLY", "SocketTransport"]
+
+MAX_REPLY = 256 * 1024 * 1024
+IDLE = 8
+"""Idle sockets that are kept."""
+
+_LENGTH = struct.Struct(">I")
+
+
+class SocketTransport:
+    """Calls over TCP. Raises Transient when the server does not answer within `timeout` seconds."""
+
+    def __init__(self, address: tuple[str, int], *, timeout: float = 15.0) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._idle: list[socket.socket] = []
+        self._used: set[socket.socket] = set()
+        self._closed = False
+
+    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
+        """One call; see `connection.Transport`."""
+        frame = _frame(f"{method} {session}", codec(method).write_params(args))
+        link = self._take()
+        try:
+            link.settimeout(self._timeout + wait)
+            link.sendall(frame)
+            status, body = _receive(link)
+        except OSError as error:
+            self._drop(link)
+            raise self._lost(method, error) from error
+        except BaseException:
+            self._drop(link)
+            raise
+        self._give_back(link)
+        if status == b"ok":
+            return codec(method).read_result(body)
+        raise _problem(body)
+
+    def _lost(self, method: str, error: OSError) -> Transient:
+        if self._closed:
+            return Transient("the connection is closed", outcome_unknown=METHODS[method].mutates)
+        what = f"no answer in {self._timeout:g} s" if isinstance(error, TimeoutError) else "the connection was lost"
+        return Transient(f"simulator: {method}: {what}", outcome_unknown=METHODS[method].mutates)
+
+    def _take(self) -> socket.socket:
+        """An idle socket that the server has not closed, or a new one."""
+        with self._lock:
+            if self._closed:
+                raise Transient("the connection is closed")
+            while self._idle:
+                link = self._idle.pop()
+                if not select.select([link], [], [], 0)[0]:
+                    self._used.add(link)
+                    return link
+                link.close()
+        return self._connect()
+
+    def _connect(self) -> socket.socket:
+        try:
+            link = socket.create_connection(self._address, timeout=self._timeout)
+        except OSError as error:
+            raise Transient("simulator: the server can't be reached", native_code=type(error).__name__) from error
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            if self._closed:
+                link.close()
+                raise Transient("the connection is closed")
+            self._used.add(link)
+        return link
+
+    def _give_back(self, link: socket.socket) -> None:
+        with self._lock:
+            self._used.discard(link)
+            if not self._closed and len(self._idle) < IDLE:
+                self._idle.append(link)
+                return
+        link.close()
+
+    def _drop(self, link: socket.socket) -> None:
+        with self._lock:
+            self._used.discard(link)
+        link.close()
+
+    def close(self, session: str) -> None:
+        """Shutting a socket down makes a thread that reads from it return."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            used = list(self._used)
+        for link in used:
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+        for link in idle:
+            with suppress(OSError):
+                link.setblocking(False)
+                link.send(_frame(f"logout {session}", b"[]"))
+            link.close()
+
+
+def _frame(head: str, body: bytes) -> bytes:
+    payload = head.encode() + b"\n" + body
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def _receive(link: socket.socket) -> tuple[bytes, bytes]:
+    (length,) = _LENGTH.unpack(_exactly(link, _LENGTH.size))
+    if length > MAX_REPLY:
+        raise OSError("the reply is too long")
+    status, _, body = _exactly(link, length).partition(b"\n")
+    return status, body
+
+
+def _exactly(link: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        chunk = link.recv(min(size - len(data), 1 << 20))
+        if not chunk:
+            raise ConnectionResetError("the server closed the connection")
+        data += chunk
+    return bytes(data)
+
+
+def _problem(body: bytes) -> DriverError:
+    try:
+        return problem_adapter().validate_json(body).error()
+    except ValueError:
+        return Transient("simulator: the server's reply was not understood", native_code="SIM_PROTOCOL")

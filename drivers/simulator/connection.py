@@ -1,0 +1,220 @@
+"""The driver contract over a transport: the groups of calls, the session, the cached observation, and the event cursor."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from drivers.errors import Transient
+from drivers.types import (
+    ApplyMode,
+    Capability,
+    Change,
+    Credentials,
+    DesiredVM,
+    Done,
+    Event,
+    HostID,
+    ImageFile,
+    InstanceID,
+    ObservedHost,
+    ObservedPool,
+    ObservedVM,
+    OpRef,
+    PoolSpec,
+    Progress,
+    Started,
+    StopMode,
+)
+
+from .engine.compute import VMPage
+from .engine.modes import apply_mode
+from .methods import SessionExpired, Welcome
+
+__all__ = ["Session", "SimulatorConnection", "Transport"]
+
+
+class Transport(Protocol):
+    """A way to the simulator. Safe for threads."""
+
+    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
+        """One call; the reply may take `wait` seconds longer than the transport's timeout. Raises DriverError."""
+
+    def close(self, session: str) -> None:
+        """Log out as far as that is possible at once, make blocked calls return, and refuse new ones. Never raises."""
+
+
+class Session:
+    """Logs in, and again when the server has forgotten the session; such a call had no effect and is repeated once."""
+
+    def __init__(self, transport: Transport, credentials: Credentials, host: str) -> None:
+        self._transport = transport
+        self._login = (credentials.username, credentials.password, host)
+        self._lock = threading.Lock()
+        self.welcome: Welcome = transport.request("", "login", self._login)
+
+    def call(self, method: str, *args: Any, wait: float = 0.0) -> Any:
+        """Call a method with a session that is known, new if need be. Raises DriverError."""
+        token = self.welcome.session
+        try:
+            return self._transport.request(token, method, args, wait)
+        except SessionExpired:
+            return self._transport.request(self._renew(token), method, args, wait)
+
+    def _renew(self, expired: str) -> str:
+        with self._lock:
+            if self.welcome.session == expired:
+                self.welcome = self._transport.request("", "login", self._login)
+            return self.welcome.session
+
+    def close(self) -> None:
+        """Log out. Never raises."""
+        self._transport.close(self.welcome.session)
+
+
+class _Hosts:
+    def __init__(self, session: Session) -> None:
+        self._call = session.call
+
+    def list_hosts(self) -> Sequence[ObservedHost]:
+        hosts: Sequence[ObservedHost] = self._call("hosts.list")
+        return hosts
+
+
+class _Compute:
+    """Keeps what it saw: the server only tells which hosts changed since, each with all its VMs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._call = session.call
+        self._lock = threading.Lock()
+        self._epoch, self._cursor = "", 0
+        self._hosts: dict[HostID, tuple[ObservedVM, ...]] = {}
+        self._vms: dict[InstanceID, ObservedVM] = {}
+
+    def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
+        with self._lock:
+            more = True
+            while more:
+                more = self._take(self._call("compute.observe_page", self._epoch, self._cursor))
+            return dict(self._vms)
+
+    def _take(self, page: VMPage) -> bool:
+        """Whether there is more to ask for."""
+        if page.epoch != self._epoch:
+            self._hosts, self._vms = {}, {}
+        for host, vms in page.hosts:
+            self._replace(host, vms)
+        self._epoch, self._cursor = page.epoch, page.cursor
+        return page.more
+
+    def _replace(self, host: HostID, vms: tuple[ObservedVM, ...]) -> None:
+        for vm in self._hosts.pop(host, ()):
+            if (known := self._vms.get(vm.instance)) is not None and known.host == host:
+                del self._vms[vm.instance]
+        if vms:
+            self._hosts[host] = vms
+            self._vms.update((vm.instance, vm) for vm in vms)
+
+    def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
+        vm: ObservedVM = self._call("compute.observe", host, instance)
+        return vm
+
+    def create(self, host: HostID, vm: DesiredVM) -> Done | Started:
+        outcome: Done | Started = self._call("compute.create", host, vm)
+        return outcome
+
+    def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
+        outcome: Done | Started = self._call("compute.apply", host, instance, tuple(changes))
+        return outcome
+
+    def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
+        return apply_mode(change, observed, self._session.welcome.capabilities)
+
+    def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done | Started:
+        outcome: Done | Started = self._call("compute.delete", host, instance, tuple(pools))
+        return outcome
+
+
+class _Power:
+    def __init__(self, session: Session) -> None:
+        self._call = session.call
+
+    def start(self, host: HostID, instance: InstanceID) -> Done | Started:
+        outcome: Done | Started = self._call("power.start", host, instance)
+        return outcome
+
+    def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:
+        outcome: Done | Started = self._call("power.stop", host, instance, mode)
+        return outcome
+
+
+class _Storage:
+    def __init__(self, session: Session) -> None:
+        self._call = session.call
+
+    def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
+        observed: ObservedPool = self._call("storage.ensure_pool", host, pool)
+        return observed
+
+    def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
+        there: bool = self._call("storage.has_image", host, pool, image)
+        return there
+
+    def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
+        """The content is not sent, only looked at: a simulated guest needs none."""
+        try:
+            size = os.stat(image.path).st_size
+        except OSError as error:
+            raise Transient(f"image {image.name!r} can't be read: {error.strerror}") from error
+        if size != image.physical_size:
+            raise Transient(f"image {image.name!r} has {size} bytes, not {image.physical_size}")
+        outcome: Done | Started = self._call("storage.put_image", host, pool, image)
+        return outcome
+
+    def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
+        done: Done = self._call("storage.delete_image", host, pool, image)
+        return done
+
+
+class _Tasks:
+    def __init__(self, session: Session) -> None:
+        self._call = session.call
+
+    def poll(self, op: OpRef) -> Progress:
+        progress: Progress = self._call("tasks.poll", op)
+        return progress
+
+
+class _Events:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._epoch, self._cursor = session.welcome.epoch, session.welcome.cursor
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        news = self._session.call("events.wait", self._epoch, self._cursor, timeout, wait=timeout)
+        self._epoch, self._cursor = news.epoch, news.cursor
+        if news.lost:
+            raise Transient("events may have been lost", native_code="SIM_EVENTS_LOST")
+        events: Sequence[Event] = news.events
+        return events
+
+
+class SimulatorConnection:
+    """A logged-in endpoint of the simulator; see `drivers.base.Connection`."""
+
+    def __init__(self, transport: Transport, credentials: Credentials, host: str = "") -> None:
+        self._session = Session(transport, credentials, host)
+        self.capabilities: frozenset[Capability] = self._session.welcome.capabilities
+        self.hosts = _Hosts(self._session)
+        self.compute = _Compute(self._session)
+        self.power = _Power(self._session)
+        self.storage = _Storage(self._session)
+        self.tasks = _Tasks(self._session)
+        self.events = _Events(self._session)
+
+    def close(self) -> None:
+        """Log out and end all calls."""
+        self._session.close()

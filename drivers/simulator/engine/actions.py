@@ -1,0 +1,186 @@
+"""What happens to a datacentre behind Vireo's back: hosts crash, cables are cut, somebody uses the console."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drivers.errors import InvalidSpec, NotFound
+from drivers.types import Failed, Firmware, HostID, InstanceID, ObservedNIC, Power
+
+from .datacentre import Datacentre
+from .model import VM, Host
+from .power import power_off
+
+__all__ = ["Act", "Action", "Actions"]
+
+
+class Act(StrEnum):
+    """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`."""
+
+    CRASH_HOST = "crash-host"
+    BOOT_HOST = "boot-host"
+    CUT_HOST = "cut-host"
+    HEAL_HOST = "heal-host"
+    LIE = "lie"
+    ADD_HOST = "add-host"
+    REMOVE_HOST = "remove-host"
+    POWER_ON = "power-on"
+    POWER_OFF = "power-off"
+    PAUSE = "pause"
+    CRASH_VM = "crash-vm"
+    DELETE_VM = "delete-vm"
+    FOREIGN_VM = "foreign-vm"
+    DISOWN_VM = "disown-vm"
+    RENAME_VM = "rename-vm"
+    SET_CPUS = "set-cpus"
+    SET_MEMORY = "set-memory"
+    ADD_DEVICE = "add-device"
+    REMOVE_NIC = "remove-nic"
+    REMOVE_DISK = "remove-disk"
+    MOVE_VM = "move-vm"
+    IGNORE_STOP = "ignore-stop"
+    FORGET_TASKS = "forget-tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One act. `value` is what the act needs: a name, a count of CPUs, bytes, a host."""
+
+    act: Act
+    target: str = ""
+    value: str = ""
+
+
+class Actions:
+    """Carries out acts on a datacentre. They need no session and heed no ownership: they are what people and hardware do."""
+
+    def __init__(self, datacentre: Datacentre) -> None:
+        self._dc = datacentre
+        self._host_acts: dict[Act, Callable[[Host, str], None]] = {
+            Act.CRASH_HOST: self._crash,
+            Act.BOOT_HOST: lambda host, _: self._set_state(host, up=True),
+            Act.CUT_HOST: lambda host, _: self._set_state(host, reachable=False),
+            Act.HEAL_HOST: lambda host, _: self._set_state(host, reachable=True),
+            Act.LIE: self._lie,
+            Act.REMOVE_HOST: self._remove_host,
+        }
+        self._vm_acts: dict[Act, Callable[[VM, str], None]] = {
+            Act.POWER_ON: self._power_on,
+            Act.POWER_OFF: lambda vm, _: power_off(self._dc, vm),
+            Act.PAUSE: self._pause,
+            Act.CRASH_VM: lambda vm, _: power_off(self._dc, vm, Power.CRASHED),
+            Act.DELETE_VM: lambda vm, _: self._dc.remove_vm(vm),
+            Act.DISOWN_VM: lambda vm, _: setattr(vm, "owner", None),
+            Act.RENAME_VM: lambda vm, value: setattr(vm, "name", value),
+            Act.SET_CPUS: lambda vm, value: setattr(vm, "cpus", int(value)),
+            Act.SET_MEMORY: lambda vm, value: setattr(vm, "memory", int(value)),
+            Act.ADD_DEVICE: lambda vm, value: setattr(vm, "foreign", (*vm.foreign, value)),
+            Act.REMOVE_NIC: lambda vm, value: _drop(vm.nics, value),
+            Act.REMOVE_DISK: self._remove_disk,
+            Act.MOVE_VM: self._move,
+            Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
+        }
+
+    def do(self, action: Action) -> None:
+        """Carry out an act. Raises NotFound for an unknown target, InvalidSpec for a value that makes no sense."""
+        try:
+            self._do(action)
+        except ValueError as error:
+            raise InvalidSpec(f"{action.act} {action.target}: {action.value!r} makes no sense") from error
+
+    def _do(self, action: Action) -> None:
+        if action.act is Act.FORGET_TASKS:
+            self._dc.tasks.forget()
+        elif action.act is Act.ADD_HOST:
+            self._dc.add_host(HostID(action.target), self._dc.settings.cpus, self._dc.settings.memory)
+        elif action.act in self._host_acts:
+            self._host_acts[action.act](self._host(action.target), action.value)
+        elif action.act is Act.FOREIGN_VM:
+            self._foreign_vm(action.target)
+        else:
+            vm = self._vm(action.target)
+            self._vm_acts[action.act](vm, action.value)
+            if vm.instance in self._dc.hosts[vm.host].vms:
+                self._dc.vm_changed(vm)
+
+    def _host(self, name: str) -> Host:
+        if (host := self._dc.hosts.get(HostID(name))) is None:
+            raise NotFound(f"no host {name!r}")
+        return host
+
+    def _vm(self, target: str) -> VM:
+        host, _, instance = target.partition("/")
+        if (vm := self._host(host).vms.get(InstanceID(instance))) is None:
+            raise NotFound(f"no VM {instance!r} on host {host!r}")
+        return vm
+
+    # Hosts ---------------------------------------------------------------------------------------------------------
+
+    def _crash(self, host: Host, _: str) -> None:
+        """Everything on it loses power at once, and work in progress is gone."""
+        reason = Failed("the host crashed", retryable=True, native_code="SIM_HOST_CRASHED")
+        self._dc.tasks.cancel(lambda subject: isinstance(subject, tuple) and subject[0] == host.host, reason)
+        for vm in host.vms.values():
+            if vm.has_power:
+                power_off(self._dc, vm)
+        self._set_state(host, up=False)
+
+    def _set_state(self, host: Host, *, up: bool | None = None, reachable: bool | None = None) -> None:
+        host.up = host.up if up is None else up
+        host.reachable = host.reachable if reachable is None else reachable
+        self._dc.host_changed(host)
+
+    def _lie(self, host: Host, value: str) -> None:
+        """`CPUS:BYTES` is what the host reports from now on; an empty value ends the lie."""
+        cpus, _, memory = value.partition(":")
+        host.lie_cpus = int(cpus) if cpus else None
+        host.lie_memory = int(memory) if memory else None
+        self._dc.host_changed(host)
+
+    def _remove_host(self, host: Host, _: str) -> None:
+        for vm in list(host.vms.values()):
+            self._dc.remove_vm(vm)
+        self._dc.host_changed(host)
+        del self._dc.hosts[host.host]
+
+    # VMs -----------------------------------------------------------------------------------------------------------
+
+    def _power_on(self, vm: VM, _: str) -> None:
+        vm.power, vm.running_cpus, vm.running_memory = Power.ON, vm.cpus, vm.memory
+        vm.booted, vm.starts = vm.guest, vm.starts + 1
+
+    def _pause(self, vm: VM, _: str) -> None:
+        if vm.power is not Power.ON:
+            raise ValueError("not running")
+        vm.power = Power.PAUSED
+
+    def _remove_disk(self, vm: VM, name: str) -> None:
+        disk = vm.disks.pop(name, None)
+        if disk is None:
+            raise ValueError(name)
+        self._dc.remove_disk(vm.instance, disk)
+
+    def _move(self, vm: VM, target: str) -> None:
+        """To another host, with its local disks."""
+        host = self._host(target)
+        self._dc.remove_vm(vm)
+        vm.host = host.host
+        self._dc.add_vm(vm)
+
+    def _foreign_vm(self, target: str) -> None:
+        """A VM that somebody else made."""
+        host, _, instance = target.partition("/")
+        there = self._host(host)
+        if instance in there.vms:
+            raise ValueError(instance)
+        memory = 1024**3
+        self._dc.add_vm(
+            VM(InstanceID(instance), there.host, "foreign", None, 1, memory, 1, memory, firmware=Firmware.BIOS, power=Power.ON)
+        )
+
+
+def _drop(things: dict[str, ObservedNIC], name: str) -> None:
+    if things.pop(name, None) is None:
+        raise ValueError(name)

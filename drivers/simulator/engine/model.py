@@ -1,0 +1,107 @@
+"""The objects of a simulated datacentre. Mutable and compact; only the engine changes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from drivers.types import Firmware, HostID, InstanceID, ObservedNIC, Owner, Power
+
+__all__ = ["VM", "Disk", "GuestConfig", "Host", "Image", "Pool", "PoolKey"]
+
+
+class PoolKey(NamedTuple):
+    """Where a pool is: its directory on one host, or, with an empty host, the same shared directory on all hosts."""
+
+    host: str
+    path: str
+
+
+@dataclass(slots=True)
+class Image:
+    """A template image in a pool; sizes in bytes."""
+
+    virtual_size: int
+    physical_size: int
+
+
+@dataclass(slots=True)
+class Disk:
+    """A disk of ours, named after its VM, in a pool; `image` is the template image that it is layered on."""
+
+    name: str
+    pool: PoolKey
+    pool_name: str
+    size: int
+    image: str = ""
+
+
+@dataclass(slots=True)
+class Pool:
+    """A directory with images and disks. `disks` is by VM, then by disk name; a disk may outlive its VM's definition."""
+
+    key: PoolKey
+    capacity: int
+    used: int = 0
+    images: dict[str, Image] = field(default_factory=dict)
+    disks: dict[InstanceID, dict[str, Disk]] = field(default_factory=dict)
+    layered: dict[str, int] = field(default_factory=dict)
+    """How many disks are layered on an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestConfig:
+    """What a guest takes from its seed at boot: host name, and addresses by MAC (None: no network configuration)."""
+
+    hostname: str = ""
+    addresses: tuple[tuple[str, tuple[str, ...]], ...] | None = None
+
+
+@dataclass(slots=True)
+class VM:
+    """A virtual machine; `owner` None means that it is not ours. `cpus` and `memory` are those of the next start.
+
+    `ready_at` is when the guest agent answers after a start, `stop_at` when the guest obeys a soft stop; both None when not
+    due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons.
+    """
+
+    instance: InstanceID
+    host: HostID
+    name: str
+    owner: Owner | None
+    cpus: int
+    memory: int
+    running_cpus: int
+    running_memory: int
+    firmware: Firmware
+    power: Power = Power.OFF
+    disks: dict[str, Disk] = field(default_factory=dict)
+    nics: dict[str, ObservedNIC] = field(default_factory=dict)
+    foreign: tuple[str, ...] = ()
+    seed_digest: str = ""
+    guest: GuestConfig = GuestConfig()
+    booted: GuestConfig | None = None
+    ready_at: float | None = None
+    stop_at: float | None = None
+    ignores_stop: bool = False
+    starts: int = 0
+
+    @property
+    def has_power(self) -> bool:
+        """Whether it occupies memory of its host."""
+        return self.power in (Power.ON, Power.PAUSED)
+
+
+@dataclass(slots=True)
+class Host:
+    """A hypervisor host. `lie_*` are what it reports instead of the truth. `revision` grows with each change on it."""
+
+    host: HostID
+    cpus: int
+    memory: int
+    up: bool = True
+    reachable: bool = True
+    lie_cpus: int | None = None
+    lie_memory: int | None = None
+    revision: int = 0
+    vms: dict[InstanceID, VM] = field(default_factory=dict)

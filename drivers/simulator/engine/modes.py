@@ -1,0 +1,40 @@
+"""When a change can take effect, from what the hypervisor can do and what the VM runs with. Pure."""
+
+from __future__ import annotations
+
+from drivers.types import (
+    ApplyMode,
+    AttachNIC,
+    Capability,
+    Change,
+    DetachNIC,
+    GrowDisk,
+    ObservedVM,
+    Power,
+    SetCPUs,
+    SetMemory,
+)
+
+__all__ = ["apply_mode"]
+
+
+def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Capability]) -> ApplyMode:
+    """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows and NICs come and go if declared.
+
+    A seed is read at the next start.
+    """
+    if observed.power in (Power.OFF, Power.CRASHED):
+        return ApplyMode.LIVE
+    match change:
+        case SetCPUs(cpus):
+            grows = cpus == observed.running_cpus or (cpus > observed.running_cpus and Capability.CPU_ADD_LIVE in capabilities)
+            return ApplyMode.LIVE if grows else ApplyMode.RESTART
+        case SetMemory(memory):
+            more = memory > observed.running_memory and Capability.MEMORY_ADD_LIVE in capabilities
+            return ApplyMode.LIVE if more or memory == observed.running_memory else ApplyMode.RESTART
+        case GrowDisk():
+            return ApplyMode.LIVE if Capability.DISK_GROW_LIVE in capabilities else ApplyMode.POWER_OFF
+        case AttachNIC() | DetachNIC():
+            return ApplyMode.LIVE if Capability.NIC_HOTPLUG in capabilities else ApplyMode.POWER_OFF
+        case _:
+            return ApplyMode.RESTART

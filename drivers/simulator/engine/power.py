@@ -1,0 +1,107 @@
+"""Power, and what the guest does with it: boots, announces itself, obeys or ignores a soft stop."""
+
+from __future__ import annotations
+
+from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.types import Done, HostID, InstanceID, Power, Started, StopMode
+
+from .datacentre import Datacentre
+from .model import VM, Host
+
+__all__ = ["PowerControl", "power_off", "watch_guest"]
+
+
+class PowerControl:
+    """Power calls as `drivers.base.Power` has them."""
+
+    def __init__(self, datacentre: Datacentre) -> None:
+        self._dc = datacentre
+
+    def start(self, host: HostID, instance: InstanceID) -> Done | Started:
+        """Power on, or resume a paused VM. Raises NotFound, Conflict, Busy, Transient, InvalidSpec."""
+        vm = self._dc.idle_vm(host, instance)
+        if vm.power is Power.ON:
+            return Done()
+        self._check_room(vm)
+        return self._dc.run("power.start", (host, instance), lambda: self._start(vm))
+
+    def _check_room(self, vm: VM) -> None:
+        host = self._dc.hosts[vm.host]
+        if vm.cpus > host.cpus or vm.memory > host.memory:
+            raise InvalidSpec(f"VM {vm.instance} is larger than host {vm.host!r}", native_code="SIM_TOO_LARGE")
+        if not vm.has_power and vm.memory > host.memory - _used(host):
+            raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
+
+    def _start(self, vm: VM) -> None:
+        self._dc.vm(vm.host, vm.instance)
+        if vm.power is Power.PAUSED:
+            vm.power = Power.ON
+            self._dc.vm_changed(vm)
+            return
+        if vm.power is Power.ON:
+            return
+        self._check_room(vm)
+        vm.power = Power.ON
+        vm.starts += 1
+        vm.running_cpus, vm.running_memory = vm.cpus, vm.memory
+        vm.ready_at = self._dc.clock.now() + self._dc.settings.boot if _has_system(vm) else None
+        watch_guest(self._dc, vm)
+        self._dc.vm_changed(vm)
+
+    def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:
+        """SOFT asks the guest; HARD cuts the power. Raises NotFound, Conflict, Busy, Transient."""
+        vm = self._dc.idle_vm(host, instance)
+        if not vm.has_power:
+            if vm.power is Power.CRASHED:
+                power_off(self._dc, vm)
+            return Done()
+        if mode is StopMode.HARD:
+            return self._dc.run("power.stop", (host, instance), lambda: power_off(self._dc, vm))
+        if vm.power is Power.PAUSED:
+            raise Conflict(f"VM {instance} is paused, its guest can't be asked", native_code="SIM_VM_PAUSED")
+        self._ask_guest(vm)
+        return Done()
+
+    def _ask_guest(self, vm: VM) -> None:
+        """A guest that has not booted yet, or was told to ignore it, does nothing, as real ones do."""
+        if vm.booted is None or vm.ignores_stop or vm.stop_at is not None:
+            return
+        vm.stop_at = self._dc.clock.now() + self._dc.settings.shutdown
+        self._dc.dirty.add(("vm", vm.host, vm.instance))
+        watch_guest(self._dc, vm)
+
+
+def _used(host: Host) -> int:
+    return sum(vm.running_memory for vm in host.vms.values() if vm.has_power)
+
+
+def _has_system(vm: VM) -> bool:
+    """A disk that was made from an image has an operating system; an empty one boots nothing."""
+    return any(disk.image for disk in vm.disks.values())
+
+
+def power_off(dc: Datacentre, vm: VM, state: Power = Power.OFF) -> None:
+    """The VM has lost power."""
+    vm.power = state
+    vm.booted = vm.ready_at = vm.stop_at = None
+    vm.running_cpus, vm.running_memory = vm.cpus, vm.memory
+    dc.vm_changed(vm)
+
+
+def watch_guest(dc: Datacentre, vm: VM) -> None:
+    """Set the timers for what the guest will do next; a timer that no longer fits the VM does nothing."""
+    ready_at, stop_at = vm.ready_at, vm.stop_at
+
+    def booted() -> None:
+        if vm.ready_at == ready_at and vm.power is Power.ON:
+            vm.ready_at, vm.booted = None, vm.guest
+            dc.vm_changed(vm)
+
+    def stopped() -> None:
+        if vm.stop_at == stop_at and vm.has_power:
+            power_off(dc, vm)
+
+    if ready_at is not None:
+        dc.timers.at(ready_at, booted)
+    if stop_at is not None:
+        dc.timers.at(stop_at, stopped)

@@ -1,0 +1,79 @@
+"""Pools and template images."""
+
+from __future__ import annotations
+
+from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started
+
+from .datacentre import Datacentre
+from .model import Image, Pool, PoolKey
+from .observe import observed_pool
+from .rules import check_image, check_image_file, check_pool
+
+__all__ = ["Storage", "pool_key"]
+
+
+def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
+    """A shared pool is the same on all hosts."""
+    return PoolKey("" if pool.shared else host, pool.path)
+
+
+class Storage:
+    """Pool and image calls as `drivers.base.Storage` has them."""
+
+    def __init__(self, datacentre: Datacentre) -> None:
+        self._dc = datacentre
+
+    def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
+        """Make or report a pool. Raises InvalidSpec, NotFound, Transient."""
+        self._dc.host(host)
+        check_pool(pool)
+        key = pool_key(host, pool)
+        if key not in self._dc.pools:
+            self._dc.pools[key] = Pool(key, self._dc.settings.pool_capacity)
+            self._dc.dirty.add(("pool", *key))
+        return observed_pool(pool, self._dc.pools[key])
+
+    def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
+        """Whether an image is there."""
+        self._dc.host(host)
+        found = self._dc.pools.get(pool_key(host, pool))
+        return found is not None and image in found.images
+
+    def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
+        """Put an image; it is not there before the task's end. Raises InvalidSpec, NotFound, Busy, Transient."""
+        target = self._pool(host, pool)
+        check_image_file(image)
+        if image.name in target.images:
+            return Done()
+        if image.physical_size > target.capacity - target.used:
+            raise InvalidSpec(f"pool {pool.name!r} has too little room for image {image.name!r}", native_code="SIM_NO_SPACE")
+        subject = (host, *target.key, image.name)
+        self._dc.tasks.require_idle(subject)
+        return self._dc.run("storage.put_image", subject, lambda: self._store(target, image))
+
+    def _store(self, pool: Pool, image: ImageFile) -> None:
+        if image.name in pool.images:
+            return
+        pool.images[image.name] = Image(image.virtual_size, image.physical_size)
+        pool.used += image.physical_size
+        self._dc.dirty.add(("image", *pool.key, image.name))
+
+    def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
+        """Remove an image. Raises Conflict while a disk is layered on it."""
+        self._dc.host(host)
+        check_image(image)
+        found = self._dc.pools.get(pool_key(host, pool))
+        if found is None or image not in found.images:
+            return Done()
+        if found.layered.get(image):
+            raise Conflict(f"disks are layered on image {image!r}", native_code="SIM_IMAGE_IN_USE")
+        found.used -= found.images.pop(image).physical_size
+        self._dc.dirty.add(("image", *found.key, image))
+        return Done()
+
+    def _pool(self, host: HostID, pool: PoolSpec) -> Pool:
+        self._dc.host(host)
+        if (found := self._dc.pools.get(pool_key(host, pool))) is None:
+            raise NotFound(f"no pool {pool.name!r} on host {host!r}", native_code="SIM_POOL_UNKNOWN")
+        return found
