@@ -1,0 +1,140 @@
+"""All endpoints of the cloud and the Hosts that they serve."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.inventory.lanes import Lanes
+from controller.inventory.link import HostLink
+from controller.inventory.session import Cadence, Session
+from controller.runtime.keys import Key
+from drivers.base import Driver
+from drivers.types import Endpoint, HostID, InstanceID, ObservedVM
+
+_Address = tuple[str, Endpoint]
+
+
+class Inventory:
+    """Sessions by endpoint, links by Host name.
+
+    `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Driver],
+        lanes: Callable[[str], Lanes],
+        wake: Callable[[Key], None],
+        log: FilteringBoundLogger,
+        cadence: Cadence | None = None,
+    ) -> None:
+        self._load = load
+        self._lanes = lanes
+        self._wake = wake
+        self._log = log
+        self._cadence = cadence or Cadence()
+        self._sessions: dict[_Address, Session] = {}
+        self._served: dict[Session, dict[str, HostLink]] = {}
+        self._attached: dict[str, tuple[_Address, HostLink]] = {}
+        self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._passed_over: set[str] = set()
+        self._numbers = itertools.count(1)
+
+    def attach(self, host: str, hypervisor: str, endpoint: Endpoint, native_name: str, *, sole: bool) -> HostLink:
+        """Serve a Host by an endpoint, shared by all Hosts that name it; other credentials or another URL replace the old session.
+
+        The same arguments give the same link. `sole`: the endpoint is this Host's own, see `HostLink`.
+        """
+        address = (hypervisor, endpoint)
+        self._passed_over.discard(host)
+        if host in self._attached:
+            known, link = self._attached[host]
+            if (known, link.native_name, link.sole) == (address, native_name, sole):
+                return link
+        session = self._sessions.get(address) or self._open(address)
+        link = HostLink(host, session, native_name, sole=sole)
+        self._served[session][host] = link
+        self._forget(host, unless=session)
+        self._attached[host] = (address, link)
+        return link
+
+    def detach(self, host: str) -> None:
+        """Stop serving a Host; its endpoint is closed with its last one."""
+        self._passed_over.discard(host)
+        self._forget(host)
+
+    def pass_over(self, host: str) -> None:
+        """Note that a Host cannot be attached as it is declared: nobody should wait for its answer."""
+        self._passed_over.add(host)
+
+    def asked(self, host: str) -> bool:
+        """Whether a Host had its chance to say what it carries: the first attempt to reach it has ended, or it was passed over."""
+        link = self.link(host)
+        return link.attempted if link else host in self._passed_over
+
+    def link(self, host: str) -> HostLink | None:
+        """The link of a Host, None if it is not attached."""
+        return self._attached[host][1] if host in self._attached else None
+
+    def links(self) -> list[HostLink]:
+        """The links of all attached Hosts."""
+        return [link for _, link in self._attached.values()]
+
+    def find(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
+        """The Host that a VM was last seen on, and the VM; None if no connected endpoint has it. Refused links do not count."""
+        for session, links in self._served.items():
+            vm = session.snapshot.get(instance)
+            if vm is None:
+                continue
+            named = links.get(vm.host)
+            for link in itertools.chain([named] if named else [], links.values()):
+                if link.host_id == vm.host and not link.refused:
+                    return link.name, vm
+        return None
+
+    async def close(self) -> None:
+        """End all sessions."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def hosts_changed(self, session: Session, hosts: Collection[HostID] | None) -> None:
+        """Wake the Hosts that these hosts of the session are, or all that it serves."""
+        for name, link in self._served.get(session, {}).items():
+            if hosts is None or link.host_id is None or link.host_id in hosts:
+                self._wake(Key("Host", "", name))
+
+    def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
+        """Wake the owners of these VMs."""
+        for vm in vms:
+            self._wake(Key("VirtualMachine", vm.owner.namespace, vm.owner.name))
+
+    def _open(self, address: _Address) -> Session:
+        hypervisor, endpoint = address
+        name = f"{hypervisor} endpoint {next(self._numbers)}"
+        log = self._log.bind(endpoint=name)
+        session = Session(partial(self._load, hypervisor), endpoint, self._lanes(name), self, log, self._cadence)
+        self._sessions[address] = session
+        self._served[session] = {}
+        task = self._tasks[session] = asyncio.get_running_loop().create_task(session.run(), name=name)
+        task.add_done_callback(lambda _: self._tasks.pop(session, None))
+        return session
+
+    def _forget(self, host: str, unless: Session | None = None) -> None:
+        """Forget how a Host was served; close the session if that was its last one, `unless` it goes on to serve it."""
+        if host not in self._attached:
+            return
+        address, _ = self._attached.pop(host)
+        session = self._sessions[address]
+        if session is unless:
+            return
+        del self._served[session][host]
+        if not self._served[session]:
+            del self._served[session], self._sessions[address]
+            self._tasks[session].cancel()

@@ -1,0 +1,243 @@
+"""The way from a Host object to its hypervisor."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from drivers.errors import NotFound, Transient
+from drivers.types import (
+    ApplyMode,
+    Capability,
+    Change,
+    DesiredVM,
+    Done,
+    HostID,
+    ImageFile,
+    InstanceID,
+    ObservedHost,
+    ObservedPool,
+    ObservedVM,
+    OpRef,
+    PoolSpec,
+    Progress,
+    Started,
+    StopMode,
+)
+
+if TYPE_CHECKING:
+    from controller.inventory.session import Session
+
+
+class LinkState(StrEnum):
+    """How an endpoint stands."""
+
+    CONNECTING = "Connecting"
+    UP = "Up"
+    DOWN = "Down"
+    REFUSED = "Refused"
+
+
+class HostLink:
+    """Calls to one host, each in a lane of its endpoint. Every call raises only `drivers.errors`; Transient while not up.
+
+    `sole`: the endpoint is this Host's own, so if it lists a single host, that is the one, whatever its name. A Host that the
+    endpoint does not list has `info` None.
+    """
+
+    def __init__(self, name: str, session: Session, native_name: str, *, sole: bool) -> None:
+        self.name = name
+        self.native_name = native_name
+        self.sole = sole
+        self._session = session
+        self._refusal: tuple[str, str] | None = None
+
+    def refuse(self, reason: str, message: str) -> None:
+        """Make no calls through this link, and say why: the host behind it must not be used under this name."""
+        self._refusal = (reason, message)
+
+    def accept(self) -> None:
+        """Take back a `refuse`."""
+        self._refusal = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether this link was refused by `refuse`."""
+        return self._refusal is not None
+
+    @property
+    def state(self) -> LinkState:
+        """State of the endpoint; REFUSED when this link was, DOWN when the endpoint says that this host is or does not list it."""
+        if self._session.state is not LinkState.UP:
+            return self._session.state
+        if self._refusal:
+            return LinkState.REFUSED
+        return LinkState.UP if self.info is not None and self.info.up else LinkState.DOWN
+
+    @property
+    def message(self) -> str:
+        """Why the link is not up, in one sentence; empty while it is."""
+        return self._trouble[1]
+
+    @property
+    def reason(self) -> str:
+        """Why the link is not up, as the reason of a condition; empty while it is."""
+        return self._trouble[0]
+
+    @property
+    def up(self) -> bool:
+        """Whether calls can be made."""
+        return self.state is LinkState.UP
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the endpoint answers, be it to say that this host is down."""
+        return self._session.state is LinkState.UP
+
+    @property
+    def attempted(self) -> bool:
+        """Whether the first attempt to reach the endpoint has ended: before that, nothing is known."""
+        return self._session.attempted
+
+    @property
+    def info(self) -> ObservedHost | None:
+        """The host as last listed by its endpoint."""
+        hosts = self._session.hosts
+        return hosts.get(self.host_id) if self.host_id else None
+
+    @property
+    def host_id(self) -> HostID | None:
+        """The endpoint's name for this host, None if the endpoint does not list it."""
+        hosts = self._session.hosts
+        if HostID(self.native_name) in hosts:
+            return HostID(self.native_name)
+        return next(iter(hosts)) if self.sole and len(hosts) == 1 else None
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the endpoint can do; empty before the first contact."""
+        return self._session.capabilities
+
+    @property
+    def observed(self) -> bool:
+        """Whether all VMs of the endpoint have been observed since it was connected."""
+        return self._session.snapshot.complete
+
+    @property
+    def epoch(self) -> int:
+        """Counts connections of the endpoint and returns of the host: what was prepared on a host holds for one epoch."""
+        return self._session.epoch(self.host_id) if self.host_id else 0
+
+    def known(self, instance: InstanceID) -> ObservedVM | None:
+        """What was last seen of a VM on this host, without a call and maybe out of date."""
+        vm = self._session.snapshot.get(instance)
+        return vm if vm is not None and vm.host == self.host_id else None
+
+    def vms(self) -> list[ObservedVM]:
+        """VMs with our mark last seen on this host."""
+        host = self.host_id
+        return list(self._session.snapshot.on_host(host)) if host else []
+
+    async def observe(self, instance: InstanceID, *, fresh: bool = False) -> ObservedVM | None:
+        """The VM as it is, None if it does not exist here; without a call when the snapshot is fresh."""
+        snapshot, host = self._session.snapshot, self._host()
+        if not fresh and snapshot.is_fresh(instance):
+            return self.known(instance)
+        connection, asked = self._session.connection(), snapshot.moment()
+        try:
+            vm = await self._session.lanes.read(connection.compute.observe, host, instance)
+        except NotFound:
+            vm = None
+        snapshot.put(instance, vm, asked)
+        return vm
+
+    def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
+        """What this hypervisor needs for the change."""
+        return self._session.connection().compute.apply_mode(change, observed)
+
+    async def create(self, vm: DesiredVM) -> Done | Started:
+        """See `drivers.base.Compute.create`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(vm.instance):
+            return await self._session.lanes.change(connection.compute.create, host, vm)
+
+    async def apply(self, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
+        """See `drivers.base.Compute.apply`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.compute.apply, host, instance, tuple(changes))
+
+    async def delete(self, instance: InstanceID, pools: Sequence[PoolSpec]) -> Done | Started:
+        """See `drivers.base.Compute.delete`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.compute.delete, host, instance, tuple(pools))
+
+    async def start(self, instance: InstanceID) -> Done | Started:
+        """See `drivers.base.Power.start`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.power.start, host, instance)
+
+    async def stop(self, instance: InstanceID, mode: StopMode) -> Done | Started:
+        """See `drivers.base.Power.stop`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.power.stop, host, instance, mode)
+
+    async def poll(self, op: OpRef, instance: InstanceID | None = None) -> Progress:
+        """See `drivers.base.Tasks.poll`; name the VM that the task works on, so that it is observed anew as long as it runs."""
+        connection = self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.read(connection.tasks.poll, op)
+
+    async def ensure_pool(self, pool: PoolSpec) -> ObservedPool:
+        """See `drivers.base.Storage.ensure_pool`."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.change(connection.storage.ensure_pool, host, pool)
+
+    async def has_image(self, pool: PoolSpec, image: str) -> bool:
+        """See `drivers.base.Storage.has_image`."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.read(connection.storage.has_image, host, pool, image)
+
+    async def put_image(self, pool: PoolSpec, image: ImageFile) -> Done | Started:
+        """See `drivers.base.Storage.put_image`; in the slow lane."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.copy(connection.storage.put_image, host, pool, image)
+
+    async def delete_image(self, pool: PoolSpec, image: str) -> Done:
+        """See `drivers.base.Storage.delete_image`."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.change(connection.storage.delete_image, host, pool, image)
+
+    @contextlib.contextmanager
+    def _changing(self, instance: InstanceID | None) -> Iterator[None]:
+        """Let no observation of this VM be relied on that was asked for before the end of a change, whatever its outcome."""
+        marks = (instance,) if instance else ()
+        for mark in marks:
+            self._session.snapshot.mark_stale(mark)
+        try:
+            yield
+        finally:
+            for mark in marks:
+                self._session.snapshot.mark_stale(mark)
+
+    @property
+    def _trouble(self) -> tuple[str, str]:
+        if self._session.state is not LinkState.UP:
+            return self._session.reason, self._session.message
+        if self._refusal:
+            return self._refusal
+        if self.info is None:
+            return "HostNotListed", f"the endpoint lists no host named {self.native_name}"
+        return ("", "") if self.info.up else ("HostDown", self.info.message or "the endpoint says that the host is down")
+
+    def _host(self) -> HostID:
+        """The host to name in a call. Raises Transient while the link is not up."""
+        host = self.host_id
+        if host is None or not self.up:
+            raise Transient(self.message)
+        return host

@@ -1,0 +1,39 @@
+"""Failures on the way to a hypervisor: from lanes to driver errors, from driver errors to the result of a reconcile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from controller.runtime.lanes import CallTimeout, Lane, LaneBusy, LaneOpen
+from controller.runtime.results import Result, failed, requeue
+from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Transient, Unsupported
+
+R = TypeVar("R")
+
+
+async def translated(lane: Lane, call: Callable[..., R], *args: Any, timeout: float, mutating: bool) -> R:
+    """Make a driver call in its lane, with the lane's own refusals told as driver errors."""
+    try:
+        return await lane.call(call, *args, timeout=timeout)
+    except LaneBusy as error:
+        raise Busy(str(error)) from error
+    except LaneOpen as error:
+        raise Busy(str(error), retry_after=error.retry_after) from error
+    except CallTimeout as error:
+        raise Transient(str(error), outcome_unknown=mutating) from error
+
+
+def is_refusal(error: DriverError) -> bool:
+    """Whether the same attempt will be refused again until somebody changes something."""
+    return isinstance(error, InvalidSpec | AuthFailed | Unsupported)
+
+
+def result_of(error: DriverError) -> Result:
+    """What a reconcile that met this error should answer.
+
+    Busy comes back after the hypervisor's delay, what will be refused again waits for a change, all else is retried with backoff.
+    """
+    if isinstance(error, Busy):
+        return requeue(error.retry_after, error.reason, str(error))
+    return failed(error.reason, str(error), terminal=is_refusal(error))

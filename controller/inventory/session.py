@@ -1,0 +1,237 @@
+"""One endpoint: connected in the background, watched through native events, observed as a whole from time to time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.inventory.lanes import EVENT_WAIT, Lanes
+from controller.inventory.link import LinkState
+from controller.inventory.opening import opened
+from controller.inventory.outcomes import is_refusal
+from controller.inventory.snapshot import Snapshot
+from drivers.base import Connection, Driver
+from drivers.errors import Busy, DriverError, Transient
+from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often, in seconds, a session looks at its endpoint; per endpoint, whatever the number of VMs.
+
+    `heartbeat` lists the hosts. `resync` observes all VMs where native events tell of changes, `poll` where there are none.
+    `first_retry` doubles up to `last_retry` while the endpoint can't be reached, and starts anew once a connection has lasted
+    longer than that. `refused_retry` paces an endpoint that refuses us: often enough to notice a repair on its side, too rarely
+    to get an account locked.
+    """
+
+    heartbeat: float = 15.0
+    resync: float = 600.0
+    poll: float = 30.0
+    first_retry: float = 1.0
+    last_retry: float = 30.0
+    refused_retry: float = 300.0
+
+
+class Listener(Protocol):
+    """Who is told what changed on an endpoint."""
+
+    def hosts_changed(self, session: Session, hosts: Collection[HostID] | None) -> None:
+        """These hosts changed, appeared or vanished; None: the session's own state did, and so that of all its hosts."""
+
+    def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
+        """These VMs appeared, changed or vanished."""
+
+
+class Session:
+    """A connection to an endpoint that is made and kept by `run`.
+
+    `state`, `message`, `reason`, `hosts`, `capabilities` tell how it stands; `snapshot` holds the VMs; `attempted` tells whether
+    the first attempt to connect has ended, so that `state` is an answer and not the lack of one.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Driver],
+        endpoint: Endpoint,
+        lanes: Lanes,
+        listener: Listener,
+        log: FilteringBoundLogger,
+        cadence: Cadence,
+    ) -> None:
+        self.lanes = lanes
+        self.state = LinkState.CONNECTING
+        self.message = "not connected yet"
+        self.reason = "Connecting"
+        self.hosts: Mapping[HostID, ObservedHost] = {}
+        self.capabilities: frozenset[Capability] = frozenset()
+        self.snapshot = Snapshot()
+        self.attempted = False
+        self._load = load
+        self._endpoint = endpoint
+        self._listener = listener
+        self._log = log
+        self._cadence = cadence
+        self._connection: Connection | None = None
+        self._connects = 0
+        self._boots: Counter[HostID] = Counter()
+        self._resync = asyncio.Event()
+
+    def connection(self) -> Connection:
+        """The open connection. Raises Transient with the reason while the endpoint is not up."""
+        if self._connection is None or self.state is not LinkState.UP:
+            raise Transient(self.message)
+        return self._connection
+
+    def epoch(self, host: HostID) -> int:
+        """Counts connections of the endpoint and returns of the host: what was prepared on it holds for one epoch."""
+        return self._connects + self._boots[host]
+
+    async def run(self) -> None:
+        """Connect, watch and observe until cancelled; every failure leads to a new attempt, later and later."""
+        pause = self._cadence.first_retry
+        try:
+            while True:
+                started = asyncio.get_running_loop().time()
+                failure = await self._live()
+                if asyncio.get_running_loop().time() - started > self._cadence.last_retry:
+                    pause = self._cadence.first_retry
+                self._down(failure)
+                await self._disconnect()
+                await asyncio.sleep(self._cadence.refused_retry if is_refusal(failure) else pause)
+                pause = min(pause * 2, self._cadence.last_retry)
+        finally:
+            await self._disconnect()
+            self.lanes.close()
+
+    async def _live(self) -> DriverError:
+        """Connect and serve until something fails; returns what did."""
+        try:
+            connection = self._connection = await opened(self.lanes, self._load, self._endpoint)
+            await self._take_stock(connection)
+            await self._serve(connection)
+        except DriverError as error:
+            return error
+        except Exception as error:
+            self._log.error("unexpected failure in a driver", exc_info=error)
+            return DriverError(f"unexpected {type(error).__name__} in the driver: the controller's log has the details")
+        return Transient("the connection ended")
+
+    async def _take_stock(self, connection: Connection) -> None:
+        """Learn all about a new connection; events are subscribed to first, so that no change falls in between."""
+        self.capabilities = connection.capabilities
+        hosts = await self.lanes.connect(connection.hosts.list_hosts)
+        if Capability.EVENTS in self.capabilities:
+            await self.lanes.wait(connection.events.wait, 0.0)
+        changed = await self._survey(connection)
+        self.hosts = {host.host: host for host in hosts}
+        self.state, self.message, self.reason = LinkState.UP, "", ""
+        self.attempted = True
+        self._connects += 1
+        self._listener.hosts_changed(self, None)
+        self._listener.vms_changed(changed)
+
+    async def _serve(self, connection: Connection) -> None:
+        pumps = [asyncio.create_task(self._heartbeat(connection)), asyncio.create_task(self._observe(connection))]
+        if Capability.EVENTS in self.capabilities:
+            pumps.append(asyncio.create_task(self._listen(connection)))
+        try:
+            finished, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            for pump in finished:
+                pump.result()
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _heartbeat(self, connection: Connection) -> None:
+        """List the hosts regularly; a single failure may be a slow answer, a second one in a row is not."""
+        while True:
+            await asyncio.sleep(self._cadence.heartbeat)
+            try:
+                await self._list_hosts(connection)
+            except Transient:
+                await asyncio.sleep(self._cadence.first_retry)
+                await self._list_hosts(connection)
+
+    async def _observe(self, connection: Connection) -> None:
+        """Observe all VMs regularly, and whenever events may have been lost."""
+        period = self._cadence.resync if Capability.EVENTS in self.capabilities else self._cadence.poll
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._resync.wait(), period)
+            self._resync.clear()
+            try:
+                self._listener.vms_changed(await self._survey(connection))
+            except Busy as busy:
+                self._resync.set()
+                await asyncio.sleep(busy.retry_after)
+
+    async def _listen(self, connection: Connection) -> None:
+        """Take in native events; when some may be lost, look at everything."""
+        while True:
+            try:
+                events = await self.lanes.wait(connection.events.wait, EVENT_WAIT)
+            except Transient:
+                await asyncio.sleep(self._cadence.first_retry)
+                await self._list_hosts(connection)
+                self._resync.set()
+            else:
+                await self._take(connection, events)
+
+    async def _take(self, connection: Connection, events: Iterable[Event]) -> None:
+        hosts = False
+        changed: dict[InstanceID, ObservedVM] = {}
+        for event in events:
+            match event:
+                case VMChanged(instance):
+                    self.snapshot.mark_stale(instance)
+                    known = self.snapshot.get(instance)
+                    if known is not None:
+                        changed[instance] = known
+                case HostChanged():
+                    hosts = True
+        self._listener.vms_changed(changed.values())
+        if hosts:
+            await self._list_hosts(connection)
+            self._resync.set()
+
+    async def _list_hosts(self, connection: Connection) -> None:
+        hosts = {host.host: host for host in await self.lanes.connect(connection.hosts.list_hosts)}
+        changed = {host for host in hosts.keys() | self.hosts.keys() if hosts.get(host) != self.hosts.get(host)}
+        self._boots.update(host for host in changed if _up(hosts.get(host)) and not _up(self.hosts.get(host)))
+        self.hosts = hosts
+        if changed:
+            self._listener.hosts_changed(self, changed)
+
+    async def _survey(self, connection: Connection) -> list[ObservedVM]:
+        asked = self.snapshot.moment()
+        return self.snapshot.replace(await self.lanes.survey(connection.compute.observe_all), asked)
+
+    def _down(self, failure: DriverError) -> None:
+        """Take note of a failure; one of the same sort as the last changes nothing, so that nobody writes the same news again."""
+        state = LinkState.REFUSED if is_refusal(failure) else LinkState.DOWN
+        known = (self.state, self.reason, self.attempted)
+        if isinstance(failure, Busy) and self.attempted and self.state is not LinkState.UP:
+            return
+        self.attempted = True
+        self.snapshot.complete = False
+        if known != (state, failure.reason, True):
+            self.state, self.message, self.reason = state, str(failure), failure.reason
+            self._listener.hosts_changed(self, None)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(DriverError):
+                await self.lanes.disconnect(connection.close)
+
+
+def _up(host: ObservedHost | None) -> bool:
+    return host is not None and host.up

@@ -1,0 +1,101 @@
+"""What was last observed of the VMs of one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from drivers.types import HostID, InstanceID, ObservedVM, Power
+
+_NEVER = -1
+
+
+class Snapshot:
+    """Observed VMs by instance, each valid until an event or one of our own calls makes it stale.
+
+    A complete observation replaces all; a single one replaces its entry. Between complete observations the snapshot answers
+    without a call, so that a cloud at rest costs calls per endpoint, not per VM.
+
+    Readers take a `moment` before they call the hypervisor and hand it in with the answer. So an answer never hides a change
+    that was announced after the question, and never replaces the answer to a later question.
+    """
+
+    def __init__(self) -> None:
+        self._vms: dict[InstanceID, ObservedVM] = {}
+        self._hosts: dict[HostID, set[InstanceID]] = {}
+        self._stale: dict[InstanceID, int] = {}
+        self._asked: dict[InstanceID, int] = {}
+        self._asked_all = _NEVER
+        self._now = 0
+        self.complete = False
+
+    def get(self, instance: InstanceID) -> ObservedVM | None:
+        """What was last seen of this VM, stale or not."""
+        return self._vms.get(instance)
+
+    def is_fresh(self, instance: InstanceID) -> bool:
+        """Whether the answer, be it a VM or its absence, can be relied on without a call."""
+        return self.complete and instance not in self._stale
+
+    def on_host(self, host: HostID) -> Iterator[ObservedVM]:
+        """The VMs last seen on this host, in no order."""
+        return (self._vms[instance] for instance in self._hosts.get(host, ()))
+
+    def moment(self) -> int:
+        """A point in time, later than every change recorded so far."""
+        self._now += 1
+        return self._now
+
+    def mark_stale(self, instance: InstanceID) -> None:
+        """Something about this VM changes or changed: only an answer to a question asked from now on can be relied on."""
+        self._stale[instance] = self.moment()
+
+    def put(self, instance: InstanceID, vm: ObservedVM | None, asked: int) -> None:
+        """Record an observation of one VM that was asked for at the moment `asked`; None means it does not exist."""
+        if asked < self._last_asked(instance):
+            return
+        self._asked[instance] = asked
+        self._store(instance, vm)
+        self._settle(instance, asked)
+
+    def replace(self, seen: Mapping[InstanceID, ObservedVM], asked: int) -> list[ObservedVM]:
+        """Take over a complete observation and return the VMs that appeared, changed or vanished, as last known.
+
+        Entries that were asked for later keep their newer value. Guest information that a complete observation leaves out is kept.
+        """
+        changed: list[ObservedVM] = []
+        for instance in [known for known in self._vms if known not in seen and self._last_asked(known) < asked]:
+            changed.append(self._vms[instance])
+            self._store(instance, None)
+        for instance, vm in seen.items():
+            if self._last_asked(instance) < asked and self._take(instance, vm):
+                changed.append(self._vms[instance])
+        self._asked_all = asked
+        self._asked = {instance: moment for instance, moment in self._asked.items() if moment > asked}
+        self._stale = {instance: moment for instance, moment in self._stale.items() if moment > asked}
+        self.complete = True
+        return changed
+
+    def _last_asked(self, instance: InstanceID) -> int:
+        return self._asked.get(instance, self._asked_all)
+
+    def _settle(self, instance: InstanceID, asked: int) -> None:
+        if self._stale.get(instance, _NEVER) < asked:
+            self._stale.pop(instance, None)
+
+    def _take(self, instance: InstanceID, vm: ObservedVM) -> bool:
+        known = self._vms.get(instance)
+        if known is not None and not vm.guest.agent and vm.power is known.power is Power.ON:
+            vm = replace(vm, guest=known.guest)
+        self._store(instance, vm)
+        return known != vm
+
+    def _store(self, instance: InstanceID, vm: ObservedVM | None) -> None:
+        known = self._vms.pop(instance, None)
+        if known is not None:
+            self._hosts[known.host].discard(instance)
+            if not self._hosts[known.host]:
+                del self._hosts[known.host]
+        if vm is not None:
+            self._vms[instance] = vm
+            self._hosts.setdefault(vm.host, set()).add(instance)
