@@ -182,7 +182,8 @@ def codec(name: str) -> Codec:
     method = METHODS[name]
     params: TypeAdapter[Any] = TypeAdapter(method.params, config=_CONFIG)
     # A tuple around it, because pydantic takes no configuration for a bare dataclass.
-    result: TypeAdapter[Any] = TypeAdapter(GenericAlias(tuple, (method.result,)), config=_CONFIG)
+    wrapped: Any = GenericAlias(tuple, (method.result,))
+    result: TypeAdapter[Any] = TypeAdapter(wrapped, config=_CONFIG)
     tag_params = name == "compute.apply"
     return Codec(
         write_params=lambda args: params.dump_json(_tag_changes(args) if tag_params else args),

@@ -1,0 +1,1 @@
+"""The driver contract, tested on each driver and its counterpart."""
