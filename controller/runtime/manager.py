@@ -46,11 +46,12 @@ class Manager:
         fence: Callable[[], None],
         metrics: Metrics,
         log: FilteringBoundLogger,
+        observers: Sequence[Callable[[Change], None]] = (),
     ) -> None:
         """Nothing happens yet.
 
-        `random` gives floats in [0, 1), `new_id` names reconciles in the log, `fence` raises NotLeader when this process may no
-        longer write.
+        `observers` are told of every change before anything is woken by it.  `random` gives floats in [0, 1), `new_id` names
+        reconciles in the log, `fence` raises NotLeader when this process may no longer write.
         """
         self._store = store
         self._api = api
@@ -61,6 +62,7 @@ class Manager:
         self._random = random
         self._metrics = metrics
         self._log = log
+        self._observers = observers
         self._queue: Queue | None = None
         self._gone: dict[Key, list[str]] = {}
         self.intake = Intake(store, self._on_change)
@@ -155,7 +157,7 @@ class Manager:
             case Requeue():
                 queue.add_after(key, result.after)
                 return "requeue_after"
-            case Waiting(retry_after=float() | int() as delay):
+            case Waiting(retry_after=float() | int() as delay) | Done(recheck_after=float() | int() as delay):
                 queue.add_after(key, delay)
                 return "requeue_after"
             case None | Done() | Waiting() | Failed():
@@ -185,5 +187,10 @@ class Manager:
             self._metrics.objects.labels(change.key.kind).set(len(self._store.keys(change.key.kind)))
         if change.gone and change.key.kind in self._reconcilers:
             self._gone.setdefault(change.key, []).append(change.gone)
-        for key, priority in self._triggers.of(change, own=own):
-            self.enqueue(key, priority)
+        for observe in self._observers:
+            observe(change)
+        for wake in self._triggers.of(change, own=own):
+            if wake.delay and self._queue is not None:
+                self._queue.add_after(wake.key, wake.delay, wake.priority)
+            else:
+                self.enqueue(wake.key, wake.priority)

@@ -23,12 +23,16 @@ class Watch:
     referred to
     before is woken too.  It runs for every change: look keys up in an index, don't list.
 
+    `settle` seconds pass before they are woken, once for all changes within them: for sums over many objects, where each single change would
+    cost a write.
+
     `of(object)` narrows that to the changes that matter: nobody is woken while it returns equal values before and after.
     """
 
     kind: type[Any]
     keys: Callable[[Any, Store], Iterable[Key]]
     of: Callable[[Any], object] | None = None
+    settle: float = 0.0
 
 
 class Reconciler(Protocol[T]):

@@ -2,7 +2,7 @@
 
 | result | Ready | Reconciling | Stalled | runs again |
 |---|---|---|---|---|
-| Done | True | – | – | on a change |
+| Done | True | – | – | on a change, or after `recheck_after` |
 | Requeue | False | True | – | after `after` seconds |
 | Waiting | False | True | – | when a watch wakes it, or after `retry_after` |
 | Failed, not terminal | False | True | – | after `retry_after`, else with exponential backoff |
@@ -31,13 +31,17 @@ def _check(reason: str, *delays: float | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The spec is realised, including a desired Off.  `reason` says which (`Running`, `Stopped`, `Bound`)."""
+    """The spec is realised, including a desired Off.  `reason` says which (`Running`, `Stopped`, `Bound`).
+
+    `recheck_after` seconds it is looked at once more, where something that no watch tells of may still come: an answer of a guest.
+    """
 
     reason: str
     message: str = ""
+    recheck_after: float | None = None
 
     def __post_init__(self) -> None:
-        _check(self.reason)
+        _check(self.reason, self.recheck_after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,9 @@ class Failed:
 Result = Done | Requeue | Waiting | Failed
 
 
-def done(reason: str, message: str = "") -> Done:
+def done(reason: str, message: str = "", *, recheck_after: float | None = None) -> Done:
     """Return `Done`: the spec is realised."""
-    return Done(reason, message)
+    return Done(reason, message, recheck_after)
 
 
 def requeue(after: float, reason: str, message: str = "") -> Requeue:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from controller.runtime.keys import Key
@@ -12,6 +13,15 @@ from controller.runtime.reconciler import Reconciler, Watch
 from controller.runtime.store import Change, Part, Store
 
 _USER = Part.CREATED | Part.DELETED | Part.SPEC | Part.DELETION | Part.ANNOTATIONS | Part.LABELS
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A key to be queued, in `delay` seconds."""
+
+    key: Key
+    priority: Priority
+    delay: float = 0.0
 
 
 class Triggers:
@@ -25,13 +35,13 @@ class Triggers:
             for watch in reconciler.watches:
                 self._watches[watch.kind.KIND].append(watch)
 
-    def of(self, change: Change, *, own: bool) -> Iterator[tuple[Key, Priority]]:
+    def of(self, change: Change, *, own: bool) -> Iterator[Wake]:
         """Yield what a change wakes; our own write doesn't wake its own object, except by making it disappear."""
         if change.key.kind in self._own and (not own or change.gone):
-            yield change.key, Priority.USER if change.parts & _USER else Priority.DEPENDENCY
+            yield Wake(change.key, Priority.USER if change.parts & _USER else Priority.DEPENDENCY)
         for watch in self._watches.get(change.key.kind, ()):
             for key in self._watchers(watch, change):
-                yield key, Priority.DEPENDENCY
+                yield Wake(key, Priority.DEPENDENCY, watch.settle)
 
     def _watchers(self, watch: Watch, change: Change) -> Iterable[Key]:
         before, after = change.before(), change.after()
