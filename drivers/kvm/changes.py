@@ -1,0 +1,236 @@
+"""Changes to an existing VM: when each can take effect (pure), and how it is made."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import libvirt
+
+from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
+from drivers.kvm import creation, domains, names, volumes
+from drivers.kvm import mark as marks
+from drivers.kvm.domain import nics, observe, platform
+from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET, drive
+from drivers.kvm.mark import Mark, MarkedDisk, MarkedNIC
+from drivers.kvm.profile import HostProfile
+from drivers.kvm.xmltext import parse, render
+from drivers.types import (
+    ApplyMode,
+    AttachNIC,
+    Change,
+    DetachNIC,
+    GrowDisk,
+    InstanceID,
+    ObservedVM,
+    Power,
+    SetCPUs,
+    SetMemory,
+    SetSeed,
+)
+
+CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+
+
+def mode(change: Change, observed: ObservedVM) -> ApplyMode:
+    """When the change can take effect on the VM as observed.
+
+    CPUs can be added up to the step that the VM was started with, never taken away while it runs: guests let them go late or not
+    at all. Memory is that of the next start. Disks grow and NICs come and go while the guest runs.
+    """
+    if observed.power in {Power.OFF, Power.CRASHED}:
+        return ApplyMode.LIVE
+    match change:
+        case SetCPUs(cpus):
+            fits = observed.running_cpus <= cpus <= platform.ceiling(observed.running_cpus)
+            return ApplyMode.LIVE if fits else ApplyMode.RESTART
+        case SetMemory(memory):
+            return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
+        case SetSeed(seed):
+            return ApplyMode.LIVE if seed.digest == observed.seed_digest else ApplyMode.RESTART
+        case GrowDisk() | AttachNIC() | DetachNIC():
+            return ApplyMode.LIVE
+
+
+def check(change: Change, host: HostProfile) -> None:
+    """Raises InvalidSpec for a change that no VM on this host can have."""
+    match change:
+        case SetCPUs(cpus):
+            platform.check_cpus(cpus, host.max_cpus)
+        case SetMemory(memory):
+            platform.kibibytes(memory)
+        case GrowDisk(_, size):
+            volumes.check_size(size)
+        case AttachNIC(nic):
+            nics.build(nic)
+        case DetachNIC() | SetSeed():
+            pass
+
+
+@dataclass(slots=True)
+class Subject:
+    """A domain while changes are made to it: its documents as they were read before the first of them."""
+
+    connection: Any
+    domain: Any
+    instance: InstanceID
+    inactive: ET.Element
+    live: ET.Element | None
+    mark: Mark
+
+    @property
+    def both(self) -> int:
+        """Flags for what it runs with, if it runs, and for its next start."""
+        return int(CONFIG if self.live is None else CONFIG | LIVE)
+
+    def write_mark(self, changed: Mark) -> None:
+        """Replace the owner mark in the documents there are."""
+        text = render(marks.build(changed))
+        self.domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, marks.PREFIX, marks.NAMESPACE, self.both)
+        self.mark = changed
+
+
+def subject(connection: Any, instance: InstanceID) -> Subject:
+    """Read the domain. Raises NotFound, Conflict."""
+    domain = domains.owned(connection, instance)
+    live = parse(domain.XMLDesc(0)) if domains.active(domain) else None
+    inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    mark = marks.read(inactive)
+    if mark is None:
+        raise NotFound(f"the VM {instance} lost its owner mark while it was read")
+    return Subject(connection, domain, instance, inactive, live, mark)
+
+
+def apply(vm: Subject, change: Change) -> None:
+    """Make the change; in effect already is success."""
+    match change:
+        case SetCPUs(cpus):
+            _set_cpus(vm, cpus)
+        case SetMemory(memory):
+            _set_memory(vm, memory)
+        case GrowDisk(name, size):
+            _grow_disk(vm, name, size)
+        case AttachNIC(nic):
+            _attach_nic(vm, marks.of_nic(nic), nics.build(nic))
+        case DetachNIC(name):
+            _detach_nic(vm, name)
+        case SetSeed():
+            _set_seed(vm, change)
+
+
+def _set_cpus(vm: Subject, cpus: int) -> None:
+    if observe.cpus(vm.inactive) != cpus:
+        _write_cpus(vm, cpus)
+    if vm.live is not None and observe.cpus(vm.live) < cpus <= int(vm.live.findtext("vcpu") or 0):
+        vm.domain.setVcpusFlags(cpus, LIVE)
+
+
+def _write_cpus(vm: Subject, cpus: int) -> None:
+    """The next start's. Room for more changes the topology with it, which only a new definition can."""
+    if vm.inactive.findtext("vcpu") == str(platform.ceiling(cpus)):
+        vm.domain.setVcpusFlags(cpus, CONFIG)
+        return
+    fresh = parse(vm.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    platform.set_processors(fresh, cpus)
+    vm.connection.defineXMLFlags(render(fresh), 0)
+
+
+def _set_memory(vm: Subject, memory: int) -> None:
+    amount = platform.kibibytes(memory)
+    if observe.memory(vm.inactive) != amount << 10:
+        vm.domain.setMemoryFlags(amount, CONFIG | libvirt.VIR_DOMAIN_MEM_MAXIMUM)
+        vm.domain.setMemoryFlags(amount, CONFIG)
+    if vm.mark.memory != memory:
+        vm.write_mark(replace(vm.mark, memory=memory))
+
+
+def _grow_disk(vm: Subject, name: str, size: int) -> None:
+    disk = _marked_disk(vm, name)
+    rounded = -(-size // DISK_STEP) * DISK_STEP
+    current = int(vm.domain.blockInfo(disk.target, 0)[0])
+    if rounded < current:
+        raise InvalidSpec(f"the disk {name} has {current} bytes; it cannot shrink to {size}")
+    if rounded > current:
+        if vm.live is not None:
+            vm.domain.blockResize(disk.target, rounded, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+        else:
+            vm.connection.storageVolLookupByPath(_file(vm.inactive, disk)).resize(rounded, 0)
+    if disk.size != size:
+        disks = (replace(other, size=size) if other.name == name else other for other in vm.mark.disks)
+        vm.write_mark(replace(vm.mark, disks=tuple(disks)))
+
+
+def _marked_disk(vm: Subject, name: str) -> MarkedDisk:
+    for disk in vm.mark.disks:
+        if disk.name == name and names.belongs(PurePosixPath(_file(vm.inactive, disk)).name, vm.instance):
+            return disk
+    raise NotFound(f"the VM has no disk {name} of ours")
+
+
+def _file(domain: ET.Element, disk: MarkedDisk) -> str:
+    return next((observe.source(item) for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target), "")
+
+
+def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
+    """The mark first: a device without its mark would count as somebody else's."""
+    for other in vm.mark.nics:
+        if other.name == nic.name and (other.mac, other.network, other.segment) != (nic.mac, nic.network, nic.segment):
+            _require_gone(vm, other)
+    if all(other.mac != nic.mac for other in vm.mark.nics):
+        _require_gone(vm, nic)
+    if nic not in vm.mark.nics:
+        others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
+        vm.write_mark(replace(vm.mark, nics=(*others, nic)))
+    for document, flag in ((vm.inactive, CONFIG), (vm.live, LIVE)):
+        if document is not None and _interface(document, nic.mac) is None:
+            vm.domain.attachDeviceFlags(render(item), flag)
+
+
+def _require_gone(vm: Subject, nic: MarkedNIC) -> None:
+    if any(document is not None and _interface(document, nic.mac) is not None for document in (vm.inactive, vm.live)):
+        raise Conflict(f"the VM has another NIC named {nic.name} or with its MAC address; it must be detached first")
+
+
+def _detach_nic(vm: Subject, name: str) -> None:
+    """The mark last. A guest may keep a NIC until it restarts: then Busy, and the next start is without."""
+    nic = next((nic for nic in vm.mark.nics if nic.name == name), None)
+    if nic is None:
+        return
+    for document, flag in ((vm.inactive, CONFIG), (vm.live, LIVE)):
+        item = None if document is None else _interface(document, nic.mac)
+        if item is not None:
+            with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
+                vm.domain.detachDeviceFlags(render(item), flag)
+    if vm.live is not None and _interface(parse(vm.domain.XMLDesc(0)), nic.mac) is not None:
+        raise Busy(f"the guest has not released the NIC {name} yet", retry_after=5.0)
+    vm.write_mark(replace(vm.mark, nics=tuple(other for other in vm.mark.nics if other.name != name)))
+
+
+def _interface(domain: ET.Element, mac: str) -> ET.Element | None:
+    return next((item for item in domain.iterfind("devices/interface") if observe.mac(item) == mac), None)
+
+
+def _set_seed(vm: Subject, change: SetSeed) -> None:
+    """A new volume, then the definition, then the mark, then the seeds that nothing names any more."""
+    if vm.mark.seed == change.seed.digest:
+        return
+    if not vm.mark.disks:
+        raise InvalidSpec("a VM with a cloud-init seed needs a disk: the seed is kept in its pool")
+    disk = _file(vm.inactive, _marked_disk(vm, vm.mark.disks[0].name))
+    pool = vm.connection.storageVolLookupByPath(disk).storagePoolLookupByVolume()
+    name = names.seed(vm.instance, change.seed.digest)
+    path = creation.put_seed(vm.connection, pool, name, change.seed)
+    vm.domain.updateDeviceFlags(render(drive(path)), CONFIG)
+    vm.write_mark(replace(vm.mark, seed=change.seed.digest))
+    in_use = {name, PurePosixPath(_seed_file(vm.live)).name}
+    for other in volumes.names_in(pool):
+        if names.is_seed(other, vm.instance) and other not in in_use:
+            volumes.remove(pool, other)
+
+
+def _seed_file(live: ET.Element | None) -> str:
+    disks = [] if live is None else live.iterfind("devices/disk")
+    return next((observe.source(item) for item in disks if observe.device(item) == SEED_TARGET), "")

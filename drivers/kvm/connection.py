@@ -1,0 +1,57 @@
+"""The driver and its connections (drivers.base.Driver and Connection)."""
+
+from __future__ import annotations
+
+from drivers.errors import NotFound
+from drivers.kvm import hosts
+from drivers.kvm.compute import KVMCompute
+from drivers.kvm.events import KVMEvents
+from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.power import KVMPower
+from drivers.kvm.session import Session, Timeouts
+from drivers.kvm.storage import KVMStorage
+from drivers.types import Capability, Endpoint, OpRef, Progress
+
+
+class KVMDriver:
+    """Connects to libvirt. `timeouts` are the same for every endpoint."""
+
+    def __init__(self, timeouts: Timeouts | None = None) -> None:
+        self._timeouts = timeouts or Timeouts()
+
+    def connect(self, endpoint: Endpoint) -> KVMConnection:
+        """Open, probe and subscribe. Raises Transient, AuthFailed, InvalidSpec, Unsupported."""
+        session = Session(endpoint, self._timeouts)
+        try:
+            return KVMConnection(session)
+        except BaseException:
+            session.close()
+            raise
+
+
+class KVMConnection:
+    """One libvirtd."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        profile = hosts.probe(session)
+        self.capabilities: frozenset[Capability] = profile.capabilities
+        self.hosts = KVMHosts(session, profile)
+        self.compute = KVMCompute(session, self.hosts)
+        self.power = KVMPower(session, self.hosts)
+        self.storage = KVMStorage(session, self.hosts)
+        self.tasks = NoTasks()
+        self.events = KVMEvents(session)
+
+    def close(self) -> None:
+        """Close libvirt's connections; `events.wait` returns at once, other calls when libvirt answers or keepalive gives up."""
+        self.events.close()
+        self._session.close()
+
+
+class NoTasks:
+    """libvirt works while the caller waits, so there is no task to ask about."""
+
+    def poll(self, op: OpRef) -> Progress:
+        """Always raises NotFound."""
+        raise NotFound(f"this hypervisor has no task {op}")

@@ -1,0 +1,36 @@
+"""Network interfaces: ports of an Open vSwitch bridge with the segment as a VLAN tag, or of a Linux bridge."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+from drivers.errors import InvalidSpec
+from drivers.kvm.xmltext import add
+from drivers.types import DesiredNIC, NetworkBackend
+
+_BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+_MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+
+
+def build(nic: DesiredNIC) -> ET.Element:
+    """The interface. Raises InvalidSpec for a bridge, MAC or VLAN that no host could have."""
+    _check(nic)
+    item = ET.Element("interface", {"type": "bridge"})
+    add(item, "mac", {"address": nic.mac})
+    add(item, "source", {"bridge": nic.attachment.bridge})
+    if nic.attachment.backend is NetworkBackend.OVS:
+        add(item, "virtualport", {"type": "openvswitch"})
+        if nic.segment.vlan is not None:
+            add(add(item, "vlan"), "tag", {"id": str(nic.segment.vlan)})
+    add(item, "model", {"type": "virtio"})
+    return item
+
+
+def _check(nic: DesiredNIC) -> None:
+    if not _BRIDGE.fullmatch(nic.attachment.bridge):
+        raise InvalidSpec(f"{nic.attachment.bridge[:32]!r} cannot be the name of a bridge")
+    if not _MAC.fullmatch(nic.mac):
+        raise InvalidSpec(f"{nic.mac[:32]!r} is not a unicast MAC address in lower case")
+    if nic.segment.vlan is not None and not 1 <= nic.segment.vlan <= 4094:
+        raise InvalidSpec(f"a VLAN is 1 to 4094, not {nic.segment.vlan}")

@@ -1,0 +1,167 @@
+"""Domain XML → ObservedVM.
+
+libvirt has two documents for a running domain: what it runs with, and what its next start has. Devices are those it runs with,
+since a guest may take its time to let one go; CPUs and memory are reported from both.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import libvirt
+
+from drivers.kvm import names
+from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET
+from drivers.kvm.domain.platform import MEMORY_STEP
+from drivers.kvm.mark import Mark, read
+from drivers.types import GuestInfo, HostID, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Power, Segment
+
+AGENT_CHANNEL = "devices/channel/target[@name='org.qemu.guest_agent.0']"
+
+_POWER = {
+    libvirt.VIR_DOMAIN_RUNNING: Power.ON,
+    libvirt.VIR_DOMAIN_BLOCKED: Power.ON,
+    libvirt.VIR_DOMAIN_SHUTDOWN: Power.ON,
+    libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: Power.PAUSED,
+    libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
+}
+_EXCEPTIONS = {
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): Power.CRASHED,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): Power.ON,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What libvirt says about one domain.
+
+    `inactive` is the document of the next start, `live` the one it runs with (None when off). `state` and `reason` are libvirt's
+    numbers. `sizes` are disk sizes in bytes by device name, as far as they are known.
+    """
+
+    inactive: ET.Element
+    live: ET.Element | None
+    state: int
+    reason: int
+    sizes: Mapping[str, int]
+
+
+def power(state: int, reason: int) -> Power:
+    """Power for libvirt's state and reason."""
+    return _EXCEPTIONS.get((state, reason), _POWER.get(state, Power.UNKNOWN))
+
+
+def observe(documents: Documents, host: HostID) -> ObservedVM | None:
+    """The VM; None if it has no mark of ours."""
+    mark = read(documents.inactive)
+    if mark is None:
+        return None
+    devices = documents.inactive if documents.live is None else documents.live
+    instance = InstanceID(devices.findtext("uuid", "").strip().lower())
+    seen_disks = _disks(devices, instance, mark, documents.sizes)
+    seen_nics = _nics(devices, mark)
+    return ObservedVM(
+        instance=instance,
+        owner=mark.owner,
+        name=mark.display,
+        host=host,
+        power=power(documents.state, documents.reason),
+        cpus=cpus(documents.inactive),
+        memory=as_asked(memory(documents.inactive), mark.memory, MEMORY_STEP),
+        running_cpus=cpus(devices),
+        running_memory=as_asked(memory(devices), mark.memory, MEMORY_STEP),
+        disks=seen_disks,
+        nics=seen_nics,
+        seed_digest=mark.seed,
+        guest=GuestInfo(agent=agent_connected(documents.live)),
+        foreign_devices=_foreign(devices, instance, seen_disks, mark),
+    )
+
+
+def cpus(domain: ET.Element) -> int:
+    """CPUs that are present."""
+    vcpu = domain.find("vcpu")
+    return 0 if vcpu is None else int(vcpu.get("current") or vcpu.text or 0)
+
+
+def memory(domain: ET.Element) -> int:
+    """Memory in bytes that the domain starts with; libvirt always writes KiB."""
+    return int(domain.findtext("memory") or 0) << 10
+
+
+def as_asked(seen: int, asked: int, step: int) -> int:
+    """`asked` where `seen` is only that, rounded up to whole steps as the hypervisor needs it; else `seen`."""
+    return asked if asked and -(-asked // step) * step == seen else seen
+
+
+def agent_connected(live: ET.Element | None) -> bool:
+    """Whether the guest agent holds its end of the channel."""
+    channel = None if live is None else live.find(AGENT_CHANNEL)
+    return channel is not None and channel.get("state") == "connected"
+
+
+def mac(nic: ET.Element) -> str:
+    """MAC address of an interface, in lower case."""
+    item = nic.find("mac")
+    return "" if item is None else item.get("address", "").lower()
+
+
+def device(disk: ET.Element) -> str:
+    """Device name of a disk, for example vda."""
+    item = disk.find("target")
+    return "" if item is None else item.get("dev", "")
+
+
+def source(disk: ET.Element) -> str:
+    """Path of a disk's file; empty for a drive without medium and for disks that are not files."""
+    item = disk.find("source")
+    return "" if item is None else item.get("file", "")
+
+
+def _disks(domain: ET.Element, instance: InstanceID, mark: Mark, sizes: Mapping[str, int]) -> tuple[ObservedDisk, ...]:
+    """Disks that the mark names and whose file has our name."""
+    marked = {disk.target: disk for disk in mark.disks}
+    found = []
+    for item in domain.iterfind("devices/disk"):
+        known, file = marked.get(device(item)), source(item)
+        if known is not None and names.belongs(PurePosixPath(file).name, instance):
+            size = as_asked(sizes.get(known.target, known.size), known.size, DISK_STEP)
+            found.append(ObservedDisk(name=known.name, pool=known.pool, volume_id=file, size=size))
+    return tuple(found)
+
+
+def _nics(domain: ET.Element, mark: Mark) -> tuple[ObservedNIC, ...]:
+    marked = {nic.mac: nic for nic in mark.nics}
+    found = []
+    for item in domain.iterfind("devices/interface"):
+        known = marked.get(mac(item))
+        if known is not None:
+            segment = _segment(item, known.segment)
+            found.append(ObservedNIC(name=known.name, mac=known.mac, network=known.network, segment=segment, ip=known.ip))
+    return tuple(found)
+
+
+def _segment(nic: ET.Element, recorded: Segment) -> Segment:
+    """The port's tag on Open vSwitch; on a Linux bridge only the mark knows which segment the bridge carries."""
+    if nic.find("virtualport[@type='openvswitch']") is None:
+        return recorded
+    tags = [tag.get("id", "") for tag in nic.iterfind("vlan/tag")]
+    return Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
+
+
+def _foreign(domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], mark: Mark) -> tuple[str, ...]:
+    own_files = {disk.volume_id for disk in ours}
+    own_macs = {nic.mac for nic in mark.nics}
+    disks = [device(item) for item in domain.iterfind("devices/disk") if not _own(item, instance, own_files)]
+    return (*disks, *(mac(item) for item in domain.iterfind("devices/interface") if mac(item) not in own_macs))
+
+
+def _own(disk: ET.Element, instance: InstanceID, own_files: set[str]) -> bool:
+    if device(disk) == SEED_TARGET:
+        return not source(disk) or names.is_seed(PurePosixPath(source(disk)).name, instance)
+    return source(disk) in own_files

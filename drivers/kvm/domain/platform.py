@@ -1,0 +1,117 @@
+"""The machine itself: CPUs, memory, firmware, and the devices that every VM has.
+
+https://libvirt.org/formatdomain.html names every element used here.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from drivers.errors import InvalidSpec
+from drivers.kvm.profile import ARCHITECTURE, HostProfile
+from drivers.kvm.xmltext import add
+from drivers.types import DesiredVM, Firmware
+
+CPU_STEP = 8
+"""Room for CPUs that are added later comes in these steps: each possible CPU costs a guest some memory."""
+
+CPU_LIMIT = 240
+"""Most CPUs of a VM: beyond 255 a guest needs an IOMMU with extended interrupts."""
+
+MEMORY_STEP = 1 << 20
+"""Memory is given in whole MiB: QEMU refuses sizes that don't align."""
+
+TRANSLATION_CACHE = 32
+"""MiB of translated code that an emulated guest may keep; QEMU's default is far larger for each guest."""
+
+SPARE_PORTS = 8
+"""Empty PCI Express ports for NICs that come later: q35 has no other slot to plug them into."""
+
+_FIXED_PORTS = 4
+"""Ports for virtio-scsi, virtio-serial, balloon and entropy."""
+
+
+def ceiling(cpus: int) -> int:
+    """Most CPUs that a VM started with `cpus` can have without a restart."""
+    return min(-(-cpus // CPU_STEP) * CPU_STEP, CPU_LIMIT)
+
+
+def add_processors(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
+    """CPUs: `vm.cpus` of the ceiling are present, in one socket because guests may be licensed by sockets."""
+    check_cpus(vm.cpus, host.max_cpus)
+    add(root, "vcpu", {"placement": "static"})
+    cpu = add(root, "cpu", {"mode": host.cpu_mode} if host.cpu_mode else {})
+    add(cpu, "topology", {"sockets": "1", "dies": "1", "threads": "1"})
+    set_processors(root, vm.cpus)
+
+
+def set_processors(root: ET.Element, cpus: int) -> None:
+    """Give a definition `cpus` CPUs, and room up to their ceiling."""
+    most = str(ceiling(cpus))
+    for vcpu in root.iterfind("vcpu"):
+        vcpu.text = most
+        vcpu.set("current", str(cpus))
+    for topology in root.iterfind("cpu/topology"):
+        topology.set("cores", most)
+    for each in root.findall("vcpus"):
+        root.remove(each)
+
+
+def check_cpus(cpus: int, most: int = CPU_LIMIT) -> None:
+    """Raises InvalidSpec for a number of CPUs that the host cannot give to one VM."""
+    if not 1 <= cpus <= min(most, CPU_LIMIT):
+        raise InvalidSpec(f"a VM on this host has 1 to {min(most, CPU_LIMIT)} CPUs, not {cpus}")
+
+
+def kibibytes(memory: int) -> int:
+    """`memory` in bytes as libvirt's KiB, in whole MiB. Raises InvalidSpec below one MiB."""
+    if memory < MEMORY_STEP:
+        raise InvalidSpec(f"a VM needs at least {MEMORY_STEP} bytes of memory, not {memory}")
+    return -(-memory // MEMORY_STEP) * (MEMORY_STEP >> 10)
+
+
+def add_memory(root: ET.Element, vm: DesiredVM) -> None:
+    """Memory that the VM starts with."""
+    amount = str(kibibytes(vm.memory))
+    add(root, "memory", {"unit": "KiB"}, amount)
+    add(root, "currentMemory", {"unit": "KiB"}, amount)
+
+
+def add_firmware(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
+    """Machine type and firmware; libvirt picks the UEFI image and makes the variable store on first start."""
+    os = add(root, "os")
+    add(os, "type", {"arch": ARCHITECTURE, "machine": host.machine}, "hvm")
+    if vm.firmware is Firmware.UEFI:
+        if not host.uefi:
+            raise InvalidSpec("the host has no UEFI firmware for guests: install OVMF or use firmware BIOS")
+        os.set("firmware", "efi")
+        add(add(os, "firmware"), "feature", {"enabled": "no", "name": "secure-boot"})
+    add(os, "boot", {"dev": "hd"})
+
+
+def add_behaviour(root: ET.Element, host: HostProfile) -> None:
+    """Features, clock, and what happens when the guest ends: a power off or a crash leaves it off for the controller to see."""
+    features = add(root, "features")
+    add(features, "acpi")
+    add(features, "apic")
+    if host.domain_type == "qemu":
+        add(add(features, "tcg"), "tb-cache", {"unit": "MiB"}, str(TRANSLATION_CACHE))
+    add(root, "clock", {"offset": "utc"})
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+        add(root, event, text=action)
+
+
+def add_fixtures(devices: ET.Element, plugged: int) -> None:
+    """Console, guest agent channel, display on a Unix socket of the host, entropy, balloon; room for `plugged` devices and more."""
+    add(devices, "controller", {"type": "usb", "model": "none"})
+    for _ in range(_FIXED_PORTS + plugged + SPARE_PORTS):
+        add(devices, "controller", {"type": "pci", "model": "pcie-root-port"})
+    add(devices, "controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
+    add(devices, "serial", {"type": "pty"})
+    add(add(devices, "console", {"type": "pty"}), "target", {"type": "serial"})
+    channel = add(devices, "channel", {"type": "unix"})
+    add(channel, "target", {"type": "virtio", "name": "org.qemu.guest_agent.0"})
+    add(add(devices, "graphics", {"type": "vnc"}), "listen", {"type": "socket"})
+    add(add(devices, "video"), "model", {"type": "vga", "vram": "16384", "heads": "1"})
+    add(add(devices, "rng", {"model": "virtio"}), "backend", {"model": "random"}, "/dev/urandom")
+    add(devices, "memballoon", {"model": "virtio"})

@@ -1,0 +1,96 @@
+"""libvirt's error codes in terms of `drivers.errors`.
+
+Codes: https://libvirt.org/html/libvirt-virterror.html. What is not in the table is Transient: trying again after an
+observation does no harm, giving up on something that would pass does.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import libvirt
+
+from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
+
+MAX_TEXT = 300
+
+TABLE: dict[int, type[DriverError]] = {
+    libvirt.VIR_ERR_NO_DOMAIN: NotFound,
+    libvirt.VIR_ERR_NO_DOMAIN_METADATA: NotFound,
+    libvirt.VIR_ERR_NO_STORAGE_POOL: NotFound,
+    libvirt.VIR_ERR_NO_STORAGE_VOL: NotFound,
+    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: NotFound,
+    libvirt.VIR_ERR_DEVICE_MISSING: NotFound,
+    libvirt.VIR_ERR_DOM_EXIST: Conflict,
+    libvirt.VIR_ERR_STORAGE_VOL_EXIST: Conflict,
+    libvirt.VIR_ERR_STORAGE_POOL_BUILT: Conflict,
+    libvirt.VIR_ERR_OPERATION_INVALID: Conflict,
+    libvirt.VIR_ERR_OPERATION_DENIED: AuthFailed,
+    libvirt.VIR_ERR_ACCESS_DENIED: AuthFailed,
+    libvirt.VIR_ERR_AUTH_FAILED: AuthFailed,
+    libvirt.VIR_ERR_AUTH_CANCELLED: AuthFailed,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE: AuthFailed,
+    libvirt.VIR_ERR_OPERATION_TIMEOUT: Busy,
+    libvirt.VIR_ERR_RESOURCE_BUSY: Busy,
+    libvirt.VIR_ERR_BLOCK_COPY_ACTIVE: Busy,
+    libvirt.VIR_ERR_XML_ERROR: InvalidSpec,
+    libvirt.VIR_ERR_XML_DETAIL: InvalidSpec,
+    libvirt.VIR_ERR_XML_INVALID_SCHEMA: InvalidSpec,
+    libvirt.VIR_ERR_INVALID_ARG: InvalidSpec,
+    libvirt.VIR_ERR_INVALID_MAC: InvalidSpec,
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED: InvalidSpec,
+    libvirt.VIR_ERR_UNKNOWN_HOST: Transient,
+    libvirt.VIR_ERR_NO_SUPPORT: Unsupported,
+    libvirt.VIR_ERR_OPERATION_UNSUPPORTED: Unsupported,
+    libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: Unsupported,
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE: Busy,
+    libvirt.VIR_ERR_AGENT_UNSYNCED: Busy,
+    libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT: Busy,
+    libvirt.VIR_ERR_AGENT_COMMAND_FAILED: Transient,
+}
+"""What a caller must do about each code."""
+
+_NAMES = {
+    value: name
+    for name, value in vars(libvirt).items()
+    if name.startswith("VIR_ERR_") and isinstance(value, int) and name not in {"VIR_ERR_NONE", "VIR_ERR_WARNING", "VIR_ERR_ERROR"}
+}
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+_PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
+_PEER = re.compile(r"(server at|host|peer)\s+'[^']*'")
+
+
+def code(error: libvirt.libvirtError) -> int:
+    """The number of the error; 0 if it gave none."""
+    return int(error.get_error_code() or 0)
+
+
+def native(error: libvirt.libvirtError) -> str:
+    """The name of the error, for example `VIR_ERR_NO_DOMAIN`."""
+    return str(_NAMES.get(code(error), f"VIR_ERR_{code(error)}"))
+
+
+def system_errno(error: libvirt.libvirtError) -> int:
+    """The errno behind a VIR_ERR_SYSTEM_ERROR; 0 if there is none."""
+    return int(error.get_int1() or 0) if code(error) == libvirt.VIR_ERR_SYSTEM_ERROR else 0
+
+
+def redact(text: str) -> str:
+    """`text` on one line without directories and host names: only the last part of a path is left."""
+    flat = " ".join(text.split())
+    return _PEER.sub(r"\1 '…'", _PATH.sub("…/", flat))[:MAX_TEXT]
+
+
+def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = False, lost: bool = False) -> DriverError:
+    """What to raise for `error` of `action` (a verb and an object, for example "start VM web").
+
+    `lost` says that the connection is gone: then a mutating call may have taken effect or not.
+    """
+    message = f"cannot {action}: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
+    if lost:
+        return Transient(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
+    kind = TABLE.get(code(error), Transient)
+    if system_errno(error) in _DENIED and not mutating:
+        kind = AuthFailed
+    return kind(message, native_code=native(error))

@@ -1,0 +1,86 @@
+"""Native events of a host (drivers.base.Events)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+
+from drivers.errors import Transient
+from drivers.kvm.session import Role, Session
+from drivers.types import Event, InstanceID, VMChanged
+
+KINDS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+    libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_TUNABLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+)
+"""What changes an observation."""
+
+
+class KVMEvents:
+    """Domain events of one host, folded: a VM that changed many times between two calls is told once."""
+
+    def __init__(self, session: Session) -> None:
+        """Subscribe. Raises Transient."""
+        self._session = session
+        self._changed: dict[InstanceID, None] = {}
+        self._wake = threading.Condition()
+        self._lost = False
+        self._closed = False
+        self._connection = self._subscribe()
+
+    def wait(self, timeout: float) -> Sequence[Event]:
+        """Block for events.
+
+        After a loss of the connection it subscribes again first, then raises Transient: what the caller observes from then on
+        is followed by events without a gap.
+        """
+        with self._wake:
+            self._wake.wait_for(lambda: self._changed or self._lost or self._closed, timeout)
+            if not (self._lost or self._closed):
+                changed, self._changed = self._changed, {}
+                return tuple(map(VMChanged, changed))
+        if self._closed:
+            raise Transient("the connection to the host is closed")
+        self._connection = self._subscribe()
+        raise Transient("the connection to the host was lost and is back; events in between are missing")
+
+    def close(self) -> None:
+        """Make a blocked `wait` return."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify_all()
+
+    def _subscribe(self) -> Any:
+        with self._wake:
+            self._changed, self._lost = {}, False
+        try:
+            with self._session.use(Role.EVENTS, "subscribe to the events of the host") as connection:
+                connection.registerCloseCallback(self._on_close, None)
+                for kind in KINDS:
+                    connection.domainEventRegisterAny(None, kind, self._on_event, None)
+        except BaseException:
+            self._lost = True
+            raise
+        return connection
+
+    def _on_event(self, _connection: Any, domain: Any, *_details: object) -> None:
+        """Runs in libvirt's event loop, which must not wait: it only takes note."""
+        with suppress(libvirt.libvirtError):
+            instance = InstanceID(domain.UUIDString())
+            with self._wake:
+                self._changed[instance] = None
+                self._wake.notify_all()
+
+    def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
+        with self._wake:
+            self._lost = True
+            self._wake.notify_all()

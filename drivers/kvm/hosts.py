@@ -1,0 +1,51 @@
+"""The one host of an endpoint (drivers.base.Hosts)."""
+
+from __future__ import annotations
+
+from drivers.errors import NotFound
+from drivers.kvm import profile
+from drivers.kvm.profile import HostProfile
+from drivers.kvm.session import Role, Session
+from drivers.types import HostID, ObservedHost
+
+
+def probe(session: Session) -> HostProfile:
+    """Read what the host is and offers. Raises Transient, AuthFailed, Unsupported."""
+    with session.use(Role.STATE, "read the capabilities of the host") as connection:
+        capabilities = connection.getCapabilities()
+        kind = profile.guest(capabilities)
+        arguments = (kind.emulator, profile.ARCHITECTURE, kind.machine, kind.domain_type, 0)
+        return profile.profile(
+            connection.getHostname(),
+            capabilities,
+            connection.getDomainCapabilities(*arguments),
+            connection.getLibVersion(),
+            connection.getVersion(),
+        )
+
+
+class KVMHosts:
+    """Lists the host; its name is libvirt's host name, its native id the host's UUID."""
+
+    def __init__(self, session: Session, host: HostProfile) -> None:
+        self._session = session
+        self.profile = host
+
+    def list_hosts(self) -> tuple[ObservedHost]:
+        """CPUs that are on line, and all memory of the host: what the host keeps for itself is the Cluster's overcommit to say."""
+        with self._session.use(Role.STATE, "read the host") as connection:
+            _model, mebibytes, cpus, *_ = connection.getInfo()
+        observed = ObservedHost(
+            host=self.profile.host,
+            native_id=self.profile.uuid,
+            hypervisor="KVM" if self.profile.domain_type == "kvm" else "QEMU",
+            version=self.profile.version,
+            cpus=int(cpus),
+            memory=int(mebibytes) << 20,
+        )
+        return (observed,)
+
+    def require(self, host: HostID) -> None:
+        """Raises NotFound if `host` is not the host of this endpoint."""
+        if host != self.profile.host:
+            raise NotFound(f"this endpoint has no host {host}")

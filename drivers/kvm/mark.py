@@ -1,0 +1,121 @@
+"""Our owner mark: one element in a domain's <metadata>, from which an observation gets the names that libvirt does not know.
+
+    <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…">
+      <vireo:disk name="root" pool="local" target="vda" size="…"/>
+      <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…"/>
+    </vireo:vm>
+
+A domain without it is not ours, whatever its name or UUID.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+from drivers.kvm.xmltext import add, element
+from drivers.types import DesiredNIC, DesiredVM, Owner, Segment
+
+NAMESPACE = "https://vireo.dev/libvirt/1"
+PREFIX = "vireo"
+
+
+def _tag(name: str) -> str:
+    return f"{{{NAMESPACE}}}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedDisk:
+    """A disk of ours: `target` is its device name in the domain, `size` its bytes when it was last set."""
+
+    name: str
+    pool: str
+    target: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedNIC:
+    """A NIC of ours, found in the domain by its MAC."""
+
+    name: str
+    mac: str
+    network: str
+    segment: Segment
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the owner mark says. `memory` is the size in bytes as it was asked for, before rounding."""
+
+    owner: Owner
+    display: str
+    memory: int
+    seed: str
+    disks: tuple[MarkedDisk, ...] = ()
+    nics: tuple[MarkedNIC, ...] = ()
+
+
+def target(index: int) -> str:
+    """Device name of the disk at `index`: vda … vdz, vdaa …"""
+    letters = ""
+    number = index + 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return f"vd{letters}"
+
+
+def of(vm: DesiredVM) -> Mark:
+    """The mark of a VM to be made."""
+    disks = (MarkedDisk(disk.name, disk.pool.name, target(index), disk.size) for index, disk in enumerate(vm.disks))
+    seed = vm.seed.digest if vm.seed else ""
+    return Mark(vm.owner, vm.name, vm.memory, seed, tuple(disks), tuple(map(of_nic, vm.nics)))
+
+
+def of_nic(nic: DesiredNIC) -> MarkedNIC:
+    """The mark of a NIC to be made."""
+    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
+
+
+def build(mark: Mark) -> ET.Element:
+    """The element. Raises InvalidSpec for text that XML cannot carry."""
+    ET.register_namespace(PREFIX, NAMESPACE)
+    owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
+    root = element(_tag("vm"), {**owner, "display": mark.display, "memory": str(mark.memory), "seed": mark.seed})
+    for disk in mark.disks:
+        add(root, _tag("disk"), {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
+    for nic in mark.nics:
+        where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
+        add(root, _tag("nic"), {"name": nic.name, "mac": nic.mac, **where})
+    return root
+
+
+def read(domain: ET.Element) -> Mark | None:
+    """The mark of a domain; None if it has none, or one that is no mark (no owner)."""
+    root = domain.find(f"metadata/{_tag('vm')}")
+    if root is None or not root.get("uid"):
+        return None
+    return Mark(
+        owner=Owner(root.get("uid", ""), root.get("namespace", ""), root.get("name", "")),
+        display=root.get("display", ""),
+        memory=_number(root.get("memory", "")),
+        seed=root.get("seed", ""),
+        disks=tuple(map(_disk, root.iterfind(_tag("disk")))),
+        nics=tuple(map(_nic, root.iterfind(_tag("nic")))),
+    )
+
+
+def _disk(item: ET.Element) -> MarkedDisk:
+    return MarkedDisk(item.get("name", ""), item.get("pool", ""), item.get("target", ""), _number(item.get("size", "")))
+
+
+def _nic(item: ET.Element) -> MarkedNIC:
+    segment = item.get("segment", "").removeprefix("vlan-")
+    vlan = Segment(_number(segment)) if segment.isdecimal() else Segment()
+    return MarkedNIC(item.get("name", ""), item.get("mac", "").lower(), item.get("network", ""), vlan, item.get("ip", ""))
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else 0

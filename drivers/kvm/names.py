@@ -1,0 +1,91 @@
+"""Names of what is made on a host: they are derived, so that each can be found again, and checked, so that none leaves its place.
+
+| object | name |
+|---|---|
+| domain | `<name>-<first 8 of the instance>` |
+| disk volume | `<instance>-<disk>.qcow2` |
+| seed volume | `<instance>-seed-<digest>.iso` |
+| image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
+| storage pool | `vireo-<pool>` |
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+from drivers.errors import InvalidSpec
+from drivers.types import InstanceID
+
+MAX_DOMAIN_NAME = 60
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+_PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+_POOL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,198}[a-z0-9])?")
+_INSTANCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
+_SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "root", "run", "sbin", "sys", "usr"})
+
+
+def _checked(pattern: re.Pattern[str], text: str, what: str) -> str:
+    if not pattern.fullmatch(text):
+        raise InvalidSpec(f"{what} has characters or a length that are not allowed: {text[:64]!r}")
+    return text
+
+
+def instance_id(instance: str) -> InstanceID:
+    """`instance` if it is a UUID in lower case with dashes. Raises InvalidSpec."""
+    return InstanceID(_checked(_INSTANCE, instance, "the identity of the VM"))
+
+
+def domain(name: str, instance: InstanceID) -> str:
+    """Name of the domain: what is safe of `name`, unique by its instance, at most MAX_DOMAIN_NAME characters of ASCII."""
+    suffix = instance_id(instance)[:8]
+    safe = _UNSAFE.sub("-", name)[: MAX_DOMAIN_NAME - len(suffix) - 1].strip("-.")
+    return f"{safe or 'vm'}-{suffix}"
+
+
+def disk(instance: InstanceID, name: str) -> str:
+    """Volume of the disk `name`. Raises InvalidSpec for a name that is not a DNS label."""
+    return f"{instance_id(instance)}-{_checked(_PART, name, 'the disk name')}.qcow2"
+
+
+def seed(instance: InstanceID, digest: str) -> str:
+    """Volume of the seed with that digest: a new seed is another volume, so a half-written one is never booted from."""
+    return f"{instance_id(instance)}-seed-{digest[:16]}.iso"
+
+
+def belongs(volume: str, instance: InstanceID) -> bool:
+    """Whether the volume is a disk or a seed of the instance."""
+    return volume.startswith(f"{instance_id(instance)}-") and volume.endswith((".qcow2", ".iso"))
+
+
+def is_seed(volume: str, instance: InstanceID) -> bool:
+    """Whether the volume is a seed of the instance."""
+    return volume.startswith(f"{instance_id(instance)}-seed-") and volume.endswith(".iso")
+
+
+def image(name: str) -> str:
+    """Volume of a template image. Raises InvalidSpec for a name that would not be one file."""
+    return f"vireo-image-{_checked(_IMAGE, name, 'the image name')}.qcow2"
+
+
+def image_marker(name: str) -> str:
+    """Empty volume whose presence says that the image is complete: libvirt cannot rename a volume."""
+    return f"vireo-image-{_checked(_IMAGE, name, 'the image name')}.complete"
+
+
+def pool(name: str) -> str:
+    """Name of the pool in libvirt. Raises InvalidSpec unless it is a DNS subdomain."""
+    return f"vireo-{_checked(_POOL, name, 'the pool name')}"
+
+
+def pool_path(path: str) -> str:
+    """`path` if a pool may be there: absolute, normal, and not in a directory of the system. Raises InvalidSpec."""
+    parts = PurePosixPath(path).parts
+    if not _PATH.fullmatch(path) or len(path.encode(errors="replace")) > 1024 or {".", ".."} & set(path.split("/")):
+        raise InvalidSpec(f"the pool's path must be absolute and normal: {path[:64]!r}")
+    if parts[1] in _SYSTEM:
+        raise InvalidSpec(f"a pool cannot be inside the system directory /{parts[1]}")
+    return path

@@ -1,0 +1,102 @@
+"""Storage pools and template images of a host (drivers.base.Storage)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.kvm import names, pools, qcow2, volumes
+from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.session import Role, Session
+from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec
+
+
+class KVMStorage:
+    """Directory pools through libvirt's storage driver.
+
+    An image is uploaded under its own name, then an empty marker volume is made beside it: libvirt cannot rename, and without the
+    marker the image does not count. Its content is named by its checksum, so it never changes once it is complete.
+    """
+
+    def __init__(self, session: Session, hosts: KVMHosts) -> None:
+        self._session = session
+        self._hosts = hosts
+
+    def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
+        """Define, build and start the pool; its directory is made if need be."""
+        self._hosts.require(host)
+        with self._session.use(Role.WORK, f"prepare the pool {pool.name}", mutating=True) as connection:
+            found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
+            _state, capacity, _allocation, available = found.info()
+        return ObservedPool(pool.name, int(capacity), int(available))
+
+    def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
+        """Whether image and marker are there."""
+        self._hosts.require(host)
+        with self._session.use(Role.STATE, f"look for an image in the pool {pool.name}") as connection:
+            found = pools.find(connection, pool)
+            return found is not None and image_complete(found, image)
+
+    def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done:
+        """Upload the image through libvirt; what an interrupted upload left is replaced."""
+        self._hosts.require(host)
+        with _local(image) as content:
+            length = os.fstat(content.fileno()).st_size
+            with self._session.use(Role.WORK, f"put an image into the pool {pool.name}", mutating=True) as connection:
+                found = pools.get(connection, pool, refresh=True)
+                if not image_complete(found, image.name):
+                    _require_room(found, pool, length)
+                    _upload(connection, found, image.name, content, length)
+        return Done()
+
+    def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
+        """Remove marker, then image, unless a disk in the pool is layered on it."""
+        self._hosts.require(host)
+        with self._session.use(Role.WORK, f"remove an image from the pool {pool.name}", mutating=True) as connection:
+            found = pools.find(connection, pool, refresh=True)
+            if found is not None:
+                _require_unused(found, image)
+                volumes.remove(found, names.image_marker(image))
+                volumes.remove(found, names.image(image))
+        return Done()
+
+
+@contextmanager
+def _local(image: ImageFile) -> Iterator[BinaryIO]:
+    """The image's file, checked, at its start."""
+    try:
+        with Path(image.path).open("rb") as content:
+            qcow2.check(content.read(qcow2.HEADER), image.virtual_size)
+            content.seek(0)
+            yield content
+    except OSError as error:
+        raise Transient(f"the file of the template image cannot be read: {error.strerror}") from None
+
+
+def image_complete(pool: Any, image: str) -> bool:
+    """Whether the pool has the image and its marker."""
+    return all(volumes.find(pool, name) is not None for name in (names.image_marker(image), names.image(image)))
+
+
+def _require_room(found: Any, pool: PoolSpec, needed: int) -> None:
+    available = int(found.info()[3])
+    if available < needed:
+        raise InvalidSpec(f"the pool {pool.name} has {available} bytes left; the image needs {needed}")
+
+
+def _upload(connection: Any, pool: Any, image: str, content: Any, length: int) -> None:
+    volumes.remove(pool, names.image_marker(image))
+    volumes.upload(connection, pool, names.image(image), content, length)
+    volumes.create_empty(pool, names.image_marker(image))
+
+
+def _require_unused(pool: Any, image: str) -> None:
+    volume = volumes.find(pool, names.image(image))
+    path = volume.path() if volume is not None else ""
+    users = [name for name, backing in volumes.backing_paths(pool) if backing == path]
+    if users:
+        raise Conflict(f"the image is in use: {len(users)} disks are layered on it, for example {users[0]}")
