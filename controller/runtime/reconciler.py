@@ -23,8 +23,8 @@ class Watch:
     referred to
     before is woken too.  It runs for every change: look keys up in an index, don't list.
 
-    `settle` seconds pass before they are woken, once for all changes within them: for sums over many objects, where each single change would
-    cost a write.
+    `settle` seconds pass before they are woken, once for all changes within them: for sums over many objects, where each
+    single change would cost a write.
 
     `of(object)` narrows that to the changes that matter: nobody is woken while it returns equal values before and after.
     """

@@ -16,7 +16,7 @@ from controller.runtime.keys import Key
 from controller.runtime.ports import ApiError, Reader
 
 _SHORTEST, _LONGEST = 600.0, 900.0  # seconds between two lists of a kind
-_SETTLE = 1.0  # a gap shows as many events: they cause one list
+_SETTLE, _LONGEST_SETTLE = 1.0, 15.0  # a gap shows as many events: one list, after the last of them
 _RETRY, _LONGEST_RETRY = 0.5, 30.0
 
 
@@ -56,15 +56,22 @@ class Resync:
 
     async def _keep(self, kind: str) -> None:
         while True:
-            self._wanted[kind].clear()
             await self._list_patiently(kind)
             self._listed[kind].set()
-            try:
-                async with asyncio.timeout(_SHORTEST + (_LONGEST - _SHORTEST) * self._random()):
-                    await self._wanted[kind].wait()
-                await asyncio.sleep(_SETTLE)
-            except TimeoutError:
-                pass
+            if await self._asked(kind, within=_SHORTEST + (_LONGEST - _SHORTEST) * self._random()):
+                waited = _SETTLE
+                while await self._asked(kind, within=_SETTLE) and waited < _LONGEST_SETTLE:
+                    await asyncio.sleep(_SETTLE)
+                    waited += _SETTLE
+
+    async def _asked(self, kind: str, *, within: float) -> bool:
+        try:
+            async with asyncio.timeout(within):
+                await self._wanted[kind].wait()
+        except TimeoutError:
+            return False
+        self._wanted[kind].clear()
+        return True
 
     async def _list_patiently(self, kind: str) -> None:
         pause = _RETRY

@@ -1,0 +1,1 @@
+"""The edge to Kubernetes: the only importer of kopf and of the Kubernetes client."""

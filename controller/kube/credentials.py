@@ -1,0 +1,56 @@
+"""How to reach the API server and who we are: a kubeconfig, or the service account of the pod we run in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import kopf
+from kubernetes.aio import config
+from kubernetes.aio.client.configuration import Configuration
+
+_CONNECTIONS = 32  # at once; more wait
+
+
+class CredentialsError(Exception):
+    """There is no usable way to the API server; the text says what is missing."""
+
+
+async def load(kubeconfig: Path | None) -> Configuration:
+    """Return the client's configuration.
+
+    Read from `kubeconfig`; without one from the pod's service account, then from $KUBECONFIG or ~/.kube/config, as kubectl
+    does.
+    Raises CredentialsError.
+    """
+    found = Configuration()
+    try:
+        if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
+        else:
+            await _load_file(found, kubeconfig)
+    except (config.ConfigException, OSError, ValueError) as error:
+        raise CredentialsError(f"cannot read how to reach the API server: {error}") from error
+    found.connection_pool_maxsize = _CONNECTIONS
+    return found
+
+
+async def _load_file(found: Configuration, kubeconfig: Path | None) -> None:
+    chosen = str(kubeconfig) if kubeconfig else None
+    await config.load_kube_config(chosen, client_configuration=found, persist_config=False)  # type: ignore[no-untyped-call]
+
+
+async def for_kopf(found: Configuration) -> kopf.ConnectionInfo:
+    """Return the same access in kopf's words."""
+    header = await found.get_api_key_with_prefix("BearerToken")
+    scheme, _, token = (header or "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        scheme=scheme or None,
+        token=token.strip() or None,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+        proxy_url=found.proxy,
+    )

@@ -1,0 +1,148 @@
+"""The watch feed: kopf's watch streams, one per kind, into the event loop of the controller.
+
+kopf runs in a thread and an event loop of its own.  Whatever ends it (it gives up on any watch error but 410, and cancels
+every task of its loop when it
+does) ends nothing else: it is started anew, and what was missed meanwhile is found by a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import kopf
+from structlog.typing import FilteringBoundLogger
+
+from controller.kube.kinds import ApiKind, Kinds
+from controller.kube.metrics import ApiMetrics
+from controller.runtime.intake import Intake
+from controller.runtime.keys import Key
+
+_CHUNK = 500
+_RETRIES = (0.5, 1, 2, 4, 8)
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+_STEADY = 60.0  # seconds after which a feed that ends counts as one that worked
+_FINALIZER = "vireo.dev/never-set"  # kopf takes its finalizer off whatever carries it
+
+
+class _NoDiff(kopf.DiffBaseStorage):
+    """Keeps no "last handled" state: nothing is written, and no diff is computed for each event."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
+class Feed:
+    """Watches every kind and hands each event to `intake`; `on_gap(kind)` when events may have been missed."""
+
+    def __init__(
+        self,
+        kinds: Kinds,
+        login: Callable[[], Awaitable[kopf.ConnectionInfo]],
+        intake: Intake,
+        on_gap: Callable[[str], None],
+        metrics: ApiMetrics,
+        log: FilteringBoundLogger,
+    ) -> None:
+        """`login` returns the access to use, fresh each time; it is awaited in kopf's loop."""
+        self._kinds = kinds
+        self._login = login
+        self._intake = intake
+        self._on_gap = on_gap
+        self._metrics = metrics
+        self._log = log
+
+    async def run(self) -> None:
+        """Watch until cancelled, whatever happens to the connection."""
+        loop = asyncio.get_running_loop()
+        pause = _SHORTEST_PAUSE
+        while True:
+            started = loop.time()
+            self._log.info("watch feed starts")
+            error = await self._run_once(loop)
+            if loop.time() - started > _STEADY:
+                pause = _SHORTEST_PAUSE
+            self._metrics.feed_restarts.inc()
+            self._log.warning("watch feed ended, starting anew", error=error, retry_after=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            for kind in self._kinds:
+                self._on_gap(kind.kind)
+
+    async def _run_once(self, loop: asyncio.AbstractEventLoop) -> str:
+        """Run kopf until it ends; return why it did."""
+        stop = threading.Event()
+        ended: asyncio.Future[str] = loop.create_future()
+
+        def serve() -> None:
+            try:
+                asyncio.run(self._operate(loop, stop))
+                reason = "stopped"
+            except BaseException as error:
+                reason = f"{type(error).__name__}: {error}"
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+                loop.call_soon_threadsafe(_set, ended, reason)
+
+        threading.Thread(target=serve, name="watch-feed", daemon=True).start()
+        try:
+            return await ended
+        finally:
+            stop.set()
+
+    async def _operate(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(self._kopf_login)
+        for kind in self._kinds:
+            self._watch(registry, kind, loop)
+        await kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop)
+
+    async def _kopf_login(self, **_: Any) -> kopf.ConnectionInfo:
+        return await self._login()
+
+    def _watch(self, registry: kopf.OperatorRegistry, kind: ApiKind, loop: asyncio.AbstractEventLoop) -> None:
+        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            raw = {name: event["object"].get(name) for name in ("metadata", "spec", "status")}
+            loop.call_soon_threadsafe(self._take, kind, event["type"], {**raw, "kind": kind.kind})
+
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(on_event)
+
+    def _take(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
+        """Take in one event, in the controller's loop; kopf marks what it listed itself with type None."""
+        self._metrics.feed_events.labels(kind.kind).inc()
+        metadata = raw["metadata"]
+        if type == "DELETED":
+            key = Key(kind.kind, metadata.get("namespace") or "", metadata["name"])
+            self._intake.delete(key, metadata["resourceVersion"])
+            return
+        self._intake.upsert(raw)
+        if type is None:
+            self._on_gap(kind.kind)
+
+
+def _set(future: asyncio.Future[str], value: str) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _settings() -> kopf.OperatorSettings:
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # "signals are ignored": they are ours
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.watching.chunk_size = _CHUNK
+    settings.networking.error_backoffs = _RETRIES
+    settings.process.ultimate_exiting_timeout = None
+    settings.persistence.finalizer = _FINALIZER
+    settings.persistence.diffbase_storage = _NoDiff()
+    return settings

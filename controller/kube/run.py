@@ -1,0 +1,164 @@
+"""One controller process against one API server: feed, lists, leadership, workers, probes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import kopf
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from controller.kube import credentials, probes
+from controller.kube.api import KubeApi
+from controller.kube.feed import Feed
+from controller.kube.http import Http
+from controller.kube.kinds import Kinds
+from controller.kube.leases import KubeLease
+from controller.kube.metrics import ApiMetrics
+from controller.kube.secrets import Secrets
+from controller.runtime.clock import Clock
+from controller.runtime.lease import LeaderElector, LeaseTimes
+from controller.runtime.manager import Manager
+from controller.runtime.resync import Resync
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a process reaches its API server, which lease it holds, and where it answers probes.
+
+    `kubeconfig` None means the pod's service account, else kubectl's usual places.  `identity` is unique to this process.
+    """
+
+    kubeconfig: Path | None
+    identity: str
+    lease_namespace: str
+    lease_name: str
+    probe_host: str
+    probe_port: int
+    lease_times: LeaseTimes = field(default_factory=LeaseTimes)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What is open towards one API server."""
+
+    api: KubeApi
+    secrets: Secrets
+    elector: LeaderElector
+    kinds: Kinds
+    metrics: ApiMetrics
+
+
+@asynccontextmanager
+async def connect(
+    kinds: Kinds,
+    settings: Settings,
+    *,
+    clock: Clock,
+    random: Callable[[], float],
+    registry: CollectorRegistry,
+    log: FilteringBoundLogger,
+) -> AsyncIterator[Connection]:
+    """Open the way to the API server; nothing is sent yet.  Raises credentials.CredentialsError."""
+    configuration = await credentials.load(settings.kubeconfig)
+    metrics = ApiMetrics(registry)
+    http = Http(configuration, metrics)
+    try:
+        lease = KubeLease(http, settings.lease_namespace, settings.lease_name)
+        yield Connection(
+            api=KubeApi(http, kinds, settings.identity),
+            secrets=Secrets(http, clock.monotonic, log),
+            elector=LeaderElector(lease, settings.identity, settings.lease_times, clock, random, log),
+            kinds=kinds,
+            metrics=metrics,
+        )
+    finally:
+        await http.close()
+
+
+async def run(
+    manager: Manager,
+    connection: Connection,
+    settings: Settings,
+    *,
+    on_secret: Callable[[str, str], None],
+    stop: asyncio.Event,
+    random: Callable[[], float],
+    registry: CollectorRegistry,
+    log: FilteringBoundLogger,
+) -> None:
+    """Reconcile while leading, until `stop` is set; then finish what runs and give the lease back.
+
+    `on_secret(namespace, name)` is called when a Secret that was read has changed.  Raises OSError when the probe port is
+    taken.
+    """
+    names = [kind.kind for kind in connection.kinds]
+    resync = Resync(connection.api, manager.intake, names, random, log)
+    feed = Feed(connection.kinds, partial(_login, settings), manager.intake, resync.request, connection.metrics, log)
+    async with probes.serve(settings.probe_host, settings.probe_port, registry, lambda: resync.missing):
+        tasks = [
+            asyncio.create_task(_lead(manager, connection.elector, resync, stop)),
+            asyncio.create_task(resync.run()),
+            asyncio.create_task(_watch(resync, feed)),
+            asyncio.create_task(connection.secrets.watch(on_secret)),
+        ]
+        await _until_first(tasks)
+
+
+async def _login(settings: Settings) -> kopf.ConnectionInfo:
+    return await credentials.for_kopf(await credentials.load(settings.kubeconfig))
+
+
+async def _until_first(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Return when one of the tasks ends, with the others cancelled; raise what it raised."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def _watch(resync: Resync, feed: Feed) -> None:
+    """Watch once the lists are there: a kind whose CRD is missing can't be watched, and the list says so and waits for it."""
+    await resync.synced()
+    await feed.run()
+
+
+async def _lead(manager: Manager, elector: LeaderElector, resync: Resync, stop: asyncio.Event) -> None:
+    """Lead and reconcile, again and again, until `stop` is set."""
+    while not stop.is_set():
+        await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
+        if not stop.is_set():
+            await _reconcile(manager, elector, stop)
+    await elector.release()
+
+
+async def _ready_to_lead(elector: LeaderElector, resync: Resync) -> None:
+    await resync.synced()
+    await elector.acquire()
+
+
+async def _reconcile(manager: Manager, elector: LeaderElector, stop: asyncio.Event) -> None:
+    """Run the manager until the lease is lost, which ends it at once, or `stop` is set, which lets it finish what runs."""
+    working = _task(manager.run())
+    holding = _task(elector.hold())
+    stopping = _task(stop.wait())
+    try:
+        await asyncio.wait([working, holding, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done() and not working.done():
+            await manager.stop(working)
+    finally:
+        await _until_first([working, holding, stopping])
+
+
+def _task(awaitable: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
+    return asyncio.create_task(awaitable)
