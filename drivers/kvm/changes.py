@@ -88,7 +88,7 @@ class Subject:
 
     def write_mark(self, changed: Mark) -> None:
         """Replace the owner mark in the documents there are."""
-        text = render(marks.build(changed))
+        text = render(marks.build(changed, bare=True))
         self.domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, marks.PREFIX, marks.NAMESPACE, self.both)
         self.mark = changed
 

@@ -46,8 +46,6 @@ TABLE: dict[int, type[DriverError]] = {
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: Unsupported,
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE: Busy,
     libvirt.VIR_ERR_AGENT_UNSYNCED: Busy,
-    libvirt.VIR_ERR_AGENT_COMMAND_TIMEOUT: Busy,
-    libvirt.VIR_ERR_AGENT_COMMAND_FAILED: Transient,
 }
 """What a caller must do about each code."""
 

@@ -20,8 +20,7 @@ NAMESPACE = "https://vireo.dev/libvirt/1"
 PREFIX = "vireo"
 
 
-def _tag(name: str) -> str:
-    return f"{{{NAMESPACE}}}{name}"
+_SPACE = f"{{{NAMESPACE}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +78,24 @@ def of_nic(nic: DesiredNIC) -> MarkedNIC:
     return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
 
 
-def build(mark: Mark) -> ET.Element:
-    """The element. Raises InvalidSpec for text that XML cannot carry."""
+def build(mark: Mark, *, bare: bool = False) -> ET.Element:
+    """The element; `bare` is without the namespace, which virDomainSetMetadata puts in. Raises InvalidSpec for illegal text."""
     ET.register_namespace(PREFIX, NAMESPACE)
+    space = "" if bare else _SPACE
     owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
-    root = element(_tag("vm"), {**owner, "display": mark.display, "memory": str(mark.memory), "seed": mark.seed})
+    about = {"display": mark.display, "memory": str(mark.memory), "seed": mark.seed}
+    root = element(f"{space}vm", {**owner, **about})
     for disk in mark.disks:
-        add(root, _tag("disk"), {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
+        add(root, f"{space}disk", {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
     for nic in mark.nics:
         where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
-        add(root, _tag("nic"), {"name": nic.name, "mac": nic.mac, **where})
+        add(root, f"{space}nic", {"name": nic.name, "mac": nic.mac, **where})
     return root
 
 
 def read(domain: ET.Element) -> Mark | None:
     """The mark of a domain; None if it has none, or one that is no mark (no owner)."""
-    root = domain.find(f"metadata/{_tag('vm')}")
+    root = domain.find(f"metadata/{_SPACE}vm")
     if root is None or not root.get("uid"):
         return None
     return Mark(
@@ -102,8 +103,8 @@ def read(domain: ET.Element) -> Mark | None:
         display=root.get("display", ""),
         memory=_number(root.get("memory", "")),
         seed=root.get("seed", ""),
-        disks=tuple(map(_disk, root.iterfind(_tag("disk")))),
-        nics=tuple(map(_nic, root.iterfind(_tag("nic")))),
+        disks=tuple(map(_disk, root.iterfind(f"{_SPACE}disk"))),
+        nics=tuple(map(_nic, root.iterfind(f"{_SPACE}nic"))),
     )
 
 

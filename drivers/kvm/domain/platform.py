@@ -104,6 +104,7 @@ def add_behaviour(root: ET.Element, host: HostProfile) -> None:
 def add_fixtures(devices: ET.Element, plugged: int) -> None:
     """Console, guest agent channel, display on a Unix socket of the host, entropy, balloon; room for `plugged` devices and more."""
     add(devices, "controller", {"type": "usb", "model": "none"})
+    add(devices, "controller", {"type": "pci", "index": "0", "model": "pcie-root"})
     for _ in range(_FIXED_PORTS + plugged + SPARE_PORTS):
         add(devices, "controller", {"type": "pci", "model": "pcie-root-port"})
     add(devices, "controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
