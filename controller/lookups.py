@@ -15,9 +15,12 @@ from controller.runtime.objects import Resource
 from controller.runtime.store import Store
 from crds.references import Endpoint
 from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine
+from crds.v1alpha1.host import HostState
+from crds.v1alpha1.storagepool import PoolScope
 
 __all__ = [
     "LOOKUPS",
+    "SETTLE",
     "Lookup",
     "clusters_by_pod",
     "clusters_by_secret",
@@ -25,11 +28,16 @@ __all__ = [
     "hosts_by_cluster",
     "hosts_by_native_id",
     "hosts_by_secret",
+    "hosts_of_clusters",
+    "hosts_up_by_cluster",
+    "hosts_using_secret",
     "networks_by_zone",
     "pods_by_zone",
     "pools_by_cluster",
     "pools_by_host",
+    "pools_by_scope",
     "pools_by_zone",
+    "pools_of_host",
     "qualified",
     "register_all",
     "templates_by_pool",
@@ -41,9 +49,14 @@ __all__ = [
     "vms_by_secret",
     "vms_by_template",
     "vms_by_zone",
+    "vms_unplaced",
 ]
 
 T = TypeVar("T", bound=Resource)
+
+SETTLE = 30.0
+"""Seconds for which watches gather changes before a sum over many objects is written anew, so that a VM costs less than one write
+for each sum that it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +86,24 @@ def register_all(store: Store) -> None:
     kinds: Sequence[type[Any]] = KINDS
     for kind in kinds:
         store.register(kind, {lookup.index: lookup.values for lookup in LOOKUPS if lookup.kind is kind})
+
+
+def hosts_of_clusters(store: Store, clusters: Iterable[Key]) -> list[Key]:
+    """The keys of the Hosts of these Clusters."""
+    return [host for cluster in clusters for host in hosts_by_cluster.keys(store, cluster.name)]
+
+
+def hosts_using_secret(store: Store, namespace: str, name: str) -> list[Key]:
+    """The keys of the Hosts whose endpoint, their own or their Cluster's, takes credentials or an authority from a Secret."""
+    secret = qualified(namespace, name)
+    shared = hosts_of_clusters(store, clusters_by_secret.keys(store, secret))
+    return sorted({*hosts_by_secret.keys(store, secret), *shared})
+
+
+def pools_of_host(store: Store, host: str, cluster: Cluster) -> list[Key]:
+    """The keys of the StoragePools that a Host of this Cluster reaches."""
+    scopes = (f"{PoolScope.ZONE}/{cluster.spec.zone}", f"{PoolScope.CLUSTER}/{cluster.metadata.name}", f"{PoolScope.HOST}/{host}")
+    return [key for scope in scopes for key in pools_by_scope.keys(store, scope)]
 
 
 def _some(value: str | None) -> Iterable[str]:
@@ -108,8 +139,12 @@ clusters_by_zone = Lookup(Cluster, "zone", lambda cluster: (cluster.spec.zone,))
 clusters_by_pod = Lookup(Cluster, "pod", lambda cluster: (cluster.spec.pod,))
 clusters_by_secret = Lookup(Cluster, "secret", lambda cluster: _secrets(cluster.spec.endpoint))
 hosts_by_cluster = Lookup(Host, "cluster", lambda host: (host.spec.cluster,))
+hosts_up_by_cluster = Lookup(Host, "upInCluster", lambda host: (host.spec.cluster,) if host.status.state == HostState.UP else ())
 hosts_by_native_id = Lookup(Host, "nativeID", lambda host: _some(host.status.native_id))
 hosts_by_secret = Lookup(Host, "secret", lambda host: _secrets(host.spec.endpoint))
+pools_by_scope = Lookup(
+    StoragePool, "scope", lambda pool: (f"{pool.spec.scope}/{pool.spec.host or pool.spec.cluster or pool.spec.zone}",)
+)
 pools_by_zone = Lookup(StoragePool, "zone", lambda pool: (pool.spec.zone,))
 pools_by_cluster = Lookup(StoragePool, "cluster", lambda pool: _some(pool.spec.cluster))
 pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))
@@ -122,6 +157,7 @@ vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offerin
 vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
+vms_unplaced = Lookup(VirtualMachine, "unplaced", lambda vm: () if vm.status.host else (vm.spec.zone,))
 vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)
 
 LOOKUPS: tuple[Lookup[Any], ...] = (
@@ -130,8 +166,10 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     clusters_by_pod,
     clusters_by_secret,
     hosts_by_cluster,
+    hosts_up_by_cluster,
     hosts_by_native_id,
     hosts_by_secret,
+    pools_by_scope,
     pools_by_zone,
     pools_by_cluster,
     pools_by_host,
@@ -145,5 +183,6 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     vms_by_network,
     vms_by_pool,
     vms_by_secret,
+    vms_unplaced,
 )
 """Every lookup."""

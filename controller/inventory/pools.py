@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from structlog.typing import FilteringBoundLogger
+
 from controller.inventory.link import HostLink
 from controller.inventory.outcomes import is_refusal
 from controller.runtime.keys import Key
@@ -28,7 +30,7 @@ class PoolFailure:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a host said about a pool at the moment `given`; it holds for one epoch of one link. A failure is retried after `pause`."""
+    """What a host said about a pool, and when; it holds for one epoch of one link. A failure is retried after `pause` seconds."""
 
     link: HostLink
     epoch: int
@@ -47,7 +49,13 @@ class PoolRegistry:
     `link` gives the link of a Host, `wake` puts a key on the queue, `clock` gives monotonic seconds.
     """
 
-    def __init__(self, link: Callable[[str], HostLink | None], wake: Callable[[Key], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        link: Callable[[str], HostLink | None],
+        wake: Callable[[Key], None],
+        clock: Callable[[], float],
+        log: FilteringBoundLogger,
+    ) -> None:
         self._link = link
         self._wake = wake
         self._clock = clock
