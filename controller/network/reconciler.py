@@ -1,0 +1,94 @@
+"""Drives one Network: a segment for its life, addresses counted, gone only when no VM uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from controller.deletion import blocked
+from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, SegmentAllocator
+from controller.lookups import networks_by_zone, qualified, vms_by_network
+from controller.network.segment import reserve
+from controller.recovery import Recovery
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from controller.subnets import subnet_of
+from crds.v1alpha1.network import Network, NetworkAddresses, NetworkState
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.zone import Zone
+
+_MAY_FREE_UP = {Reason.SEGMENT_IN_USE, Reason.SEGMENTS_EXHAUSTED}
+_RETRY = 30.0
+_SETTLE = 5.0
+
+
+def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
+    for nic in vm.status.nics:
+        namespace, _, name = nic.network.partition("/")
+        yield Key(Network.KIND, namespace, name)
+
+
+class NetworkReconciler:
+    """Gives networks their segments and keeps count of their addresses."""
+
+    kind = Network
+    watches: Sequence[Watch] = (
+        Watch(Zone, lambda zone, store: networks_by_zone.keys(store, zone.metadata.name), of=lambda zone: zone.spec),
+        Watch(VirtualMachine, _of_vm, of=lambda vm: [(nic.network, nic.ip) for nic in vm.status.nics], settle=_SETTLE),
+    )
+
+    def __init__(self, segments: SegmentAllocator, addresses: AddressAllocator, recovery: Recovery) -> None:
+        self._segments = segments
+        self._addresses = addresses
+        self._recovery = recovery
+
+    async def reconcile(self, ctx: Context[Network]) -> Result:
+        """Drive one Network one step towards its spec."""
+        network = ctx.object
+        if ctx.deleting:
+            return await self._delete(ctx)
+        zone = ctx.store.get(Zone, network.spec.zone)
+        if zone is None:
+            network.status.state = network.status.state or NetworkState.ALLOCATED
+            return waiting("ZoneNotFound", f"zone {network.spec.zone} does not exist")
+        if network.spec.subnet:
+            try:
+                network.status.addresses.total = subnet_of(network).size
+            except InvalidSubnet as error:
+                return failed("InvalidSubnet", str(error), terminal=True)
+        if network.status.segment is None and not self._recovery.done:
+            return waiting("Recovering", self._recovery.message, retry_after=1.0)
+        await ctx.add_finalizer()
+        segment = reserve(network, zone, self._segments)
+        if isinstance(segment, Refusal):
+            return _refused(segment)
+        network.status.segment = segment
+        network.status.state = NetworkState.IMPLEMENTED
+        self._count(network)
+        return done("Implemented", f"VLAN {segment.vlan}")
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Free the segment and the addresses of a Network that is gone."""
+        self._segments.release(Owner(uid))
+        self._addresses.release_network(qualified(key.namespace, key.name))
+
+    async def _delete(self, ctx: Context[Network]) -> Result:
+        users = vms_by_network.keys(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
+        if waiting_for := blocked(ctx, users):
+            ctx.object.status.state = NetworkState.SHUTDOWN
+            return waiting_for
+        await ctx.remove_finalizer()
+        return done("Deleted")
+
+    def _count(self, network: Network) -> None:
+        key = qualified(network.metadata.namespace, network.metadata.name)
+        allocated = self._addresses.allocated(key) if network.spec.subnet else 0
+        network.status.addresses = NetworkAddresses(total=network.status.addresses.total, allocated=allocated)
+
+
+def _refused(refusal: Refusal) -> Result:
+    if refusal.reason in _MAY_FREE_UP:
+        return waiting(refusal.reason, refusal.message, retry_after=_RETRY)
+    return failed(refusal.reason, refusal.message, terminal=True)

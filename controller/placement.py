@@ -1,0 +1,162 @@
+"""Keeps the scheduler's index in step with the objects of the cloud, and asks it for places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controller.lookups import clusters_by_pod, clusters_by_zone
+from controller.runtime.store import Change, Store
+from controller.scheduler import (
+    Allocation,
+    ClusterView,
+    HostView,
+    Placement,
+    PoolScope,
+    PoolView,
+    Rejection,
+    Request,
+    Scheduler,
+)
+from controller.scheduler.index import HostIndex
+from crds.references import AllocationState
+from crds.v1alpha1.cluster import Cluster
+from crds.v1alpha1.host import AdminState, Host, HostState
+from crds.v1alpha1.pod import Pod
+from crds.v1alpha1.serviceoffering import ServiceOffering
+from crds.v1alpha1.storagepool import PoolState, StoragePool
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.zone import Zone
+
+
+class Placements:
+    """Where VMs are and where new ones go.
+
+    `take` is told of every change of an object; a VM's place is known from its status, or from the decision made here until the
+    status has it.
+    """
+
+    def __init__(self, store: Store, index: HostIndex) -> None:
+        self._store = store
+        self._index = index
+        self._scheduler = Scheduler(index)
+        self._takers: dict[str, Callable[[Any], None]] = {
+            Zone.KIND: self._zone,
+            Pod.KIND: self._pod,
+            Cluster.KIND: self._cluster,
+            Host.KIND: self._host,
+            StoragePool.KIND: self._pool,
+            VirtualMachine.KIND: self._vm,
+        }
+        self._droppers: dict[str, Callable[[str], None]] = {
+            Cluster.KIND: index.drop_cluster,
+            Host.KIND: index.drop_host,
+            StoragePool.KIND: index.drop_pool,
+        }
+
+    def take(self, change: Change) -> None:
+        """Take over what changed."""
+        if change.gone and change.key.kind == VirtualMachine.KIND:
+            self._index.release(change.gone)
+        taker = self._takers.get(change.key.kind)
+        if taker is None:
+            return
+        after = change.after()
+        if after is not None:
+            taker(after)
+        elif dropper := self._droppers.get(change.key.kind):
+            dropper(change.key.name)
+
+    def place(self, request: Request) -> Placement | Rejection:
+        """The place of a VM, the same again until it is released; the room is taken at once."""
+        return self._scheduler.place(request)
+
+    def release(self, uid: str) -> None:
+        """Give a VM's room back: it is gone, or its place was given up before anything was made there."""
+        self._index.release(uid)
+
+    def occupy(self, uid: str, allocation: Allocation) -> None:
+        """Record where a VM is that was found on a hypervisor."""
+        self._index.assign(uid, allocation)
+
+    def resize(self, uid: str, cpus: int, memory: int, disk: int) -> str:
+        """Take the room for another size on the VM's host. Returns "" if it is taken, else what is missing, in one sentence."""
+        held = self._index.allocation(uid)
+        host = self._index.candidate(held.host) if held else None
+        if held is None or host is None or (held.cpus, held.memory, held.disk) == (cpus, memory, disk):
+            return ""
+        lack_cpus = max(0, cpus - held.cpus - max(0, host.cpus - host.usage.cpus)) if cpus > held.cpus else 0
+        lack_memory = max(0, memory - held.memory - max(0, host.memory - host.usage.memory)) if memory > held.memory else 0
+        if lack_cpus or lack_memory:
+            return f"host {held.host} lacks {lack_cpus} CPUs and {lack_memory} bytes of memory for the new size"
+        self._index.assign(uid, Allocation(held.host, held.pool, cpus, memory, disk))
+        return ""
+
+    def _zone(self, zone: Zone) -> None:
+        for cluster in clusters_by_zone.of(self._store, zone.metadata.name):
+            self._cluster(cluster)
+
+    def _pod(self, pod: Pod) -> None:
+        for cluster in clusters_by_pod.of(self._store, pod.metadata.name):
+            self._cluster(cluster)
+
+    def _cluster(self, cluster: Cluster) -> None:
+        spec = cluster.spec
+        zone, pod = self._store.get(Zone, spec.zone), self._store.get(Pod, spec.pod)
+        self._index.put_cluster(
+            ClusterView(
+                name=cluster.metadata.name,
+                zone=spec.zone,
+                pod=spec.pod,
+                zone_enabled=zone is not None and zone.spec.allocation_state is AllocationState.ENABLED,
+                pod_enabled=pod is not None and pod.spec.allocation_state is AllocationState.ENABLED,
+                enabled=spec.allocation_state is AllocationState.ENABLED and not cluster.deleting,
+                cpu_overcommit=float(spec.overcommit.cpu),
+                memory_overcommit=float(spec.overcommit.memory),
+                cpu_threshold=spec.disable_threshold.cpu,
+                memory_threshold=spec.disable_threshold.memory,
+            )
+        )
+
+    def _host(self, host: Host) -> None:
+        schedulable = all(each.status == "True" for each in host.status.conditions if each.type == "Schedulable")
+        self._index.put_host(
+            HostView(
+                name=host.metadata.name,
+                cluster=host.spec.cluster,
+                cpus=host.status.capacity.cpus,
+                memory=host.status.capacity.memory.bytes,
+                enabled=host.spec.admin_state is AdminState.ENABLED and not host.deleting,
+                connected=host.status.state == HostState.UP and schedulable,
+                tags=frozenset(host.spec.tags),
+                uefi="UEFI" in host.status.capabilities,
+            )
+        )
+
+    def _pool(self, pool: StoragePool) -> None:
+        spec, capacity = pool.spec, pool.status.capacity
+        available = capacity.available.bytes if capacity.available else 0
+        self._index.put_pool(
+            PoolView(
+                name=pool.metadata.name,
+                scope=PoolScope(spec.scope.value),
+                of=spec.cluster or spec.host or spec.zone,
+                capacity=capacity.total.bytes,
+                available=available,
+                enabled=pool.status.state == PoolState.UP
+                and spec.allocation_state is AllocationState.ENABLED
+                and not pool.deleting,
+                tags=frozenset(spec.tags),
+            )
+        )
+
+    def _vm(self, vm: VirtualMachine) -> None:
+        """Take over the place that a status records; a size that changes later is asked for by `resize`."""
+        if not vm.status.host or not vm.status.disks or self._index.allocation(vm.metadata.uid) is not None:
+            return
+        offering = self._store.get(ServiceOffering, vm.spec.offering)
+        if offering is None:
+            return
+        root = vm.status.disks[0]
+        memory = offering.spec.memory.bytes
+        self._index.assign(vm.metadata.uid, Allocation(vm.status.host, root.pool, offering.spec.cpus, memory, root.size.bytes))

@@ -1,0 +1,108 @@
+"""What must be known before anything new is given out.
+
+Statuses can be lost (etcd restored without them) while VMs run on. Before the first address, segment or host is chosen, every Host
+gets one chance to say what it carries; what it says is taken over. A host that can't be reached is not waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address
+
+from controller.inventory import Inventory
+from controller.ipam import AddressAllocator, SegmentAllocator
+from controller.lookups import qualified
+from controller.owners import address_owner, segment_owner
+from controller.runtime.clock import Clock
+from controller.runtime.store import Store
+from crds.v1alpha1.host import Host
+from crds.v1alpha1.network import Network
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from drivers.types import ObservedNIC, ObservedVM
+
+DEADLINE = 60.0
+"""Seconds after which an answer is no longer waited for, however many Hosts there are."""
+
+_LOOK_AGAIN = 0.5
+
+
+class Recovery:
+    """Rebuilds who holds which address and segment: from statuses at once, from hypervisors when all were asked.
+
+    `done` turns true once and stays so.
+    """
+
+    def __init__(
+        self, store: Store, inventory: Inventory, addresses: AddressAllocator, segments: SegmentAllocator, clock: Clock
+    ) -> None:
+        self._store = store
+        self._inventory = inventory
+        self._addresses = addresses
+        self._segments = segments
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._next_look = 0.0
+        self._done = False
+        self.message = "statuses have not been read yet"
+
+    @property
+    def done(self) -> bool:
+        """Whether new things may be given out."""
+        now = self._clock.monotonic()
+        if self._done or now < self._next_look:
+            return self._done
+        self._next_look = now + _LOOK_AGAIN
+        waiting = [key.name for key in self._store.keys(Host.KIND) if not self._inventory.asked(key.name)]
+        self.message = f"waiting for the first answer of {len(waiting)} hosts: {', '.join(waiting[:5])}"
+        if not waiting or now > self._started + DEADLINE:
+            self._take_over_observed()
+            self._done = True
+        return self._done
+
+    def from_statuses(self) -> None:
+        """Take over what statuses record. Call it once, when the Store holds everything."""
+        for network in self._store.list(Network):
+            self._take_over_network(network)
+        for vm in self._store.list(VirtualMachine):
+            for nic in vm.status.nics:
+                self._address(vm, nic.name, nic.network, nic.ip or "")
+            self._claim_pins(vm)
+
+    def _claim_pins(self, vm: VirtualMachine) -> None:
+        for nic in vm.spec.networks:
+            if nic.ip:
+                network = qualified(nic.network_namespace or vm.metadata.namespace, nic.network)
+                self._addresses.claim(network, nic.ip, address_owner(vm, nic.name))
+
+    def _take_over_observed(self) -> None:
+        vms = {vm.metadata.uid: vm for vm in self._store.list(VirtualMachine)}
+        for seen in self._seen():
+            vm = vms.get(seen.owner.uid)
+            for nic in seen.nics if vm else ():
+                self._address(vm, nic.name, nic.network, nic.ip)
+                self._segment(nic)
+
+    def _seen(self) -> Iterable[ObservedVM]:
+        return (vm for link in self._inventory.links() for vm in link.vms())
+
+    def _take_over_network(self, network: Network) -> None:
+        pinned = network.spec.segment
+        if pinned:
+            self._segments.claim(network.spec.zone, pinned.vlan, segment_owner(network))
+        if network.status.segment:
+            self._segments.adopt(network.spec.zone, network.status.segment.vlan, segment_owner(network))
+
+    def _segment(self, nic: ObservedNIC) -> None:
+        namespace, _, name = nic.network.partition("/")
+        network = self._store.get(Network, name, namespace)
+        if network and network.status.segment is None and nic.segment.vlan is not None:
+            self._segments.adopt(network.spec.zone, nic.segment.vlan, segment_owner(network))
+
+    def _address(self, vm: VirtualMachine | None, nic: str, network: str, ip: str) -> None:
+        if vm is None or not ip:
+            return
+        try:
+            address = IPv4Address(ip)
+        except AddressValueError:
+            return
+        self._addresses.adopt(network, address, address_owner(vm, nic))

@@ -1,0 +1,71 @@
+"""MAC and IP addresses of a VM's NICs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, mac_address
+from controller.owners import address_owner
+from controller.runtime.results import Result, failed, waiting
+from controller.subnets import subnet_of
+from controller.vm.references import Interface
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import NICStatus
+
+_MAY_FREE_UP = {Reason.ADDRESS_IN_USE, Reason.ADDRESSES_EXHAUSTED}
+_RETRY = 30.0
+
+
+class Addressing:
+    """Gives each NIC its addresses."""
+
+    def __init__(self, allocator: AddressAllocator) -> None:
+        self._allocator = allocator
+
+    def assign(self, vm: VirtualMachine, interfaces: Sequence[Interface]) -> list[NICStatus] | Result:
+        """The NICs as they shall be, every managed one with an address; the same again for a VM that has them.
+
+        An address that may become free is waited for; one that can't be used is a terminal failure.
+        """
+        nics: list[NICStatus] = []
+        for interface in interfaces:
+            nic = self._assign(vm, interface)
+            if not isinstance(nic, NICStatus):
+                return nic
+            nics.append(nic)
+        return nics
+
+    def release(self, uid: str, nic: str) -> None:
+        """Give back the address of a NIC that the hypervisor has removed."""
+        self._allocator.release(Owner(uid, nic))
+
+    def forget(self, uid: str) -> None:
+        """Give back all addresses of a VM that is gone."""
+        self._allocator.release_all(uid)
+
+    def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
+        spec = interface.spec
+        segment = interface.network.status.segment
+        nic = NICStatus(
+            name=spec.name,
+            mac=spec.mac or mac_address(vm.metadata.uid, spec.name),
+            network=interface.key,
+            segment=f"vlan-{segment.vlan}" if segment else None,
+        )
+        if not interface.managed:
+            return nic
+        try:
+            subnet = subnet_of(interface.network)
+        except InvalidSubnet as error:
+            return failed("NetworkInvalid", f"network {interface.key}: {error}", terminal=True)
+        owner = address_owner(vm, spec.name)
+        address = self._allocator.reserve(interface.key, subnet, owner, spec.ip)
+        if isinstance(address, Refusal):
+            return _refused(address)
+        return nic.model_copy(update={"ip": str(address)})
+
+
+def _refused(refusal: Refusal) -> Result:
+    if refusal.reason in _MAY_FREE_UP:
+        return waiting(refusal.reason, refusal.message, retry_after=_RETRY)
+    return failed(refusal.reason, refusal.message, terminal=True)

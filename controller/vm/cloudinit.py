@@ -1,0 +1,57 @@
+"""cloud-init NoCloud documents for a guest (cloud-init documentation, "NoCloud" and "Networking config Version 2")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from drivers.types import Seed
+
+
+@dataclass(frozen=True, slots=True)
+class GuestNIC:
+    """What the guest must know of a NIC. `address` is empty where DHCP gives it; `prefix_length` goes with it."""
+
+    name: str
+    mac: str
+    address: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    dns: tuple[str, ...] = ()
+    default: bool = False
+
+
+def seed(instance: str, hostname: str, ssh_keys: Sequence[str], nics: Sequence[GuestNIC], user_data: bytes) -> Seed:
+    """The documents of one guest; the same input always gives the same text, so that the digest tells a change.
+
+    The instance-id never changes in the life of a VM: cloud-init's per-instance work is done once, at the first boot.
+    """
+    meta: dict[str, Any] = {"instance-id": instance, "local-hostname": hostname}
+    if ssh_keys:
+        meta["public-keys"] = list(ssh_keys)
+    network = {"version": 2, "ethernets": {nic.name: _ethernet(nic) for nic in nics}}
+    return Seed(meta_data=_dump(meta), network_config=_dump(network), user_data=user_data)
+
+
+def hostname_of(name: str, declared: str | None) -> str:
+    """The declared host name, else the object's name up to its first dot, cut to the 63 characters of a DNS label."""
+    return declared or name.split(".", 1)[0][:63].rstrip("-")
+
+
+def _ethernet(nic: GuestNIC) -> dict[str, Any]:
+    found: dict[str, Any] = {"match": {"macaddress": nic.mac}}
+    if not nic.address:
+        return found | {"dhcp4": True, "optional": True}
+    found |= {"dhcp4": False, "addresses": [f"{nic.address}/{nic.prefix_length}"]}
+    if nic.default and nic.gateway:
+        found["routes"] = [{"to": "0.0.0.0/0", "via": nic.gateway}]
+    if nic.dns:
+        found["nameservers"] = {"addresses": list(nic.dns)}
+    return found
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return yaml.safe_dump(document, sort_keys=True, default_flow_style=False)

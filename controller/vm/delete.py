@@ -1,0 +1,116 @@
+"""Deleting a VM: nothing of it stays behind, and nothing else goes."""
+
+from __future__ import annotations
+
+from controller.inventory import HostLink
+from controller.ipam import instance_id
+from controller.lookups import pools_by_cluster, pools_by_host, pools_by_zone
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, done, failed, requeue, waiting
+from controller.translate import pool_spec
+from controller.vm import job
+from controller.vm.job import Command
+from controller.vm.seat import Seating
+from controller.vm.services import Services
+from crds.v1alpha1.storagepool import PoolScope, StoragePool
+from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
+from drivers.errors import NotFound
+from drivers.types import Failed, OpRef, PoolSpec, Running, Started, Succeeded
+
+FORCE_DELETE = "vireo.dev/force-delete"
+_POLL = 1.0
+_RETRY = 15.0
+
+
+class Deletion:
+    """Removes VMs from hypervisors, then lets their objects go."""
+
+    def __init__(self, services: Services, seating: Seating) -> None:
+        self._services = services
+        self._seating = seating
+
+    async def run(self, ctx: Context[VirtualMachine]) -> Result:
+        """Drive a deletion one step; the finalizer goes last."""
+        vm = ctx.object
+        if not ctx.has_finalizer:
+            return done("Deleted")
+        if vm.metadata.annotations.get(FORCE_DELETE) == ctx.uid:
+            ctx.event(
+                "Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on host {vm.status.host} is not removed"
+            )
+            return await self._let_go(ctx)
+        if vm.spec.deletion_policy is DeletionPolicy.RETAIN:
+            ctx.event("Normal", "Retained", f"left on host {vm.status.host} as {vm.status.hypervisor_name}")
+            return await self._let_go(ctx)
+        host = self._host(ctx)
+        if isinstance(host, Result):
+            return host
+        if host is None:
+            return await self._let_go(ctx)
+        return await self._remove(ctx, host)
+
+    def _host(self, ctx: Context[VirtualMachine]) -> HostLink | Result | None:
+        """The host to delete on, None if the VM provably is nowhere."""
+        instance = instance_id(ctx.uid)
+        found = self._services.inventory.find(instance)
+        name = found[0] if found else ctx.object.status.host
+        if name is None:
+            return self._blocked(ctx, undecided) if (undecided := self._seating.undecided(ctx)) else None
+        link = self._services.inventory.link(name)
+        if link is None or not link.up:
+            why = link.message if link else "not connected yet"
+            return self._blocked(ctx, waiting("DeletionBlocked", f"host {name} does not answer: {why}", retry_after=_RETRY))
+        return link
+
+    def _blocked(self, ctx: Context[VirtualMachine], why: Result) -> Result:
+        message = f"{why.message}; annotate with {FORCE_DELETE}={ctx.uid} to give up what may be left there"
+        ctx.conditions.set("DeletionBlocked", True, why.reason, message)
+        return waiting("DeletionBlocked", message, retry_after=_RETRY)
+
+    async def _remove(self, ctx: Context[VirtualMachine], link: HostLink) -> Result:
+        ctx.conditions.remove("DeletionBlocked")
+        running = await job.ensure(ctx, Command.DESTROY, self._services.new_id, VirtualMachineState.EXPUNGING)
+        if running.native_ref is not None:
+            unfinished = await self._follow(ctx, link, OpRef(running.native_ref))
+            if unfinished:
+                return unfinished
+        outcome = await link.delete(instance_id(ctx.uid), self._pools(ctx, link.name))
+        if isinstance(outcome, Started):
+            jobs.started(running, outcome.op)
+            await ctx.save("Expunging", "the hypervisor is removing the VM")
+            return requeue(_POLL, "Expunging", "the hypervisor is removing the VM")
+        return await self._let_go(ctx)
+
+    async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:
+        """Poll the native task; after it, delete is called once more and finds nothing, or finds what is left."""
+        try:
+            progress = await link.poll(op)
+        except NotFound:
+            progress = Succeeded()
+        match progress:
+            case Running():
+                return requeue(_POLL, "Expunging", "the hypervisor is removing the VM")
+            case Failed(reason):
+                if ctx.object.status.job:
+                    ctx.object.status.job.native_ref = None
+                return failed("TaskFailed", reason, retry_after=_RETRY)
+        return None
+
+    def _pools(self, ctx: Context[VirtualMachine], host: str) -> list[PoolSpec]:
+        """Pools of the host that may hold a disk of the VM: those that the status names, all in reach if it was lost."""
+        named = [ctx.store.get(StoragePool, disk.pool) for disk in ctx.object.status.disks]
+        found = [pool for pool in named if pool is not None] or self._in_reach(ctx, host)
+        return [pool_spec(pool) for pool in found]
+
+    def _in_reach(self, ctx: Context[VirtualMachine], host: str) -> list[StoragePool]:
+        store = ctx.store
+        local = pools_by_host.of(store, host)
+        cluster = pools_by_cluster.of(store, ctx.object.status.cluster or "")
+        zone = [pool for pool in pools_by_zone.of(store, ctx.object.spec.zone) if pool.spec.scope is PoolScope.ZONE]
+        return [*local, *cluster, *zone]
+
+    async def _let_go(self, ctx: Context[VirtualMachine]) -> Result:
+        await ctx.remove_finalizer()
+        return done("Deleted")

@@ -1,0 +1,83 @@
+"""The job slot of a VM and the CloudStack commands that fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from crds.fields import Timestamp
+from crds.status import Job
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
+
+INTERNAL_ERROR = 530
+INSUFFICIENT_CAPACITY = 533
+
+
+class Command(StrEnum):
+    """CloudStack's names of the operations on a VM (its API reference, "Virtual Machine")."""
+
+    DEPLOY = "DeployVirtualMachine"
+    START = "StartVirtualMachine"
+    STOP = "StopVirtualMachine"
+    REBOOT = "RebootVirtualMachine"
+    UPDATE = "UpdateVirtualMachine"
+    SCALE = "ScaleVirtualMachine"
+    DESTROY = "DestroyVirtualMachine"
+
+
+async def ensure(
+    ctx: Context[VirtualMachine], command: Command, new_id: Callable[[], str], state: VirtualMachineState | None = None
+) -> Job:
+    """Have a job of this command under way and written down before the hypervisor is called.
+
+    A deployment or restart goes on through the stops and starts that it consists of. `state` is the transitional state to show.
+    Raises ApiError: the caller must not go on.
+    """
+    job = current(ctx.object)
+    if job is None or not _continues(job.command, command):
+        if job is not None:
+            jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=f"replaced by {command}")
+        job = jobs.begin(Job, ctx.conditions, id=new_id(), command=command, at=_now(ctx))
+        ctx.object.status.job = job
+        if state is not None:
+            ctx.object.status.state = state
+        await ctx.save(state or "Updating", f"{command} is under way")
+    return job
+
+
+def current(vm: VirtualMachine) -> Job | None:
+    """The job under way, None if there is none."""
+    return vm.status.job if jobs.running(vm.status.job) else None
+
+
+def finish(ctx: Context[VirtualMachine]) -> None:
+    """End the job under way well."""
+    job = current(ctx.object)
+    if job is not None:
+        jobs.succeeded(job, ctx.conditions, at=_now(ctx))
+
+
+def fail(ctx: Context[VirtualMachine], text: str, code: int = INTERNAL_ERROR) -> None:
+    """End the job under way badly."""
+    job = current(ctx.object)
+    if job is not None:
+        jobs.failed(job, ctx.conditions, at=_now(ctx), result_code=code, text=text)
+
+
+def elapsed(ctx: Context[VirtualMachine], job: Job) -> float:
+    """Seconds since the job began."""
+    if job.started_at is None:
+        return 0.0
+    return (ctx.clock.now() - job.started_at.datetime).total_seconds()
+
+
+def _continues(running: str, wanted: Command) -> bool:
+    whole = {Command.DEPLOY: {Command.START}, Command.REBOOT: {Command.START, Command.STOP, Command.UPDATE, Command.SCALE}}
+    return running == wanted or wanted in whole.get(Command(running) if running in set(Command) else wanted, set())
+
+
+def _now(ctx: Context[VirtualMachine]) -> Timestamp:
+    return Timestamp.at(ctx.clock.now())

@@ -1,0 +1,193 @@
+"""What to do next about a VM: pure functions from declared and observed to one action.
+
+Each rule is one small function that answers with an action or None; the first answer counts. Nothing here calls anything but the
+driver's `apply_mode`, which makes no call itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller.vm.facets import disks, nics, seed, size
+from drivers.types import (
+    ApplyMode,
+    AttachNIC,
+    Change,
+    DesiredVM,
+    DetachNIC,
+    GrowDisk,
+    ObservedVM,
+    Power,
+    SetCPUs,
+    SetMemory,
+    SetSeed,
+)
+
+ModeOf = Callable[[Change, ObservedVM], ApplyMode]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What is declared. `restart` is set while a restart was asked for and has not been carried out."""
+
+    vm: DesiredVM
+    power_on: bool
+    restart: bool = False
+
+
+class Why(StrEnum):
+    """Why a VM is stopped or started; decides the job's command."""
+
+    DECLARED = "Declared"
+    RESTART = "Restart"
+    CRASHED = "Crashed"
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Define the VM with its disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Bring the VM to power off."""
+
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRestart:
+    """The VM is off on behalf of a restart: remember that the request is served, then start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Change the VM's hardware."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power on."""
+
+
+Action = Create | Stop | RecordRestart | Apply | Start
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A declared value that the running VM does not have yet, and what it needs to get it."""
+
+    field: str
+    current: str
+    desired: str
+    needs: ApplyMode
+
+
+def plan(want: Want, have: ObservedVM | None, mode_of: ModeOf) -> Action | None:
+    """The next action, None if all is as declared as far as the running VM can have it."""
+    if have is None:
+        return Create()
+    for rule in (clear_crash, serve_restart_when_off, stop_when_declared_off, stop_for_restart):
+        action = rule(want, have)
+        if action:
+            return action
+    return apply_what_can_be(want, have, mode_of) or start_when_declared_on(want, have)
+
+
+def clear_crash(_want: Want, have: ObservedVM) -> Action | None:
+    """A crashed VM is brought to power off first; what is declared decides the rest."""
+    return Stop(Why.CRASHED) if have.power is Power.CRASHED else None
+
+
+def serve_restart_when_off(want: Want, have: ObservedVM) -> Action | None:
+    """A restart is served once the VM was seen off; for one that is declared off there is nothing more to it."""
+    return RecordRestart() if want.restart and have.power is Power.OFF else None
+
+
+def stop_when_declared_off(want: Want, have: ObservedVM) -> Action | None:
+    """A VM declared off is stopped."""
+    return Stop(Why.DECLARED) if not want.power_on and is_on(have) else None
+
+
+def stop_for_restart(want: Want, have: ObservedVM) -> Action | None:
+    """A restart begins with a stop."""
+    return Stop(Why.RESTART) if want.restart and is_on(have) else None
+
+
+def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action | None:
+    """Write all changes that the VM's power allows; those for the next start are written once."""
+    ready = [change for change in differences(want.vm, have) if _due(change, have, mode_of)]
+    return Apply(tuple(ready)) if ready else None
+
+
+def start_when_declared_on(want: Want, have: ObservedVM) -> Action | None:
+    """A VM declared on is started."""
+    return Start() if want.power_on and have.power is Power.OFF else None
+
+
+def is_on(have: ObservedVM) -> bool:
+    """Whether the VM runs or is paused."""
+    return have.power in (Power.ON, Power.PAUSED)
+
+
+def differences(want: DesiredVM, have: ObservedVM) -> list[Change]:
+    """All changes that lead from observed to declared, in the order in which they are applied."""
+    return [change for facet in (size, disks, nics, seed) for change in facet.changes(want, have)]
+
+
+def pending(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
+    """What the running VM does not have yet; empty for one that is off, which gets everything before it starts."""
+    if not is_on(have):
+        return []
+    return [
+        Pending(*_described(change, have), mode)
+        for change in differences(want, have)
+        if (mode := mode_of(change, have)) is not ApplyMode.LIVE
+    ]
+
+
+def _due(change: Change, have: ObservedVM, mode_of: ModeOf) -> bool:
+    if not is_on(have):
+        return True
+    match mode_of(change, have):
+        case ApplyMode.LIVE:
+            return True
+        case ApplyMode.RESTART:
+            return not _written(change, have)
+        case _:
+            return False
+
+
+def _written(change: Change, have: ObservedVM) -> bool:
+    """Whether the next start has it already: what the definition says differs from what runs."""
+    match change:
+        case SetCPUs(cpus):
+            return have.cpus == cpus
+        case SetMemory(memory):
+            return have.memory == memory
+        case _:
+            return False
+
+
+def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
+    match change:
+        case SetCPUs(cpus):
+            return "offering.cpus", str(have.running_cpus), str(cpus)
+        case SetMemory(memory):
+            return "offering.memory", str(have.running_memory), str(memory)
+        case GrowDisk(name, wanted):
+            return f"disks[{name}].size", str(_disk_size(have, name)), str(wanted)
+        case AttachNIC(nic):
+            return f"networks[{nic.name}]", "absent", nic.network
+        case DetachNIC(name):
+            return f"networks[{name}]", "present", "absent"
+        case SetSeed(wanted_seed):
+            return "cloudInit", have.seed_digest[:12], wanted_seed.digest[:12]
+
+
+def _disk_size(have: ObservedVM, name: str) -> int:
+    return next((disk.size for disk in have.disks if disk.name == name), 0)

@@ -1,0 +1,194 @@
+"""Drives one VirtualMachine: references, a place, addresses, an image, and then what the plan says, one action after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from controller.inventory import result_of
+from controller.library import image_name
+from controller.lookups import (
+    qualified,
+    vms_by_host,
+    vms_by_network,
+    vms_by_offering,
+    vms_by_template,
+    vms_unplaced,
+)
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from controller.vm import job, report
+from controller.vm.delete import Deletion
+from controller.vm.drift import power_drifted
+from controller.vm.plan import Want, pending, plan
+from controller.vm.references import References, resolve
+from controller.vm.seat import Seat, Seating
+from controller.vm.services import Services
+from controller.vm.steps import Steps
+from controller.vm.translate import desired
+from controller.vm.userdata import user_data
+from crds.fields import Timestamp
+from crds.v1alpha1.cluster import Cluster
+from crds.v1alpha1.host import Host
+from crds.v1alpha1.network import Network
+from crds.v1alpha1.serviceoffering import ServiceOffering
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.template import Template
+from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import NICStatus, VirtualMachineState
+from drivers.errors import DriverError
+from drivers.types import DesiredVM, ObservedVM
+
+_MOST_ACTIONS = 12
+_GUEST_LOOKS = 5.0
+_GUEST_PATIENCE = 300.0
+
+
+def _named(obj: Template | Network) -> str:
+    return qualified(obj.metadata.namespace, obj.metadata.name)
+
+
+def _on_host(host: Host, store: Store) -> Iterable[Key]:
+    """VMs on this host, and those that wait for a place in its zone."""
+    yield from vms_by_host.keys(store, host.metadata.name)
+    cluster = store.get(Cluster, host.spec.cluster)
+    if cluster:
+        yield from vms_unplaced.keys(store, cluster.spec.zone)
+
+
+def _room(host: Host) -> object:
+    """What of a host matters to VMs."""
+    status = host.status
+    return status.state, host.spec.admin_state, host.spec.tags, status.capacity, status.allocated, status.capabilities
+
+
+class VirtualMachineReconciler:
+    """Makes each VirtualMachine true on a hypervisor."""
+
+    kind = VirtualMachine
+    watches: Sequence[Watch] = (
+        Watch(Host, _on_host, of=_room),
+        Watch(Cluster, lambda cluster, store: vms_unplaced.keys(store, cluster.spec.zone), of=lambda cluster: cluster.spec),
+        Watch(
+            StoragePool,
+            lambda pool, store: vms_unplaced.keys(store, pool.spec.zone),
+            of=lambda pool: (pool.spec, pool.status.state),
+        ),
+        Watch(ServiceOffering, lambda each, store: vms_by_offering.keys(store, each.metadata.name), of=lambda each: each.spec),
+        Watch(
+            Template, lambda each, store: vms_by_template.keys(store, _named(each)), of=lambda each: (each.spec, each.status.state)
+        ),
+        Watch(
+            Network, lambda each, store: vms_by_network.keys(store, _named(each)), of=lambda each: (each.spec, each.status.segment)
+        ),
+    )
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._seating = Seating(services)
+        self._steps = Steps(services, self._seating)
+        self._deletion = Deletion(services, self._seating)
+
+    async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
+        """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
+        try:
+            if ctx.deleting:
+                return await self._deletion.run(ctx)
+            return await self._drive(ctx)
+        except DriverError as error:
+            return _refused(ctx, error)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Give back the place and the addresses of a VM that is gone."""
+        self._seating.forget(uid)
+        self._services.addressing.forget(uid)
+        self._steps.forget(uid)
+
+    async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
+        refs = resolve(ctx.object, ctx.store)
+        if not isinstance(refs, References):
+            return refs
+        seat = self._seating.seat(ctx, refs)
+        if not isinstance(seat, Seat):
+            return seat
+        nics = self._services.addressing.assign(ctx.object, refs.interfaces)
+        if not isinstance(nics, list):
+            return self._without_addresses(ctx, seat, nics)
+        data = await user_data(ctx, self._services.secrets)
+        if isinstance(data, Result):
+            return data
+        image = image_name(refs.template)
+        wanted = desired(ctx.object, refs, seat.site, nics, image, data)
+        return await self._converge(ctx, refs, seat, wanted, nics)
+
+    def _without_addresses(self, ctx: Context[VirtualMachine], seat: Seat, why: Result) -> Result:
+        """A VM that can't have its addresses does not keep a place that others could use."""
+        ctx.conditions.set("NetworksReady", False, why.reason, why.message)
+        if seat.fresh:
+            self._services.placements.release(ctx.uid)
+        return why
+
+    async def _converge(
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
+    ) -> Result:
+        """Observe, plan, act, and again, until there is nothing left to do now."""
+        if lack := self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size):
+            return waiting("InsufficientCapacity", lack)
+        if unfinished := await self._steps.follow(ctx, seat.link):
+            return unfinished
+        for _ in range(_MOST_ACTIONS):
+            have = await seat.link.observe(wanted.instance)
+            want = Want(wanted, ctx.object.spec.power_state is PowerState.ON, restart=_restart_due(ctx.object))
+            if have is not None:
+                _look(ctx, seat, have, nics)
+                if drift := power_drifted(ctx, have):
+                    return drift
+            action = plan(want, have, seat.link.apply_mode)
+            if action is None and have is not None:
+                return self._settled(ctx, seat, want, have)
+            if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
+                return unfinished
+        return failed("NotConverging", f"still not as declared after {_MOST_ACTIONS} actions; see the controller's log")
+
+    def _settled(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, have: ObservedVM) -> Result:
+        """Nothing left to do now."""
+        vm = ctx.object
+        report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
+        report.guest_ready(vm, ctx.conditions)
+        ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
+        job.finish(ctx)
+        return done(str(vm.status.state), recheck_after=self._look_at_guest_again(ctx))
+
+    def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:
+        """Seconds until the guest agent is asked again: for some minutes after a start, then its own events must tell."""
+        vm = ctx.object
+        silent = vm.status.state == VirtualMachineState.RUNNING and not (vm.status.guest and vm.status.guest.addresses)
+        ended = vm.status.job.completed_at if vm.status.job else None
+        if not silent or ended is None:
+            return None
+        return _GUEST_LOOKS if (ctx.clock.now() - ended.datetime).total_seconds() < _GUEST_PATIENCE else None
+
+
+def _restart_due(vm: VirtualMachine) -> bool:
+    """Whether a restart was asked for after the one last carried out, or after the object was made if there was none yet."""
+    asked = vm.spec.restarted_at
+    since = vm.status.applied_restart_at or Timestamp(vm.metadata.creation_timestamp)
+    return asked is not None and asked.datetime > since.datetime
+
+
+def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list[NICStatus]) -> None:
+    vm = ctx.object
+    report.place(vm.status, seat.link.name, seat.site.cluster.metadata.name, have.instance, nics)
+    report.observed(vm, have, ctx.conditions)
+    ctx.conditions.set("Placed", True, "Placed", f"host {seat.link.name}")
+
+
+def _refused(ctx: Context[VirtualMachine], error: DriverError) -> Result:
+    """The hypervisor said no: the job ends if nothing will be tried again by itself."""
+    result = result_of(error)
+    ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+    if ctx.object.status.job and getattr(result, "terminal", False):
+        job.fail(ctx, str(error))
+    return result

@@ -1,0 +1,83 @@
+"""What is observed of a VM, put into its status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controller.runtime.conditions import Conditions
+from controller.vm.plan import Pending
+from crds.fields import Quantity
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import (
+    DiskStatus,
+    GuestStatus,
+    Needs,
+    NICStatus,
+    PendingChange,
+    VirtualMachineState,
+    VirtualMachineStatus,
+)
+from drivers.types import ObservedVM, Power
+
+_STATES = {
+    Power.ON: VirtualMachineState.RUNNING,
+    Power.PAUSED: VirtualMachineState.RUNNING,
+    Power.OFF: VirtualMachineState.STOPPED,
+    Power.CRASHED: VirtualMachineState.ERROR,
+    Power.UNKNOWN: VirtualMachineState.UNKNOWN,
+}
+
+
+def place(status: VirtualMachineStatus, host: str, cluster: str, instance: str, nics: Sequence[NICStatus]) -> None:
+    """Record where the VM is, or shall be, and with which addresses."""
+    status.host, status.cluster, status.instance_id = host, cluster, instance
+    status.nics = list(nics)
+    status.ip_address = next((nic.ip for nic in nics if nic.ip), None)
+    status.placement_report = None
+
+
+def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> None:
+    """Record power, disks and guest. The state says what is, unless a job is on its way somewhere else."""
+    status = vm.status
+    status.state = _STATES[seen.power]
+    status.hypervisor_name = seen.name
+    status.disks = [DiskStatus(name=d.name, pool=d.pool, volume_id=d.volume_id, size=Quantity.of(d.size)) for d in seen.disks]
+    _guest(status, seen)
+    conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")
+    conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
+    if seen.foreign_devices:
+        conditions.set("InSync", False, "ForeignDevices", f"devices not made by Vireo: {', '.join(seen.foreign_devices[:8])}")
+    else:
+        conditions.set("InSync", True, "AsDeclared")
+
+
+def pending(status: VirtualMachineStatus, changes: Sequence[Pending], conditions: Conditions) -> None:
+    """Record what the running VM does not have yet."""
+    status.pending_changes = [
+        PendingChange(field=f"spec.{each.field}", current=each.current, desired=each.desired, needs=Needs(each.needs.value))
+        for each in changes
+    ]
+    if changes:
+        fields = ", ".join(each.field for each in changes)
+        conditions.set("RestartRequired", True, "ChangesPending", f"takes effect at the next restart: {fields}")
+    else:
+        conditions.remove("RestartRequired")
+
+
+def _guest(status: VirtualMachineStatus, seen: ObservedVM) -> None:
+    if seen.power is not Power.ON:
+        status.guest = None
+    elif seen.guest.agent:
+        status.guest = GuestStatus(agent=True, hostname=seen.guest.hostname or None, addresses=list(seen.guest.addresses))
+    if status.ip_address is None and status.guest and status.guest.addresses:
+        status.ip_address = next((address for address in status.guest.addresses if ":" not in address), None)
+
+
+def guest_ready(vm: VirtualMachine, conditions: Conditions) -> None:
+    """Record whether the guest's agent answers; not part of Ready, since not every image has one."""
+    if vm.status.state != VirtualMachineState.RUNNING:
+        conditions.remove("GuestReady")
+    elif vm.status.guest and vm.status.guest.agent:
+        conditions.set("GuestReady", True, "AgentAnswers")
+    else:
+        conditions.set("GuestReady", False, "AgentSilent", "the guest agent has not answered yet")

@@ -1,0 +1,157 @@
+"""Where a VM is or shall be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.inventory import HostLink, LinkState
+from controller.ipam import instance_id
+from controller.lookups import hosts_by_cluster
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, waiting
+from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
+from controller.vm.references import References
+from controller.vm.services import Services
+from controller.vm.translate import Site
+from crds.v1alpha1.cluster import Cluster
+from crds.v1alpha1.host import Host
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import PlacementReport, VirtualMachineState
+from drivers.types import Firmware, InstanceID, ObservedVM
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A host that can be called, and the site that it belongs to. `fresh`: chosen just now, nothing of the VM is there yet."""
+
+    link: HostLink
+    site: Site
+    fresh: bool = False
+
+
+class Seating:
+    """Finds the host of a VM: from its status, on the hypervisors, or by placing it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._new: set[str] = set()
+
+    def seat(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
+        """Where the VM is or goes. Never makes anything; a new place is held in memory until the status has it."""
+        vm = ctx.object
+        if vm.status.host and vm.status.disks:
+            return self._at(ctx, vm.status.host, vm.status.disks[0].pool)
+        found = self._services.inventory.find(instance_id(vm.metadata.uid))
+        if found is not None:
+            return self._found(ctx, refs, *found)
+        if unknown := self.undecided(ctx):
+            return unknown
+        return self._place(ctx, refs)
+
+    def finalizer_added(self, uid: str) -> None:
+        """Remember that this process put the finalizer on: until the status is written, the VM is known not to exist anywhere."""
+        self._new.add(uid)
+
+    def forget(self, uid: str) -> None:
+        """The VM is gone."""
+        self._new.discard(uid)
+        self._services.placements.release(uid)
+
+    def _at(self, ctx: Context[VirtualMachine], host: str, pool: str, *, fresh: bool = False) -> Seat | Result:
+        link = self._services.inventory.link(host)
+        if link is None or not link.up:
+            if not fresh:
+                ctx.object.status.state = VirtualMachineState.UNKNOWN
+            return _unreachable(host, link)
+        parent = ctx.store.get(Host, host)
+        cluster = ctx.store.get(Cluster, parent.spec.cluster) if parent else None
+        storage = ctx.store.get(StoragePool, pool)
+        if cluster is None or storage is None:
+            missing = f"storage pool {pool}" if cluster else f"cluster of host {host}"
+            return waiting("PlacementNotFound", f"{missing} does not exist")
+        return Seat(link, Site(cluster, storage), fresh)
+
+    def _found(self, ctx: Context[VirtualMachine], refs: References, host: str, seen: ObservedVM) -> Seat | Result:
+        """The status is lost or names another host, the VM is not: take it over as it is."""
+        pool = next((disk.pool for disk in seen.disks), "")
+        allocation = Allocation(host, pool, refs.offering.spec.cpus, refs.offering.spec.memory.bytes, refs.root_size)
+        self._services.placements.occupy(ctx.uid, allocation)
+        ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
+        ctx.event("Normal", "Found", f"found on host {host}, taken over as it is")
+        return self._at(ctx, host, pool)
+
+    def undecided(self, ctx: Context[VirtualMachine]) -> Result | None:
+        """Whether the VM may exist on a host that has not been seen: then it must not be made a second time."""
+        if not self._services.recovery.done:
+            return waiting("Recovering", self._services.recovery.message, retry_after=1.0)
+        if not ctx.has_finalizer or ctx.uid in self._new:
+            return None
+        unseen = self._unseen(ctx)
+        if not unseen:
+            return None
+        names = ", ".join(unseen[:5])
+        return waiting("HostsNotObserved", f"the VM may exist on {len(unseen)} hosts that do not answer: {names}", retry_after=15.0)
+
+    def _unseen(self, ctx: Context[VirtualMachine]) -> list[str]:
+        """Hosts of the zone that may carry VMs of ours and have not been observed; a Host without finalizer never did."""
+        unseen = []
+        for cluster in ctx.store.by_index(Cluster, "zone", ctx.object.spec.zone):
+            for host in hosts_by_cluster.of(ctx.store, cluster.metadata.name):
+                link = self._services.inventory.link(host.metadata.name)
+                if host.metadata.finalizers and not (link and link.observed):
+                    unseen.append(host.metadata.name)
+        return unseen
+
+    def _place(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
+        answer = self._services.placements.place(_request(ctx.object, refs))
+        if isinstance(answer, Rejection):
+            return _rejected(ctx, answer)
+        seat = self._at(ctx, answer.host, answer.pool, fresh=True)
+        if not isinstance(seat, Seat):
+            self._services.placements.release(ctx.uid)
+            return seat
+        _placed(ctx, answer)
+        return seat
+
+    def gone_from(self, link: HostLink, instance: InstanceID) -> str | None:
+        """The host that the VM is on now, if it is on another than this one."""
+        found = self._services.inventory.find(instance)
+        return found[0] if found and found[0] != link.name else None
+
+
+def _request(vm: VirtualMachine, refs: References) -> Request:
+    wanted = vm.spec.placement
+    return Request(
+        uid=vm.metadata.uid,
+        zone=vm.spec.zone,
+        cpus=refs.offering.spec.cpus,
+        memory=refs.offering.spec.memory.bytes,
+        disk=refs.root_size,
+        cluster=wanted.cluster or "",
+        host=wanted.host or "",
+        host_tags=frozenset([*refs.offering.spec.host_tags, *wanted.host_tags]),
+        storage_tags=frozenset([*refs.offering.spec.storage_tags, *vm.spec.root_disk.tags]),
+        firmware=Firmware(refs.firmware),
+    )
+
+
+def _placed(ctx: Context[VirtualMachine], placement: Placement) -> None:
+    ctx.object.status.placement_report = None
+    ctx.conditions.set("Placed", True, "Placed", f"host {placement.host}, storage pool {placement.pool}")
+
+
+def _rejected(ctx: Context[VirtualMachine], rejection: Rejection) -> Result:
+    ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), message=rejection.message)
+    ctx.conditions.set("Placed", False, rejection.reason, rejection.message)
+    if rejection.reason is Reason.TOO_LARGE_FOR_ANY_HOST:
+        return failed(rejection.reason, rejection.message, terminal=True)
+    return waiting(rejection.reason, rejection.message)
+
+
+def _unreachable(host: str, link: HostLink | None) -> Result:
+    if link is None:
+        return waiting("HostNotConnected", f"host {host} is not connected yet")
+    if link.state is LinkState.CONNECTING:
+        return waiting("HostConnecting", f"host {host} is being connected")
+    return waiting("HostDown", f"host {host} does not answer: {link.message}")

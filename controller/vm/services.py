@@ -1,0 +1,26 @@
+"""What the VM reconciler works with beside the object itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.inventory import Inventory
+from controller.inventory.secrets import Secrets
+from controller.library import Library
+from controller.placement import Placements
+from controller.recovery import Recovery
+from controller.vm.addressing import Addressing
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by all reconciles. `new_id` makes job ids, UUIDs."""
+
+    inventory: Inventory
+    placements: Placements
+    addressing: Addressing
+    library: Library
+    recovery: Recovery
+    secrets: Secrets
+    new_id: Callable[[], str]

@@ -1,0 +1,161 @@
+"""Carrying out one action of the plan: intent written first, then the driver called, then on to the next observation."""
+
+from __future__ import annotations
+
+from controller.errands import Broken, Finished
+from controller.inventory import HostLink
+from controller.ipam import instance_id
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, requeue, waiting
+from controller.translate import pool_spec
+from controller.vm import job, report
+from controller.vm.job import Command
+from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want
+from controller.vm.references import References
+from controller.vm.seat import Seat, Seating
+from controller.vm.services import Services
+from controller.vm.stop import Stopping
+from crds.fields import Quantity
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import DiskStatus, NICStatus, VirtualMachineState
+from drivers.errors import NotFound
+from drivers.types import DetachNIC, Done, Failed, InstanceID, ObservedVM, OpRef, Running, SetCPUs, SetMemory, Started, Succeeded
+
+_POLL = 1.0
+_RETRY = 15.0
+
+
+class Steps:
+    """One method for each kind of action; each returns None to go on at once, or how the reconcile ends."""
+
+    def __init__(self, services: Services, seating: Seating) -> None:
+        self._services = services
+        self._seating = seating
+        self._stopping = Stopping(services.new_id)
+
+    def forget(self, uid: str) -> None:
+        """The VM is gone."""
+        self._stopping.forget(uid)
+
+    async def follow(self, ctx: Context[VirtualMachine], link: HostLink) -> Result | None:
+        """Poll the native task that an earlier reconcile, or an earlier process, started."""
+        running = job.current(ctx.object)
+        if running is None or running.native_ref is None:
+            return None
+        try:
+            progress = await link.poll(OpRef(running.native_ref))
+        except NotFound:
+            progress = Succeeded()  # forgotten by the hypervisor: what is observed next decides
+        match progress:
+            case Running(percent):
+                shown = f"{running.command}: {percent} %" if percent is not None else running.command
+                return requeue(_POLL, "TaskRunning", shown)
+            case Failed(reason, retryable, code):
+                return self._task_failed(ctx, f"{running.command}: {reason} ({code})" if code else reason, retryable=retryable)
+            case Succeeded():
+                running.native_ref = None
+                await link.observe(_instance(ctx), fresh=True)
+        return None
+
+    async def take(
+        self,
+        ctx: Context[VirtualMachine],
+        refs: References,
+        seat: Seat,
+        want: Want,
+        have: ObservedVM | None,
+        nics: list[NICStatus],
+        action: Action,
+    ) -> Result | None:
+        """Carry out one action."""
+        match action:
+            case Create():
+                return await self._create(ctx, refs, seat, want, nics)
+            case Start():
+                return await self._start(ctx, seat, want)
+            case Stop(why) if have is not None:
+                return await self._stopping.take(ctx, seat.link, have, why)
+            case Apply() if have is not None:
+                return await self._apply(ctx, seat, want, action)
+            case RecordRestart():
+                ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
+                await ctx.save(VirtualMachineState.STARTING, "stopped, starting again")
+        return None
+
+    async def _create(
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, nics: list[NICStatus]
+    ) -> Result | None:
+        if moved := self._seating.gone_from(seat.link, want.vm.instance):
+            ctx.event("Warning", "Moved", f"found on host {moved}, no longer on {seat.link.name}")
+            ctx.object.status.host = moved
+            return requeue(0, "Moved", f"the VM was moved to host {moved}")
+        if ctx.conditions.is_true("DisksReady"):
+            ctx.conditions.set("InSync", False, "InstanceMissing", "deleted on the hypervisor")
+            ctx.object.status.state = VirtualMachineState.ERROR
+            message = "the VM was deleted on the hypervisor; to have a new one, delete this object and apply it again"
+            return failed("InstanceMissing", message, terminal=True)
+        if unready := self._image(ctx, refs, seat):
+            return unready
+        if not ctx.has_finalizer:
+            self._seating.finalizer_added(ctx.uid)
+            await ctx.add_finalizer()
+        report.place(ctx.object.status, seat.link.name, seat.site.cluster.metadata.name, want.vm.instance, nics)
+        ctx.object.status.disks = [
+            DiskStatus(name=disk.name, pool=disk.pool.name, size=Quantity.of(disk.size)) for disk in want.vm.disks
+        ]
+        await job.ensure(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
+        try:
+            outcome = await seat.link.create(want.vm)
+        except NotFound as error:
+            self._services.library.lost(refs.template, seat.site.pool.metadata.name)
+            return requeue(_POLL, "TemplateLost", str(error))
+        return await self._outcome(ctx, outcome)
+
+    def _image(self, ctx: Context[VirtualMachine], refs: References, seat: Seat) -> Result | None:
+        """Have the template's image in the pool, or say what is still missing."""
+        copy = self._services.library.ensure(refs.template, pool_spec(seat.site.pool), seat.link, ctx.key)
+        match copy:
+            case Finished():
+                return None
+            case Broken(reason, message):
+                ctx.conditions.set("DisksReady", False, reason, message)
+                return failed(reason, message, terminal=copy.terminal, retry_after=None if copy.terminal else _RETRY)
+        where = f"template {refs.template.metadata.name} is being copied to storage pool {seat.site.pool.metadata.name}"
+        ctx.conditions.set("DisksReady", False, "TemplateSeeding", where)
+        return waiting("TemplateSeeding", where, retry_after=_RETRY)
+
+    async def _start(self, ctx: Context[VirtualMachine], seat: Seat, want: Want) -> Result | None:
+        await job.ensure(ctx, Command.START, self._services.new_id, VirtualMachineState.STARTING)
+        return await self._outcome(ctx, await seat.link.start(want.vm.instance))
+
+    async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
+        resized = any(isinstance(change, SetCPUs | SetMemory) for change in action.changes)
+        await job.ensure(ctx, Command.SCALE if resized else Command.UPDATE, self._services.new_id)
+        outcome = await seat.link.apply(want.vm.instance, action.changes)
+        kept = {nic.name for nic in want.vm.nics}
+        for change in action.changes:
+            if isinstance(change, DetachNIC) and change.name not in kept:
+                self._services.addressing.release(ctx.uid, change.name)
+        return await self._outcome(ctx, outcome)
+
+    async def _outcome(self, ctx: Context[VirtualMachine], outcome: Done | Started) -> Result | None:
+        """Go on after a call that is done; after one that goes on, write down how to follow it."""
+        running = job.current(ctx.object)
+        if isinstance(outcome, Started) and running is not None:
+            jobs.started(running, outcome.op)
+            await ctx.save(str(ctx.object.status.state or "TaskRunning"), f"{running.command} is under way")
+            return requeue(_POLL, "TaskRunning", running.command)
+        return None
+
+    def _task_failed(self, ctx: Context[VirtualMachine], text: str, *, retryable: bool) -> Result:
+        running = job.current(ctx.object)
+        if running is not None:
+            running.native_ref = None
+        if not retryable:
+            job.fail(ctx, text)
+        return failed("TaskFailed", text, terminal=not retryable)
+
+
+def _instance(ctx: Context[VirtualMachine]) -> InstanceID:
+    return instance_id(ctx.uid)

@@ -1,0 +1,67 @@
+"""Bringing a VM to power off: asking the guest, waiting, cutting the power."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from controller.inventory import HostLink
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, requeue
+from controller.vm import job
+from controller.vm.job import Command
+from controller.vm.plan import Why
+from crds.v1alpha1.virtualmachine import StopMode as Declared
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
+from drivers.types import Capability, ObservedVM, Power, Started, StopMode
+
+_LOOK_AGAIN = 2.0
+
+
+class Stopping:
+    """Remembers which jobs have asked their guest, so that one is asked once for each job and process."""
+
+    def __init__(self, new_id: Callable[[], str]) -> None:
+        self._new_id = new_id
+        self._asked: dict[str, str] = {}
+
+    def forget(self, uid: str) -> None:
+        """The VM is gone."""
+        self._asked.pop(uid, None)
+
+    async def take(self, ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM, why: Why) -> Result | None:
+        """Stop the VM the way its stopMode says. None: look at it again at once."""
+        command = Command.REBOOT if why is Why.RESTART else Command.STOP
+        running = await job.ensure(ctx, command, self._new_id, VirtualMachineState.STOPPING)
+        ctx.object.status.state = VirtualMachineState.STOPPING
+        left = ctx.object.spec.stop_timeout.timedelta.total_seconds() - job.elapsed(ctx, running)
+        mode = _mode(ctx.object.spec.stop_mode, have, link, left)
+        if mode is None:
+            text = "the hypervisor can't ask this guest to stop; use stopMode TrySoft or Hard"
+            job.fail(ctx, text)
+            return failed("SoftStopUnsupported", text, terminal=True)
+        if mode is StopMode.SOFT and self._asked.get(ctx.uid) == running.id:
+            return requeue(max(0.1, min(_LOOK_AGAIN, left)), "Stopping", _patience(ctx.object, left))
+        outcome = await link.stop(have.instance, mode)
+        self._asked[ctx.uid] = running.id
+        if isinstance(outcome, Started):
+            jobs.started(running, outcome.op)
+            await ctx.save("Stopping", f"{running.command} is under way")
+            return requeue(1.0, "TaskRunning", running.command)
+        return None
+
+
+def _mode(declared: Declared, have: ObservedVM, link: HostLink, left: float) -> StopMode | None:
+    """How to stop now; None if the declared way is not to be had. A crashed or paused guest can't be asked."""
+    if declared is Declared.HARD or have.power is not Power.ON:
+        return StopMode.HARD
+    if Capability.SOFT_STOP not in link.capabilities:
+        return StopMode.HARD if declared is Declared.TRY_SOFT else None
+    return StopMode.HARD if declared is Declared.TRY_SOFT and left <= 0 else StopMode.SOFT
+
+
+def _patience(vm: VirtualMachine, left: float) -> str:
+    if vm.spec.stop_mode is Declared.SOFT:
+        return "the guest was asked to stop; stopMode Soft waits for it" + (" and its stopTimeout is over" if left <= 0 else "")
+    return "the guest was asked to stop; its power is cut at the end of stopTimeout"
