@@ -26,9 +26,9 @@ def mac_address(uid: str, nic: str) -> str:
     """MAC address of NIC `nic` of the VirtualMachine `uid`, lower case with colons.
 
     Unicast and locally administered (IEEE 802, 8.2.2): the two low bits of the first octet are 10. 46 bits of a SHA-256 make a
-    collision within a segment of 4,000 NICs a matter of one in eight million. Never begins with fe, which libvirt refuses.
+    collision within a segment of 4,000 NICs a matter of one in nine million. Never begins with fe, which libvirt refuses.
     """
-    octets = bytearray(hashlib.sha256(f"{uid}/{nic}".encode()).digest()[:6])
+    octets = bytearray(hashlib.sha256(f"{uid}\0{nic}".encode()).digest()[:6])
     octets[0] = octets[0] & 0xFC | 0x02
     if octets[0] == _TAP_PREFIX:
         octets[0] = 0x02

@@ -39,7 +39,7 @@ class Owner:
     @property
     def digest(self) -> int:
         """64 bits that depend on the identity alone, the same in every process."""
-        return int.from_bytes(hashlib.sha256(f"{self.uid}/{self.part}".encode()).digest()[:8])
+        return int.from_bytes(hashlib.sha256(f"{self.uid}\0{self.part}".encode()).digest()[:8])
 
     def __str__(self) -> str:
         shown = self.name or self.uid

@@ -75,10 +75,7 @@ def parse_subnet(cidr: str, gateway: str | None = None, ranges: Iterable[tuple[s
     problems += [f"ranges {one} and {two} overlap" for one, two in pairwise(chosen) if two.start <= one.end]
     if problems:
         raise InvalidSubnet(problems)
-    usable = tuple(chosen or _whole(network, gate))
-    if not usable:
-        raise InvalidSubnet([f"cidr {network} has no address left for a guest"])
-    return Subnet(network, gate, usable)
+    return Subnet(network, gate, tuple(chosen or _whole(network, gate)))
 
 
 def _network(cidr: str) -> IPv4Network:
