@@ -134,6 +134,10 @@ def _user_data_secret(vm: VirtualMachine) -> Iterable[str]:
     return (qualified(vm.metadata.namespace, secret.name),) if secret else ()
 
 
+def _scope(pool: StoragePool) -> Iterable[str]:
+    return (f"{pool.spec.scope}/{pool.spec.host or pool.spec.cluster or pool.spec.zone}",)
+
+
 pods_by_zone = Lookup(Pod, "zone", lambda pod: (pod.spec.zone,))
 clusters_by_zone = Lookup(Cluster, "zone", lambda cluster: (cluster.spec.zone,))
 clusters_by_pod = Lookup(Cluster, "pod", lambda cluster: (cluster.spec.pod,))
@@ -142,9 +146,7 @@ hosts_by_cluster = Lookup(Host, "cluster", lambda host: (host.spec.cluster,))
 hosts_up_by_cluster = Lookup(Host, "upInCluster", lambda host: (host.spec.cluster,) if host.status.state == HostState.UP else ())
 hosts_by_native_id = Lookup(Host, "nativeID", lambda host: _some(host.status.native_id))
 hosts_by_secret = Lookup(Host, "secret", lambda host: _secrets(host.spec.endpoint))
-pools_by_scope = Lookup(
-    StoragePool, "scope", lambda pool: (f"{pool.spec.scope}/{pool.spec.host or pool.spec.cluster or pool.spec.zone}",)
-)
+pools_by_scope = Lookup(StoragePool, "scope", _scope)
 pools_by_zone = Lookup(StoragePool, "zone", lambda pool: (pool.spec.zone,))
 pools_by_cluster = Lookup(StoragePool, "cluster", lambda pool: _some(pool.spec.cluster))
 pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))

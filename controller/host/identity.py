@@ -1,0 +1,67 @@
+"""Which hypervisor is behind which Host: one Host for each, and the same one as long as VMs are on it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from crds.v1alpha1 import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a Host must not use the hypervisor that answers under its endpoint."""
+
+    reason: str
+    message: str
+
+
+class Identities:
+    """The hypervisors' own identifiers as seen behind the Hosts, in memory."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, str] = {}
+        self._hosts: dict[str, set[str]] = defaultdict(set)
+
+    def note(self, host: str, native_id: str) -> None:
+        """Record that this identifier was seen behind this Host."""
+        if self._of.get(host) != native_id:
+            self.forget(host)
+            self._of[host] = native_id
+            self._hosts[native_id].add(host)
+
+    def forget(self, host: str) -> None:
+        """The Host is gone."""
+        native_id = self._of.pop(host, None)
+        if native_id is not None:
+            self._hosts[native_id].discard(host)
+            if not self._hosts[native_id]:
+                del self._hosts[native_id]
+
+    def rivals(self, host: str) -> list[str]:
+        """Other Hosts that the same hypervisor was seen behind, by name."""
+        native_id = self._of.get(host)
+        return sorted(self._hosts[native_id] - {host}) if native_id is not None else []
+
+
+def refusal(host: Host, native_id: str, rivals: Iterable[Host], carries_vms: bool) -> Refusal | None:
+    """Whether the Host must not use the hypervisor `native_id` that answers.
+
+    Another hypervisor than before is refused while VMs are recorded on the Host: they would read as deleted, and be made a second
+    time. Of several Hosts with the same hypervisor, the one that had it first is right: it has recorded the identifier, else it
+    has our finalizer, which comes with the first contact, else it is the older.
+    """
+    if carries_vms and host.status.native_id not in (None, native_id):
+        known = host.status.native_id
+        return Refusal("HostReplaced", f"another hypervisor answers: {native_id} and not {known}, which carries this host's VMs")
+    first = min([host, *rivals], key=lambda each: _claim(each, native_id))
+    if first is host:
+        return None
+    return Refusal("DuplicateHost", f"host {first.metadata.name} is the same hypervisor ({native_id})")
+
+
+def _claim(host: Host, native_id: str) -> tuple[bool, bool, str, str]:
+    """Sorts the best claim first."""
+    meta = host.metadata
+    return host.status.native_id != native_id, not meta.finalizers, meta.creation_timestamp or "", meta.uid

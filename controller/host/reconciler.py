@@ -1,0 +1,166 @@
+"""Hosts are attached to the inventory, which connects to them; what it learns becomes their status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from controller.deletion import blocked, existence, if_deleting
+from controller.host.endpoint import find_cluster, find_endpoint
+from controller.host.identity import Identities, refusal
+from controller.host.status import allocated, describe, fill, result
+from controller.inventory import HostLink, Inventory
+from controller.inventory.secrets import Secrets
+from controller.lookups import (
+    SETTLE,
+    clusters_by_pod,
+    clusters_by_zone,
+    hosts_by_cluster,
+    hosts_of_clusters,
+    pools_by_host,
+    pools_of_host,
+    vms_by_host,
+)
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done
+from controller.runtime.store import Store
+from controller.standing import standing
+from crds.v1alpha1 import Cluster, Host, Pod, StoragePool, VirtualMachine, Zone
+from crds.v1alpha1.host import HostState
+from drivers.types import Endpoint
+
+
+def _of_cluster(cluster: Cluster, store: Store) -> Iterable[Key]:
+    return hosts_by_cluster.keys(store, cluster.metadata.name)
+
+
+def _of_zone(zone: Zone, store: Store) -> Iterable[Key]:
+    return hosts_of_clusters(store, clusters_by_zone.keys(store, zone.metadata.name))
+
+
+def _of_pod(pod: Pod, store: Store) -> Iterable[Key]:
+    return hosts_of_clusters(store, clusters_by_pod.keys(store, pod.metadata.name))
+
+
+def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
+    return [Key(Host.KIND, "", vm.status.host)] if vm.status.host else []
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    """A Host with an endpoint that it can be asked through."""
+
+    cluster: Cluster
+    link: HostLink
+
+
+class HostReconciler:
+    """Attaches Hosts and publishes how they stand.
+
+    The finalizer is added at the first successful contact, not before: a Host without it provably never carried a VM, which lets
+    others rule out that a VM is on a Host that does not answer.
+    """
+
+    kind = Host
+
+    def __init__(self, inventory: Inventory, secrets: Secrets) -> None:
+        self._inventory = inventory
+        self._secrets = secrets
+        self._identities = Identities()
+        self._announced: dict[str, tuple[HostLink, int]] = {}
+        self.watches: Sequence[Watch] = (
+            Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),
+            Watch(Zone, _of_zone, of=existence),
+            Watch(Pod, _of_pod, of=existence),
+            Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.status.host, vm.spec.offering), settle=SETTLE),
+            Watch(VirtualMachine, if_deleting(Host, lambda vm: [vm.status.host or ""]), of=lambda vm: vm.status.host),
+            Watch(StoragePool, if_deleting(Host, lambda pool: [pool.spec.host or ""]), of=existence),
+            Watch(Host, self._rivals, of=lambda host: (host.metadata.finalizers, host.status.native_id)),
+        )
+
+    async def reconcile(self, ctx: Context[Host]) -> Result:
+        """A Host is ready while it is connected, also when it is declared Disabled; its deletion waits for VMs and pools on it."""
+        users = _users(ctx) if ctx.deleting else []
+        if ctx.deleting and not users:
+            return await self._release(ctx)
+        contact = await self._attach(ctx)
+        link = contact.link if isinstance(contact, _Contact) else self._inventory.link(ctx.key.name)
+        if link and not link.attempted and (as_it_was := standing(ctx)):
+            return as_it_was
+        outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
+        before = ctx.object.status.state
+        ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
+        describe(ctx.object, ctx.conditions, link, outcome, users)
+        _tell(ctx, before, outcome)
+        return blocked(ctx, users) or outcome
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Disconnect a Host that is gone."""
+        self._inventory.detach(key.name)
+        self._identities.forget(key.name)
+        self._announced.pop(key.name, None)
+
+    async def _attach(self, ctx: Context[Host]) -> _Contact | Result:
+        """Have the inventory serve the Host, or say why it can't be asked. A link from before then stays as it is."""
+        host = ctx.object
+        cluster = find_cluster(host, ctx.store)
+        endpoint = await find_endpoint(host, cluster, self._secrets) if isinstance(cluster, Cluster) else cluster
+        if not isinstance(cluster, Cluster) or not isinstance(endpoint, Endpoint):
+            self._inventory.pass_over(ctx.key.name)
+            return endpoint
+        native_name = host.spec.native_name or ctx.key.name
+        own = host.spec.endpoint is not None
+        return _Contact(cluster, self._inventory.attach(ctx.key.name, cluster.spec.hypervisor, endpoint, native_name, sole=own))
+
+    async def _use(self, ctx: Context[Host], contact: _Contact) -> Result:
+        """Take over what the hypervisor says of itself, if it is the right one."""
+        link, cluster = contact.link, contact.cluster
+        if link.reachable and link.info is not None:
+            self._identify(ctx, link, link.info.native_id)
+            if not link.refused:
+                fill(ctx.object.status, link.info, link.capabilities, cluster.spec.overcommit)
+        if link.up:
+            await ctx.add_finalizer()
+            self._announce(ctx, contact)
+        return result(ctx.object, link)
+
+    def _identify(self, ctx: Context[Host], link: HostLink, native_id: str) -> None:
+        self._identities.note(ctx.key.name, native_id)
+        rivals = [rival for name in self._identities.rivals(ctx.key.name) if (rival := ctx.store.get(Host, name))]
+        refused = refusal(ctx.object, native_id, rivals, bool(vms_by_host.keys(ctx.store, ctx.key.name)))
+        if refused:
+            link.refuse(refused.reason, refused.message)
+        else:
+            link.accept()
+
+    def _announce(self, ctx: Context[Host], contact: _Contact) -> None:
+        """Wake what can go on now, once for each connection: its status may be the same as before, so that no watch would tell."""
+        link, name = contact.link, ctx.key.name
+        if self._announced.get(name) == (link, link.epoch):
+            return
+        self._announced[name] = (link, link.epoch)
+        for key in (*vms_by_host.keys(ctx.store, name), *pools_of_host(ctx.store, name, contact.cluster)):
+            ctx.enqueue(key)
+
+    def _rivals(self, host: Host, store: Store) -> Iterable[Key]:
+        return [Key(Host.KIND, "", name) for name in self._identities.rivals(host.metadata.name)]
+
+    async def _release(self, ctx: Context[Host]) -> Result:
+        self.forget(ctx.key, ctx.uid)
+        await ctx.remove_finalizer()
+        return done("Deleted")
+
+
+def _users(ctx: Context[Host]) -> list[Key]:
+    return [*vms_by_host.keys(ctx.store, ctx.key.name), *pools_by_host.keys(ctx.store, ctx.key.name)]
+
+
+def _tell(ctx: Context[Host], before: str | None, outcome: Result) -> None:
+    """Write an Event when contact is made or lost."""
+    after = ctx.object.status.state
+    if after == HostState.UP != before:
+        ctx.event("Normal", "Connected", f"connected to {ctx.object.status.hypervisor} {ctx.object.status.version}")
+    elif before == HostState.UP != after:
+        ctx.event("Warning", "ConnectionLost", f"{outcome.reason}: {outcome.message}")

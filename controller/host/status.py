@@ -1,0 +1,100 @@
+"""What is known of a hypervisor → the status of its Host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from controller.inventory import HostLink, LinkState
+from controller.lookups import vms_by_host
+from controller.runtime.conditions import Conditions
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from crds.fields import Quantity
+from crds.references import Allocated, Capacity
+from crds.v1alpha1 import Host, ServiceOffering
+from crds.v1alpha1.cluster import Overcommit
+from crds.v1alpha1.host import AdminState, HostResourceState, HostState, HostStatus
+from drivers.errors import Unsupported
+from drivers.types import Capability, ObservedHost
+
+CONNECTED, SCHEDULABLE, SUPPORTED = "Connected", "Schedulable", "Supported"
+
+
+def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capability], overcommit: Overcommit) -> None:
+    """Take over what the hypervisor says of itself. `allocatable` is capacity × overcommit, rounded down."""
+    status.native_id, status.hypervisor, status.version = info.native_id, info.hypervisor, info.version
+    status.capacity = Capacity(cpus=info.cpus, memory=Quantity.of(info.memory))
+    status.allocatable = Capacity(
+        cpus=int(info.cpus * Decimal(overcommit.cpu)), memory=Quantity.of(int(info.memory * Decimal(overcommit.memory)))
+    )
+    status.capabilities = sorted(capability.value for capability in capabilities)
+
+
+def allocated(store: Store, host: str) -> Allocated:
+    """CPU and memory of all VMs placed on the host, running or not, by the offerings that their specs name."""
+    vms = vms_by_host.of(store, host)
+    offerings = [offering for vm in vms if (offering := store.get(ServiceOffering, vm.spec.offering))]
+    return Allocated(
+        cpus=sum(offering.spec.cpus for offering in offerings),
+        memory=Quantity.of(sum(offering.spec.memory.bytes for offering in offerings)),
+        vms=len(vms),
+    )
+
+
+def state(link: HostLink | None, *, contacted: bool) -> HostState:
+    """CloudStack's state for a host, with the meanings of its com.cloud.host.Status.
+
+    Up: connected. Connecting: the first attempt is under way. Down: the endpoint itself says that the host is down. Alert: there is
+    no contact, and whether the host is dead is not known. Error: the hypervisor refuses us, or must not be used. Disconnected:
+    contact ended on our side, for lack of an endpoint or credentials; Creating: the same before the first contact (`contacted`).
+    """
+    if link is None:
+        return HostState.DISCONNECTED if contacted else HostState.CREATING
+    if link.state is LinkState.DOWN and link.reachable and link.info is not None:
+        return HostState.DOWN
+    return {
+        LinkState.CONNECTING: HostState.CONNECTING,
+        LinkState.UP: HostState.UP,
+        LinkState.DOWN: HostState.ALERT,
+        LinkState.REFUSED: HostState.ERROR,
+    }[link.state]
+
+
+def result(host: Host, link: HostLink) -> Result:
+    """How the Host stands by its link alone. A lost contact is waited for: the session tries again and wakes the Host."""
+    match link.state:
+        case LinkState.UP if host.spec.admin_state is AdminState.DISABLED:
+            return done("Disabled")
+        case LinkState.UP:
+            return done("Up")
+        case LinkState.REFUSED:
+            return failed(link.reason, link.message, terminal=True)
+        case LinkState.CONNECTING | LinkState.DOWN:
+            return waiting(link.reason, link.message)
+
+
+def describe(host: Host, conditions: Conditions, link: HostLink | None, outcome: Result, leaving: Sequence[object]) -> None:
+    """Set state, resource state and the facets Connected, Supported and Schedulable for a reconcile that ended with `outcome`."""
+    disabled = host.spec.admin_state is AdminState.DISABLED
+    host.status.state = state(link, contacted=bool(host.metadata.finalizers))
+    host.status.resource_state = HostResourceState.DISABLED if disabled else HostResourceState.ENABLED
+    if link and link.info is not None and link.info.up and link.reachable:
+        conditions.set(CONNECTED, True, "Connected")
+        conditions.set(SUPPORTED, True, "Supported")
+    else:
+        conditions.set(CONNECTED, False, link.reason if link else outcome.reason, link.message if link else outcome.message)
+    if link and link.reason == Unsupported.reason:
+        conditions.set(SUPPORTED, False, link.reason, link.message)
+    _schedulable(conditions, link, outcome, disabled=disabled, leaving=bool(leaving))
+
+
+def _schedulable(conditions: Conditions, link: HostLink | None, outcome: Result, *, disabled: bool, leaving: bool) -> None:
+    if leaving:
+        conditions.set(SCHEDULABLE, False, "Deleting", "the host is being deleted")
+    elif disabled:
+        conditions.set(SCHEDULABLE, False, "Disabled", "adminState is Disabled")
+    elif outcome.reason == "Up" and link and link.up:
+        conditions.set(SCHEDULABLE, True, "Up")
+    else:
+        conditions.set(SCHEDULABLE, False, outcome.reason, outcome.message)
