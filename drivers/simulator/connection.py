@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -166,11 +167,11 @@ class _Storage:
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
         """The content is not sent, only looked at: a simulated guest needs none."""
         try:
-            size = os.stat(image.path).st_size
+            found = os.stat(image.path)
         except OSError as error:
             raise Transient(f"image {image.name!r} can't be read: {error.strerror}") from error
-        if size != image.physical_size:
-            raise Transient(f"image {image.name!r} has {size} bytes, not {image.physical_size}")
+        if not stat.S_ISREG(found.st_mode) or found.st_size != image.physical_size:
+            raise Transient(f"image {image.name!r} is not a file of {image.physical_size} bytes")
         outcome: Done | Started = self._call("storage.put_image", host, pool, image)
         return outcome
 

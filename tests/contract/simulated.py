@@ -1,0 +1,105 @@
+"""The simulator as a counterpart of the contract suite."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from drivers.base import Connection
+from drivers.simulator.connection import SimulatorConnection
+from drivers.simulator.control import Control
+from drivers.simulator.driver import SimulatorDriver
+from drivers.simulator.engine.actions import Act
+from drivers.simulator.engine.faults import Fault, FaultKind
+from drivers.simulator.local import LocalTransport
+from drivers.simulator.service import Service
+from drivers.types import Attachment, Credentials, Endpoint, GuestInfo, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
+from tests.support.simulator import SimulatorProcess
+
+METHODS = {
+    "create": "compute.create",
+    "delete": "compute.delete",
+    "apply": "compute.apply",
+    "start": "power.start",
+    "stop": "power.stop",
+    "put_image": "storage.put_image",
+}
+
+
+class SimulatorBinding:
+    """Common to all ways of reaching the simulator; `control` is a session with the same datacentre."""
+
+    driver = SimulatorDriver()
+    host = HostID("host-00002")
+    pool = PoolSpec("contract", "/var/lib/vireo/contract")
+    attachment = Attachment(NetworkBackend.OVS, "br-guests")
+    memory = 64 * 1024**2
+    bad_urls: Sequence[str] = (
+        "simulator://",
+        "simulator://127.0.0.1",
+        "simulator://127.0.0.1:x",
+        "simulator://127.0.0.1:1/a/b",
+        "simulator://127.0.0.1:1?host=a",
+        "simulator://127.0.0.1:1?timeout=-1",
+        "simulator://127.0.0.1:1#a",
+        "simulator://user:word@127.0.0.1:1",
+    )
+    dead = Endpoint("simulator://127.0.0.1:1?timeout=2")
+    bad_pools: Sequence[str] = ("/proc/vireo", "/", "/var//vireo", "/var/\n")
+
+    def __init__(self, control: Control, endpoint: Endpoint, directory: Path) -> None:
+        self._control = control
+        self.endpoint = endpoint
+        image = directory / "image.qcow2"
+        image.write_bytes(b"QFI\xfb" + b"\0" * 4092)
+        self.image = ImageFile("contract-image-sha256-0.qcow2", str(image), 1024**2, 4096)
+
+    def connect(self) -> Connection:
+        return self.driver.connect(self.endpoint)
+
+    def make_foreign_vm(self, instance: InstanceID) -> None:
+        self._control.act(Act.FOREIGN_VM, f"{self.host}/{instance}")
+
+    def remove_foreign_vm(self, instance: InstanceID) -> None:
+        self.drop_definition(instance)
+
+    def drop_definition(self, instance: InstanceID) -> None:
+        self._control.act(Act.DELETE_VM, f"{self.host}/{instance}")
+
+    def cut_power(self, instance: InstanceID) -> None:
+        self._control.act(Act.POWER_OFF, f"{self.host}/{instance}")
+
+    def fingerprint(self, instance: InstanceID) -> object:
+        census = self._control.census()
+        [vm] = [vm for vm in census.vms if (vm.host, vm.instance) == (self.host, instance)] or [None]
+        if vm is None or not vm.owner:
+            return vm
+        connection = self.connect()
+        seen = replace(connection.compute.observe(self.host, instance), guest=GuestInfo())
+        connection.close()
+        return vm, seen
+
+    def leftovers(self, instance: InstanceID) -> set[str]:
+        census = self._control.census()
+        vms = {f"VM on {vm.host}" for vm in census.vms if vm.instance == instance}
+        return vms | {disk.name for disk in census.disks if disk.instance == instance}
+
+    def lose_reply(self, call: str) -> None:
+        self._control.add_fault(Fault(FaultKind.LOSE_REPLY, METHODS[call], count=1))
+
+
+class ServedBinding(SimulatorBinding):
+    """Over TCP, from a server process."""
+
+    def __init__(self, process: SimulatorProcess, directory: Path, host: str = "") -> None:
+        super().__init__(process.control(), process.endpoint(host), directory)
+
+
+class LocalBinding(SimulatorBinding):
+    """In this process, without sockets."""
+
+    def __init__(self, service: Service, directory: Path) -> None:
+        super().__init__(Control(LocalTransport(service)), Endpoint("simulator://127.0.0.1:1"), directory)
+        self._service = service
+
+    def connect(self) -> Connection:
+        return SimulatorConnection(LocalTransport(self._service), Credentials())

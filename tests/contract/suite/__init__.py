@@ -1,0 +1,55 @@
+"""One suite for every driver: what `drivers.base` says, as tests.
+
+A driver is bound in a class that inherits `DriverContract`, and those of the others that its counterpart can show, and has
+a class-scoped fixture `binding` that yields a `Binding`. What a class doesn't inherit is seen in its list of bases; nothing is
+skipped at run time.
+"""
+
+from .applying import Applying
+from .base import ContractBase
+from .binding import Binding, FaultyBinding
+from .capabilities import Capabilities
+from .connecting import Connecting, Credentialed
+from .creating import Creating
+from .deleting import Deleting
+from .eventing import Eventing
+from .guests import Guests
+from .hostile import Hostile
+from .hosts import Hosts
+from .observing import Observing
+from .owning import Owning
+from .powering import Powering
+from .replies import LostReplies
+from .storing import Storing
+from .tasks import Tasks
+from .threads import Threads
+
+__all__ = [
+    "Binding",
+    "Capabilities",
+    "ContractBase",
+    "Credentialed",
+    "DriverContract",
+    "FaultyBinding",
+    "Guests",
+    "LostReplies",
+]
+
+
+class DriverContract(
+    Connecting,
+    Hosts,
+    Observing,
+    Creating,
+    Deleting,
+    Applying,
+    Powering,
+    Storing,
+    Owning,
+    Tasks,
+    Eventing,
+    Capabilities,
+    Hostile,
+    Threads,
+):
+    """All that every driver with power and storage must do."""

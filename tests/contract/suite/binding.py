@@ -1,0 +1,58 @@
+"""What the suite needs from a driver and its counterpart."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from drivers.base import Connection, Driver
+from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, PoolSpec
+
+
+class Binding(Protocol):
+    """A driver with a counterpart that the suite has for itself.
+
+    `host` is where VMs are made, `pool` a directory there that may be created, `image` a template image of a few MiB that need
+    not boot (`Guests` needs one that does, with a guest agent and cloud-init), `attachment` what NICs attach to; `memory` in
+    bytes is enough for a VM of it, and four times as much is free on the host. `bad_urls` are not URLs of this driver,
+    `dead` is an endpoint where nothing answers, `bad_pools` are directories that can't be made into pools.
+    """
+
+    driver: Driver
+    endpoint: Endpoint
+    host: HostID
+    pool: PoolSpec
+    image: ImageFile
+    attachment: Attachment
+    memory: int
+    bad_urls: Sequence[str]
+    dead: Endpoint
+    bad_pools: Sequence[str]
+
+    def connect(self) -> Connection:
+        """A new connection to `endpoint`."""
+
+    # Past the driver: what somebody does at the hypervisor itself.
+
+    def make_foreign_vm(self, instance: InstanceID) -> None:
+        """Make a VM with that UUID on `host` without our mark."""
+
+    def remove_foreign_vm(self, instance: InstanceID) -> None:
+        """Remove it again."""
+
+    def fingerprint(self, instance: InstanceID) -> object:
+        """Everything about a VM on `host` that a driver could change, to compare; None if it does not exist."""
+
+    def drop_definition(self, instance: InstanceID) -> None:
+        """Remove a VM's definition and leave its disks."""
+
+    def cut_power(self, instance: InstanceID) -> None:
+        """Power a running VM off."""
+
+    def leftovers(self, instance: InstanceID) -> set[str]:
+        """Names of all files and definitions on `host` that belong to this VM."""
+
+
+class FaultyBinding(Binding, Protocol):
+    """A counterpart that can lose replies."""
+
+    def lose_reply(self, call: str) -> None:
+        """Let the next `call` (`create`, `delete`, `apply`, `start`, `stop` or `put_image`) take effect without a reply."""

@@ -1,0 +1,101 @@
+"""Driver.connect, Connection.close."""
+
+import threading
+
+import pytest
+
+from drivers.base import Connection, Driver
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unsupported
+from drivers.types import Capability, Credentials, Endpoint
+
+from .base import ContractBase
+from .binding import Binding
+from .tools import DEADLINE, raises_ours
+
+SECRET = "hunter2-very-secret"
+
+
+class Connecting(ContractBase):
+    def test_a_url_of_another_kind_is_refused_for_good(self, binding: Binding) -> None:
+        for url in ("", "not a url", "http://127.0.0.1/", "file:///etc/passwd", *binding.bad_urls):
+            with raises_ours(InvalidSpec):
+                binding.driver.connect(Endpoint(url))
+
+    def test_what_is_wrong_with_a_url_is_said_without_its_password(self, binding: Binding) -> None:
+        for url in (f"http://root:{SECRET}@127.0.0.1/", *(f"{url}?x={SECRET}" for url in binding.bad_urls)):
+            with pytest.raises(DriverError) as caught:
+                binding.driver.connect(Endpoint(url))
+            assert SECRET not in str(caught.value)
+
+    def test_an_endpoint_that_does_not_answer_may_answer_later(self, binding: Binding) -> None:
+        with raises_ours(Transient):
+            binding.driver.connect(binding.dead)
+
+    def test_a_second_connection_sees_the_same_hosts(self, binding: Binding, connection: Connection) -> None:
+        other = binding.connect()
+        try:
+            assert {host.host for host in other.hosts.list_hosts()} == {host.host for host in connection.hosts.list_hosts()}
+        finally:
+            other.close()
+
+    def test_capabilities_are_of_the_contract(self, connection: Connection) -> None:
+        assert isinstance(connection.capabilities, frozenset)
+        assert all(isinstance(one, Capability) for one in connection.capabilities)
+
+    def test_closing_twice_is_fine_and_calls_fail_after_it(self, binding: Binding) -> None:
+        connection = binding.connect()
+        connection.close()
+        connection.close()
+        with raises_ours(Transient):
+            connection.hosts.list_hosts()
+
+    def test_closing_ends_a_blocked_call(self, binding: Binding) -> None:
+        connection = binding.connect()
+        if Capability.EVENTS not in connection.capabilities:
+            with raises_ours(Unsupported):
+                connection.events.wait(0)
+            connection.close()
+            return
+        ended: list[object] = []
+        begun = threading.Event()
+
+        def wait() -> None:
+            begun.set()
+            try:
+                while True:
+                    ended.append(connection.events.wait(DEADLINE * 10))
+            except Exception as error:
+                ended.append(error)
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        begun.wait()
+        connection.close()
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+        assert isinstance(ended[-1], Transient)
+
+    def test_other_connections_survive_a_close(self, binding: Binding, connection: Connection) -> None:
+        binding.connect().close()
+        assert connection.hosts.list_hosts()
+
+    def test_a_connection_shows_no_secret(self, binding: Binding, connection: Connection) -> None:
+        password = binding.endpoint.credentials.password
+        shown = f"{connection!r} {binding.endpoint!r} {connection.compute!r} {connection.hosts!r}"
+        assert not password or password not in shown
+
+
+class Credentialed(ContractBase):
+    """For endpoints that ask for a user name and a password."""
+
+    @pytest.mark.parametrize(
+        ("username", "password"), [("", ""), ("{username}", SECRET), ("{username}", ""), ("nobody", "{password}")]
+    )
+    def test_wrong_credentials_wait_for_another_secret(self, binding: Binding, username: str, password: str) -> None:
+        right = binding.endpoint.credentials
+        given = Credentials(username.format(username=right.username), password.format(password=right.password))
+        driver: Driver = binding.driver
+        with raises_ours(AuthFailed) as caught:
+            driver.connect(Endpoint(binding.endpoint.url, given))
+        assert SECRET not in str(caught.value)
+        assert right.password not in str(caught.value)

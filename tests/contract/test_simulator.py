@@ -1,0 +1,60 @@
+"""The simulator keeps the driver contract, however it is reached and whatever it can do."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from drivers.simulator.engine.clock import RealClock
+from drivers.simulator.engine.settings import Settings
+from drivers.simulator.service import Service
+from drivers.types import Capability, Credentials
+from tests.support.simulator import SimulatorProcess
+
+from .simulated import LocalBinding, ServedBinding, SimulatorBinding
+from .suite import Capabilities, Credentialed, DriverContract, Guests, LostReplies
+
+AT_ONCE = ["--hosts", "3", "--boot", "0", "--shutdown", "0"]
+TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [
+    f"--duration={method}=0.03"
+    for method in ("compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image")
+]
+
+
+class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
+        with SimulatorProcess(AT_ONCE, Credentials("vireo", "open sesame")) as process:
+            yield ServedBinding(process, tmp_path_factory.mktemp("image"))
+
+
+class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
+        directory = tmp_path_factory.mktemp("simulator")
+        with SimulatorProcess([*TASKS, "--state", str(directory / "state")]) as process:
+            yield ServedBinding(process, directory, "host-00002")
+
+
+class TestInProcess(DriverContract, Guests, LostReplies):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        return LocalBinding(Service(Settings(hosts=3, boot=0, shutdown=0), RealClock()), tmp_path_factory.mktemp("image"))
+
+
+class TestPowerAndStorageOnly(DriverContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=frozenset({Capability.POWER, Capability.STORAGE}))
+        return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
+
+
+class TestNoCapability(Capabilities):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=frozenset())
+        return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
