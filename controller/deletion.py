@@ -12,6 +12,7 @@ from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
 
 IN_USE = "InUse"
+FORCE_DELETE = "vireo.dev/force-delete"
 _NAMED = 10
 
 T = TypeVar("T", bound=Resource)
@@ -31,6 +32,11 @@ def blocked(ctx: Context[Any], users: Sequence[Key]) -> Result | None:
     message = f"deletion waits for {len(users)} that use it: {listing(users)}"
     ctx.conditions.set(IN_USE, True, IN_USE, message)
     return waiting(IN_USE, message)
+
+
+def forced(ctx: Context[Any]) -> bool:
+    """Whether the user gave up what an unreachable hypervisor holds of this very object: the annotation repeats its uid."""
+    return ctx.object.metadata.annotations.get(FORCE_DELETE) == ctx.uid
 
 
 def if_deleting(kind: type[T], names: Callable[[Any], Iterable[str]]) -> Callable[[Any, Store], Iterable[Key]]:

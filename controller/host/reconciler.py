@@ -106,8 +106,11 @@ class HostReconciler:
         """Have the inventory serve the Host, or say why it can't be asked. A link from before then stays as it is."""
         host = ctx.object
         cluster = find_cluster(host, ctx.store)
-        endpoint = await find_endpoint(host, cluster, self._secrets) if isinstance(cluster, Cluster) else cluster
-        if not isinstance(cluster, Cluster) or not isinstance(endpoint, Endpoint):
+        if not isinstance(cluster, Cluster):
+            self._inventory.pass_over(ctx.key.name)
+            return cluster
+        endpoint = await find_endpoint(host, cluster, self._secrets)
+        if not isinstance(endpoint, Endpoint):
             self._inventory.pass_over(ctx.key.name)
             return endpoint
         native_name = host.spec.native_name or ctx.key.name

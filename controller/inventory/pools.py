@@ -88,9 +88,10 @@ class PoolRegistry:
             task.add_done_callback(lambda _: self._wake(Key("StoragePool", "", spec.name)))
 
     def next_try(self, pool: str) -> float | None:
-        """In how many seconds a failure is to be tried again; None if there is none."""
-        failures = [known for known in self._answers.get(pool, {}).values() if isinstance(known.answer, PoolFailure)]
-        return max(0.0, min(known.given + known.pause for known in failures) - self._clock()) if failures else None
+        """In how many seconds a failure on a host that is up is to be tried again; None if there is none."""
+        answers = self._answers.get(pool, {})
+        due = [known.given + known.pause for host, known in answers.items() if self.failure(pool, host)]
+        return max(0.0, min(due) - self._clock()) if due else None
 
     def forget(self, pool: str) -> None:
         """The pool is gone."""

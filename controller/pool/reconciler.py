@@ -1,0 +1,151 @@
+"""StoragePools are made ready on every host of their scope; what the hosts say of them becomes their status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller.deletion import blocked, existence, forced, if_deleting
+from controller.inventory import Inventory, PoolRegistry
+from controller.library import Library
+from controller.lookups import SETTLE, pools_by_cluster, pools_by_host, pools_by_zone, pools_of_host, vms_by_pool
+from controller.pool.images import remove_images
+from controller.pool.scope import resolve
+from controller.pool.status import Survey, allocated, capacity, describe, result
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Done, Result, Waiting, done, waiting
+from controller.runtime.store import Store
+from controller.standing import standing
+from controller.translate import pool_spec
+from crds.v1alpha1 import Cluster, Host, StoragePool, VirtualMachine, Zone
+
+REFRESH = 600.0
+PATIENCE = 2.0
+START = 60.0
+BLOCKED = "DeletionBlocked"
+_BLOCKED_RETRY = 15.0
+
+
+def _of_zone(zone: Zone, store: Store) -> Iterable[Key]:
+    return pools_by_zone.keys(store, zone.metadata.name)
+
+
+def _of_cluster(cluster: Cluster, store: Store) -> Iterable[Key]:
+    return pools_by_cluster.keys(store, cluster.metadata.name)
+
+
+def _of_host(host: Host, store: Store) -> Iterable[Key]:
+    cluster = store.get(Cluster, host.spec.cluster)
+    return pools_of_host(store, host.metadata.name, cluster) if cluster else pools_by_host.keys(store, host.metadata.name)
+
+
+def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
+    return [Key(StoragePool.KIND, "", pool) for pool in _pools_of(vm)]
+
+
+def _pools_of(vm: VirtualMachine) -> list[str]:
+    return sorted({disk.pool for disk in vm.status.disks})
+
+
+def _disks(vm: VirtualMachine) -> object:
+    return [(disk.pool, disk.size) for disk in vm.status.disks]
+
+
+class StoragePoolReconciler:
+    """Makes pools ready on their hosts, and keeps a pool that holds disks from being deleted."""
+
+    kind = StoragePool
+    watches = (
+        Watch(Zone, _of_zone, of=existence),
+        Watch(Cluster, _of_cluster, of=existence),
+        Watch(Host, _of_host, of=lambda host: host.status.state),
+        Watch(VirtualMachine, _of_vm, of=_disks, settle=SETTLE),
+        Watch(VirtualMachine, if_deleting(StoragePool, _pools_of), of=_pools_of),
+    )
+
+    def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library) -> None:
+        self._inventory = inventory
+        self._registry = registry
+        self._library = library
+        self._started: float | None = None
+
+    async def reconcile(self, ctx: Context[StoragePool]) -> Result:
+        """A pool is ready when a host has it; its deletion waits for the disks in it, then takes our images along."""
+        pool = ctx.object
+        if ctx.deleting:
+            return await self._delete(ctx)
+        await ctx.add_finalizer()
+        hosts = resolve(pool, ctx.store)
+        if not isinstance(hosts, list):
+            describe(pool, ctx.conditions, Survey())
+            return hosts
+        await self._registry.ensure(pool_spec(pool), hosts, older_than=REFRESH, patience=PATIENCE)
+        survey = self._survey(pool.metadata.name, hosts)
+        if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
+            return self._again(ctx, as_it_was)
+        self._measure(ctx, survey)
+        describe(pool, ctx.conditions, survey)
+        return self._again(ctx, result(pool, survey))
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Drop what was held in memory."""
+        self._registry.forget(key.name)
+
+    def _survey(self, pool: str, hosts: list[str]) -> Survey:
+        links = {host: self._inventory.link(host) for host in hosts}
+        up = [host for host, link in links.items() if link and link.up]
+        ready = {host: seen for host in up if (seen := self._registry.ready(pool, host))}
+        failing = [failure for host in up if (failure := self._registry.failure(pool, host))]
+        answered = {*ready, *(failure.host for failure in failing)}
+        absent = [host for host in hosts if host not in answered]
+        return Survey(ready, failing, absent, unasked=not all(self._inventory.asked(host) for host in absent))
+
+    def _is_start(self, ctx: Context[StoragePool]) -> bool:
+        """Whether the controller has started so lately that hosts may still be connecting for the first time."""
+        now = ctx.clock.monotonic()
+        self._started = now if self._started is None else self._started
+        return now - self._started < START
+
+    def _measure(self, ctx: Context[StoragePool], survey: Survey) -> None:
+        """Take over size and use; while no host says anything, the last known stay."""
+        status, promised = ctx.object.status, allocated(ctx.store, ctx.key.name)
+        if survey.ready:
+            status.capacity = capacity(status.capacity, survey.ready[min(survey.ready)], promised)
+
+    def _again(self, ctx: Context[StoragePool], outcome: Result) -> Result:
+        """Come back to try failed hosts again, and now and then to see how full the pool is."""
+        retry = self._registry.next_try(ctx.key.name)
+        after = min(START if self._is_start(ctx) else REFRESH, max(1.0, retry) if retry is not None else REFRESH)
+        match outcome:
+            case Done(reason, message):
+                return done(reason, message, recheck_after=after)
+            case Waiting(reason, message):
+                return waiting(reason, message, retry_after=after)
+            case _:
+                return outcome
+
+    async def _delete(self, ctx: Context[StoragePool]) -> Result:
+        if waits := blocked(ctx, vms_by_pool.keys(ctx.store, ctx.key.name)):
+            return waits
+        if not forced(ctx) and (unfinished := await self._remove_images(ctx)):
+            ctx.conditions.set(BLOCKED, True, unfinished.reason, unfinished.message)
+            return unfinished
+        if forced(ctx):
+            ctx.event("Warning", "ForceDeleted", "given up by annotation; template images may have stayed in its directory")
+        await ctx.remove_finalizer()
+        return done("Deleted")
+
+    async def _remove_images(self, ctx: Context[StoragePool]) -> Result | None:
+        """Remove our images through any host that has the pool; if no Host is in its scope any more, nobody can."""
+        hosts = resolve(ctx.object, ctx.store)
+        if not isinstance(hosts, list) or not hosts:
+            return None
+        await self._registry.ensure(pool_spec(ctx.object), hosts, older_than=REFRESH, patience=PATIENCE)
+        name = ctx.key.name
+        links = (link for host in hosts if self._registry.ready(name, host) and (link := self._inventory.link(host)))
+        link = next(links, None)
+        if link is None:
+            message = f"template images can't be removed: none of the {len(hosts)} hosts in its scope has the pool"
+            return waiting(BLOCKED, message, retry_after=_BLOCKED_RETRY)
+        return await remove_images(ctx.object, link, ctx.store, self._library)

@@ -1,0 +1,90 @@
+"""What hosts say of a pool → its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controller.deletion import listing
+from controller.inventory.pools import PoolFailure
+from controller.lookups import vms_by_pool
+from controller.runtime.conditions import Conditions
+from controller.runtime.results import Result, done, waiting
+from controller.runtime.store import Store
+from crds.fields import Quantity
+from crds.references import AllocationState
+from crds.v1alpha1 import StoragePool
+from crds.v1alpha1.storagepool import PoolCapacity, PoolState
+from drivers.types import ObservedPool
+
+HOSTS_READY = "HostsReady"
+STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A pool on the hosts of its scope: ready on some, failing on some, `absent` on those that are down or have not answered yet.
+
+    `unasked`: some hosts have not had their chance to connect since the controller started.
+    """
+
+    ready: Mapping[str, ObservedPool] = field(default_factory=dict)
+    failing: Sequence[PoolFailure] = ()
+    absent: Sequence[str] = ()
+    unasked: bool = False
+
+
+def capacity(known: PoolCapacity, seen: ObservedPool, allocated: int) -> PoolCapacity:
+    """Size and use of a pool, in bytes.
+
+    Free space is given in steps of 1 % of the total, rounded down, and stays as it was until it differs by a step: a guest that
+    writes to its disk must not cost an API write each time.
+    """
+    step = max(1, seen.capacity // STEPS)
+    same_size = known.total.bytes == seen.capacity
+    if same_size and known.available is not None and abs(known.available.bytes - seen.available) < step:
+        available = known.available
+    else:
+        available = Quantity.of(max(0, seen.available) // step * step)
+    return PoolCapacity(total=Quantity.of(seen.capacity), available=available, allocated=Quantity.of(allocated))
+
+
+def allocated(store: Store, pool: str) -> int:
+    """Sum of the full sizes of the disks in the pool, in bytes."""
+    vms = vms_by_pool.of(store, pool)
+    return sum(disk.size.bytes for vm in vms for disk in vm.status.disks if disk.pool == pool)
+
+
+def describe(pool: StoragePool, conditions: Conditions, survey: Survey) -> None:
+    """Set state, the number of hosts and the condition HostsReady."""
+    status = pool.status
+    status.hosts_mounted = len(survey.ready)
+    if pool.spec.allocation_state is AllocationState.DISABLED:
+        status.state = PoolState.DISABLED
+    else:
+        status.state = PoolState.UP if survey.ready else PoolState.INITIALIZED
+    if survey.failing:
+        reason = survey.failing[0].reason
+        conditions.set(HOSTS_READY, False, reason, f"not usable on {len(survey.failing)} hosts: {_failures(survey)}")
+    elif survey.absent:
+        message = f"{len(survey.absent)} hosts are not up or have not answered: {listing(survey.absent)}"
+        conditions.set(HOSTS_READY, False, "HostsNotUp", message)
+    elif survey.ready:
+        conditions.set(HOSTS_READY, True, "Mounted")
+    else:
+        conditions.set(HOSTS_READY, False, "NoHosts", "there is no host in its scope")
+
+
+def result(pool: StoragePool, survey: Survey) -> Result:
+    """A pool is ready when one host has it; those where it fails are told by HostsReady."""
+    if survey.ready:
+        return done("Disabled" if pool.spec.allocation_state is AllocationState.DISABLED else "Up")
+    if survey.failing:
+        return waiting(survey.failing[0].reason, f"not usable on any host: {_failures(survey)}")
+    if survey.absent:
+        return waiting("NoHostUp", f"none of the {len(survey.absent)} hosts in its scope is up and has answered")
+    return waiting("NoHosts", "there is no host in its scope")
+
+
+def _failures(survey: Survey) -> str:
+    return listing([f"{failure.host}: {failure.message}" for failure in survey.failing])
