@@ -55,15 +55,16 @@ def mode(change: Change, observed: ObservedVM) -> ApplyMode:
             return ApplyMode.LIVE
 
 
-def check(change: Change, host: HostProfile) -> None:
-    """Raises InvalidSpec for a change that no VM on this host can have."""
+def check(vm: Subject, change: Change, host: HostProfile) -> None:
+    """Raises InvalidSpec for a change that this VM can never have on this host, and NotFound for a disk it has not."""
     match change:
         case SetCPUs(cpus):
             platform.check_cpus(cpus, host.max_cpus)
         case SetMemory(memory):
             platform.kibibytes(memory)
-        case GrowDisk(_, size):
+        case GrowDisk(name, size):
             volumes.check_size(size)
+            _require_growth(vm, _marked_disk(vm, name), size)
         case AttachNIC(nic):
             nics.build(nic)
         case DetachNIC() | SetSeed():
@@ -150,10 +151,7 @@ def _set_memory(vm: Subject, memory: int) -> None:
 def _grow_disk(vm: Subject, name: str, size: int) -> None:
     disk = _marked_disk(vm, name)
     rounded = -(-size // DISK_STEP) * DISK_STEP
-    current = int(vm.domain.blockInfo(disk.target, 0)[0])
-    if rounded < current:
-        raise InvalidSpec(f"the disk {name} has {current} bytes; it cannot shrink to {size}")
-    if rounded > current:
+    if rounded > _require_growth(vm, disk, rounded):
         if vm.live is not None:
             vm.domain.blockResize(disk.target, rounded, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
@@ -161,6 +159,14 @@ def _grow_disk(vm: Subject, name: str, size: int) -> None:
     if disk.size != size:
         disks = (replace(other, size=size) if other.name == name else other for other in vm.mark.disks)
         vm.write_mark(replace(vm.mark, disks=tuple(disks)))
+
+
+def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
+    """The present size. Raises InvalidSpec if `size` is below it."""
+    current = int(vm.domain.blockInfo(disk.target, 0)[0])
+    if -(-size // DISK_STEP) * DISK_STEP < current:
+        raise InvalidSpec(f"the disk {disk.name} has {current} bytes; it cannot shrink to {size}")
+    return current
 
 
 def _marked_disk(vm: Subject, name: str) -> MarkedDisk:
@@ -180,6 +186,7 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
         if other.name == nic.name and (other.mac, other.network, other.segment) != (nic.mac, nic.network, nic.segment):
             _require_gone(vm, other)
     if all(other.mac != nic.mac for other in vm.mark.nics):
+        _require_released(vm, nic)
         _require_gone(vm, nic)
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
@@ -189,23 +196,30 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
             vm.domain.attachDeviceFlags(render(item), flag)
 
 
+def _require_released(vm: Subject, nic: MarkedNIC) -> None:
+    if vm.live is not None and nic.mac in observe.released(vm.inactive, vm.live):
+        raise Busy(f"the guest has not released the NIC with the address of {nic.name} yet", retry_after=5.0)
+
+
 def _require_gone(vm: Subject, nic: MarkedNIC) -> None:
     if any(document is not None and _interface(document, nic.mac) is not None for document in (vm.inactive, vm.live)):
         raise Conflict(f"the VM has another NIC named {nic.name} or with its MAC address; it must be detached first")
 
 
 def _detach_nic(vm: Subject, name: str) -> None:
-    """The mark last. A guest may keep a NIC until it restarts: then Busy, and the next start is without."""
+    """The next start is without it at once; what runs has its link cut, then the guest is asked to let go, which may take long."""
     nic = next((nic for nic in vm.mark.nics if nic.name == name), None)
     if nic is None:
         return
-    for document, flag in ((vm.inactive, CONFIG), (vm.live, LIVE)):
-        item = None if document is None else _interface(document, nic.mac)
-        if item is not None:
-            with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
-                vm.domain.detachDeviceFlags(render(item), flag)
-    if vm.live is not None and _interface(parse(vm.domain.XMLDesc(0)), nic.mac) is not None:
-        raise Busy(f"the guest has not released the NIC {name} yet", retry_after=5.0)
+    item = _interface(vm.inactive, nic.mac)
+    if item is not None:
+        vm.domain.detachDeviceFlags(render(item), CONFIG)
+    running = None if vm.live is None else _interface(vm.live, nic.mac)
+    if running is not None:
+        observe.cut_link(running)
+        with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
+            vm.domain.updateDeviceFlags(render(running), LIVE)
+            vm.domain.detachDeviceAlias(observe.alias(running), LIVE)
     vm.write_mark(replace(vm.mark, nics=tuple(other for other in vm.mark.nics if other.name != name)))
 
 

@@ -10,6 +10,7 @@ from drivers.kvm import agent, creation, deletion, domains
 from drivers.kvm import changes as rules
 from drivers.kvm.domain import observe
 from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
 from drivers.types import ApplyMode, Change, DesiredVM, Done, GuestInfo, HostID, InstanceID, ObservedVM, PoolSpec
 
@@ -17,9 +18,11 @@ from drivers.types import ApplyMode, Change, DesiredVM, Done, GuestInfo, HostID,
 class KVMCompute:
     """Domains with our mark. Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+        """`locks` by instance are shared with KVMPower."""
         self._session = session
         self._hosts = hosts
+        self._locks = locks
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """One call for the statistics of all domains, then their documents; no guest agent is asked."""
@@ -44,17 +47,19 @@ class KVMCompute:
     def create(self, host: HostID, vm: DesiredVM) -> Done:
         """Disks, seed and domain; see `drivers.kvm.creation`."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"create the VM {vm.instance}", mutating=True) as connection:
+        action = f"create the VM {vm.instance}"
+        with self._locks.hold(vm.instance), self._session.use(Role.WORK, action, mutating=True) as connection:
             creation.create(connection, vm, self._hosts.profile)
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
         """All changes are checked before the first is made; each is made on the VM as the one before left it."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"change the VM {instance}", mutating=True) as connection:
-            domains.owned(connection, instance)
+        action = f"change the VM {instance}"
+        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
+            before = rules.subject(connection, instance)
             for change in changes:
-                rules.check(change, self._hosts.profile)
+                rules.check(before, change, self._hosts.profile)
             for change in changes:
                 rules.apply(rules.subject(connection, instance), change)
         return Done()
@@ -66,7 +71,8 @@ class KVMCompute:
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done:
         """Domain and volumes; see `drivers.kvm.deletion`."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"delete the VM {instance}", mutating=True) as connection:
+        action = f"delete the VM {instance}"
+        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
             deletion.delete(connection, instance, pools)
         return Done()
 

@@ -7,6 +7,7 @@ from drivers.kvm import hosts
 from drivers.kvm.compute import KVMCompute
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.power import KVMPower
 from drivers.kvm.session import Session, Timeouts
 from drivers.kvm.storage import KVMStorage
@@ -37,8 +38,9 @@ class KVMConnection:
         profile = hosts.probe(session)
         self.capabilities: frozenset[Capability] = profile.capabilities
         self.hosts = KVMHosts(session, profile)
-        self.compute = KVMCompute(session, self.hosts)
-        self.power = KVMPower(session, self.hosts)
+        locks = KeyedLocks()
+        self.compute = KVMCompute(session, self.hosts, locks)
+        self.power = KVMPower(session, self.hosts, locks)
         self.storage = KVMStorage(session, self.hosts)
         self.tasks = NoTasks()
         self.events = KVMEvents(session)

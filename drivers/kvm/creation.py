@@ -40,7 +40,7 @@ def create(connection: Any, vm: DesiredVM, host: HostProfile) -> None:
 def put_seed(connection: Any, pool: Any, name: str, content: Seed) -> str:
     """Upload the seed as the volume `name`; its path."""
     image = seed.image(content)
-    volumes.upload(connection, pool, name, BytesIO(image), len(image))
+    volumes.upload_raw(connection, pool, name, BytesIO(image), len(image))
     return volumes.path_of(pool, name)
 
 
@@ -62,6 +62,9 @@ def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[t
 def _image_path(pool: Any, disk: DesiredDisk) -> str:
     if not image_complete(pool, disk.image):
         raise NotFound(f"the image of the disk {disk.name} is not in the pool {disk.pool.name}")
+    needed = volumes.capacity(pool, names.image(disk.image))
+    if disk.size < needed:
+        raise InvalidSpec(f"the disk {disk.name} has {disk.size} bytes; its image needs {needed}")
     return volumes.path_of(pool, names.image(disk.image))
 
 

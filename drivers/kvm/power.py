@@ -9,6 +9,7 @@ import libvirt
 from drivers.kvm import domains
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
 from drivers.kvm.xmltext import parse
 from drivers.types import Done, HostID, InstanceID, StopMode
@@ -17,14 +18,17 @@ from drivers.types import Done, HostID, InstanceID, StopMode
 class KVMPower:
     """Start and stop domains with our mark."""
 
-    def __init__(self, session: Session, hosts: KVMHosts) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+        """`locks` by instance are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
+        self._locks = locks
 
     def start(self, host: HostID, instance: InstanceID) -> Done:
         """Start the domain, or let it run on if it is paused."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"start the VM {instance}", mutating=True) as connection:
+        action = f"start the VM {instance}"
+        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
             _start(domains.owned(connection, instance))
         return Done()
 

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from drivers.errors import Conflict, InvalidSpec, Transient
 from drivers.kvm import names, pools, qcow2, volumes
 from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec
 
@@ -25,11 +26,13 @@ class KVMStorage:
     def __init__(self, session: Session, hosts: KVMHosts) -> None:
         self._session = session
         self._hosts = hosts
+        self._locks = KeyedLocks()
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         """Define, build and start the pool; its directory is made if need be."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"prepare the pool {pool.name}", mutating=True) as connection:
+        action = f"prepare the pool {pool.name}"
+        with self._locks.hold(pool.name), self._session.use(Role.WORK, action, mutating=True) as connection:
             found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
             _state, capacity, _allocation, available = found.info()
         return ObservedPool(pool.name, int(capacity), int(available))
@@ -44,25 +47,28 @@ class KVMStorage:
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done:
         """Upload the image through libvirt; what an interrupted upload left is replaced."""
         self._hosts.require(host)
-        with _local(image) as content:
-            length = os.fstat(content.fileno()).st_size
-            with self._session.use(Role.WORK, f"put an image into the pool {pool.name}", mutating=True) as connection:
-                found = pools.get(connection, pool, refresh=True)
-                if not image_complete(found, image.name):
-                    _require_room(found, pool, length)
-                    _upload(connection, found, image.name, content, length)
+        with self._locks.hold(f"{pool.name}/{image.name}"), _local(image) as content:
+            self._put(pool, image, content)
         return Done()
 
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         """Remove marker, then image, unless a disk in the pool is layered on it."""
         self._hosts.require(host)
-        with self._session.use(Role.WORK, f"remove an image from the pool {pool.name}", mutating=True) as connection:
+        action = f"remove an image from the pool {pool.name}"
+        with self._locks.hold(f"{pool.name}/{image}"), self._session.use(Role.WORK, action, mutating=True) as connection:
             found = pools.find(connection, pool, refresh=True)
             if found is not None:
                 _require_unused(found, image)
                 volumes.remove(found, names.image_marker(image))
                 volumes.remove(found, names.image(image))
         return Done()
+
+    def _put(self, pool: PoolSpec, image: ImageFile, content: BinaryIO) -> None:
+        with self._session.use(Role.WORK, f"put an image into the pool {pool.name}", mutating=True) as connection:
+            found = pools.get(connection, pool, refresh=True)
+            if not image_complete(found, image.name):
+                _require_room(found, pool, image.physical_size)
+                _upload(connection, found, image, content)
 
 
 @contextmanager
@@ -71,6 +77,8 @@ def _local(image: ImageFile) -> Iterator[BinaryIO]:
     try:
         with Path(image.path).open("rb") as content:
             qcow2.check(content.read(qcow2.HEADER), image.virtual_size)
+            if os.fstat(content.fileno()).st_size != image.physical_size:
+                raise Transient("the file of the template image does not have the size that it should have")
             content.seek(0)
             yield content
     except OSError as error:
@@ -88,10 +96,10 @@ def _require_room(found: Any, pool: PoolSpec, needed: int) -> None:
         raise InvalidSpec(f"the pool {pool.name} has {available} bytes left; the image needs {needed}")
 
 
-def _upload(connection: Any, pool: Any, image: str, content: Any, length: int) -> None:
-    volumes.remove(pool, names.image_marker(image))
-    volumes.upload(connection, pool, names.image(image), content, length)
-    volumes.create_empty(pool, names.image_marker(image))
+def _upload(connection: Any, pool: Any, image: ImageFile, content: BinaryIO) -> None:
+    volumes.remove(pool, names.image_marker(image.name))
+    volumes.upload_qcow2(connection, pool, names.image(image.name), content, image.physical_size, image.virtual_size)
+    volumes.create_empty(pool, names.image_marker(image.name))
 
 
 def _require_unused(pool: Any, image: str) -> None:

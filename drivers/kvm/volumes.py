@@ -65,10 +65,20 @@ def create_empty(pool: Any, name: str) -> None:
     pool.createXML(render(_volume(name, 0, "raw")), 0)
 
 
-def upload(connection: Any, pool: Any, name: str, content: BinaryIO, length: int) -> None:
+def upload_raw(connection: Any, pool: Any, name: str, content: BinaryIO, length: int) -> None:
     """Make the volume `name` of `length` bytes of `content`; whatever had that name is replaced. On failure it is removed."""
+    _upload(connection, pool, _volume(name, length, "raw"), content, length)
+
+
+def upload_qcow2(connection: Any, pool: Any, name: str, content: BinaryIO, length: int, virtual_size: int) -> None:
+    """Like `upload_raw`, of a qcow2 file with disk size `virtual_size`, so that libvirt knows what it is."""
+    _upload(connection, pool, _volume(name, virtual_size, "qcow2"), content, length)
+
+
+def _upload(connection: Any, pool: Any, description: ET.Element, content: BinaryIO, length: int) -> None:
+    name = description.findtext("name", "")
     remove(pool, name)
-    volume = pool.createXML(render(_volume(name, length, "raw")), 0)
+    volume = pool.createXML(render(description), 0)
     stream = connection.newStream(0)
     try:
         volume.upload(stream, 0, length, 0)
@@ -116,12 +126,22 @@ def backing_paths(pool: Any) -> Iterator[tuple[str, str]]:
             yield str(volume.name()), path
 
 
+def capacity(pool: Any, name: str) -> int:
+    """Size in bytes of the disk that a guest sees. Raises NotFound."""
+    return int(get(pool, name).info()[1])
+
+
 def path_of(pool: Any, name: str) -> str:
     """Path of a volume on the host. Raises NotFound."""
+    return str(get(pool, name).path())
+
+
+def get(pool: Any, name: str) -> Any:
+    """The volume. Raises NotFound."""
     volume = find(pool, name)
     if volume is None:
         raise NotFound(f"the volume {name} is not in its pool")
-    return str(volume.path())
+    return volume
 
 
 def _volume(name: str, size: int, form: str) -> ET.Element:

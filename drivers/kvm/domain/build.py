@@ -32,7 +32,7 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str) -> ET.Element:
     add(devices, "emulator", text=host.emulator)
     disks.add_disks(devices, vm)
     devices.append(disks.drive(seed_path))
-    devices.extend(map(nics.build, vm.nics))
+    devices.extend([nics.build(nic) for nic in vm.nics])
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics))
     return devices
 

@@ -64,7 +64,8 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     devices = documents.inactive if documents.live is None else documents.live
     instance = InstanceID(devices.findtext("uuid", "").strip().lower())
     seen_disks = _disks(devices, instance, mark, documents.sizes)
-    seen_nics = _nics(devices, mark)
+    gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
+    seen_nics = _nics(devices, mark, gone)
     return ObservedVM(
         instance=instance,
         owner=mark.owner,
@@ -79,7 +80,7 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         nics=seen_nics,
         seed_digest=mark.seed,
         guest=GuestInfo(agent=agent_connected(documents.live)),
-        foreign_devices=_foreign(devices, instance, seen_disks, mark),
+        foreign_devices=_foreign(devices, instance, seen_disks, {nic.mac for nic in mark.nics} | gone),
     )
 
 
@@ -111,6 +112,26 @@ def mac(nic: ET.Element) -> str:
     return "" if item is None else item.get("address", "").lower()
 
 
+def alias(item: ET.Element) -> str:
+    """Name of a running device in libvirt."""
+    found = item.find("alias")
+    return "" if found is None else found.get("name", "")
+
+
+def cut_link(nic: ET.Element) -> None:
+    """Make an interface one whose cable is pulled."""
+    for link in nic.findall("link"):
+        nic.remove(link)
+    ET.SubElement(nic, "link", {"state": "down"})
+
+
+def released(inactive: ET.Element, live: ET.Element) -> frozenset[str]:
+    """MACs of interfaces that are detached, while the guest has not let them go: cut off, and not in the next start."""
+    staying = {mac(item) for item in inactive.iterfind("devices/interface")}
+    cut = {mac(item) for item in live.iterfind("devices/interface") if item.find("link[@state='down']") is not None}
+    return frozenset(cut - staying)
+
+
 def device(disk: ET.Element) -> str:
     """Device name of a disk, for example vda."""
     item = disk.find("target")
@@ -135,12 +156,12 @@ def _disks(domain: ET.Element, instance: InstanceID, mark: Mark, sizes: Mapping[
     return tuple(found)
 
 
-def _nics(domain: ET.Element, mark: Mark) -> tuple[ObservedNIC, ...]:
+def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str]) -> tuple[ObservedNIC, ...]:
     marked = {nic.mac: nic for nic in mark.nics}
     found = []
     for item in domain.iterfind("devices/interface"):
         known = marked.get(mac(item))
-        if known is not None:
+        if known is not None and known.mac not in gone:
             segment = _segment(item, known.segment)
             found.append(ObservedNIC(name=known.name, mac=known.mac, network=known.network, segment=segment, ip=known.ip))
     return tuple(found)
@@ -154,11 +175,11 @@ def _segment(nic: ET.Element, recorded: Segment) -> Segment:
     return Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
 
 
-def _foreign(domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], mark: Mark) -> tuple[str, ...]:
-    own_files = {disk.volume_id for disk in ours}
-    own_macs = {nic.mac for nic in mark.nics}
-    disks = [device(item) for item in domain.iterfind("devices/disk") if not _own(item, instance, own_files)]
-    return (*disks, *(mac(item) for item in domain.iterfind("devices/interface") if mac(item) not in own_macs))
+def _foreign(domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], macs: set[str]) -> tuple[str, ...]:
+    """Device names of disks and MACs of NICs that are neither ours nor on their way out."""
+    files = {disk.volume_id for disk in ours}
+    disks = [device(item) for item in domain.iterfind("devices/disk") if not _own(item, instance, files)]
+    return (*disks, *(mac(item) for item in domain.iterfind("devices/interface") if mac(item) not in macs))
 
 
 def _own(disk: ET.Element, instance: InstanceID, own_files: set[str]) -> bool:

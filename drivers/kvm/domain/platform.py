@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from drivers.errors import InvalidSpec
+from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.profile import ARCHITECTURE, HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM, Firmware
@@ -83,7 +83,7 @@ def add_firmware(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
     add(os, "type", {"arch": ARCHITECTURE, "machine": host.machine}, "hvm")
     if vm.firmware is Firmware.UEFI:
         if not host.uefi:
-            raise InvalidSpec("the host has no UEFI firmware for guests: install OVMF or use firmware BIOS")
+            raise Unsupported("the host has no UEFI firmware for guests: install OVMF or use firmware BIOS")
         os.set("firmware", "efi")
         add(add(os, "firmware"), "feature", {"enabled": "no", "name": "secure-boot"})
     add(os, "boot", {"dev": "hd"})

@@ -1,0 +1,100 @@
+"""The KVM driver's counterpart: a libvirt host of the lab, and what an administrator does on it behind Vireo's back."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from drivers.base import Connection
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.session import Timeouts
+from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
+from tests.lab.host import Host
+from tests.lab.shell import run
+
+MIB = 1 << 20
+QUICK = Timeouts(connect=10.0, keepalive=1, keepalive_count=3, agent=5)
+
+FOREIGN = """
+<domain type='qemu'><name>foreign-{instance}</name><uuid>{instance}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><devices/></domain>"""
+
+
+def empty_image(directory: Path, size: int = 4 * MIB) -> ImageFile:
+    """A template image without an operating system."""
+    path = directory / "template.qcow2"
+    run("qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size))
+    return ImageFile("template-sha256-0123.qcow2", str(path), size, path.stat().st_size)
+
+
+class KVMBinding:
+    """One host of the lab; its own pool in a directory that is not there yet."""
+
+    def __init__(self, host: Host, image: ImageFile, memory: int = 16 * MIB) -> None:
+        self.driver = KVMDriver(QUICK)
+        self.endpoint = Endpoint(host.uri)
+        self.host = HostID(host.name)
+        self.pool = PoolSpec("contract", str(host.local / "pools" / "contract"))
+        self.image = image
+        self.attachment = Attachment(NetworkBackend.OVS, "ovsbr0")
+        self.memory = memory
+        self.bad_urls = ("qemu:///system", "qemu+tcp://127.0.0.1/system", "xen+tls://host/system", "qemu+tls://host/session")
+        self.dead = Endpoint(f"qemu+unix:///system?socket={host.local}/nobody")
+        self.bad_pools = (str(host.local / "file"), "/proc/pool", "relative/pool", "/var/../etc/pool", "/dev/null")
+        (host.local / "file").write_text("no directory")
+
+    def connect(self) -> Connection:
+        return self.driver.connect(self.endpoint)
+
+    def make_foreign_vm(self, instance: InstanceID) -> None:
+        with self.admin() as admin:
+            admin.defineXML(FOREIGN.format(instance=instance))
+
+    def remove_foreign_vm(self, instance: InstanceID) -> None:
+        with self.admin() as admin:
+            admin.lookupByUUIDString(instance).undefine()
+
+    def fingerprint(self, instance: InstanceID) -> object:
+        """Both documents of the domain, its state, and every file of its disks."""
+        with self.admin() as admin:
+            try:
+                domain = admin.lookupByUUIDString(instance)
+            except libvirt.libvirtError:
+                return None
+            inactive = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+            files = [Path(item.get("file", "")) for item in ET.fromstring(inactive).iterfind("devices/disk/source")]
+            sizes = [(file.name, file.stat().st_ino) for file in files]
+            return inactive, domain.XMLDesc(0), domain.state(), sorted(sizes)
+
+    def drop_definition(self, instance: InstanceID) -> None:
+        with self.admin() as admin:
+            domain = admin.lookupByUUIDString(instance)
+            with suppress(libvirt.libvirtError):
+                domain.destroy()
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+    def cut_power(self, instance: InstanceID) -> None:
+        with self.admin() as admin:
+            admin.lookupByUUIDString(instance).destroy()
+
+    def leftovers(self, instance: InstanceID) -> set[str]:
+        """Files of the pool's directory and definitions that name the VM, past libvirt's own idea of the directory."""
+        directory = Path(self.pool.path)
+        files = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        with self.admin() as admin:
+            defined = {f"domain {domain.UUIDString()}" for domain in admin.listAllDomains()}
+        return {name for name in files | defined if instance in name}
+
+    @contextmanager
+    def admin(self) -> Iterator[Any]:
+        """A libvirt connection that is not the driver's."""
+        connection = libvirt.open(self.endpoint.url)
+        try:
+            yield connection
+        finally:
+            connection.close()
