@@ -87,23 +87,25 @@ async def run(
     connection: Connection,
     settings: Settings,
     *,
+    on_lead: Callable[[], None],
     on_secret: Callable[[str, str], None],
     stop: asyncio.Event,
     random: Callable[[], float],
     registry: CollectorRegistry,
     log: FilteringBoundLogger,
 ) -> None:
-    """Reconcile while leading, until `stop` is set; then finish what runs and give the lease back.
+    """Reconcile for one term of leadership: until `stop` is set, which finishes what runs and gives the lease back, or it is lost.
 
-    `on_secret(namespace, name)` is called when a Secret that was read has changed.  Raises OSError when the probe port is
-    taken.
+    Nothing that was known in a lost term may be used in the next: call it again with everything made anew.  `on_lead()` is called
+    when the term begins and the Store holds everything; `on_secret(namespace, name)` when a Secret that was read has changed.
+    Raises OSError when the probe port is taken.
     """
     names = [kind.kind for kind in connection.kinds]
     resync = Resync(connection.api, manager.intake, names, random, log)
     feed = Feed(connection.kinds, partial(_login, settings), manager.intake, resync.request, connection.metrics, log)
     async with probes.serve(settings.probe_host, settings.probe_port, registry, lambda: resync.missing):
         tasks = [
-            asyncio.create_task(_lead(manager, connection.elector, resync, stop)),
+            asyncio.create_task(_lead(manager, connection.elector, resync, on_lead, stop)),
             asyncio.create_task(resync.run()),
             asyncio.create_task(_watch(resync, feed)),
             asyncio.create_task(connection.secrets.watch(on_secret)),
@@ -133,12 +135,12 @@ async def _watch(resync: Resync, feed: Feed) -> None:
     await feed.run()
 
 
-async def _lead(manager: Manager, elector: LeaderElector, resync: Resync, stop: asyncio.Event) -> None:
-    """Lead and reconcile, again and again, until `stop` is set."""
-    while not stop.is_set():
-        await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
-        if not stop.is_set():
-            await _reconcile(manager, elector, stop)
+async def _lead(manager: Manager, elector: LeaderElector, resync: Resync, on_lead: Callable[[], None], stop: asyncio.Event) -> None:
+    """Wait for the lease and reconcile while it is held, or until `stop` is set."""
+    await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
+    if not stop.is_set():
+        on_lead()
+        await _reconcile(manager, elector, stop)
     await elector.release()
 
 

@@ -23,10 +23,6 @@ _GAP = 0.1  # seconds between two requests: at most ten per second
 _KNOWN = 10_000
 
 
-class SecretNotFound(Exception):
-    """There is no such Secret."""
-
-
 class Secrets:
     """Reads Secrets and tells when one of those that were read has changed, appeared or gone."""
 
@@ -36,18 +32,18 @@ class Secrets:
         self._log = log
         self._seen: OrderedDict[tuple[str, str], str] = OrderedDict()
 
-    async def get(self, namespace: str, name: str) -> Mapping[str, bytes]:
-        """Return the Secret's data, decoded.  Nothing of it is kept.  Raises SecretNotFound, ApiError."""
+    async def read(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
+        """Return the Secret's data, decoded, or None when there is no such Secret.  Nothing of it is kept.  Raises ApiError."""
         try:
             raw = await self._http.get(_PATH, {"namespace": namespace, "name": name})
         except Gone:
             self._remember(namespace, name, "")
-            raise SecretNotFound(f"there is no Secret {namespace}/{name}") from None
+            return None
         self._remember(namespace, name, raw["metadata"]["resourceVersion"])
         return {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
 
     async def watch(self, on_change: Callable[[str, str], None]) -> None:
-        """Call `on_change(namespace, name)` whenever a Secret differs from what `get` last returned; until cancelled."""
+        """Call `on_change(namespace, name)` whenever a Secret differs from what `read` last returned; until cancelled."""
         while True:
             started = self._clock()
             for namespace, name in list(self._seen):

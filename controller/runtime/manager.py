@@ -56,7 +56,7 @@ class Manager:
         self._store = store
         self._api = api
         self._reconcilers = {reconciler.kind.KIND: reconciler for reconciler in reconcilers}
-        self._triggers = Triggers(store, reconcilers)
+        self._triggers = Triggers(store, reconcilers, log)
         self._options = options
         self._clock = clock
         self._random = random
@@ -72,8 +72,11 @@ class Manager:
 
     def enqueue(self, key: Key, priority: Priority = Priority.DEPENDENCY) -> None:
         """Have an object reconciled soon; before `run` there is no need, it starts with all of them."""
+        self._enqueue_after(key, 0, priority)
+
+    def _enqueue_after(self, key: Key, delay: float, priority: Priority) -> None:
         if self._queue is not None and key.kind in self._reconcilers:
-            self._queue.add(key, priority)
+            self._queue.add_after(key, delay, priority)
 
     async def run(self) -> None:
         """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
@@ -190,7 +193,4 @@ class Manager:
         for observe in self._observers:
             observe(change)
         for wake in self._triggers.of(change, own=own):
-            if wake.delay and self._queue is not None:
-                self._queue.add_after(wake.key, wake.delay, wake.priority)
-            else:
-                self.enqueue(wake.key, wake.priority)
+            self._enqueue_after(wake.key, wake.delay, wake.priority)

@@ -43,8 +43,15 @@ class Reconciler(Protocol[T]):
     any point.  It may raise anything: the manager turns exceptions into a retried failure.
     """
 
-    kind: type[T]
-    watches: Sequence[Watch]
+    @property
+    def kind(self) -> type[T]:
+        """The kind whose objects are reconciled."""
+        ...
+
+    @property
+    def watches(self) -> Sequence[Watch]:
+        """What else wakes them."""
+        ...
 
     async def reconcile(self, ctx: Context[T]) -> Result:
         """Drive one object one step towards its spec and say how it went."""

@@ -113,11 +113,12 @@ class Store:
         Returns what changed; None when it isn't newer than what is known, deleted ones included.  Raises KeyError for a kind
         that isn't registered.
         """
-        kind = self._kinds[raw["kind"]]
-        key, new = _read(raw)
+        kind, metadata = self._kinds[raw["kind"]], raw["metadata"]
+        key = Key(raw["kind"], metadata.get("namespace") or "", metadata["name"])
         old = kind.entries.get(key)
-        if new.version <= (old.version if old else self._tombstones.get(key, -1)):
+        if int(metadata["resourceVersion"]) <= (old.version if old else self._tombstones.get(key, -1)):
             return None
+        new = _read(raw)
         self._tombstones.pop(key, None)
         replaced = old is not None and old.uid != new.uid
         parts = Part.CREATED if old is None or replaced else _difference(old, new)
@@ -245,10 +246,10 @@ def _dump(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _read(raw: Mapping[str, Any]) -> tuple[Key, _Entry]:
+def _read(raw: Mapping[str, Any]) -> _Entry:
     metadata = raw["metadata"]
     kept = {name: value for name, value in metadata.items() if name not in _VOLATILE}
-    entry = _Entry(
+    return _Entry(
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
         generation=int(metadata.get("generation") or 0),
@@ -256,7 +257,6 @@ def _read(raw: Mapping[str, Any]) -> tuple[Key, _Entry]:
         spec=_dump(raw.get("spec") or {}),
         status=_dump(raw.get("status") or {}),
     )
-    return Key(raw["kind"], metadata.get("namespace") or "", metadata["name"]), entry
 
 
 def _difference(old: _Entry, new: _Entry) -> Part:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from structlog.typing import FilteringBoundLogger
+
 from controller.runtime.keys import Key
 from controller.runtime.queue import Priority
 from controller.runtime.reconciler import Reconciler, Watch
@@ -27,8 +29,9 @@ class Wake:
 class Triggers:
     """Routes changes to keys, from the watches that the reconcilers declare."""
 
-    def __init__(self, store: Store, reconcilers: Sequence[Reconciler[Any]]) -> None:
+    def __init__(self, store: Store, reconcilers: Sequence[Reconciler[Any]], log: FilteringBoundLogger) -> None:
         self._store = store
+        self._log = log
         self._own = {reconciler.kind.KIND for reconciler in reconcilers}
         self._watches: dict[str, list[Watch]] = defaultdict(list)
         for reconciler in reconcilers:
@@ -44,7 +47,12 @@ class Triggers:
                 yield Wake(key, Priority.DEPENDENCY, watch.settle)
 
     def _watchers(self, watch: Watch, change: Change) -> Iterable[Key]:
-        before, after = change.before(), change.after()
-        if watch.of is not None and before is not None and after is not None and watch.of(before) == watch.of(after):
+        """Return whom one watch wakes; one that raises is reported and wakes nobody, the rest go on."""
+        try:
+            before, after = change.before(), change.after()
+            if watch.of is not None and before is not None and after is not None and watch.of(before) == watch.of(after):
+                return ()
+            return {key for obj in (before, after) if obj is not None for key in watch.keys(obj, self._store)}
+        except Exception as error:
+            self._log.error("watch failed", changed=str(change.key), exc_info=error)
             return ()
-        return {key for obj in (before, after) if obj is not None for key in watch.keys(obj, self._store)}

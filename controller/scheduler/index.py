@@ -75,6 +75,7 @@ class HostIndex:
         self._clusters: dict[str, ClusterView] = {}
         self._members: dict[str, set[str]] = {}
         self._candidates: dict[str, Candidate] = {}
+        self._zones: dict[str, dict[str, Candidate]] = {}
         self._totals: dict[str, ClusterTotals] = {}
         self._order: dict[str, list[Entry]] = {}
         self._pools: dict[str, PoolView] = {}
@@ -150,7 +151,7 @@ class HostIndex:
 
     def candidates(self, zone: str) -> Iterator[Candidate]:
         """All hosts of a zone, whatever their state."""
-        return (each for each in self._candidates.values() if each.cluster.zone == zone)
+        return iter(self._zones.get(zone, {}).values())
 
     def cluster(self, name: str) -> ClusterView | None:
         """A cluster by name."""
@@ -190,14 +191,17 @@ class HostIndex:
                 self._insert(_candidate(host, cluster, self._allocations.host(name)))
 
     def _insert(self, each: Candidate) -> None:
-        self._candidates[each.view.name] = each
+        self._candidates[each.view.name] = self._zones.setdefault(each.cluster.zone, {})[each.view.name] = each
         if each.schedulable:
             self._totals.setdefault(each.cluster.name, ClusterTotals()).add(each, 1)
             insort(self._order.setdefault(each.cluster.zone, []), _entry(each))
 
     def _remove(self, name: str) -> None:
         each = self._candidates.pop(name, None)
-        if each is not None and each.schedulable:
+        if each is None:
+            return
+        del self._zones[each.cluster.zone][name]
+        if each.schedulable:
             self._totals[each.cluster.name].add(each, -1)
             order = self._order[each.cluster.zone]
             del order[bisect_left(order, _entry(each))]

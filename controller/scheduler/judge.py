@@ -17,17 +17,24 @@ class Judge:
         self._index = index
         self._request = request
         self._clusters: dict[str, tuple[Reason | None, Reason | None]] = {}
+        self._verdicts: dict[str, str | Reason] = {}
         self._pools = PoolChooser(index, request)
 
     def __call__(self, host: Candidate) -> str | Reason:
-        """The pool to use on this host, or why it does not fit."""
+        """The pool to use on this host, or why it does not fit. A second question about a host costs nothing."""
+        verdict = self._verdicts.get(host.view.name)
+        if verdict is None:
+            verdict = self._verdicts[host.view.name] = self._judge(host)
+        return verdict
+
+    def lacking_storage(self, host: Candidate) -> int:
+        """How many bytes the best pool of this host lacks."""
+        return self._pools.lacking(host)
+
+    def _judge(self, host: Candidate) -> str | Reason:
         name = host.cluster.name
         if name not in self._clusters:
             over = threshold_exceeded(host.cluster, self._index.totals(name), self._request)
             self._clusters[name] = judge_cluster(host.cluster), over
         closed, over = self._clusters[name]
         return closed or judge_host(host, self._request) or over or self._pools.choose(host)
-
-    def lacking_storage(self, host: Candidate) -> int:
-        """How many bytes the best pool of this host lacks."""
-        return self._pools.lacking(host)

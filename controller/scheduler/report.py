@@ -47,7 +47,7 @@ def report(index: HostIndex, request: Request, judge: Judge) -> Rejection:
     """Judge every host in question and sum up; none of them fits."""
     hosts = list(in_question(index, request))
     verdicts = [(host, reason) for host in hosts if isinstance(reason := judge(host), Reason)]
-    counts = Counter(reason.value for _, reason in verdicts)
+    counts = dict(Counter(reason.value for _, reason in verdicts))
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     fit = f"0 of {len(hosts)} hosts fit: {listed}"
     if all(too_large(host, request) for host in hosts):
@@ -65,7 +65,7 @@ def _lack(host: Candidate, reason: Reason, request: Request, judge: Judge) -> La
         return None
     if reason is Reason.INSUFFICIENT_CPU:
         cpus = host.usage.cpus + request.cpus - host.cpus
-        return cpus / request.cpus, host.view.name, f"{cpus} CPUs"
+        return cpus / request.cpus, host.view.name, "1 CPU" if cpus == 1 else f"{cpus} CPUs"
     if reason is Reason.INSUFFICIENT_MEMORY:
         memory = host.usage.memory + request.memory - host.memory
         return memory / request.memory, host.view.name, f"{show_size(memory)} of memory"

@@ -102,6 +102,7 @@ class Controller:
                 manager,
                 connection,
                 settings,
+                on_lead=lambda: None,
                 on_secret=lambda namespace, name: self.secrets_changed.append((namespace, name)),
                 stop=self.stop,
                 random=random.random,

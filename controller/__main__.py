@@ -1,0 +1,90 @@
+"""The command `vireo`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from controller.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; returns the exit code: 0 well, 1 failed, 2 wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vireo", description="An infrastructure cloud whose API is Kubernetes.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run the controller", description="Run the controller; every flag is also VIREO_<FLAG>.")
+    for name, field in Settings.model_fields.items():
+        run.add_argument(f"--{name.replace('_', '-')}", help=f"default: {field.default}", default=None)
+    run.set_defaults(run=_run)
+    simulator = commands.add_parser("simulator", help="run or control a simulated datacentre", add_help=False)
+    simulator.add_argument("rest", nargs=argparse.REMAINDER)
+    simulator.set_defaults(run=_simulator)
+    tree = commands.add_parser("tree", help="draw the cloud: zones, pods, clusters, hosts, VMs")
+    tree.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
+    tree.set_defaults(run=_tree)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    given: dict[str, Any] = {name: value for name in Settings.model_fields if (value := getattr(arguments, name)) is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            print(f"vireo: {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
+        return 2
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    from controller.app import serve
+    from controller.kube.credentials import CredentialsError
+    from controller.logs import configure
+
+    log, stop = configure(settings.log_level, settings.log_format), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await serve(settings, stop, log)
+    except (CredentialsError, OSError) as error:
+        print(f"vireo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _simulator(arguments: argparse.Namespace) -> int:
+    from drivers.simulator.__main__ import main as simulator
+
+    return int(simulator(arguments.rest) or 0)
+
+
+def _tree(arguments: argparse.Namespace) -> int:
+    from controller.kube.credentials import CredentialsError
+    from controller.tree import show
+
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            asyncio.run(show(arguments.kubeconfig))
+        except CredentialsError as error:
+            print(f"vireo: {error}", file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

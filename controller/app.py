@@ -1,0 +1,207 @@
+"""The composition root: every part made once and put together. Nothing imports this but the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from controller.cluster import ClusterReconciler
+from controller.host import HostReconciler
+from controller.images import ImageCache, Limits, http_client
+from controller.inventory import Inventory, PoolRegistry, endpoint_lanes
+from controller.inventory.secrets import Secrets as SecretReader
+from controller.ipam import AddressAllocator, SegmentAllocator
+from controller.kube import run as kube
+from controller.kube.kinds import ApiKind, Kinds
+from controller.library import Library
+from controller.lookups import clusters_by_secret, hosts_by_cluster, hosts_by_secret, qualified, register_all, vms_by_secret
+from controller.namespace import Namespace
+from controller.network import NetworkReconciler
+from controller.offering import ServiceOfferingReconciler
+from controller.placement import Placements
+from controller.pod import PodReconciler
+from controller.pool import StoragePoolReconciler
+from controller.recovery import Recovery
+from controller.runtime.attempt import Options
+from controller.runtime.clock import SystemClock
+from controller.runtime.keys import Key
+from controller.runtime.lanes import LaneMetrics
+from controller.runtime.manager import Manager
+from controller.runtime.metrics import Metrics
+from controller.runtime.reconciler import Reconciler
+from controller.runtime.store import Store
+from controller.scheduler.index import HostIndex
+from controller.settings import Settings
+from controller.template import TemplateReconciler
+from controller.template.pools import PoolCopies
+from controller.vm import VirtualMachineReconciler
+from controller.vm.addressing import Addressing
+from controller.vm.services import Services
+from controller.zone import ZoneReconciler
+from crds.base import GROUP, VERSION
+from crds.status import Condition
+from crds.v1alpha1 import KINDS
+from drivers.loader import load
+
+FINALIZER = "vireo.dev/finalizer"
+PAUSED = "vireo.dev/paused"
+
+API_KINDS = Kinds(
+    [
+        *(ApiKind(kind.KIND, GROUP, VERSION, kind.DEFINITION.plural, kind.DEFINITION.scope == "Namespaced") for kind in KINDS),
+        ApiKind(Namespace.KIND, "", "v1", "namespaces", namespaced=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the reconcilers share."""
+
+    store: Store
+    inventory: Inventory
+    pools: PoolRegistry
+    library: Library
+    addresses: AddressAllocator
+    segments: SegmentAllocator
+    placements: Placements
+    recovery: Recovery
+
+
+class Waker:
+    """Puts keys on the queue of a manager that is made after those who wake."""
+
+    def __init__(self) -> None:
+        self.manager: Manager | None = None
+
+    def __call__(self, key: Key) -> None:
+        """Have an object reconciled soon."""
+        if self.manager is not None:
+            self.manager.enqueue(key)
+
+
+def make_parts(
+    settings: Settings,
+    images: ImageCache,
+    wake: Waker,
+    fence: Callable[[], None],
+    registry: CollectorRegistry,
+    log: FilteringBoundLogger,
+) -> Parts:
+    """Make what the reconcilers share, with nothing in it yet."""
+    clock, store = SystemClock(), Store()
+    register_all(store)
+    store.register(Namespace)
+    metrics = LaneMetrics(registry)
+    inventory = Inventory(load, lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics), wake, log)
+    addresses, segments = AddressAllocator(), SegmentAllocator()
+    return Parts(
+        store=store,
+        inventory=inventory,
+        pools=PoolRegistry(inventory.link, wake, clock.monotonic, log),
+        library=Library(images, wake, clock, log),
+        addresses=addresses,
+        segments=segments,
+        placements=Placements(store, HostIndex()),
+        recovery=Recovery(store, inventory, addresses, segments, clock),
+    )
+
+
+def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler[Any]]:
+    """One line for each kind."""
+    vm = Services(parts.inventory, parts.placements, Addressing(parts.addresses), parts.library, parts.recovery, secrets, _new_id)
+    return [
+        ZoneReconciler(),
+        PodReconciler(),
+        ClusterReconciler(),
+        HostReconciler(parts.inventory, secrets),
+        StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
+        ServiceOfferingReconciler(),
+        TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),
+        NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
+        VirtualMachineReconciler(vm),
+    ]
+
+
+async def serve(settings: Settings, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
+    """Run the controller until `stop` is set, one term of leadership after another, each with everything made anew.
+
+    Raises controller.kube.credentials.CredentialsError, OSError when the probe port or the image directory can't be used.
+    """
+    identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    while not stop.is_set():
+        await _term(settings, identity, stop, log)
+
+
+async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
+    registry, wake = CollectorRegistry(), Waker()
+    reach = kube.Settings(
+        kubeconfig=settings.kubeconfig,
+        identity=identity,
+        lease_namespace=settings.lease_namespace,
+        lease_name=settings.lease_name,
+        probe_host=settings.probe_host,
+        probe_port=settings.probe_port,
+    )
+    async with AsyncExitStack() as stack:
+        opened = kube.connect(API_KINDS, reach, clock=SystemClock(), random=random.random, registry=registry, log=log)
+        connection = await stack.enter_async_context(opened)
+        client = await stack.enter_async_context(http_client(Limits()))
+        images = ImageCache(settings.image_directory, client, Limits())
+        parts = make_parts(settings, images, wake, connection.elector.check, registry, log)
+        for close in (parts.inventory.close, parts.pools.close, parts.library.close):
+            stack.push_async_callback(close)
+        manager = wake.manager = _manager(settings, parts, connection, registry, log)
+        await kube.run(
+            manager,
+            connection,
+            reach,
+            on_lead=parts.recovery.from_statuses,
+            on_secret=partial(_wake_users_of_secret, parts.store, wake),
+            stop=stop,
+            random=random.random,
+            registry=registry,
+            log=log,
+        )
+
+
+def _manager(
+    settings: Settings, parts: Parts, connection: kube.Connection, registry: CollectorRegistry, log: FilteringBoundLogger
+) -> Manager:
+    return Manager(
+        parts.store,
+        connection.api,
+        make_reconcilers(parts, connection.secrets),
+        options=Options(finalizer=FINALIZER, paused_annotation=PAUSED, workers=settings.workers),
+        make_condition=Condition,
+        clock=SystemClock(),
+        random=random.random,
+        new_id=_new_id,
+        fence=connection.elector.check,
+        metrics=Metrics(registry),
+        log=log,
+        observers=[parts.placements.take],
+    )
+
+
+def _wake_users_of_secret(store: Store, wake: Callable[[Key], None], namespace: str, name: str) -> None:
+    secret = qualified(namespace, name)
+    for key in (*hosts_by_secret.keys(store, secret), *vms_by_secret.keys(store, secret)):
+        wake(key)
+    for cluster in clusters_by_secret.keys(store, secret):
+        for key in hosts_by_cluster.keys(store, cluster.name):
+            wake(key)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
