@@ -132,11 +132,16 @@ class Process:
         self.watcher = Watcher(api, self.manager.intake, delay)
         self.resync = Resync(api, self.manager.intake, ["Widget", "Parent"], source.random, log)
         self.tasks: list[asyncio.Task[None]] = []
+        self.working: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self.tasks = [asyncio.create_task(self.resync.run())]
+        self.tasks.append(asyncio.create_task(self.resync.run()))
         await self.resync.synced()
-        self.tasks.append(asyncio.create_task(self.manager.run()))
+        self.reconcile()
+
+    def reconcile(self) -> None:
+        self.working = asyncio.create_task(self.manager.run())
+        self.tasks.append(self.working)
 
     async def kill(self) -> None:
         """Die without a goodbye."""
