@@ -34,7 +34,7 @@ def add_namespace(name: str) -> None:
 
 def remove_namespaces(names: list[str]) -> None:
     """End every process of these namespaces and remove them; the last one takes the mount of /run/netns along."""
-    processes.kill_members(names)
+    processes.kill(lambda: processes.members(names))
     with _machine_lock():
         for name in names:
             if name in processes.namespaces():

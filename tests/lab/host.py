@@ -56,8 +56,9 @@ class Host:
         return "hung" if processes.stopped(self._running_daemon()) else "on"
 
     def start(self) -> None:
-        """Power on; files of an earlier life are kept. Returns when libvirtd listens; a host that is on is left alone."""
+        """Power on; files of an earlier life are kept. Returns when libvirtd listens. A host that is on keeps its guests."""
         if self.running:
+            self.daemon_start()
             return
         self._clear()
         self._network()
@@ -67,6 +68,7 @@ class Host:
 
     def crash(self) -> None:
         """Power loss: every process of the host ends at once and its network is gone."""
+        processes.kill(lambda: processes.started_for(self._layout.host_dir(self.name)))
         fabric.remove_namespaces([self._namespace])
         cgroups.remove(self._layout.cgroup, self.name)
         self._clear()
@@ -98,7 +100,6 @@ class Host:
         if initial is None:
             raise LabError(f"{self.name} is off: start the host, not its libvirtd")
         if self._daemon() is None:
-            self._clear()
             processes.send(initial, signal.SIGUSR1)
         self._wait_for_daemon("has a libvirtd that did not start")
 
@@ -183,13 +184,15 @@ class Host:
     def _wait_for_daemon(self, complaint: str) -> None:
         deadline = time.monotonic() + BOOT_LIMIT
         while not self.answers:
-            if time.monotonic() > deadline:
-                raise LabError(f"{self.name} {complaint} within {BOOT_LIMIT:g} s: {self._last_words()} (see {self._log})")
+            dead = not processes.started_for(self._layout.host_dir(self.name))
+            if dead or time.monotonic() > deadline:
+                limit = "" if dead else f" within {BOOT_LIMIT:g} s"
+                raise LabError(f"{self.name} {complaint}{limit}: {self._last_words()} (see {self._log})")
             time.sleep(0.02)
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        words = " ".join(self._log.read_text(errors="replace").split())
+        return words[-400:] or "it said nothing"
 
 
 def run_in(host: Host, *argv: str) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from standalone.cache import cache_directory
 from tests.lab.guest import image
-from tests.lab.guest.image import cache_directory
 from tests.lab.record import exclusive
 
 DEVICE = Path("/dev/kvm")

@@ -55,6 +55,7 @@ class Lab:
     def down(self) -> None:
         """End every process and remove every namespace, cgroup and file of the lab; one that is not there is no error."""
         with exclusive(self.layout.state):
+            processes.kill(lambda: processes.started_for(self.layout.state))
             fabric.remove_namespaces([name for name in processes.namespaces() if self.layout.owns_namespace(name)])
             cgroups.remove(self.layout.cgroup)
             shutil.rmtree(self.layout.state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.lab.shell import LabError
@@ -22,17 +22,21 @@ def namespaces() -> list[str]:
 def members(names: Iterable[str]) -> list[int]:
     """Processes that live in one of these network namespaces, without the caller's own."""
     wanted = {inode for name in names if (inode := _inode(NAMESPACES / name))}
-    pids = (int(path.name) for path in PROC.iterdir() if path.name.isdigit())
-    return [pid for pid in pids if pid != os.getpid() and _inode(PROC / str(pid) / "ns/net") in wanted]
+    return [pid for pid in _all() if _inode(PROC / str(pid) / "ns/net") in wanted]
 
 
-def kill_members(names: Iterable[str], limit: float = 10.0) -> None:
-    """End every process of these namespaces at once. Raises LabError when some are still there after `limit` seconds."""
-    names = list(names)
+def started_for(directory: Path) -> list[int]:
+    """Processes of the hosts whose files are below a directory, wherever they have got to (LAB_DIR in environ of proc(5))."""
+    mark = f"LAB_DIR={directory}"
+    return [pid for pid in _all() if any(f"{word}/".startswith(f"{mark}/") for word in _environment(pid))]
+
+
+def kill(find: Callable[[], list[int]], limit: float = 10.0) -> None:
+    """End at once every process that `find` finds, until it finds none. Raises LabError after `limit` seconds."""
     deadline = time.monotonic() + limit
-    while left := members(names):
+    while left := find():
         if time.monotonic() > deadline:
-            raise LabError(f"processes {left} of {', '.join(names)} did not end within {limit:g} s")
+            raise LabError(f"processes {left} did not end within {limit:g} s")
         for pid in left:
             send(pid, signal.SIGKILL)
         time.sleep(0.01)
@@ -74,6 +78,18 @@ def wait_gone(pid: int, limit: float = 10.0) -> None:
         if time.monotonic() > deadline:
             raise LabError(f"process {pid} did not end within {limit:g} s")
         time.sleep(0.01)
+
+
+def _all() -> list[int]:
+    pids = (int(path.name) for path in PROC.iterdir() if path.name.isdigit())
+    return [pid for pid in pids if pid != os.getpid()]
+
+
+def _environment(pid: int) -> list[str]:
+    try:
+        return (PROC / str(pid) / "environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _inode(path: Path) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -27,20 +28,37 @@ def find(command: str) -> str | None:
 def run(*argv: str, timeout: float = 30.0) -> str:
     """Run a command and return its standard output.
 
-    timeout: seconds. Raises LabError when the command is missing, fails or takes longer.
+    timeout: seconds. Raises LabError when the command is missing, fails or takes longer; then all that it started is ended.
     """
     try:
-        done = subprocess.run(
-            argv, check=False, capture_output=True, text=True, timeout=timeout, env=environment(), stdin=subprocess.DEVNULL
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=environment(),
+            start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise LabError(f"{argv[0]} is not installed") from error
+    except OSError as error:
+        raise LabError(f"{argv[0]}: {error.strerror}") from error
+    try:
+        output, complaint = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise LabError(f"{' '.join(argv)} did not end within {timeout:g} s") from error
-    if done.returncode:
-        complaint = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise LabError(f"{' '.join(argv)}: {complaint}")
-    return done.stdout
+    finally:
+        _end_group(process)
+    if process.returncode:
+        lines = (complaint.strip() or output.strip() or f"exit status {process.returncode}").splitlines()
+        raise LabError(f"{' '.join(argv)}: {lines[-1]}")
+    return output
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    if process.returncode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def succeeds(argv: Sequence[str], timeout: float = 30.0) -> bool:

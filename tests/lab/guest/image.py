@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from standalone.cache import cache_directory
 from tests.lab.record import exclusive
 from tests.lab.shell import LabError, find, run
 
@@ -40,14 +41,8 @@ class Image:
     virtual_size: int
 
 
-def cache_directory() -> Path:
-    """Where files that can be made again are kept: $VIREO_CACHE, $XDG_CACHE_HOME or ~/.cache, then vireo."""
-    home = os.environ.get("VIREO_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home).absolute() / "vireo"
-
-
 def image(cache: Path | None = None) -> Image:
-    """The guest image, built now unless the cache has it (about half a minute, and a download of 40 MB the first time).
+    """The guest image, built now unless the cache has it (about ten seconds, and a download of 40 MB the first time).
 
     Several processes may ask at once: one builds, the others wait. Raises LabError with the reason when it cannot be built.
     """
@@ -78,16 +73,19 @@ def _build(top: Path, done: Path) -> None:
         raise LabError(f"the guest image needs Debian packages that are not installed: apt-get install {' '.join(absent)}")
     for abandoned in top.glob(".building-*"):  # its builder is gone, we hold the lock
         shutil.rmtree(abandoned)
-    packages = (
-        top
-        / f"packages-{hashlib.sha256((SOURCES / 'packages.sh').read_bytes() + (SOURCES / 'contents.sh').read_bytes()).hexdigest()[:16]}"
-    )
+    packages = top / f"packages-{_wanted_packages()}"
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=top))
     try:
         run(str(SOURCES / "build.sh"), str(packages), str(work), timeout=BUILD_LIMIT)
         _publish(work, done)
     finally:
         shutil.rmtree(work)
+
+
+def _wanted_packages() -> str:
+    """Hash of what decides which packages are downloaded: they are kept when only other build files change."""
+    deciding = (SOURCES / name for name in ("packages.sh", "contents.sh"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in deciding)).hexdigest()[:16]
 
 
 def _publish(work: Path, done: Path) -> None:

@@ -5,8 +5,6 @@ set -eu
 . "$(dirname "$0")/contents.sh"
 directory=$1
 
-known() { apt-cache show --no-all-versions "$1" 2>/dev/null | grep -q '^Filename'; }
-
 # Packages that the guest's programs name but a guest of busybox and four daemons never runs.
 unwanted='.*-perl|perl.*|libperl.*|debconf.*|cdebconf.*|systemd.*|init|sysvinit.*|dpkg|tar|bash|coreutils|adduser|passwd|login|dbus.*'
 unwanted="$unwanted|util-linux-.*|mount|logsave|openssl|ucf|sensible-utils|libyaml-dev"
@@ -18,12 +16,12 @@ if [ -z "$kernel" ]; then
 fi
 dependencies=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
   --no-enhances $packages | grep '^[a-z0-9]' | grep -Evx "$unwanted" | sort -u)
-wanted=
-for package in $dependencies; do if known "$package"; then wanted="$wanted $package"; fi; done
+# Not every name is a package: some are virtual and have no file.
+wanted=$(apt-cache show --no-all-versions $dependencies 2>/dev/null | awk '$1 == "Package:" {print $2}' | sort -u)
 
 part=$directory.part
 rm -rf "$part"
 mkdir -p "$part"
 cd "$part"
-apt-get download -q=2 "$kernel" $boot_packages $wanted
+apt-get download -q=2 -o APT::Sandbox::User=root "$kernel" $boot_packages $wanted
 mv "$part" "$directory"

@@ -12,7 +12,7 @@ mount -t proc proc /proc
 if [ "$LAB_BACKEND" = ovs ]; then . "$here/host-ovs.sh"; fi
 
 start_libvirtd() {
-  libvirtd --listen --config /etc/libvirt/libvirtd.conf </dev/null >>"$LAB_DIR/libvirtd.out" 2>&1 &
+  libvirtd --listen --config /etc/libvirt/libvirtd.conf </dev/null &
   libvirtd=$!
 }
 start_libvirtd

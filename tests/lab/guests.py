@@ -1,0 +1,167 @@
+"""Guests for the lab's own tests: a domain on a host, its seed, its agent."""
+
+import base64
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import libvirt
+import libvirt_qemu
+
+from tests.lab.guest import image
+from tests.lab.host import Host
+from tests.lab.shell import run
+
+Found = TypeVar("Found")
+MIB = 1024 * 1024
+# Emulated guests share two cores with everything else that runs.
+PATIENCE = 120.0
+
+
+def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIENCE) -> Found:
+    """What `look` returns once that is true; an error of libvirt means: not yet."""
+    deadline = time.monotonic() + limit
+    while True:
+        complaint: object = "it returned nothing"
+        try:
+            if found := look():
+                return found
+        except libvirt.libvirtError as error:
+            complaint = error
+        assert time.monotonic() < deadline, f"{what}: not within {limit:g} s; last: {complaint}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def connection(host: Host) -> Iterator[libvirt.virConnect]:
+    connected = libvirt.open(host.uri)
+    try:
+        yield connected
+    finally:
+        connected.close()
+
+
+def domain_type(connected: libvirt.virConnect) -> str:
+    """kvm where the host offers it, else qemu."""
+    return "kvm" if "<domain type='kvm'" in connected.getCapabilities() else "qemu"
+
+
+def blank(connected: libvirt.virConnect, name: str) -> libvirt.virDomain:
+    """A started guest without a disk, for tests where its operating system does not matter."""
+    return connected.createXML(
+        f"<domain type='{domain_type(connected)}'><name>{name}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>"
+        "<os><type arch='x86_64' machine='pc'>hvm</type></os><devices/></domain>"
+    )
+
+
+@dataclass
+class Seed:
+    """The files of a NoCloud seed by name."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def write(self, path: Path) -> Path:
+        source = path.with_suffix(".d")
+        source.mkdir(parents=True, exist_ok=True)
+        for name, text in self.files.items():
+            (source / name).write_text(text)
+        run("genisoimage", "-quiet", "-V", "cidata", "-J", "-r", "-o", str(path), str(source))
+        return path
+
+
+@dataclass
+class Guest:
+    """A real guest from the image, with a disk on the host's local directory."""
+
+    host: Host
+    name: str
+    seed: Seed
+    port: str = ""
+    mac: str = "52:54:00:00:00:01"
+    disk_mib: int = 200
+
+    def define(self, connected: libvirt.virConnect) -> libvirt.virDomain:
+        disk = self.host.local / f"{self.name}.qcow2"
+        backing = ["-b", str(image().path), "-F", "qcow2"]
+        run("qemu-img", "create", "-q", "-f", "qcow2", *backing, str(disk), f"{self.disk_mib}M")
+        iso = self.seed.write(self.host.local / f"{self.name}.iso")
+        return connected.defineXML(self._xml(domain_type(connected), disk, iso))
+
+    def _xml(self, kind: str, disk: Path, iso: Path) -> str:
+        nic = f"<interface type='bridge'>{self.port}<mac address='{self.mac}'/><model type='virtio'/></interface>"
+        return f"""
+<domain type='{kind}'>
+  <name>{self.name}</name>
+  <uuid>{uuid.uuid5(uuid.NAMESPACE_OID, self.name)}</uuid>
+  <memory unit='MiB'>96</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2' cache='unsafe'/><source file='{disk}'/><target dev='vda' bus='virtio'/>
+    </disk>
+    <disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/><source file='{iso}'/><target dev='sda' bus='scsi'/><readonly/>
+    </disk>
+    <controller type='scsi' model='virtio-scsi'/>
+    {nic if self.port else ""}
+    <serial type='file'><source path='/var/log/libvirt/{self.name}.console'/></serial>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+  </devices>
+</domain>"""
+
+
+def agent(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
+    """One command of the guest agent and what it returns."""
+    request = {"execute": command, "arguments": arguments}
+    return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps(request), 5, 0))["return"]
+
+
+def wait_for_agent(domain: libvirt.virDomain) -> None:
+    eventually(lambda: agent(domain, "guest-ping") == {}, f"agent of {domain.name()}")
+
+
+def execute(domain: libvirt.virDomain, script: str, text: str = "") -> str:
+    """Run a shell script in a guest with `text` on its standard input; returns its output."""
+    arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
+    pid = agent(domain, "guest-exec", **arguments, **{"input-data": base64.b64encode(text.encode()).decode()})["pid"]
+
+    def ended() -> dict[str, Any] | None:
+        status: dict[str, Any] = agent(domain, "guest-exec-status", pid=pid)
+        return status if status["exited"] else None
+
+    status = eventually(ended, f"{script!r} in {domain.name()}")
+    output = base64.b64decode(status.get("out-data", "")).decode()
+    assert status.get("exitcode") == 0, f"{script!r}: {output}{base64.b64decode(status.get('err-data', '')).decode()}"
+    return output
+
+
+def wait_for_cloud(domain: libvirt.virDomain) -> str:
+    """Wait until the guest is done with its seed; returns its last words about that."""
+    wait_for_agent(domain)
+
+    def done() -> str | None:
+        status = execute(domain, "cloud-lite status")
+        return None if "running" in status else status
+
+    return eventually(done, f"seed of {domain.name()}")
+
+
+def ssh(argv: list[str], *remote: str) -> str:
+    """Run a command over SSH, tried until the guest's SSH server answers; returns its output."""
+
+    def answer() -> subprocess.CompletedProcess[str] | None:
+        done = subprocess.run([*argv, *remote], capture_output=True, text=True, timeout=30)
+        return None if done.returncode == 255 else done
+
+    done = eventually(answer, f"SSH: {' '.join(argv)}")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
