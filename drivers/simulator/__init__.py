@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .driver import SimulatorDriver
+    from .connect import SimulatorDriver
 
 __all__ = ["driver"]
 
 
 def driver() -> SimulatorDriver:
     """The driver, as the entry point group `vireo.drivers` names it."""
-    from .driver import SimulatorDriver
+    from .connect import SimulatorDriver
 
     return SimulatorDriver()
