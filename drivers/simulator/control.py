@@ -9,7 +9,7 @@ from drivers.types import Credentials
 
 from .client import SocketTransport
 from .connection import Session, Transport
-from .driver import parse_url
+from .connect import parse_url
 from .engine.actions import Act, Action
 from .engine.census import Census
 from .engine.faults import Fault
