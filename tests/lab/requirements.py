@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.lab import shell
@@ -35,6 +36,8 @@ def missing() -> str | None:
     absent = sorted({package for command, package in COMMANDS.items() if shell.find(command) is None})
     if absent:
         return f"lab hosts need Debian packages that are not installed: apt-get install {' '.join(absent)}"
+    if find_spec("libvirt") is None:
+        return "lab hosts need libvirt-python in this Python: make bootstrap"
     if not Path("/dev/net/tun").is_char_device():
         return "lab hosts need /dev/net/tun, which this machine does not have"
     if not shell.succeeds(["unshare", "--mount", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--fork", "true"]):

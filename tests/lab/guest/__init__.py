@@ -1,5 +1,5 @@
 """A small guest that boots in seconds: real kernel, guest agent, SSH, and a stand-in for cloud-init."""
 
-from tests.lab.guest.image import Image, image
+from tests.lab.guest.images import Image, image
 
 __all__ = ["Image", "image"]
