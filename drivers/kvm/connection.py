@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from drivers.errors import NotFound
 from drivers.kvm import hosts
 from drivers.kvm.compute import KVMCompute
@@ -19,15 +21,38 @@ class KVMDriver:
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
         self._timeouts = timeouts or Timeouts()
+        self._lock = threading.Lock()
+        self._unanswered: dict[str, Session] = {}
 
     def connect(self, endpoint: Endpoint) -> KVMConnection:
-        """Open, probe and subscribe. Raises Transient, AuthFailed, InvalidSpec, Unsupported."""
-        session = Session(endpoint, self._timeouts)
+        """Open, probe and subscribe. Raises Transient, AuthFailed, InvalidSpec, Unsupported.
+
+        libvirt cannot give up opening a connection, so an attempt that got no answer is kept, and the next call waits on with it.
+        """
+        session = self._session(endpoint)
         try:
             return KVMConnection(session)
         except BaseException:
-            session.close()
+            self._put_away(session)
             raise
+
+    def _session(self, endpoint: Endpoint) -> Session:
+        with self._lock:
+            kept = self._unanswered.pop(endpoint.url, None)
+        if kept is not None and kept.endpoint == endpoint:
+            return kept
+        if kept is not None:
+            kept.close()
+        return Session(endpoint, self._timeouts)
+
+    def _put_away(self, session: Session) -> None:
+        if not session.opening:
+            session.close()
+            return
+        with self._lock:
+            other = self._unanswered.setdefault(session.endpoint.url, session)
+        if other is not session:
+            session.close()
 
 
 class KVMConnection:

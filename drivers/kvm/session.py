@@ -47,7 +47,7 @@ class Session:
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         """Raises InvalidSpec if the URL is not one of this driver."""
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._target: Target = parse(endpoint.url)
         self.timeouts = timeouts
         self._slots = {role: _Slot() for role in Role}
@@ -68,6 +68,11 @@ class Session:
                 self._slots[role].forget(connection)
             raise errors.translate(error, action, mutating=mutating, lost=lost) from None
 
+    @property
+    def opening(self) -> bool:
+        """Whether an attempt to connect still waits for the host."""
+        return any(slot.opening for slot in self._slots.values())
+
     def close(self) -> None:
         """Close every connection; calls under way end with Transient. May be called twice."""
         self._closed = True
@@ -82,8 +87,8 @@ class Session:
     def _open(self) -> Any:
         eventloop.start()
         try:
-            with credentials.login(self._endpoint, self._target) as uri:
-                connection = libvirt.openAuth(uri, credentials.sasl(self._endpoint.credentials), 0)
+            with credentials.login(self.endpoint, self._target) as uri:
+                connection = libvirt.openAuth(uri, credentials.sasl(self.endpoint.credentials), 0)
             connection.setKeepAlive(self.timeouts.keepalive, self.timeouts.keepalive_count)
         except libvirt.libvirtError as error:
             raise errors.translate(error, "connect to the host") from None
@@ -98,6 +103,10 @@ class _Slot:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._attempt: Future[Any] | None = None
+
+    @property
+    def opening(self) -> bool:
+        return self._attempt is not None and not self._attempt.done()
 
     def get(self, opener: Callable[[], Any], timeout: float) -> Any:
         attempt = self._started(opener)

@@ -14,6 +14,8 @@ from drivers.base import Connection
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
+from tests.contract.kvm_proxy import LossyProxy
+from tests.lab import disposable
 from tests.lab.host import Host
 from tests.lab.shell import run
 
@@ -32,11 +34,20 @@ def empty_image(directory: Path, size: int = 4 * MIB) -> ImageFile:
     return ImageFile("template-sha256-0123.qcow2", str(path), size, path.stat().st_size)
 
 
+@contextmanager
+def one_host() -> Iterator[Host]:
+    """A lab of one host, gone afterwards."""
+    with disposable() as lab:
+        lab.up()
+        yield lab.host("h1")
+
+
 class KVMBinding:
     """One host of the lab; its own pool in a directory that is not there yet."""
 
     def __init__(self, host: Host, image: ImageFile, memory: int = 16 * MIB) -> None:
         self.driver = KVMDriver(QUICK)
+        self.url = host.uri
         self.endpoint = Endpoint(host.uri)
         self.host = HostID(host.name)
         self.pool = PoolSpec("contract", str(host.local / "pools" / "contract"))
@@ -93,8 +104,20 @@ class KVMBinding:
     @contextmanager
     def admin(self) -> Iterator[Any]:
         """A libvirt connection that is not the driver's."""
-        connection = libvirt.open(self.endpoint.url)
+        connection = libvirt.open(self.url)
         try:
             yield connection
         finally:
             connection.close()
+
+
+class LossyBinding(KVMBinding):
+    """The same host through a relay that loses replies."""
+
+    def __init__(self, host: Host, image: ImageFile) -> None:
+        super().__init__(host, image)
+        self.proxy = LossyProxy(host.local / "relay", Path(host.uri.partition("socket=")[2]))
+        self.endpoint = Endpoint(f"qemu+unix:///system?socket={self.proxy.path}")
+
+    def lose_reply(self, call: str) -> None:
+        self.proxy.lose(call)

@@ -1,0 +1,179 @@
+"""The KVM driver when its host fails: lost replies, a daemon that hangs, dies and comes back."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+import libvirt
+import pytest
+
+from drivers.base import Connection
+from drivers.errors import Transient
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.session import Timeouts
+from drivers.types import Credentials, DesiredVM, Endpoint, HostID, InstanceID, ObservedVM, Owner, Power, StopMode, VMChanged
+from tests.contract.kvm_binding import MIB, LossyBinding, empty_image, one_host
+from tests.contract.suite import LostReplies
+from tests.lab.host import Host, run_in
+
+pytestmark = pytest.mark.lab
+
+PATIENCE = 60.0
+Found = TypeVar("Found")
+IMPATIENT = Timeouts(connect=1.0, keepalive=1, keepalive_count=1, agent=1)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with one_host() as host:
+        yield host
+
+
+class TestLostReplies(LostReplies):
+    """A relay in between breaks the connection instead of passing a reply on."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, host: Host, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LossyBinding]:
+        binding = LossyBinding(host, empty_image(tmp_path_factory.mktemp("image")))
+        yield binding
+        assert binding.proxy.lost == 6, "each reply was really lost"
+        binding.proxy.close()
+
+
+@pytest.fixture
+def connection(host: Host) -> Iterator[Connection]:
+    """A connection that gives up early."""
+    connection = KVMDriver(IMPATIENT).connect(Endpoint(host.uri))
+    yield connection
+    connection.close()
+
+
+def eventually(look: Callable[[], Found], good: Callable[[Found], bool] = lambda _: True) -> Found:
+    """What `look` gives once it is good; Transient means: not yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        seen: object = "Transient"
+        with suppress(Transient):
+            seen = found = look()
+            if good(found):
+                return found
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def blank(host: Host, connection: Connection) -> Iterator[DesiredVM]:
+    """A running VM without disks."""
+    instance = InstanceID(str(uuid.uuid4()))
+    vm = DesiredVM(instance, "blank", Owner("uid", "shop", "blank"), 1, 16 * MIB, ())
+    connection.compute.create(HostID(host.name), vm)
+    connection.power.start(HostID(host.name), instance)
+    yield vm
+    eventually(lambda: connection.compute.delete(HostID(host.name), instance))
+
+
+def observed(connection: Connection, host: Host, vm: DesiredVM) -> ObservedVM:
+    return connection.compute.observe(HostID(host.name), vm.instance)
+
+
+@contextmanager
+def hung(host: Host) -> Iterator[None]:
+    host.hang()
+    try:
+        yield
+    finally:
+        host.unhang()
+
+
+def openers() -> int:
+    return sum(thread.name == "libvirt-open" for thread in threading.enumerate())
+
+
+def test_a_daemon_that_hangs_is_given_up_and_used_again_when_it_goes_on(host: Host, connection: Connection) -> None:
+    with hung(host):
+        with pytest.raises(Transient) as caught:
+            connection.compute.observe_all()
+        assert not caught.value.outcome_unknown
+        with pytest.raises(Transient, match="did not answer within"):
+            connection.compute.observe_all()
+    eventually(connection.compute.observe_all)
+
+
+def test_a_change_on_a_daemon_that_hangs_has_an_unknown_outcome(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    with hung(host):
+        with pytest.raises(Transient) as caught:
+            connection.power.stop(HostID(host.name), blank.instance, StopMode.HARD)
+        assert caught.value.outcome_unknown
+
+
+def test_a_daemon_that_hangs_costs_one_thread_however_often_it_is_tried(host: Host) -> None:
+    driver = KVMDriver(IMPATIENT)
+    before = openers()
+    with hung(host):
+        for _ in range(3):
+            with pytest.raises(Transient, match="did not answer within"):
+                driver.connect(Endpoint(host.uri))
+        assert openers() == before + 1
+    connected = eventually(lambda: driver.connect(Endpoint(host.uri)))
+    assert connected.hosts.list_hosts()
+    connected.close()
+    eventually(openers, lambda alive: alive == before)
+
+
+def test_other_credentials_do_not_wait_for_an_old_attempt(host: Host) -> None:
+    driver = KVMDriver(IMPATIENT)
+    with hung(host), pytest.raises(Transient):
+        driver.connect(Endpoint(host.uri, Credentials(username="old")))
+    driver.connect(Endpoint(host.uri, Credentials(username="new"))).close()
+
+
+def complaint(connection: Connection) -> str:
+    """What the next Transient of the events says."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            connection.events.wait(0.1)
+        except Transient as error:
+            return error.message
+    raise AssertionError("no complaint")
+
+
+def test_guests_outlive_the_daemon_and_events_come_back(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    host.daemon_kill()
+    assert "cannot" in complaint(connection)
+    assert "cannot" in complaint(connection)
+    host.daemon_start()
+    eventually(lambda: complaint(connection), lambda said: "is back" in said)
+    assert observed(connection, host, blank).power is Power.ON
+    connection.power.stop(HostID(host.name), blank.instance, StopMode.HARD)
+    assert eventually(lambda: connection.events.wait(1), lambda events: VMChanged(blank.instance) in events)
+
+
+def test_a_guest_whose_qemu_is_killed_has_crashed_and_starts_again(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    run_in(host, "sh", "-c", f"kill -KILL $(cat /run/libvirt/qemu/blank-{blank.instance[:8]}.pid)")
+    eventually(lambda: observed(connection, host, blank).power, lambda power: power is Power.CRASHED)
+    connection.power.start(HostID(host.name), blank.instance)
+    assert observed(connection, host, blank).power is Power.ON
+
+
+def test_a_paused_guest_goes_on_when_it_is_started(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    admin = libvirt.open(host.uri)
+    admin.lookupByUUIDString(blank.instance).suspend()
+    assert observed(connection, host, blank).power is Power.PAUSED
+    connection.power.start(HostID(host.name), blank.instance)
+    assert observed(connection, host, blank).power is Power.ON
+    admin.close()
+
+
+def test_a_host_that_lost_power_has_its_vms_off(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    host.crash()
+    with pytest.raises(Transient):
+        connection.compute.observe_all()
+    host.start()
+    assert eventually(lambda: observed(connection, host, blank).power) is Power.OFF
+    connection.power.start(HostID(host.name), blank.instance)
+    assert observed(connection, host, blank).power is Power.ON
