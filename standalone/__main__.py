@@ -1,4 +1,4 @@
-"""`python -m standalone up|down|status|kubectl`: a control plane by hand."""
+"""`python -m standalone build|up|down|status|kubectl`: a control plane by hand."""
 
 import argparse
 import os
@@ -17,9 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and options.command != "kubectl":
         _parser().error(f"unknown arguments: {' '.join(rest)}")
     try:
-        binary = build.ensure(_say)
-        plane = ControlPlane(options.directory, binary, getattr(options, "port", None))
-        return int(options.run(plane, options, rest))
+        return int(options.run(options, rest))
     except StandaloneError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -29,15 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m standalone", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m standalone", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
+    builder = commands.add_parser("build", help="build its program if this machine doesn't have it, and print where it is")
+    builder.set_defaults(run=_build)
     for name, run, text in (
         ("up", _up, "start it; its data persists"),
         ("down", _down, "stop it"),
         ("status", _status, "show its processes; exit code 1 unless all run"),
         ("kubectl", _kubectl, "run kubectl as administrator"),
     ):
-        command = commands.add_parser(name, help=text, add_help=name != "kubectl")
+        command = commands.add_parser(name, help=text, allow_abbrev=False, add_help=name != "kubectl")
         command.set_defaults(run=run)
         command.add_argument("--directory", type=Path, required=True, help="where its data, keys and logs are")
         if name == "up":
@@ -48,19 +48,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 1 <= port <= 65535:
-        raise ValueError(text)
-    return port
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no TCP port (1–65535)")
+    return int(text)
 
 
-def _up(plane: ControlPlane, _options: argparse.Namespace, _rest: Sequence[str]) -> int:
+def _build(_options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    print(build.ensure(_say))
+    return 0
+
+
+def _up(options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    plane = ControlPlane(options.directory, options.port)
     plane.start(_say)
     print(f"export KUBECONFIG={plane.kubeconfig.absolute()}")
     return 0
 
 
-def _down(plane: ControlPlane, options: argparse.Namespace, _rest: Sequence[str]) -> int:
+def _down(options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    plane = ControlPlane(options.directory)
     if options.delete:
         plane.delete()
     else:
@@ -68,15 +74,16 @@ def _down(plane: ControlPlane, options: argparse.Namespace, _rest: Sequence[str]
     return 0
 
 
-def _status(plane: ControlPlane, _options: argparse.Namespace, _rest: Sequence[str]) -> int:
+def _status(options: argparse.Namespace, _rest: Sequence[str]) -> int:
+    plane = ControlPlane(options.directory)
     for process in plane.processes():
         pid = process.pid()
         print(f"{process.name:24} {'stopped' if pid is None else f'running, pid {pid}'}")
     return 0 if plane.running() else 1
 
 
-def _kubectl(plane: ControlPlane, _options: argparse.Namespace, rest: Sequence[str]) -> int:
-    command = [*plane.kubectl(), *rest]
+def _kubectl(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    command = [*ControlPlane(options.directory).kubectl(), *rest]
     os.execv(command[0], command)  # noqa: S606
 
 

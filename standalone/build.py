@@ -85,10 +85,11 @@ def narrate(lines: Iterable[str], progress: Progress, clock: Callable[[], float]
             downloaded += 1
         else:
             compiled += 1
-        if clock() - told >= every:
-            told = clock()
+        now = clock()
+        if now - told >= every:
+            told = now
             progress(
-                f"building the control plane: {downloaded} modules downloaded, {compiled} packages compiled, {told - started:.0f} s"
+                f"building the control plane: {downloaded} modules downloaded, {compiled} packages compiled, {now - started:.0f} s"
             )
         yield line
 

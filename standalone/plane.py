@@ -10,11 +10,11 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from standalone import access, components, ports, rbac
+from standalone import access, build, components, ports, rbac
 from standalone.cache import Progress, locked, make_directory
 from standalone.client import Client
 from standalone.components import Layout
@@ -44,16 +44,16 @@ _ATTEMPTS = 3
 class ControlPlane:
     """The control plane in `directory`, running or not.
 
-    `binary` is what `build.ensure` returns. `api_port` demands a port for the API server; None keeps the last one
-    or takes a free one. `durable=False` lets etcd skip fsync: quicker, but a power cut may lose data.
-    `die_with_parent=True` ties the processes to the thread that calls `start`; otherwise they outlive it.
+    `api_port` demands a port for the API server; None keeps the last one or takes a free one. `durable=False` lets etcd skip
+    fsync: quicker, but a power cut may lose data. `die_with_parent=True` ties the processes to the thread that calls `start`;
+    otherwise they outlive it. `binary` finds or makes the program, when it is first needed.
     """
 
     directory: Path
-    binary: Path
     api_port: int | None = None
     durable: bool = True
     die_with_parent: bool = False
+    binary: Callable[[Progress], Path] = build.ensure
 
     @property
     def kubeconfig(self) -> Path:
@@ -70,12 +70,13 @@ class ControlPlane:
 
         Raises StandaloneError, after stopping whatever it started.
         """
+        binary = self.binary(progress)
         with self._exclusive(progress):
             if self.running() and self._ready():
                 return
             self._stop_all(CLEAR_SECONDS)
             try:
-                self._start_all(progress)
+                self._start_all(binary, progress)
             except BaseException:
                 self._stop_all(CLEAR_SECONDS)
                 raise
@@ -103,7 +104,8 @@ class ControlPlane:
     def kubectl(self, user: str = "admin") -> list[str]:
         """The beginning of a kubectl command line against this control plane, its caches inside the directory."""
         cache = self.directory / "kubectl-cache"
-        return [str(self.binary), "kubectl", f"--kubeconfig={self._layout.kubeconfig(user)}", f"--cache-dir={cache}"]
+        binary = self.binary(lambda _: None)
+        return [str(binary), "kubectl", f"--kubeconfig={self._layout.kubeconfig(user)}", f"--cache-dir={cache}"]
 
     @property
     def _layout(self) -> Layout:
@@ -120,27 +122,27 @@ class ControlPlane:
                 where = f" ({error.filename})" if error.filename else ""
                 raise StandaloneError(f"the control plane in {self.directory} failed: {error.strerror}{where}") from error
 
-    def _start_all(self, progress: Progress) -> None:
+    def _start_all(self, binary: Path, progress: Progress) -> None:
         """Try again with other ports if a freely chosen one was taken between choosing and listening."""
         for _ in range(_ATTEMPTS - 1):
             try:
-                self._start_once(progress)
+                self._start_once(binary, progress)
             except _PortTakenError:
                 self._stop_all(CLEAR_SECONDS)
             else:
                 return
-        self._start_once(progress)
+        self._start_once(binary, progress)
 
-    def _start_once(self, progress: Progress) -> None:
+    def _start_once(self, binary: Path, progress: Progress) -> None:
         layout = self._layout
         chosen = ports.choose(ports.load(layout.ports), self.api_port)
         client = self._prepare(chosen)
         etcd, apiserver, manager = self.processes()
         progress(f"starting the control plane on port {chosen.api}")
-        etcd.start(components.etcd(self.binary, layout, chosen, self.durable), self.die_with_parent)
-        apiserver.start(components.apiserver(self.binary, layout, chosen), self.die_with_parent)
+        etcd.start(components.etcd(binary, layout, chosen, self.durable), self.die_with_parent)
+        apiserver.start(components.apiserver(binary, layout, chosen), self.die_with_parent)
         self._await_ready(client, [etcd, apiserver])
-        manager.start(components.controller_manager(self.binary, layout), self.die_with_parent)
+        manager.start(components.controller_manager(binary, layout), self.die_with_parent)
         rbac.apply(client)
         progress("the control plane is ready")
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from standalone.errors import StandaloneError
 
+_DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL", "--"]
+
 
 @dataclass(frozen=True)
 class Process:
@@ -33,7 +35,7 @@ class Process:
         `die_with_parent`: the kernel kills it when the thread that called this ends (prctl(2), PR_SET_PDEATHSIG).
         Raises StandaloneError if it can't be run.
         """
-        prefix = ["setpriv", "--pdeathsig", "KILL", "--"] if die_with_parent else []
+        prefix = _DIE_WITH_PARENT if die_with_parent else []
         if prefix and not shutil.which(prefix[0]):
             raise StandaloneError("the command setpriv (Debian package util-linux) is missing")
         try:
@@ -113,8 +115,11 @@ def command_line(pid: int) -> list[str]:
 
 
 def _await_exec(pid: int, argv: list[str]) -> None:
-    """Return once the child shows `argv` or has ended: during execve(2) its command line reads empty."""
-    while command_line(pid) != argv and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+    """Return once the child runs `argv` itself or has ended: during execve(2) its command line reads empty."""
+    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        words = command_line(pid)
+        if words[-len(argv) :] == argv and words[:1] != _DIE_WITH_PARENT[:1]:
+            return
         time.sleep(0.001)
 
 

@@ -79,7 +79,7 @@ def new_plane(tmp_path: Path) -> Iterator[Callable[[str], ControlPlane]]:
     made: list[ControlPlane] = []
 
     def make(name: str) -> ControlPlane:
-        made.append(ControlPlane(tmp_path / name, build.ensure(), durable=False, die_with_parent=True))
+        made.append(ControlPlane(tmp_path / name, durable=False, die_with_parent=True))
         return made[-1]
 
     yield make

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from standalone import build
 from standalone.errors import StandaloneError
 from standalone.plane import ControlPlane
 
@@ -29,7 +28,7 @@ def shared(directory: Path) -> Iterator[ControlPlane]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     with _lock(directory / "users", fcntl.LOCK_SH):
-        plane = ControlPlane(directory / "plane", build.ensure(), durable=False, die_with_parent=True)
+        plane = ControlPlane(directory / "plane", durable=False, die_with_parent=True)
         with _lock(directory / "starting", fcntl.LOCK_EX):
             if not plane.running():
                 _start_guard(directory)
@@ -38,7 +37,7 @@ def shared(directory: Path) -> Iterator[ControlPlane]:
 
 def guard(directory: Path) -> None:
     """Run the plane of `directory` until nobody uses it, then stop it and remove its data; the logs stay."""
-    plane = ControlPlane(directory / "plane", build.ensure(), durable=False, die_with_parent=True)
+    plane = ControlPlane(directory / "plane", durable=False, die_with_parent=True)
     try:
         plane.start()
     except StandaloneError as error:

@@ -23,7 +23,7 @@ MakePlane = Callable[[str], ControlPlane]
 ROOT = Path(__file__).parent.parent.parent
 
 
-def command(*arguments: str, **options: str) -> list[str]:
+def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "standalone", *arguments]
 
 
@@ -172,8 +172,8 @@ def test_remembered_port_in_use(new_plane: MakePlane, taken_port: int) -> None:
 def test_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = """if True:
         import pathlib, sys, time
-        from standalone import build, plane
-        own = plane.ControlPlane(pathlib.Path(sys.argv[1]), build.ensure(), durable=False, die_with_parent=True)
+        from standalone import plane
+        own = plane.ControlPlane(pathlib.Path(sys.argv[1]), durable=False, die_with_parent=True)
         own.start()
         print("started", flush=True)
         time.sleep(600)
