@@ -65,10 +65,7 @@ def refused(message: str, retry_after: float = _LATER) -> ImageError:
 
 
 def _redirected(response: httpx.Response) -> httpx.URL:
-    try:
-        target = response.url.join(response.headers["location"])
-    except httpx.InvalidURL as error:
-        raise refused(f"{show_url(response.url)} redirects to something that is no URL") from error
+    target = response.url.join(response.headers["location"])
     if target.scheme not in ("http", "https") or not target.host:
         raise refused(
             f"{show_url(response.url)} redirects to a {target.scheme or 'nameless'} URL; only http and https are followed"
