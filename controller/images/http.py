@@ -65,13 +65,15 @@ def refused(message: str, retry_after: float = _LATER) -> ImageError:
 
 
 def _redirected(response: httpx.Response) -> httpx.URL:
-    target = response.url.join(response.headers["location"])
-    if target.scheme not in ("http", "https") or not target.host:
-        raise refused(
-            f"{show_url(response.url)} redirects to a {target.scheme or 'nameless'} URL; only http and https are followed"
-        )
+    shown = show_url(response.url)
+    try:
+        target = response.url.join(response.headers["location"])
+    except httpx.InvalidURL as error:
+        raise refused(f"{shown} redirects to something that is no URL of a server") from error
+    if target.scheme not in ("http", "https"):
+        raise refused(f"{shown} redirects to a {target.scheme} URL; only http and https are followed")
     if response.url.scheme == "https" and target.scheme == "http":
-        raise refused(f"{show_url(response.url)} redirects from https to http, which would make the download unsafe")
+        raise refused(f"{shown} redirects from https to http, which would make the download unsafe")
     return target
 
 
