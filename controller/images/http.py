@@ -66,10 +66,7 @@ def refused(message: str, retry_after: float = _LATER) -> ImageError:
 
 def _redirected(response: httpx.Response) -> httpx.URL:
     shown = show_url(response.url)
-    try:
-        target = response.url.join(response.headers["location"])
-    except httpx.InvalidURL as error:
-        raise refused(f"{shown} redirects to something that is no URL of a server") from error
+    target = response.url.join(response.headers["location"])
     if target.scheme not in ("http", "https"):
         raise refused(f"{shown} redirects to a {target.scheme} URL; only http and https are followed")
     if response.url.scheme == "https" and target.scheme == "http":
@@ -126,5 +123,8 @@ def _explained(url: httpx.URL) -> Iterator[None]:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise refused(f"the certificate of {shown} is not trusted") from error
         raise ImageError(Reason.DOWNLOAD_FAILED, f"can't connect to {shown}") from error
+    except httpx.InvalidURL as error:
+        # Raised while httpx reads a Location header, also when it is not to follow it.
+        raise refused(f"{shown} redirects to something that is no URL of a server") from error
     except httpx.TransportError as error:
         raise ImageError(Reason.DOWNLOAD_FAILED, f"the connection to {shown} broke ({type(error).__name__})") from error
