@@ -16,6 +16,7 @@ from controller.lookups import (
     clusters_by_pod,
     clusters_by_zone,
     hosts_by_cluster,
+    hosts_by_native_id,
     hosts_of_clusters,
     pools_by_host,
     pools_of_host,
@@ -131,8 +132,9 @@ class HostReconciler:
 
     def _identify(self, ctx: Context[Host], link: HostLink, native_id: str) -> None:
         self._identities.note(ctx.key.name, native_id)
-        rivals = [rival for name in self._identities.rivals(ctx.key.name) if (rival := ctx.store.get(Host, name))]
-        refused = refusal(ctx.object, native_id, rivals, bool(vms_by_host.keys(ctx.store, ctx.key.name)))
+        seen = [rival for name in self._identities.rivals(ctx.key.name) if (rival := ctx.store.get(Host, name))]
+        recorded = [rival for rival in hosts_by_native_id.of(ctx.store, native_id) if rival.metadata.uid != ctx.uid]
+        refused = refusal(ctx.object, native_id, [*seen, *recorded], bool(vms_by_host.keys(ctx.store, ctx.key.name)))
         if refused:
             link.refuse(refused.reason, refused.message)
         else:
@@ -151,7 +153,7 @@ class HostReconciler:
         return [Key(Host.KIND, "", name) for name in self._identities.rivals(host.metadata.name)]
 
     async def _release(self, ctx: Context[Host]) -> Result:
-        self.forget(ctx.key, ctx.uid)
+        self._inventory.detach(ctx.key.name)
         await ctx.remove_finalizer()
         return done("Deleted")
 
