@@ -5,6 +5,7 @@ libvirt-python is imported only below this package, and only when the driver is 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,12 @@ __all__ = ["driver"]
 
 
 def driver() -> Driver:
-    """The driver for entry point `KVM`. Raises ImportError where libvirt-python is not installed."""
+    """The driver for entry point `KVM`. Raises ImportError where libvirt-python is not installed.
+
+    libvirt reads its log settings once, when it is loaded; unless the operator has set some, its warnings, which hold paths and
+    peers' names, go nowhere: errors are raised.
+    """
+    os.environ.setdefault("LIBVIRT_LOG_OUTPUTS", "4:file:/dev/null")
     from drivers.kvm.connection import KVMDriver
 
     return KVMDriver()

@@ -88,7 +88,23 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
     message = f"cannot {action}: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
     if lost:
         return Transient(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
-    kind = TABLE.get(code(error), Transient)
-    if system_errno(error) in _DENIED and not mutating:
-        kind = AuthFailed
+    return TABLE.get(code(error), Transient)(message, native_code=native(error))
+
+
+def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:
+    """What to raise for an `error` of opening a connection; `tls` says that certificates were at work."""
+    kind = AuthFailed if _refused(error, tls=tls) else TABLE.get(code(error), Transient)
+    message = f"cannot connect to the host: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
     return kind(message, native_code=native(error))
+
+
+def _refused(error: libvirt.libvirtError, *, tls: bool) -> bool:
+    """Certificates have no code of their own: libvirt reports a system error, without errno where one of ours is unusable.
+
+    A server that refuses a client's certificate just hangs up instead of confirming (EIO); a CA file that is missing is ENOENT.
+    """
+    if code(error) != libvirt.VIR_ERR_SYSTEM_ERROR:
+        return False
+    number = system_errno(error)
+    hung_up = number == errno.EIO and "TLS" in (error.get_error_message() or "")
+    return number in _DENIED or (tls and (number <= 0 or number == errno.ENOENT or hung_up))

@@ -19,7 +19,7 @@ import libvirt
 
 from drivers.errors import DriverError, Transient
 from drivers.kvm import credentials, errors, eventloop
-from drivers.kvm.url import Target, parse
+from drivers.kvm.url import Target, Transport, parse
 from drivers.types import Endpoint
 
 
@@ -91,7 +91,7 @@ class Session:
                 connection = libvirt.openAuth(uri, credentials.sasl(self.endpoint.credentials), 0)
             connection.setKeepAlive(self.timeouts.keepalive, self.timeouts.keepalive_count)
         except libvirt.libvirtError as error:
-            raise errors.translate(error, "connect to the host") from None
+            raise errors.translate_connect(error, tls=self._target.transport is Transport.TLS) from None
         except OSError as error:
             raise Transient(f"cannot connect to the host: no private place for its credentials ({error.strerror})") from None
         return connection

@@ -1,0 +1,170 @@
+"""Hosts over the network: certificates that are trusted and that are not, SSH, and what stays of credentials (nothing)."""
+
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from drivers.errors import InvalidSpec, Transient
+from drivers.kvm.connection import KVMDriver
+from drivers.types import Credentials, Endpoint
+from tests.contract.kvm_binding import QUICK
+from tests.contract.kvm_pki import Authority
+from tests.lab import Lab, disposable
+from tests.lab.host import run_in
+
+pytestmark = pytest.mark.lab
+
+REPOSITORY = Path(__file__).parent.parent.parent
+URL = "qemu+tls://198.18.0.1/system"
+FAKE_SSH = """#!/bin/sh
+# stands for ssh and the way to the host: notes what it was given, then runs the remote command there
+printf '%s\\n' "$@" > {notes}/arguments
+while [ "$1" != -- ]; do if [ "$1" = -i ]; then cat "$2" > {notes}/key; stat -c %a "$2" > {notes}/mode; fi; shift; done
+shift 2
+exec {command} sh -c "$*"
+"""
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("pki") / "ours")
+
+
+@pytest.fixture(scope="module")
+def lab(authority: Authority) -> Iterator[Lab]:
+    """A host that listens with TLS and asks clients for a certificate."""
+    with disposable() as lab:
+        lab.up()
+        listen_with_tls(lab, authority)
+        yield lab
+
+
+def listen_with_tls(lab: Lab, authority: Authority) -> None:
+    etc = lab.layout.host_dir("h1") / "etc"
+    certificate, key = authority.leaf("h1", "DNS:h1,IP:198.18.0.1", "serverAuth")
+    for source, name in ((certificate, "cert.pem"), (key, "key.pem"), (authority.certificate, "ca.pem")):
+        (etc / name).write_bytes(source.read_bytes())
+    files = "".join(f'{kind}_file = "/etc/libvirt/{kind}.pem"\n' for kind in ("cert", "key", "ca"))
+    configuration = (etc / "libvirtd.conf").read_text().replace("listen_tls = 0", "listen_tls = 1")
+    configuration = re.sub('listen_addr = ".*"', 'listen_addr = "0.0.0.0"', configuration) + files
+    lab.host("h1").daemon_stop()
+    (etc / "libvirtd.conf").write_text(configuration)
+    lab.host("h1").daemon_start()
+
+
+def connect(lab: Lab, endpoint: Endpoint) -> dict[str, str]:
+    """How connecting goes from where an operator sits."""
+    argv = lab.command("ctl", sys.executable, "-m", "tests.contract.kvm_client")
+    done = subprocess.run(argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=60, check=True)
+    assert done.stderr == b"", "libvirt prints nothing by itself"
+    return dict(json.loads(done.stdout))
+
+
+def test_a_client_with_a_certificate_of_the_authority_is_let_in(lab: Lab, authority: Authority) -> None:
+    assert connect(lab, Endpoint(URL, authority.client())) == {"host": "h1"}
+
+
+def test_a_host_that_we_do_not_trust_is_refused(lab: Lab, authority: Authority, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path / "stranger")
+    for credentials in (stranger.client("ours"), Credentials(ca_certificate=stranger.certificate.read_bytes())):
+        found = connect(lab, Endpoint(URL, credentials))
+        assert found["error"] == "AuthFailed", found
+        assert "peer" in found["text"]
+
+
+def test_a_host_with_the_certificate_of_another_name_is_refused_unless_insecure(lab: Lab, authority: Authority) -> None:
+    run_in(lab.host("h1"), "ip", "address", "add", "198.18.0.77/24", "dev", "mgmt0")
+    endpoint = Endpoint("qemu+tls://198.18.0.77/system", authority.client("misled"))
+    found = connect(lab, endpoint)
+    assert found["error"] == "AuthFailed", found
+    assert connect(lab, replace(endpoint, insecure=True)) == {"host": "h1"}
+
+
+def test_where_nobody_listens_somebody_may_later(lab: Lab, authority: Authority) -> None:
+    assert connect(lab, Endpoint("qemu+tls://198.18.0.1:16599/system", authority.client("early")))["error"] == "Transient"
+
+
+def test_a_client_that_the_host_does_not_know_is_refused(lab: Lab, authority: Authority, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path / "stranger")
+    both = authority.certificate.read_bytes() + stranger.certificate.read_bytes()
+    found = connect(lab, Endpoint(URL, replace(stranger.client("intruder"), ca_certificate=both)))
+    assert found["error"] == "AuthFailed", found
+
+
+def test_a_client_without_a_certificate_is_refused(lab: Lab, authority: Authority) -> None:
+    found = connect(lab, Endpoint(URL, Credentials(ca_certificate=authority.certificate.read_bytes())))
+    assert found["error"] == "AuthFailed", found
+
+
+@pytest.mark.parametrize("part", ["client_certificate", "client_key"])
+def test_half_a_login_is_refused_before_anything_is_sent(authority: Authority, part: str) -> None:
+    credentials = replace(authority.client(f"half-{part.replace('_', '-')}"), **{part: b""})
+    with pytest.raises(InvalidSpec, match="together"):
+        KVMDriver(QUICK).connect(Endpoint("qemu+tls://localhost/system", credentials))
+
+
+@pytest.mark.parametrize("part", ["client_certificate", "client_key", "ca_certificate"])
+def test_what_is_no_certificate_is_refused_without_being_shown(lab: Lab, authority: Authority, part: str) -> None:
+    credentials = replace(authority.client(f"bad-{part.replace('_', '-')}"), **{part: b"hunter2 is no PEM"})
+    found = connect(lab, Endpoint(URL, credentials))
+    assert found["error"] == "AuthFailed", found
+    assert "hunter2" not in found["text"]
+
+
+def test_no_text_shows_paths_or_the_host(lab: Lab, authority: Authority, tmp_path: Path) -> None:
+    stranger = Authority(tmp_path / "stranger")
+    texts = [
+        connect(lab, Endpoint(URL, authority.client("a", trusting=stranger)))["text"],
+        connect(lab, Endpoint("qemu+tls://198.18.0.99/system", authority.client("b")))["text"],
+    ]
+    assert [text for text in texts if "/dev/shm" in text or "198.18" in text] == []
+
+
+def test_ssh_gets_key_and_user_and_checks_the_host(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = ssh_stand_in(lab, tmp_path, monkeypatch)
+    connection = KVMDriver(QUICK).connect(Endpoint("qemu+ssh://operator@kvm1.example:2222/system", Credentials(ssh_key=b"KEY\n")))
+    assert connection.hosts.list_hosts()[0].host == "h1"
+    connection.close()
+    arguments = (notes / "arguments").read_text().splitlines()
+    assert arguments[arguments.index("-p") :][:2] == ["-p", "2222"]
+    assert arguments[arguments.index("-l") :][:2] == ["-l", "operator"]
+    assert arguments[arguments.index("--") + 1] == "kvm1.example"
+    assert "StrictHostKeyChecking=no" not in " ".join(arguments)
+    assert ((notes / "key").read_text(), (notes / "mode").read_text()) == ("KEY\n", "600\n")
+    assert not Path(arguments[arguments.index("-i") + 1]).exists()
+
+
+def test_ssh_takes_the_user_of_the_secret_and_may_be_insecure(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notes = ssh_stand_in(lab, tmp_path, monkeypatch)
+    endpoint = Endpoint("qemu+ssh://kvm1.example/system", Credentials(username="vireo"), insecure=True)
+    KVMDriver(QUICK).connect(endpoint).close()
+    arguments = (notes / "arguments").read_text().splitlines()
+    assert arguments[arguments.index("-l") :][:2] == ["-l", "vireo"]
+    assert "StrictHostKeyChecking=no" in " ".join(arguments)
+
+
+def test_ssh_that_fails_may_work_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho 'Connection refused' >&2; exit 255\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Transient):
+        KVMDriver(QUICK).connect(Endpoint("qemu+ssh://kvm1.example/system"))
+
+
+def ssh_stand_in(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Puts a stand-in for ssh on the PATH; the directory of its notes."""
+    host = lab.host("h1")
+    run_in(host, "ln", "-sf", host.uri.partition("socket=")[2], "/run/libvirt/libvirt-sock")
+    script = tmp_path / "ssh"
+    script.write_text(FAKE_SSH.format(notes=tmp_path, command=" ".join(host.command())))
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
