@@ -82,7 +82,7 @@ def _up(lab: Lab, options: argparse.Namespace) -> None:
 
 def _status(lab: Lab) -> None:
     for host in lab.hosts():
-        print(f"{host.name}  {host.state:<8}  {host.uri}")
+        print(f"{host.name}  {host.state:<9}  {host.uri}")
 
 
 def _host(lab: Lab, options: argparse.Namespace) -> None:

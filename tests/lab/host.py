@@ -105,11 +105,15 @@ class Host:
 
     def hang(self) -> None:
         """Freeze libvirtd: connections are accepted and calls never return. Guests go on."""
-        processes.send(self._running_daemon(), signal.SIGSTOP)
+        daemon = self._running_daemon()
+        processes.send(daemon, signal.SIGSTOP)
+        processes.wait(lambda: processes.stopped(daemon), f"{self.name}: libvirtd did not freeze")
 
     def unhang(self) -> None:
         """Let a frozen libvirtd go on."""
-        processes.send(self._running_daemon(), signal.SIGCONT)
+        daemon = self._running_daemon()
+        processes.send(daemon, signal.SIGCONT)
+        processes.wait(lambda: not processes.stopped(daemon), f"{self.name}: libvirtd did not go on")
 
     def command(self, *argv: str) -> list[str]:
         """A command line that runs `argv` inside the host. Raises LabError when the host is off."""
@@ -130,7 +134,7 @@ class Host:
     def _end_daemon(self, number: signal.Signals) -> None:
         daemon = self._running_daemon()
         processes.send(daemon, number)
-        processes.wait_gone(daemon)
+        processes.wait(lambda: not processes.exists(daemon), f"{self.name}: libvirtd did not end")
 
     def _clear(self) -> None:
         shutil.rmtree(self._layout.run_dir(self.name), ignore_errors=True)

@@ -31,15 +31,16 @@ def started_for(directory: Path) -> list[int]:
     return [pid for pid in _all() if any(f"{word}/".startswith(f"{mark}/") for word in _environment(pid))]
 
 
-def kill(find: Callable[[], list[int]], limit: float = 10.0) -> None:
-    """End at once every process that `find` finds, until it finds none. Raises LabError after `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while left := find():
-        if time.monotonic() > deadline:
-            raise LabError(f"processes {left} did not end within {limit:g} s")
+def kill(find: Callable[[], list[int]]) -> None:
+    """End at once every process that `find` finds, until it finds none. Raises LabError when that takes long."""
+
+    def none_left() -> bool:
+        left = find()
         for pid in left:
             send(pid, signal.SIGKILL)
-        time.sleep(0.01)
+        return not left
+
+    wait(none_left, f"processes {find()} did not end")
 
 
 def init(name: str) -> int | None:
@@ -71,12 +72,17 @@ def stopped(pid: int) -> bool:
     return fields is not None and fields[1] == "T"
 
 
-def wait_gone(pid: int, limit: float = 10.0) -> None:
-    """Wait until a process has ended and was reaped. Raises LabError after `limit` seconds."""
+def exists(pid: int) -> bool:
+    """Whether a process is there, running or not yet reaped."""
+    return (PROC / str(pid)).exists()
+
+
+def wait(until: Callable[[], bool], otherwise: str, limit: float = 10.0) -> None:
+    """Wait until something is so. Raises LabError, saying `otherwise`, when it is not after `limit` seconds."""
     deadline = time.monotonic() + limit
-    while (PROC / str(pid)).exists():
+    while not until():
         if time.monotonic() > deadline:
-            raise LabError(f"process {pid} did not end within {limit:g} s")
+            raise LabError(f"{otherwise} within {limit:g} s")
         time.sleep(0.01)
 
 

@@ -3,6 +3,7 @@ local network = {}
 
 -- Only what is in an address, a number or a host name may get into a script.
 local function safe(value, what)
+  if value == nil then error(what .. " is missing", 0) end
   local text = tostring(value)
   if not text:match("^[%w.:/_-]+$") then error(what .. " " .. text .. " is not valid", 0) end
   return text
@@ -39,6 +40,7 @@ local function add_servers(lines, servers, search)
 end
 
 local function ethernet(settings)
+  if type(settings) ~= "table" then error("not a mapping", 0) end
   if not settings.addresses or settings.dhcp4 == true then return nil end
   local lines = {}
   if settings.mtu then lines[#lines + 1] = "ip link set $1 mtu " .. safe(settings.mtu, "mtu") end
@@ -54,7 +56,7 @@ end
 
 local function version_2(config, add)
   for name, settings in pairs(config.ethernets or {}) do
-    local match = settings.match or {}
+    local match = type(settings) == "table" and settings.match or {}
     add(match.macaddress or match.name or name, function() return ethernet(settings) end)
   end
 end
@@ -74,6 +76,7 @@ local function physical(item)
 end
 
 local function version_1(config, add)
+  if type(config.config) ~= "table" then error("config is not a list", 0) end
   for _, item in each(config.config) do
     if item.type == "physical" then add(item.mac_address or item.name, function() return physical(item) end) end
   end
