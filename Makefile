@@ -42,7 +42,7 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 	  --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o locks/requirements.txt
 
 bench: bootstrap plane ## measure the budgets of the architecture
-	$(BIN)/python -m tests.bench
+	@for file in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
 
 demo: bootstrap ## a cloud on this machine: control plane, hosts, two running VMs
 	@$(BIN)/python -m standalone.demo up

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if any({"plane", "new_plane"} & set(getattr(item, "fixturenames", ())) for item in session.items):
         terminal = session.config.pluginmanager.get_plugin("terminalreporter")
         build.ensure(terminal.write_line if terminal else lambda _: None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module that can't be imported for want of libvirt-python is not run, rather than failed."""
+    report = yield
+    if report.failed and "No module named 'libvirt'" in str(report.longrepr):
+        report.outcome = "skipped"
+        report.longrepr = (report.nodeid, 0, "libvirt-python is not installed (scripts/bootstrap says why)")
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
