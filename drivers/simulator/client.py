@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
-from drivers.errors import DriverError, Transient
+from drivers.errors import DriverError, InvalidSpec, Transient
 
 from .methods import METHODS, codec, problem_adapter
 
@@ -38,9 +38,10 @@ class SocketTransport:
         frame = _frame(f"{method} {session}", codec(method).write_params(args))
         link = self._take()
         try:
+            deadline = time.monotonic() + self._timeout + wait
             link.settimeout(self._timeout + wait)
             link.sendall(frame)
-            status, body = _receive(link)
+            status, body = _receive(link, deadline)
         except OSError as error:
             self._drop(link)
             raise self._lost(method, error) from error
@@ -49,8 +50,16 @@ class SocketTransport:
             raise
         self._give_back(link)
         if status == b"ok":
-            return codec(method).read_result(body)
+            return self._result(method, body)
         raise _problem(body)
+
+    @staticmethod
+    def _result(method: str, body: bytes) -> Any:
+        try:
+            return codec(method).read_result(body)
+        except InvalidSpec as error:
+            message = f"simulator: {method}: the reply was not understood"
+            raise Transient(message, native_code="SIM_PROTOCOL", outcome_unknown=METHODS[method].mutates) from error
 
     def _lost(self, method: str, error: OSError) -> Transient:
         if self._closed:
@@ -65,7 +74,7 @@ class SocketTransport:
                 raise Transient("the connection is closed")
             while self._idle:
                 link = self._idle.pop()
-                if not select.select([link], [], [], 0)[0]:
+                if _is_quiet(link):
                     self._used.add(link)
                     return link
                 link.close()
@@ -118,17 +127,31 @@ def _frame(head: str, body: bytes) -> bytes:
     return _LENGTH.pack(len(payload)) + payload
 
 
-def _receive(link: socket.socket) -> tuple[bytes, bytes]:
-    (length,) = _LENGTH.unpack(_exactly(link, _LENGTH.size))
+def _is_quiet(link: socket.socket) -> bool:
+    """Whether an idle socket is fit for use: still open, and nothing came that nobody asked for."""
+    try:
+        link.setblocking(False)
+        link.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _receive(link: socket.socket, deadline: float) -> tuple[bytes, bytes]:
+    (length,) = _LENGTH.unpack(_exactly(link, _LENGTH.size, deadline))
     if length > MAX_REPLY:
         raise OSError("the reply is too long")
-    status, _, body = _exactly(link, length).partition(b"\n")
+    status, _, body = _exactly(link, length, deadline).partition(b"\n")
     return status, body
 
 
-def _exactly(link: socket.socket, size: int) -> bytes:
+def _exactly(link: socket.socket, size: int, deadline: float) -> bytes:
+    """Raises TimeoutError at the deadline, however slowly bytes drip in."""
     data = bytearray()
     while len(data) < size:
+        link.settimeout(max(0.001, deadline - time.monotonic()))
         chunk = link.recv(min(size - len(data), 1 << 20))
         if not chunk:
             raise ConnectionResetError("the server closed the connection")
