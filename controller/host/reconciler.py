@@ -21,6 +21,7 @@ from controller.lookups import (
     pools_by_host,
     pools_of_host,
     vms_by_host,
+    vms_by_offering,
 )
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -28,7 +29,7 @@ from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
 from controller.runtime.store import Store
 from controller.standing import standing
-from crds.v1alpha1 import Cluster, Host, Pod, StoragePool, VirtualMachine, Zone
+from crds.v1alpha1 import Cluster, Host, Pod, ServiceOffering, StoragePool, VirtualMachine, Zone
 from crds.v1alpha1.host import HostState
 from drivers.types import Endpoint
 
@@ -43,6 +44,10 @@ def _of_zone(zone: Zone, store: Store) -> Iterable[Key]:
 
 def _of_pod(pod: Pod, store: Store) -> Iterable[Key]:
     return hosts_of_clusters(store, clusters_by_pod.keys(store, pod.metadata.name))
+
+
+def _of_offering(offering: ServiceOffering, store: Store) -> Iterable[Key]:
+    return {key for vm in vms_by_offering.of(store, offering.metadata.name) for key in _of_vm(vm, store)}
 
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -76,6 +81,7 @@ class HostReconciler:
             Watch(Zone, _of_zone, of=existence),
             Watch(Pod, _of_pod, of=existence),
             Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.status.host, vm.spec.offering), settle=SETTLE),
+            Watch(ServiceOffering, _of_offering, of=existence, settle=SETTLE),
             Watch(VirtualMachine, if_deleting(Host, lambda vm: [vm.status.host or ""]), of=lambda vm: vm.status.host),
             Watch(StoragePool, if_deleting(Host, lambda pool: [pool.spec.host or ""]), of=existence),
             Watch(Host, self._rivals, of=lambda host: (host.metadata.finalizers, host.status.native_id)),
