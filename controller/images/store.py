@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from controller.images.source import Source
 from drivers.types import ImageFile
 
 __all__ = ["Image", "ImageStore"]
+
+_NAME: Final = re.compile("[a-z0-9-]{1,128}")
+"""Names come back from statuses, which others may have written: none of them leads out of the directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ class ImageStore:
 
     def get(self, name: str) -> Image | None:
         """A finished image, now used; None if there is none of that name."""
+        if not _NAME.fullmatch(name):
+            return None
         notes = self._notes(name)
         try:
             said = json.loads(notes.read_text())

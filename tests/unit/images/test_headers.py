@@ -100,9 +100,9 @@ def data_file(directory: Path, base: Path) -> Path:
 
 
 def encrypted(directory: Path, base: Path) -> Path:
-    secret = ("--object", "secret,id=s,data=x")
-    qemu_img("create", "-f", "qcow2", *secret, "-o", "encrypt.format=luks,encrypt.key-secret=s", directory / "x", "1M")
-    return directory / "x"
+    """LUKS by its header field alone: making one for real measures the CPU, and gives up on a busy machine."""
+    qemu_img("create", "-f", "qcow2", directory / "plain", "1M")
+    return patched(directory / "plain", directory / "x", 32, struct.pack(">I", 2))
 
 
 @pytest.mark.parametrize(
