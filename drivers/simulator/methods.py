@@ -167,7 +167,7 @@ class Codec(NamedTuple):
     read_result: Callable[[bytes], Any]
 
 
-_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", hide_input_in_errors=True)
+_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 @cache

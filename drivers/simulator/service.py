@@ -1,11 +1,12 @@
 """What the simulator does with a call, whatever way it came: time, session, faults, then the engine.
 
-Not safe for threads by itself: the server calls it from its loop, the in-process transport under a lock.
+Not safe for threads by itself: the server calls it from its loop, in-process transports under its `lock`.
 """
 
 from __future__ import annotations
 
 import hmac
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,7 +16,19 @@ from typing import Any
 
 from drivers import errors
 from drivers.errors import AuthFailed, DriverError, InvalidSpec, NotFound, Transient, Unsupported
-from drivers.types import Capability, Credentials, DesiredVM, Failed, HostID, ImageFile, ObservedHost, PoolSpec, StopMode
+from drivers.types import (
+    Capability,
+    Credentials,
+    DesiredVM,
+    Failed,
+    HostID,
+    ImageFile,
+    InstanceID,
+    ObservedHost,
+    PoolSpec,
+    Started,
+    StopMode,
+)
 
 from .engine.actions import Action, Actions
 from .engine.census import take_census
@@ -49,6 +62,7 @@ class Service:
         credentials: Credentials | None = None,
     ) -> None:
         self.clock = clock
+        self.lock = threading.Lock()
         random = random or Random()  # noqa: S311 - chooses which calls fail, keeps no secret
         self.dc = Datacentre(settings, clock, random, epoch or uuid.uuid4().hex[:12])
         self.faults = Faults(random)
@@ -87,7 +101,7 @@ class Service:
 
     # Sessions ------------------------------------------------------------------------------------------------------
 
-    def login(self, username: str, password: str, host: str) -> Welcome:
+    def _login(self, username: str, password: str, host: str) -> Welcome:
         """Open a session for one host, or with an empty name for all. Raises AuthFailed, Transient."""
         if self._credentials is not None and not self._known(username, password, self._credentials):
             raise AuthFailed("the simulator refused the user name or password", native_code="SIM_LOGIN")
@@ -105,10 +119,6 @@ class Service:
         given = f"{username}\0{password}".encode()
         return hmac.compare_digest(given, f"{known.username}\0{known.password}".encode())
 
-    def logout(self, token: str) -> None:
-        """End a session."""
-        self._sessions.pop(token, None)
-
     def expire_sessions(self) -> None:
         """End all sessions."""
         self._sessions.clear()
@@ -119,9 +129,10 @@ class Service:
             raise SessionExpired("the session has expired", native_code="SIM_SESSION")
         return self._sessions[token]
 
-    def unreachable(self, host: Scope) -> bool:
+    def unreachable(self, token: str, method: str, args: tuple[Any, ...]) -> bool:
         """Whether a packet to this endpoint gets no answer at all: its only host is down or cut off."""
-        found = self.dc.hosts.get(host) if host is not None else None
+        scope = (HostID(args[2]) or None) if method == "login" else self._sessions.get(token)
+        found = self.dc.hosts.get(scope) if scope is not None else None
         return found is not None and not (found.up and found.reachable)
 
     # Calls ---------------------------------------------------------------------------------------------------------
@@ -132,9 +143,26 @@ class Service:
 
     def strike(self, method: str, args: tuple[Any, ...]) -> list[Fault]:
         """Faults that happen to this call."""
-        if method.startswith("control."):
+        if method.startswith("control.") or not self.faults.in_force():
             return []
-        return self.faults.strike(method, _objects(args), self.clock.now())
+        return self.faults.strike(method, self._objects(args), self.clock.now())
+
+    def _objects(self, args: tuple[Any, ...]) -> list[str]:
+        """Names by which a fault may mean this call."""
+        names: list[str] = []
+        for arg in args:
+            if isinstance(arg, DesiredVM):
+                names += [arg.instance, arg.name, arg.owner.name]
+            elif isinstance(arg, PoolSpec | ImageFile):
+                names.append(arg.name)
+            elif isinstance(arg, str):
+                names += [arg, *self._names_of(InstanceID(arg))]
+        return names
+
+    def _names_of(self, instance: InstanceID) -> list[str]:
+        """By which people know a VM that exists."""
+        vms = [self.dc.hosts[host].vms[instance] for host in self.dc.places.get(instance, ())]
+        return [name for vm in vms for name in (vm.name, vm.owner.name if vm.owner else "")]
 
     def execute(self, token: str, method: str, args: tuple[Any, ...], faults: list[Fault]) -> Any:
         """Carry out a call under its faults; delays, hangs and lost replies are the transport's to act.
@@ -143,17 +171,21 @@ class Service:
         """
         if any(fault.kind is FaultKind.EXPIRE_SESSION for fault in faults):
             self.expire_sessions()
-        scope = self.scope(token)
-        self._check_allowed(scope, method, args)
         self.dc.task_fault = None
         for fault in faults:
             if fault.kind is FaultKind.ERROR:
                 raise _scripted(fault)
             if fault.kind is FaultKind.TASK_ERROR:
                 self.dc.task_fault = Failed("the task failed as scripted", retryable=True, native_code=fault.code)
+        if method == "login":
+            return self._login(*args)
+        if method == "logout":
+            return self._sessions.pop(token, None)
+        scope = self.scope(token)
+        self._check_allowed(scope, method, args)
         result = self._handlers[method](scope, *args)
-        if any(fault.kind is FaultKind.FORGET_TASK for fault in faults):
-            self.dc.tasks.forget()
+        if isinstance(result, Started) and any(fault.kind is FaultKind.FORGET_TASK for fault in faults):
+            self.dc.tasks.forget(result.op)
         self.advance()
         return result
 
@@ -197,20 +229,7 @@ class Service:
             return
 
 
-def _objects(args: tuple[Any, ...]) -> list[str]:
-    """Names by which a fault may mean this call."""
-    names: list[str] = []
-    for arg in args:
-        if isinstance(arg, DesiredVM):
-            names += [arg.instance, arg.name, arg.owner.name]
-        elif isinstance(arg, PoolSpec | ImageFile):
-            names.append(arg.name)
-        elif isinstance(arg, str):
-            names.append(arg)
-    return names
-
-
 def _scripted(fault: Fault) -> DriverError:
-    kind = getattr(errors, fault.error, Transient)
+    kind = getattr(errors, fault.error)
     made: DriverError = kind("the simulator was told to refuse this call", native_code=fault.code)
     return made

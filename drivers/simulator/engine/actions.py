@@ -142,6 +142,8 @@ class Actions:
     def _remove_host(self, host: Host, _: str) -> None:
         for vm in list(host.vms.values()):
             self._dc.remove_vm(vm)
+        for key in [key for key in self._dc.pools if key.host == host.host]:
+            self._dc.remove_pool(key)
         self._dc.host_changed(host)
         del self._dc.hosts[host.host]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
 from drivers.types import (
     ApplyMode,
     AttachNIC,
@@ -26,6 +26,7 @@ from .guest import read_seed
 from .model import VM
 from .modes import apply_mode
 from .observe import observed_vm
+from .power import used_memory
 from .rules import check_nic
 
 __all__ = ["Changer"]
@@ -52,19 +53,21 @@ class Changer:
         pending = [change for change in changes if not in_effect(vm, change)]
         moded = [(change, apply_mode(change, observed, self._dc.settings.capabilities)) for change in pending]
         for change, mode in moded:
-            self._check(vm, change)
+            self._check(vm, change, live=mode is ApplyMode.LIVE)
             if mode is ApplyMode.POWER_OFF and vm.has_power:
                 raise Conflict(f"{type(change).__name__} needs VM {vm.instance} powered off", native_code="SIM_VM_RUNS")
         return moded
 
-    def _check(self, vm: VM, change: Change) -> None:
-        """Raises if the change is impossible on this VM."""
+    def _check(self, vm: VM, change: Change, *, live: bool) -> None:
+        """Raises if the change is impossible on this VM, or on its host at this moment."""
         host = self._dc.hosts[vm.host]
         match change:
             case SetCPUs(cpus) if not 1 <= cpus <= host.cpus:
                 raise InvalidSpec(f"host {vm.host!r} can't give a VM {cpus} CPUs", native_code="SIM_TOO_LARGE")
             case SetMemory(memory) if not 1 <= memory <= host.memory:
                 raise InvalidSpec(f"host {vm.host!r} can't give a VM {memory} bytes", native_code="SIM_TOO_LARGE")
+            case SetMemory(memory) if live and vm.has_power and memory - vm.running_memory > host.memory - used_memory(host):
+                raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
             case GrowDisk(name, size):
                 _check_grow(vm, name, size)
             case AttachNIC(nic):

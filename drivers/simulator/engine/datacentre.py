@@ -118,9 +118,9 @@ class Datacentre:
 
     def remove_disk(self, instance: InstanceID, disk: Disk) -> None:
         """Take a disk out of its pool."""
-        pool = self.pools[disk.pool]
-        disks = pool.disks.get(instance, {})
-        if disks.pop(disk.name, None) is None:
+        pool = self.pools.get(disk.pool)
+        disks = pool.disks.get(instance, {}) if pool is not None else {}
+        if pool is None or disks.pop(disk.name, None) is None:
             return
         if not disks:
             del pool.disks[instance]
@@ -133,12 +133,19 @@ class Datacentre:
         """Note that a disk changed."""
         self.dirty.add(("disk", *disk.pool, instance, disk.name))
 
+    def remove_pool(self, key: PoolKey) -> None:
+        """Take a pool away with all that is in it."""
+        pool = self.pools.pop(key)
+        self.dirty.add(("pool", *key))
+        self.dirty.update(("image", *key, name) for name in pool.images)
+        self.dirty.update(("disk", *key, instance, name) for instance, disks in pool.disks.items() for name in disks)
+
     # Work ----------------------------------------------------------------------------------------------------------
 
     def run(self, method: str, subject: tuple[str, ...], effect: Callable[[], None]) -> Done | Started:
         """Do the work of `method` on `subject` (host first), at once or as a task, as the settings say."""
         fault, self.task_fault = self.task_fault, None
-        return self.tasks.run(method, subject, self.settings.durations.get(method, 0.0), effect, fault)
+        return self.tasks.run(subject, self.settings.durations.get(method, 0.0), effect, fault)
 
     def has(self, capability: Capability) -> bool:
         """Whether this datacentre was given the capability."""

@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from random import Random
+from typing import Literal
 
 __all__ = ["Fault", "FaultKind", "Faults"]
+
+
+ErrorName = Literal["Transient", "Busy", "NotFound", "Conflict", "InvalidSpec", "AuthFailed", "Unsupported"]
 
 
 class FaultKind(StrEnum):
@@ -46,7 +50,7 @@ class Fault:
     after: float = 0.0
     until: float | None = None
     seconds: float = 0.0
-    error: str = "Transient"
+    error: ErrorName = "Transient"
     code: str = "SIM_FAULT"
 
 

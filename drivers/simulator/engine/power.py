@@ -8,7 +8,7 @@ from drivers.types import Done, HostID, InstanceID, Power, Started, StopMode
 from .datacentre import Datacentre
 from .model import VM, Host
 
-__all__ = ["PowerControl", "power_off", "watch_guest"]
+__all__ = ["PowerControl", "power_off", "used_memory", "watch_guest"]
 
 
 class PowerControl:
@@ -29,13 +29,14 @@ class PowerControl:
         host = self._dc.hosts[vm.host]
         if vm.cpus > host.cpus or vm.memory > host.memory:
             raise InvalidSpec(f"VM {vm.instance} is larger than host {vm.host!r}", native_code="SIM_TOO_LARGE")
-        if not vm.has_power and vm.memory > host.memory - _used(host):
+        if not vm.has_power and vm.memory > host.memory - used_memory(host):
             raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
 
     def _start(self, vm: VM) -> None:
         self._dc.vm(vm.host, vm.instance)
         if vm.power is Power.PAUSED:
             vm.power = Power.ON
+            watch_guest(self._dc, vm)
             self._dc.vm_changed(vm)
             return
         if vm.power is Power.ON:
@@ -71,7 +72,8 @@ class PowerControl:
         watch_guest(self._dc, vm)
 
 
-def _used(host: Host) -> int:
+def used_memory(host: Host) -> int:
+    """Bytes that the running VMs of a host occupy."""
     return sum(vm.running_memory for vm in host.vms.values() if vm.has_power)
 
 
@@ -89,7 +91,10 @@ def power_off(dc: Datacentre, vm: VM, state: Power = Power.OFF) -> None:
 
 
 def watch_guest(dc: Datacentre, vm: VM) -> None:
-    """Set the timers for what the guest will do next; a timer that no longer fits the VM does nothing."""
+    """Set the timers for what the guest will do next; a timer that no longer fits the VM does nothing.
+
+    Called again when a paused guest goes on: what was due meanwhile happens then.
+    """
     ready_at, stop_at = vm.ready_at, vm.stop_at
 
     def booted() -> None:
@@ -98,7 +103,7 @@ def watch_guest(dc: Datacentre, vm: VM) -> None:
             dc.vm_changed(vm)
 
     def stopped() -> None:
-        if vm.stop_at == stop_at and vm.has_power:
+        if vm.stop_at == stop_at and vm.power is Power.ON:
             power_off(dc, vm)
 
     if ready_at is not None:

@@ -19,11 +19,8 @@ KEPT = 10_000
 
 @dataclass(slots=True)
 class _Task:
-    method: str
-    subject: Hashable
     begun: float
     ends: float
-    result: Succeeded | Failed | None = None
 
 
 class Tasks:
@@ -34,7 +31,8 @@ class Tasks:
         self._timers = timers
         self._prefix = prefix
         self._count = 0
-        self._tasks: OrderedDict[OpRef, _Task] = OrderedDict()
+        self._running: dict[OpRef, _Task] = {}
+        self._ended: OrderedDict[OpRef, Succeeded | Failed] = OrderedDict()
         self._busy: dict[Hashable, OpRef] = {}
 
     def require_idle(self, subject: Hashable) -> None:
@@ -42,9 +40,7 @@ class Tasks:
         if subject in self._busy:
             raise Busy("another task is at work on this object", native_code="SIM_TASK_IN_PROGRESS", retry_after=0.5)
 
-    def run(
-        self, method: str, subject: Hashable, seconds: float, effect: Callable[[], None], fault: Failed | None
-    ) -> Done | Started:
+    def run(self, subject: Hashable, seconds: float, effect: Callable[[], None], fault: Failed | None) -> Done | Started:
         """Do `effect` now if `seconds` is 0, else in a task; with `fault` the task fails instead."""
         if seconds <= 0 and fault is None:
             effect()
@@ -52,7 +48,7 @@ class Tasks:
         self._count += 1
         op = OpRef(f"{self._prefix}-{self._count}")
         now = self._clock.now()
-        self._tasks[op] = _Task(method, subject, now, now + seconds)
+        self._running[op] = _Task(now, now + seconds)
         self._busy[subject] = op
         self._timers.at(now + seconds, lambda: self._end(op, subject, effect, fault))
         return Started(op)
@@ -71,12 +67,11 @@ class Tasks:
         self._finish(op, result)
 
     def _finish(self, op: OpRef, result: Succeeded | Failed) -> None:
-        if (task := self._tasks.get(op)) is None:
+        if self._running.pop(op, None) is None:
             return
-        task.result = result
-        self._tasks.move_to_end(op)
-        while len(self._tasks) > KEPT + len(self._busy):
-            self._tasks.popitem(last=False)
+        self._ended[op] = result
+        if len(self._ended) > KEPT:
+            self._ended.popitem(last=False)
 
     def cancel(self, belongs: Callable[[Hashable], bool], reason: Failed) -> None:
         """Fail the tasks at work on subjects that `belongs` selects, without effect: their host crashed."""
@@ -84,18 +79,21 @@ class Tasks:
             del self._busy[subject]
             self._finish(op, reason)
 
-    def forget(self) -> int:
-        """Forget every task, as a toolstack that was restarted; work under way still takes effect. Returns how many."""
-        count = len(self._tasks)
-        self._tasks.clear()
-        return count
+    def forget(self, op: OpRef | None = None) -> None:
+        """Forget a task, or all as a toolstack that was restarted; work under way still takes effect."""
+        if op is None:
+            self._running.clear()
+            self._ended.clear()
+        else:
+            self._running.pop(op, None)
+            self._ended.pop(op, None)
 
     def poll(self, op: OpRef) -> Progress:
         """How far a task is. Raises NotFound for an unknown one."""
-        if (task := self._tasks.get(op)) is None:
+        if (result := self._ended.get(op)) is not None:
+            return result
+        if (task := self._running.get(op)) is None:
             raise NotFound("no such task", native_code="SIM_TASK_UNKNOWN")
-        if task.result is not None:
-            return task.result
         span = task.ends - task.begun
         return Running(min(99, int(100 * (self._clock.now() - task.begun) / span)) if span > 0 else 0)
 

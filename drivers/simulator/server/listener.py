@@ -99,28 +99,25 @@ class Listener:
     async def _call(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
         service = self._service
         service.advance()
-        if method == "logout":
-            return service.logout(session)
-        scope = (args[2] or None) if method == "login" else service.scope(session)
-        if service.unreachable(scope):
+        if service.unreachable(session, method, args):
             raise _Silence
-        if method == "login":
-            return service.login(*args)
         faults = service.strike(method, args)
         delay = sum(fault.seconds for fault in faults if fault.kind is FaultKind.DELAY)
         if delay:
             await asyncio.sleep(delay)
+            service.advance()
         if any(fault.kind is FaultKind.HANG for fault in faults):
             raise _Silence
         result = service.execute(session, method, args, faults)
         if method == "events.wait" and not (result.events or result.lost):
-            result = await self._wait(session, scope, args)
+            result = await self._wait(session, args)
         if any(fault.kind is FaultKind.LOSE_REPLY for fault in faults):
             raise _Cut
         return result
 
-    async def _wait(self, session: str, scope: Scope, args: tuple[Any, ...]) -> News:
-        """Wait for something new within the scope, then tell it."""
+    async def _wait(self, session: str, args: tuple[Any, ...]) -> News:
+        """Wait for something new within the session's scope, then tell it."""
+        scope = self._service.scope(session)
         bell = asyncio.Event()
         self._waiting.setdefault(scope, set()).add(bell)
         try:
@@ -130,7 +127,7 @@ class Listener:
             self._waiting[scope].discard(bell)
             if not self._waiting[scope]:
                 del self._waiting[scope]
-        if self._service.unreachable(scope):
+        if self._service.unreachable(session, "events.wait", args):
             raise _Silence
         news: News = self._service.execute(session, "events.wait", args, [])
         return news

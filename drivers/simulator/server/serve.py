@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import resource
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -39,6 +40,8 @@ def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once with the URL. Raises InvalidSpec, OSError."""
     if options.credentials is None and not _is_loopback(options.host):
         raise InvalidSpec(f"refusing to listen on {options.host} without credentials; only loopback may be open to everybody")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a socket for each endpoint's events and calls
     asyncio.run(_serve(options, announce))
 
 
