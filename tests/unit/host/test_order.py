@@ -23,7 +23,8 @@ OBJECTS = [
     vm("a"),
     vm("b", host="h2", pool="s2"),
 ]
-KEYS = [("Zone", "z1"), ("Pod", "p1"), ("Cluster", "c1"), ("Host", "h1"), ("Host", "h2"), ("StoragePool", "s1")] + [
+KEYS = [("Zone", "z1"), ("Pod", "p1"), ("Cluster", "c1"), ("Host", "h1"), ("Host", "h2"), ("StoragePool", "s1")]
+KEYS += [
     ("StoragePool", "s2"),
     ("ServiceOffering", "small"),
     ("VirtualMachine", "shop/a"),
