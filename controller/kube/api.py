@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -72,7 +73,7 @@ class KubeApi:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{event.key.name[:_LONGEST_NAME].rstrip('.-')}.", "namespace": namespace},
+            "metadata": {"name": f"{event.key.name[:_LONGEST_NAME].rstrip('.-')}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
             "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": _COMPONENT,
             "reportingInstance": self._identity[:128],
