@@ -1,0 +1,83 @@
+"""When each change can take effect."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.kvm.changes import mode
+from drivers.kvm.domain.platform import CPU_LIMIT, ceiling
+from drivers.types import (
+    ApplyMode,
+    AttachNIC,
+    Change,
+    DetachNIC,
+    GrowDisk,
+    HostID,
+    InstanceID,
+    ObservedVM,
+    Owner,
+    Power,
+    Seed,
+    SetCPUs,
+    SetMemory,
+    SetSeed,
+)
+from tests.unit.kvm.test_build import NIC
+
+GIB = 1 << 30
+SEED = Seed("instance-id: 1\n", "", b"")
+ON = ObservedVM(
+    instance=InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11"),
+    owner=Owner("u", "n", "web"),
+    name="web",
+    host=HostID("kvm1"),
+    power=Power.ON,
+    cpus=2,
+    memory=GIB,
+    running_cpus=2,
+    running_memory=GIB,
+    seed_digest=SEED.digest,
+)
+
+TABLE: list[tuple[Change, ApplyMode]] = [
+    (SetCPUs(2), ApplyMode.LIVE),
+    (SetCPUs(3), ApplyMode.LIVE),
+    (SetCPUs(8), ApplyMode.LIVE),
+    (SetCPUs(9), ApplyMode.RESTART),
+    (SetCPUs(1), ApplyMode.RESTART),
+    (SetMemory(GIB), ApplyMode.LIVE),
+    (SetMemory(2 * GIB), ApplyMode.RESTART),
+    (SetMemory(GIB // 2), ApplyMode.RESTART),
+    (GrowDisk("root", GIB), ApplyMode.LIVE),
+    (AttachNIC(NIC), ApplyMode.LIVE),
+    (DetachNIC("eth0"), ApplyMode.LIVE),
+    (SetSeed(SEED), ApplyMode.LIVE),
+    (SetSeed(Seed("instance-id: 2\n", "", b"")), ApplyMode.RESTART),
+]
+
+
+@pytest.mark.parametrize("power", [Power.ON, Power.PAUSED, Power.UNKNOWN])
+@pytest.mark.parametrize(("change", "expected"), TABLE)
+def test_while_it_may_run(change: Change, expected: ApplyMode, power: Power) -> None:
+    assert mode(change, replace(ON, power=power)) is expected
+
+
+@pytest.mark.parametrize("power", [Power.OFF, Power.CRASHED])
+@pytest.mark.parametrize("change", [change for change, _ in TABLE])
+def test_while_it_is_off_everything_holds_at_once(change: Change, power: Power) -> None:
+    assert mode(change, replace(ON, power=power)) is ApplyMode.LIVE
+
+
+@given(st.integers(1, CPU_LIMIT), st.integers(1, CPU_LIMIT))
+def test_cpus_that_are_added_one_after_the_other_never_exceed_what_the_vm_was_started_with(start: int, wanted: int) -> None:
+    """The room depends on the number at start only; it must come out the same from any number reached since."""
+    if mode(SetCPUs(wanted), replace(ON, running_cpus=start)) is ApplyMode.LIVE:
+        assert start <= wanted <= ceiling(start)
+        assert ceiling(wanted) == ceiling(start)
+
+
+@given(st.integers(1, CPU_LIMIT))
+def test_there_is_room_for_what_is_there(cpus: int) -> None:
+    assert cpus <= ceiling(cpus) <= CPU_LIMIT

@@ -1,0 +1,116 @@
+"""libvirt's codes in terms of the contract."""
+
+import errno
+
+import libvirt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
+from drivers.kvm import errors
+from tests.unit.kvm.fakes import libvirt_error
+
+EXPECTED = [
+    ("VIR_ERR_NO_DOMAIN", NotFound),
+    ("VIR_ERR_NO_STORAGE_POOL", NotFound),
+    ("VIR_ERR_NO_STORAGE_VOL", NotFound),
+    ("VIR_ERR_OPERATION_INVALID", Conflict),
+    ("VIR_ERR_DOM_EXIST", Conflict),
+    ("VIR_ERR_STORAGE_VOL_EXIST", Conflict),
+    ("VIR_ERR_OPERATION_TIMEOUT", Busy),
+    ("VIR_ERR_RESOURCE_BUSY", Busy),
+    ("VIR_ERR_AGENT_UNRESPONSIVE", Busy),
+    ("VIR_ERR_XML_ERROR", InvalidSpec),
+    ("VIR_ERR_XML_INVALID_SCHEMA", InvalidSpec),
+    ("VIR_ERR_INVALID_ARG", InvalidSpec),
+    ("VIR_ERR_CONFIG_UNSUPPORTED", InvalidSpec),
+    ("VIR_ERR_AUTH_FAILED", AuthFailed),
+    ("VIR_ERR_ACCESS_DENIED", AuthFailed),
+    ("VIR_ERR_NO_SUPPORT", Unsupported),
+    ("VIR_ERR_OPERATION_UNSUPPORTED", Unsupported),
+    ("VIR_ERR_INTERNAL_ERROR", Transient),
+    ("VIR_ERR_OPERATION_FAILED", Transient),
+    ("VIR_ERR_SYSTEM_ERROR", Transient),
+    ("VIR_ERR_RPC", Transient),
+    ("VIR_ERR_NO_CONNECT", Transient),
+    ("VIR_ERR_OPERATION_ABORTED", Transient),
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), EXPECTED)
+def test_the_kind_and_the_name_of_each_code(name: str, kind: type[DriverError]) -> None:
+    found = errors.translate(libvirt_error(getattr(libvirt, name), "something"), "start VM web")
+    assert type(found) is kind
+    assert found.native_code == name
+    assert found.message == "cannot start VM web: something"
+
+
+@given(st.integers(min_value=-10, max_value=10_000))
+def test_a_code_that_nobody_knows_is_still_an_error_of_the_contract(number: int) -> None:
+    found = errors.translate(libvirt_error(number, "new"), "read")
+    assert isinstance(found, DriverError)
+    assert found.native_code.startswith("VIR_ERR_")
+
+
+@pytest.mark.parametrize("mutating", [True, False])
+def test_a_lost_connection_is_transient_and_a_change_then_has_an_unknown_outcome(mutating: bool) -> None:
+    found = errors.translate(libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, "x"), "delete", mutating=mutating, lost=True)
+    assert type(found) is Transient
+    assert found.outcome_unknown is mutating
+
+
+def test_an_error_without_text_says_so() -> None:
+    assert "gave no reason" in errors.translate(libvirt_error(libvirt.VIR_ERR_RPC, ""), "read").message
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "tls", "kind"),
+    [
+        (errno.EACCES, "Failed to connect socket to '/run/s': Permission denied", False, AuthFailed),
+        (errno.EPERM, "Operation not permitted", True, AuthFailed),
+        (errno.ECONNREFUSED, "unable to connect to server at 'h:16514'", True, Transient),
+        (errno.ENOENT, "Failed to connect socket to '/run/s'", False, Transient),
+        (errno.ENOENT, "Cannot read CA certificate '/x/cacert.pem'", True, AuthFailed),
+        (-1, "Unable to import client certificate /x/clientcert.pem", True, AuthFailed),
+        (-1, "something else", False, Transient),
+        (errno.EIO, "Unable to read TLS confirmation: Input/output error", True, AuthFailed),
+        (errno.EIO, "Cannot recv data: Input/output error", True, Transient),
+        (errno.ETIMEDOUT, "Unable to read TLS confirmation", True, Transient),
+    ],
+)
+def test_what_connecting_failed_for(number: int, text: str, tls: bool, kind: type[DriverError]) -> None:
+    assert type(errors.translate_connect(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, text, number), tls=tls)) is kind
+
+
+def test_a_certificate_that_does_not_verify_is_refused() -> None:
+    error = libvirt_error(libvirt.VIR_ERR_AUTH_FAILED, "authentication failed: Failed to verify peer's certificate")
+    assert type(errors.translate_connect(error, tls=True)) is AuthFailed
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Cannot access storage file '/srv/pool/a-root.qcow2'", "Cannot access storage file '…/a-root.qcow2'"),
+        ("cannot create path '/etc': x", "cannot create path '…/etc': x"),
+        ("unable to connect to server at 'kvm1:16514': x", "unable to connect to server at '…': x"),
+        ("two\nlines\n", "two lines"),
+        ("Input/output error", "Input/output error"),
+        ("/a/b and /c/d", "…/b and …/d"),
+    ],
+)
+def test_paths_and_hosts_are_not_told(text: str, shown: str) -> None:
+    assert errors.redact(text) == shown
+
+
+@given(st.text(max_size=2000))
+def test_texts_stay_short_and_on_one_line(text: str) -> None:
+    shown = errors.redact(text)
+    assert len(shown) <= errors.MAX_TEXT
+    assert "\n" not in shown
+
+
+@given(st.lists(st.from_regex(r"[a-z0-9._-]{1,8}", fullmatch=True), min_size=2, max_size=6))
+def test_no_directory_is_told(parts: list[str]) -> None:
+    shown = errors.redact(f"cannot open '/{'/'.join(parts)}'")
+    assert shown == f"cannot open '…/{parts[-1]}'"

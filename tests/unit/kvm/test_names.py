@@ -1,0 +1,117 @@
+"""Names are found again, differ where they must, and lead nowhere else."""
+
+import re
+import uuid
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.errors import InvalidSpec
+from drivers.kvm import names
+from drivers.types import InstanceID
+
+ONE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
+TWO = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b12")
+LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
+INSTANCES = st.uuids().map(lambda value: InstanceID(str(value)))
+
+
+@given(st.text(), INSTANCES)
+def test_a_domain_name_is_safe_and_short_whatever_the_vm_is_called(name: str, instance: InstanceID) -> None:
+    made = names.domain(name, instance)
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{10,60}", made)
+    assert made.endswith(f"-{instance[:8]}")
+    assert made[0] not in "-."
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("web", "web-6f1d9a3e"),
+        ("shop/web", "shop-web-6f1d9a3e"),
+        ("../../etc/passwd", "etc-passwd-6f1d9a3e"),
+        ("", "vm-6f1d9a3e"),
+        ("---", "vm-6f1d9a3e"),
+        ("名前", "vm-6f1d9a3e"),
+        ("--help", "help-6f1d9a3e"),
+        ("x" * 253, "x" * 51 + "-6f1d9a3e"),
+    ],
+)
+def test_domain_names(name: str, expected: str) -> None:
+    assert names.domain(name, ONE) == expected
+
+
+@given(INSTANCES, LABELS)
+def test_disks_and_seeds_belong_to_their_vm_and_to_no_other(instance: InstanceID, disk: str) -> None:
+    other = InstanceID(str(uuid.uuid5(uuid.UUID(instance), "other")))
+    for volume in (names.disk(instance, disk), names.seed(instance, "0" * 64)):
+        assert names.belongs(volume, instance)
+        assert not names.belongs(volume, other)
+        assert PurePosixPath(volume).name == volume
+    assert names.is_seed(names.seed(instance, "abc"), instance)
+    assert not names.is_seed(names.disk(instance, disk), instance)
+
+
+def test_a_disk_called_like_a_seed_is_still_a_disk() -> None:
+    assert not names.is_seed(names.disk(ONE, "seed-0"), ONE)
+    assert names.disk(ONE, "seed-0") != names.seed(ONE, "0")
+
+
+def test_one_vm_has_one_name_for_each_thing() -> None:
+    assert names.disk(ONE, "root") == f"{ONE}-root.qcow2"
+    assert names.seed(ONE, "0123456789abcdef0123") == f"{ONE}-seed-0123456789abcdef.iso"
+    assert names.disk(ONE, "root") != names.disk(TWO, "root")
+
+
+@pytest.mark.parametrize(
+    "volume", [f"{ONE}.qcow2", f"{ONE}-root.raw", f"x{ONE}-root.qcow2", "vireo-image-a.qcow2", "", f"{ONE}root.qcow2"]
+)
+def test_other_files_belong_to_nobody(volume: str) -> None:
+    assert not names.belongs(volume, ONE)
+
+
+HOSTILE = ["", ".", "..", "a/b", "../a", "/a", "a\0", "a\n", "-a", "a b", "ä", "a" * 300, "A B", "$(id)", "a\\b"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_refused(name: str) -> None:
+    for make in (
+        lambda: names.disk(ONE, name),
+        lambda: names.image(name),
+        lambda: names.image_marker(name),
+        lambda: names.pool(name),
+    ):
+        with pytest.raises(InvalidSpec):
+            make()
+
+
+@pytest.mark.parametrize(
+    "instance", ["", "web", str(ONE).upper(), f"{{{ONE}}}", f"{ONE}0", ONE.replace("-", ""), f"{ONE}\n", f"../{ONE[3:]}"]
+)
+def test_only_a_uuid_in_its_plain_form_is_an_identity(instance: str) -> None:
+    with pytest.raises(InvalidSpec):
+        names.instance_id(instance)
+
+
+def test_an_image_and_its_marker_are_two_volumes() -> None:
+    assert names.image("sha256-abc") == "vireo-image-sha256-abc.qcow2"
+    assert names.image_marker("sha256-abc") == "vireo-image-sha256-abc.complete"
+
+
+@pytest.mark.parametrize("path", ["/srv/vireo", "/var/lib/libvirt/images", "/mnt/pool 1", "/home/vireo", "/data", "/var/lib/größe"])
+def test_directories_that_can_be_pools(path: str) -> None:
+    assert names.pool_path(path) == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "srv", "srv/a", "//srv", "/srv/", "/srv//a", "/srv/..", "/srv/../etc", "/srv/./a", "/srv/a\n", "/srv/\0"),
+        *("/etc", "/etc/vireo", "/dev/shm", "/proc/1", "/sys/a", "/boot", "/usr/lib", "/bin", "/run/a", "/" + "a" * 1100),
+    ],
+)
+def test_directories_that_cannot(path: str) -> None:
+    with pytest.raises(InvalidSpec):
+        names.pool_path(path)

@@ -1,0 +1,112 @@
+"""DesiredVM → domain XML → ObservedVM keeps everything, whatever the texts in it."""
+
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import libvirt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drivers.errors import DriverError, InvalidSpec
+from drivers.kvm import mark
+from drivers.kvm.domain.build import build
+from drivers.kvm.domain.observe import Documents, observe
+from drivers.kvm.xmltext import parse, render
+from drivers.types import DesiredVM, GuestInfo, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Owner, Power
+from tests.unit.kvm.fakes import HOST
+from tests.unit.kvm.vms import VMS
+
+OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN)
+ON = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED)
+
+
+def document(vm: DesiredVM) -> ET.Element:
+    """Through text and back, as libvirt would have it."""
+    seed = f"/srv/pool/{vm.instance}-seed-{vm.seed.digest[:16]}.iso" if vm.seed else ""
+    return parse(render(build(vm, HOST, seed)))
+
+
+def seen(vm: DesiredVM, power: Power) -> ObservedVM:
+    """What must be observed of a VM that is just as it was asked for."""
+    return ObservedVM(
+        instance=vm.instance,
+        owner=vm.owner,
+        name=vm.name,
+        host=HOST.host,
+        power=power,
+        cpus=vm.cpus,
+        memory=vm.memory,
+        running_cpus=vm.cpus,
+        running_memory=vm.memory,
+        disks=tuple(
+            ObservedDisk(disk.name, disk.pool.name, f"{disk.pool.path}/{vm.instance}-{disk.name}.qcow2", disk.size)
+            for disk in vm.disks
+        ),
+        nics=tuple(ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip) for nic in vm.nics),
+        seed_digest=vm.seed.digest if vm.seed else "",
+        guest=GuestInfo(),
+        foreign_devices=(),
+    )
+
+
+@settings(deadline=None, max_examples=200)
+@given(VMS)
+def test_a_vm_that_is_off_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
+    assert observe(Documents(document(vm), None, *OFF, sizes={}), HOST.host) == seen(vm, Power.OFF)
+
+
+@settings(deadline=None, max_examples=100)
+@given(VMS)
+def test_a_vm_that_runs_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
+    assert observe(Documents(document(vm), document(vm), *ON, sizes={}), HOST.host) == seen(vm, Power.ON)
+
+
+@settings(deadline=None, max_examples=100)
+@given(VMS)
+def test_the_mark_alone_comes_back(vm: DesiredVM) -> None:
+    """As libvirt takes it when only the mark is replaced: without a namespace, which libvirt puts on every element."""
+    bare = parse(render(mark.build(mark.of(vm), bare=True)))
+    for item in bare.iter():
+        item.tag = f"{{{mark.NAMESPACE}}}{item.tag}"
+    domain = ET.Element("domain")
+    ET.SubElement(domain, "metadata").append(bare)
+    assert mark.read(domain) == mark.of(vm)
+
+
+@settings(deadline=None, max_examples=100)
+@given(VMS, st.text(max_size=30))
+def test_any_text_is_kept_or_refused_and_never_becomes_markup(vm: DesiredVM, text: str) -> None:
+    owner = Owner(vm.owner.uid, text, text)
+    vm = replace(vm, name=text, owner=owner, nics=tuple(replace(nic, network=text) for nic in vm.nics))
+    try:
+        root = document(vm)
+    except InvalidSpec:
+        assert re.search("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+        return
+    found = observe(Documents(root, None, *OFF, sizes={}), HOST.host)
+    assert found is not None
+    assert (found.owner, found.name) == (owner, text)
+    assert {item.tag for item in root} == {item.tag for item in document(replace(vm, name="web", owner=Owner("u", "n", "w")))}
+
+
+@pytest.mark.parametrize("size", [(1 << 20) + 1, 100_000_000, 128 << 20, (128 << 20) - 1])
+def test_sizes_that_are_rounded_are_seen_as_asked(size: int) -> None:
+    """Otherwise a caller would set them again for ever."""
+    vm = DesiredVM(InstanceID("00000000-0000-4000-8000-000000000001"), "web", Owner("u", "n", "web"), 1, size, ())
+    root = document(vm)
+    assert int(root.findtext("memory") or 0) * 1024 >= size
+    assert int(root.findtext("memory") or 0) % 1024 == 0, "QEMU wants whole MiB"
+    found = observe(Documents(root, None, *OFF, sizes={}), HOST.host)
+    assert found is not None
+    assert found.memory == size
+
+
+@given(st.text(max_size=300))
+def test_what_is_no_domain_is_an_error_of_the_contract_or_not_ours(text: str) -> None:
+    try:
+        root = parse(text)
+    except DriverError:
+        return
+    assert mark.read(root) is None
