@@ -63,6 +63,8 @@ class Snapshot:
 
         Entries that were asked for later keep their newer value. Guest information that a complete observation leaves out is kept.
         """
+        if asked < self._asked_all:
+            return []
         changed: list[ObservedVM] = []
         for instance in [known for known in self._vms if known not in seen and self._last_asked(known) < asked]:
             changed.append(self._vms[instance])

@@ -1,0 +1,60 @@
+"""An inventory over hypervisors in memory, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from controller.inventory import Cadence, HostLink, Inventory
+from controller.runtime.keys import Key
+from drivers.types import Credentials, Endpoint
+from tests.support.hypervisors import Hypervisor, Hypervisors, inline_lanes
+from tests.unit.runtime.virtual import run
+
+CADENCE = Cadence()
+
+
+def quiet_log() -> structlog.typing.FilteringBoundLogger:
+    log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+    return log
+
+
+class Bench:
+    """An Inventory, its hypervisors, and the keys that it woke."""
+
+    def __init__(self) -> None:
+        self.hypervisors = Hypervisors()
+        self.woken: list[Key] = []
+        self.lanes = []  # type: ignore[var-annotated]
+        self.inventory = Inventory(self.hypervisors.load, self._lanes, self.woken.append, quiet_log())
+
+    def _lanes(self, name: str):  # type: ignore[no-untyped-def]
+        self.lanes.append(inline_lanes(name))
+        return self.lanes[-1]
+
+    def serve(self, url: str, hypervisor: Hypervisor) -> Hypervisor:
+        self.hypervisors[url] = hypervisor
+        return hypervisor
+
+    def attach(self, host: str, url: str, *, password: str = "", native: str = "", sole: bool = True) -> HostLink:
+        endpoint = Endpoint(url, Credentials(password=password))
+        return self.inventory.attach(host, "Fake", endpoint, native or host, sole=sole)
+
+    async def pass_time(self, seconds: float = 1.0) -> list[Key]:
+        """Let time pass; returns the keys woken meanwhile, each once, sorted."""
+        self.woken.clear()
+        await asyncio.sleep(seconds)
+        return sorted(set(self.woken))
+
+
+def play(story: Callable[[Bench], Awaitable[None]]) -> None:
+    async def told() -> None:
+        bench = Bench()
+        try:
+            await story(bench)
+        finally:
+            await bench.inventory.close()
+
+    run(told())

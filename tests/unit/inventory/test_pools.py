@@ -1,0 +1,199 @@
+"""Which pool is ready on which host: asked once for each connection, failures retried in their time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from controller.inventory import PoolRegistry
+from controller.inventory.pools import CONCURRENCY, REFUSED_RETRY, RETRY
+from controller.runtime.keys import Key
+from drivers.errors import InvalidSpec, Transient
+from drivers.types import PoolSpec
+from tests.support.hypervisors import Hang, Hypervisor, host
+
+from .builders import Bench, play, quiet_log
+
+S1 = PoolSpec("s1", "/srv")
+POOL = Key("StoragePool", "", "s1")
+
+
+def story_of(tell: Callable[[Bench, PoolRegistry], Awaitable[None]]) -> None:
+    async def story(bench: Bench) -> None:
+        clock = asyncio.get_running_loop().time
+        registry = PoolRegistry(bench.inventory.link, bench.woken.append, clock, quiet_log())
+        try:
+            await tell(bench, registry)
+        finally:
+            await registry.close()
+
+    play(story)
+
+
+async def hosts(bench: Bench, count: int) -> list[str]:
+    names = [f"h{number}" for number in range(count)]
+    for name in names:
+        bench.serve(name, Hypervisor(host(name)))
+        bench.attach(name, name)
+    await bench.pass_time()
+    return names
+
+
+def calls(bench: Bench) -> int:
+    return sum(each.calls["ensure_pool"] for each in bench.hypervisors.values())
+
+
+async def ensure(
+    registry: PoolRegistry, names: list[str], *, spec: PoolSpec = S1, older_than: float = 600, patience: float = 5
+) -> None:
+    await registry.ensure(spec, names, older_than=older_than, patience=patience)
+
+
+def test_asked_once_for_each_connection() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 3)
+        for _ in range(3):
+            await ensure(registry, names)
+        assert calls(bench) == 3
+        assert all(registry.ready("s1", name) for name in names)
+        bench.hypervisors["h1"].faults["*"] = Transient("gone")
+        await bench.pass_time(60)
+        assert registry.ready("s1", "h1") is None, "what was prepared may be gone with the connection"
+        bench.hypervisors["h1"].faults.clear()
+        await bench.pass_time(60)
+        assert registry.ready("s1", "h1") is None
+        await ensure(registry, names)
+        assert registry.ready("s1", "h1") is not None
+        assert calls(bench) == 4
+
+    story_of(story)
+
+
+def test_hosts_that_are_not_up_or_unknown_are_left_out() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        bench.attach("dead", "nobody")
+        await ensure(registry, ["dead", "unknown"])
+        assert registry.ready("s1", "dead") is registry.failure("s1", "dead") is registry.ready("s1", "unknown") is None
+        assert registry.next_try("s1") is None
+
+    story_of(story)
+
+
+def test_another_path_is_another_question() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 1)
+        await ensure(registry, names)
+        await ensure(registry, names, spec=PoolSpec("s1", "/other"))
+        assert calls(bench) == 2
+
+    story_of(story)
+
+
+def test_old_answers_are_asked_for_again() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 1)
+        await ensure(registry, names)
+        await asyncio.sleep(599)
+        await ensure(registry, names)
+        assert calls(bench) == 1
+        await asyncio.sleep(1)
+        await ensure(registry, names)
+        assert calls(bench) == 2
+
+    story_of(story)
+
+
+@pytest.mark.parametrize(("fault", "pause"), [(Transient("x"), RETRY), (InvalidSpec("x"), REFUSED_RETRY), (KeyError("x"), RETRY)])
+def test_failures_are_retried_in_their_time(fault: Exception, pause: float) -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 2)
+        bench.hypervisors["h0"].faults["ensure_pool"] = fault
+        await ensure(registry, names)
+        failure = registry.failure("s1", "h0")
+        assert failure is not None
+        assert failure.host == "h0"
+        assert registry.failure("s1", "h1") is None
+        assert registry.next_try("s1") == pytest.approx(pause, abs=1)
+        await asyncio.sleep(pause - 2)
+        await ensure(registry, names)
+        assert calls(bench) == 2
+        bench.hypervisors["h0"].faults.clear()
+        await asyncio.sleep(2)
+        assert registry.next_try("s1") == 0
+        await ensure(registry, names)
+        assert registry.ready("s1", "h0") is not None
+        assert registry.next_try("s1") is None
+
+    story_of(story)
+
+
+def test_failure_of_a_host_that_went_down_is_no_reason_to_come_back() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 1)
+        bench.hypervisors["h0"].faults["ensure_pool"] = Transient("x")
+        await ensure(registry, names)
+        bench.hypervisors["h0"].faults["*"] = Transient("gone")
+        await bench.pass_time(60)
+        assert registry.next_try("s1") is None
+
+    story_of(story)
+
+
+def test_slow_hosts_are_not_waited_for_and_wake_the_pool_when_they_answer() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 3)
+        bench.hypervisors["h0"].faults["ensure_pool"] = Hang()
+        bench.woken.clear()
+        started = asyncio.get_running_loop().time()
+        await ensure(registry, names, patience=2)
+        assert asyncio.get_running_loop().time() - started <= 2.1
+        assert registry.ready("s1", "h1") is not None
+        assert registry.ready("s1", "h0") is None
+        assert POOL not in bench.woken
+        await ensure(registry, names, patience=2)
+        assert bench.hypervisors["h0"].calls["ensure_pool"] == 1, "never twice at once"
+        await asyncio.sleep(120)
+        assert POOL in bench.woken
+        assert registry.failure("s1", "h0") is not None
+
+    story_of(story)
+
+
+def test_no_more_than_so_many_at_once() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 3 * CONCURRENCY)
+        for hypervisor in bench.hypervisors.values():
+            hypervisor.faults["ensure_pool"] = Hang()
+        await ensure(registry, names, patience=10)
+        assert calls(bench) == CONCURRENCY
+
+    story_of(story)
+
+
+def test_forgotten_pool_stops_and_starts_anew() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 2)
+        bench.hypervisors["h0"].faults["ensure_pool"] = Hang()
+        await ensure(registry, names, patience=1)
+        registry.forget("s1")
+        await asyncio.sleep(120)
+        assert registry.ready("s1", "h1") is registry.failure("s1", "h0") is None
+        bench.hypervisors["h0"].faults.clear()
+        await ensure(registry, names)
+        assert all(registry.ready("s1", name) for name in names)
+
+    story_of(story)
+
+
+def test_pools_are_apart() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 1)
+        await ensure(registry, names)
+        await ensure(registry, names, spec=PoolSpec("s2", "/other"))
+        registry.forget("s1")
+        assert registry.ready("s1", "h0") is None
+        assert registry.ready("s2", "h0") is not None
+
+    story_of(story)
