@@ -7,7 +7,7 @@ import pytest
 from drivers.types import ImageFile
 from tests.contract.kvm_binding import MIB, KVMBinding, one_host
 from tests.contract.suite import Guests
-from tests.lab.guest.image import image
+from tests.lab.guest.images import image
 
 pytestmark = pytest.mark.lab
 
