@@ -23,6 +23,7 @@ from controller.images.partial import Partial
 from controller.images.progress import Phase, Progress, Steps
 from controller.images.source import ImageFormat, Source
 from controller.images.store import Image, ImageStore
+from controller.images.threads import in_thread
 from controller.images.transfer import fetch
 
 __all__ = ["Image", "ImageCache"]
@@ -103,7 +104,7 @@ class ImageCache:
         made = self._partial / f"{source.key}.qcow2"
         try:
             ready = await self._converted(source, partial, made, steps)
-            return await asyncio.to_thread(self._store.add, name, ready, size, f"sha256:{checksum}")
+            return await in_thread(self._store.add, name, ready, size, f"sha256:{checksum}")
         finally:
             _remove(made)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
+
+from controller.images.threads import in_thread
 
 __all__ = ["digest"]
 
@@ -26,7 +27,7 @@ async def digest(path: Path, algorithms: Iterable[str], tell: Callable[[int, int
         return len(data)
 
     with path.open("rb") as file:
-        while size := await asyncio.to_thread(block):
+        while size := await in_thread(block):
             done += size
             tell(done, total)
     return {name: each.hexdigest() for name, each in hashes.items()}

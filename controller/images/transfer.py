@@ -15,6 +15,7 @@ from controller.images.limits import Limits
 from controller.images.partial import Partial, Validators
 from controller.images.progress import Phase, Steps
 from controller.images.source import Source
+from controller.images.threads import in_thread
 
 __all__ = ["fetch"]
 
@@ -70,7 +71,7 @@ class _Transfer:
         """Begin a new file for this answer."""
         headers = self._response.headers
         etag, date = headers.get("etag", ""), headers.get("last-modified", "")
-        await asyncio.to_thread(self._partial.begin, Validators(etag, date, self._total))
+        await in_thread(self._partial.begin, Validators(etag, date, self._total))
         self._done = 0
 
     async def run(self) -> None:
@@ -91,12 +92,14 @@ class _Transfer:
         finally:
             # What has arrived counts, also when the connection breaks or we are cancelled.
             self._append(bytes(buffer))
+            self._steps(Phase.DOWNLOADING, self._done, self._total)
         self._check_complete()
 
     async def _write(self, data: bytes) -> None:
         self._check_size(self._done + len(data))
         self._check_disk(len(data))
-        await asyncio.shield(asyncio.to_thread(self._append, data))
+        await in_thread(self._append, data)
+        self._steps(Phase.DOWNLOADING, self._done, self._total)
 
     def _append(self, data: bytes) -> None:
         try:
@@ -104,7 +107,6 @@ class _Transfer:
         except OSError as error:
             raise _no_room(self._source, len(data)) from error
         self._done += len(data)
-        self._steps(Phase.DOWNLOADING, self._done, self._total)
 
     def _check_size(self, size: int) -> None:
         if size > self._limits.max_bytes:

@@ -10,9 +10,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from controller.images import ImageCache, Limits, http_client
 from tests.support.files import FileServer, file_server
+
+# Properties are about results: none of them fails because the machine is busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 MI = 1 << 20
 VIRTUAL_SIZE = 8 * MI

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,12 @@ class Download:
         self.told: list[tuple[Phase, int | None]] = []
 
     async def run(self) -> bool:
-        return await fetch(self.client, self.source, self.partial, self.limits, Steps(lambda *step: self.told.append(step)))
+        return await fetch(self.client, self.source, self.partial, self.limits, Steps(self.tell))
+
+    def tell(self, phase: Phase, percent: int | None) -> None:
+        """Progress comes in the event loop's thread, never in one that writes."""
+        assert threading.current_thread() is threading.main_thread()
+        self.told.append((phase, percent))
 
     async def fail(self) -> ImageError:
         with pytest.raises(ImageError) as caught:
@@ -285,7 +291,7 @@ async def test_damaged_notes_start_again(server: FileServer, download: Download,
     assert download.content == BODY
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     resets=st.lists(st.integers(0, len(BODY)), max_size=6),
     tagged=st.booleans(),
