@@ -186,9 +186,9 @@ def codec(name: str) -> Codec:
     result: TypeAdapter[Any] = TypeAdapter(wrapped, config=_CONFIG)
     tag_params = name == "compute.apply"
     return Codec(
-        write_params=lambda args: params.dump_json(_tag_changes(args) if tag_params else args),
+        write_params=lambda args: params.dump_json(_tag_changes(args) if tag_params else args, warnings=False),
         read_params=lambda raw: _untag_changes(_read(params, name, raw)) if tag_params else _read(params, name, raw),
-        write_result=lambda value: result.dump_json((_tag(value) if method.tagged else value,)),
+        write_result=lambda value: result.dump_json((_tag(value) if method.tagged else value,), warnings="error"),
         read_result=lambda raw: _read(result, name, raw)[0][1] if method.tagged else _read(result, name, raw)[0],
     )
 

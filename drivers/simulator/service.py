@@ -180,7 +180,8 @@ class Service:
         if method == "login":
             return self._login(*args)
         if method == "logout":
-            return self._sessions.pop(token, None)
+            self._sessions.pop(token, None)
+            return None
         scope = self.scope(token)
         self._check_allowed(scope, method, args)
         result = self._handlers[method](scope, *args)

@@ -15,6 +15,8 @@ from .model import VM, GuestConfig
 
 __all__ = ["guest_info", "read_seed"]
 
+MAX_DEPTH = 50
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -25,18 +27,31 @@ def read_seed(seed: Seed) -> GuestConfig:
     addresses = None
     if isinstance(ethernets, dict):
         addresses = tuple(entry for entry in map(_static, ethernets.values()) if entry is not None)
-    return GuestConfig(str(meta.get("local-hostname", "")), addresses)
+    hostname = meta.get("local-hostname", "")
+    return GuestConfig(hostname if isinstance(hostname, str) else "", addresses)
 
 
 def _load(document: str) -> dict[str, Any]:
     try:
+        if _is_too_deep(document):
+            return {}
         value = yaml.load(document, Loader=_Loader)  # noqa: S506 - both loaders are the safe ones
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError):
         return {}
     if not isinstance(value, dict):
         return {}
     network = value.get("network")
     return network if isinstance(network, dict) else value
+
+
+def _is_too_deep(document: str) -> bool:
+    """Whether a document is nested so deeply that the C loader would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(document, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 def _static(entry: Any) -> tuple[str, tuple[str, ...]] | None:
@@ -46,7 +61,7 @@ def _static(entry: Any) -> tuple[str, tuple[str, ...]] | None:
     addresses = entry.get("addresses") if isinstance(entry, dict) else None
     if not isinstance(mac, str) or not isinstance(addresses, list):
         return None
-    return mac.lower(), tuple(str(address).partition("/")[0] for address in addresses)
+    return mac.lower(), tuple(address.partition("/")[0] for address in addresses if isinstance(address, str))
 
 
 def guest_info(vm: VM, capabilities: frozenset[Capability]) -> GuestInfo:
