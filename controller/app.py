@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import socket
 import uuid
@@ -138,7 +139,7 @@ async def serve(settings: Settings, stop: asyncio.Event, log: FilteringBoundLogg
 
     Raises controller.kube.credentials.CredentialsError, OSError when the probe port or the image directory can't be used.
     """
-    identity = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    identity = settings.identity or _identity()
     while not stop.is_set():
         await _term(settings, identity, stop, log)
 
@@ -201,6 +202,12 @@ def _wake_users_of_secret(store: Store, wake: Callable[[Key], None], namespace: 
     for cluster in clusters_by_secret.keys(store, secret):
         for key in hosts_by_cluster.keys(store, cluster.name):
             wake(key)
+
+
+def _identity() -> str:
+    """The pod's name, which a restarted container keeps; elsewhere a name that no other process has."""
+    name = socket.gethostname()
+    return name if "KUBERNETES_SERVICE_HOST" in os.environ else f"{name}-{uuid.uuid4().hex[:8]}"
 
 
 def _new_id() -> str:
