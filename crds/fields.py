@@ -19,7 +19,10 @@ from crds.cel import Rule, attach
 
 __all__ = [
     "CIDR",
+    "LABEL",
     "MAC",
+    "SUBDOMAIN",
+    "TAG",
     "VLAN",
     "Count",
     "Duration",
@@ -38,19 +41,20 @@ __all__ = [
     "TimestampText",
 ]
 
-Name = Annotated[
-    str,
-    Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"),
-]
+LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+TAG = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+
+Name = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOMAIN)]
 """Name of an object: DNS subdomain, RFC 1123, as metadata.name."""
 
-Label = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Label = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL)]
 """DNS label, RFC 1123: list keys, host names."""
 
 NamespaceName = Label
 """Name of a namespace: a DNS label."""
 
-Tag = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Tag = Annotated[str, Field(min_length=1, max_length=63, pattern=TAG)]
 """Host or storage tag: written like a label value."""
 
 Text = Annotated[str, Field(max_length=1024)]
