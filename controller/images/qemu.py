@@ -20,6 +20,9 @@ __all__ = ["OutputTooLarge", "check", "convert", "virtual_size"]
 _ADDRESS_SPACE: Final = 1 << 30
 """Bytes of address space for qemu-img; with _CPU_SECONDS the limits that OpenStack Nova uses for untrusted images."""
 
+_CONVERT_ADDRESS_SPACE: Final = 4 << 30
+"""For converting: up to 64 threads, each with a stack and buffers of 2 MiB; 1 GiB failed now and then on a busy machine."""
+
 _CPU_SECONDS: Final = 30
 _CHECK_CPU_SECONDS: Final = 600
 _OUTPUT_LIMIT: Final = 1 << 20
@@ -46,7 +49,7 @@ class _Ended:
 
 async def virtual_size(path: Path, image_format: ImageFormat) -> int:
     """Size in bytes of the disk that the image declares. Raises ImageError if it refers to another file or can't be read."""
-    ended = await _qemu_img(["info", "--output=json", "-f", image_format.qemu, str(path)], _CPU_SECONDS)
+    ended = await _qemu_img(["info", "--output=json", "-f", image_format.qemu, str(path)], _limits(_CPU_SECONDS))
     if ended.code:
         raise ImageError(Reason.NOT_AN_IMAGE, f"the image can't be opened as {image_format}: {_tidy(ended.errors, path)}")
     try:
@@ -59,7 +62,7 @@ async def virtual_size(path: Path, image_format: ImageFormat) -> int:
 
 async def check(path: Path, image_format: ImageFormat) -> None:
     """Check the metadata of a qcow2 or VMDK image: finds truncated and corrupt ones. Raises ImageError."""
-    ended = await _qemu_img(["check", "-q", "-f", image_format.qemu, str(path)], _CHECK_CPU_SECONDS)
+    ended = await _qemu_img(["check", "-q", "-f", image_format.qemu, str(path)], _limits(_CHECK_CPU_SECONDS))
     # Code 3 means leaked clusters only: wasted room, no damage (qemu-img(1)).
     if ended.code not in (0, 3):
         kind = "truncated or corrupt" if ended.code == _CORRUPT else "unreadable"
@@ -77,7 +80,7 @@ async def convert(source: Path, image_format: ImageFormat, target: Path, max_byt
         if found := _PROGRESS.findall(chunk):
             tell(int(found[-1]))
 
-    ended = await _qemu_img(command, None, f"--fsize={max_bytes}", follow=follow)
+    ended = await _qemu_img(command, [f"--as={_CONVERT_ADDRESS_SPACE}", f"--fsize={max_bytes}"], follow)
     if "File too large" in ended.errors:
         raise OutputTooLarge
     if ended.code:
@@ -95,33 +98,47 @@ def _check_references(declared: dict[str, object], path: Path) -> None:
         raise ImageError(Reason.UNSAFE_IMAGE, "the image is refused: it is encrypted")
 
 
-async def _qemu_img(arguments: Sequence[str], cpu: int | None, *more: str, follow: Output | None = None) -> _Ended:
+def _limits(cpu: int) -> list[str]:
+    """For prlimit(1), when only metadata is read; `cpu` in seconds."""
+    return [f"--as={_ADDRESS_SPACE}", f"--cpu={cpu}"]
+
+
+async def _qemu_img(arguments: Sequence[str], limits: Sequence[str], follow: Output | None = None) -> _Ended:
     """Run qemu-img; it dies with us: on cancellation at once, and by the kernel's hand if the controller is killed."""
-    limits = [f"--as={_ADDRESS_SPACE}", "--core=0", *([f"--cpu={cpu}"] if cpu else []), *more]
-    command = ["setpriv", "--pdeathsig", "KILL", "prlimit", *limits, "--", "qemu-img", *arguments]
-    pipe = asyncio.subprocess.PIPE
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    command = ["setpriv", "--pdeathsig", "KILL", "prlimit", "--core=0", *limits, "--", "qemu-img", *arguments]
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment
-        )
+        ended = await _run(command, follow)
     except FileNotFoundError as error:
-        message = "setpriv (util-linux) is not installed on the controller's machine"
-        raise ImageError(Reason.CONVERSION_FAILED, message, retry_after=60.0) from error
+        raise _not_now("setpriv (util-linux) is not installed on the controller's machine") from error
+    if ended.code == _NOT_FOUND:
+        raise _not_now("qemu-img (Debian package qemu-utils) is not installed on the controller's machine")
+    if ended.code and "Cannot allocate memory" in ended.errors:
+        # Perhaps the image's fault, perhaps a busy machine's: not a reason to give an image up for ever.
+        raise _not_now("qemu-img needs more memory than it is allowed")
+    return ended
+
+
+async def _run(command: Sequence[str], follow: Output | None) -> _Ended:
+    pipe = asyncio.subprocess.PIPE
+    # Each malloc arena reserves 64 MiB of address space; one for every thread would use up the limit.
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment
+    )
     if process.stdout is None or process.stderr is None:
         raise RuntimeError("qemu-img was started without pipes")
     try:
         output, errors = await asyncio.gather(_drain(process.stdout, follow), _drain(process.stderr, None))
-        code = await process.wait()
+        return _Ended(await process.wait(), output, errors.decode("utf-8", "replace"))
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await asyncio.shield(process.wait())
-    if code == _NOT_FOUND:
-        message = "qemu-img (Debian package qemu-utils) is not installed on the controller's machine"
-        raise ImageError(Reason.CONVERSION_FAILED, message, retry_after=60.0)
-    return _Ended(code, output, errors.decode("utf-8", "replace"))
+
+
+def _not_now(message: str) -> ImageError:
+    return ImageError(Reason.CONVERSION_FAILED, message, retry_after=60.0)
 
 
 async def _drain(stream: asyncio.StreamReader, follow: Output | None) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -267,6 +268,78 @@ async def test_an_image_that_grows_too_large_is_refused(
     assert error.reason is Reason.IMAGE_TOO_LARGE
     assert error.terminal
     assert left_over(tmp_path / "cache") == []
+
+
+async def test_too_little_room_for_the_conversion_is_waited_for(
+    server: FileServer,
+    client: httpx.AsyncClient,
+    limits: Limits,
+    pictures: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was downloaded stays; the next try, with more room, needs no network."""
+    picture(server, pictures["VMDK"])
+    source = Source.parse(f"{server.url}/x", "VMDK")
+    cache = ImageCache(tmp_path / "cache", client, limits)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("controller.images.cache.shutil.disk_usage", lambda path: usage._replace(free=MI))
+    with monkeypatch.context() as roomy:
+        roomy.setattr("controller.images.transfer._Transfer._check_disk", lambda self, needed: None)
+        error = await failure(cache, source)
+    assert (error.reason, error.terminal, error.retry_after) == (Reason.INSUFFICIENT_DISK, False, 60)
+    assert left_over(tmp_path / "cache") == [f"{source.key}.json", f"{source.key}.part"]
+    monkeypatch.undo()
+    await cache.download(source)
+    assert len(server.asked) == 1
+
+
+async def test_one_caller_that_gives_up_does_not_disturb_the_other(
+    server: FileServer, cache: ImageCache, pictures: dict[str, Path]
+) -> None:
+    served = picture(server, pictures["RAW"])
+    served.gate = threading.Event()
+    source = Source.parse(f"{server.url}/x", "RAW")
+    first, second = (asyncio.create_task(cache.download(source)) for _ in range(2))
+    await until(lambda: len(server.asked) > 0)
+    first.cancel()
+    await asyncio.wait([first])
+    served.gate.set()
+    assert (await second).checksum == checksum(pictures["RAW"])
+    assert len(server.asked) == 1
+
+
+async def test_a_crash_after_the_image_was_kept_costs_no_second_conversion(
+    server: FileServer, cache: ImageCache, pictures: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(server, pictures["RAW"])
+    source = Source.parse(f"{server.url}/x", "RAW", checksum(pictures["RAW"]))
+    with monkeypatch.context() as crashing:
+        crashing.setattr("controller.images.store.ImageStore.remember", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await cache.download(source)
+    kept = os.listdir(tmp_path / "cache" / "images")
+    monkeypatch.setattr("controller.images.qemu.convert", None)
+    image = await cache.download(source)
+    assert sorted(os.listdir(tmp_path / "cache" / "images")) == sorted(kept)
+    assert await cache.download(source) == image
+    assert left_over(tmp_path / "cache") == []
+
+
+async def test_an_evicted_image_is_made_again(server: FileServer, cache: ImageCache, pictures: dict[str, Path]) -> None:
+    picture(server, pictures["VHD"])
+    source = Source.parse(f"{server.url}/x", "VHD", checksum(pictures["VHD"]))
+    first = await cache.download(source)
+    assert cache.evict(0, ()) == [first.file.name]
+    assert cache.lookup(first.file.name) is None
+    again = await cache.download(source)
+    assert (again.file.name, again.checksum) == (first.file.name, first.checksum)
+    assert len(server.asked) == 2
+
+
+async def test_the_directory_is_for_us_alone(cache: ImageCache, tmp_path: Path) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in os.scandir(tmp_path / "cache")}
+    assert modes == {"images": 0o700, "sources": 0o700, "partial": 0o700, "locks": 0o700}
 
 
 async def test_cancelling_stops_the_work_and_the_next_call_goes_on(

@@ -131,6 +131,63 @@ async def test_nonsense_from_the_tool_is_no_image(tmp_path: Path, tools: Path, o
     assert caught.value.reason is Reason.NOT_AN_IMAGE
 
 
+@pytest.mark.parametrize("signal", ["KILL", "XCPU", "SEGV"])
+async def test_a_tool_that_is_killed_is_an_error_of_the_image(tmp_path: Path, tools: Path, signal: str) -> None:
+    """As by a limit: an image that makes qemu-img work without end is not one to keep."""
+    tool(tools, f"kill -{signal} $$")
+    with pytest.raises(ImageError) as caught:
+        await qemu.virtual_size(tmp_path / "a", QCOW2)
+    assert (caught.value.reason, caught.value.terminal) == (Reason.NOT_AN_IMAGE, True)
+    with pytest.raises(ImageError) as caught:
+        await qemu.convert(tmp_path / "a", RAW, tmp_path / "b", MI, lambda percent: None)
+    assert (caught.value.reason, caught.value.terminal) == (Reason.CONVERSION_FAILED, False)
+
+
+async def test_too_little_memory_is_no_verdict_on_the_image(tmp_path: Path, tools: Path) -> None:
+    tool(tools, "echo 'qemu-img: failed to allocate 2097152 bytes: Cannot allocate memory' >&2; exit 1")
+    for work in (qemu.virtual_size(tmp_path / "a", QCOW2), qemu.check(tmp_path / "a", QCOW2)):
+        with pytest.raises(ImageError) as caught:
+            await work
+        assert (caught.value.reason, caught.value.terminal) == (Reason.CONVERSION_FAILED, False)
+
+
+DECLARED = '{"virtual-size": 7, "format-specific": {"type": "vmdk", "data": {"extents": %s}}}'
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ('{"virtual-size": 7, "backing-filename": "/etc/shadow"}', "refers to another file"),
+        ('{"virtual-size": 7, "format-specific": {"data": {"data-file": "/etc/shadow"}}}', "refers to another file"),
+        (DECLARED % '[{"filename": "/etc/shadow"}]', "refers to another file"),
+        ('{"virtual-size": 7, "encrypted": true}', "it is encrypted"),
+    ],
+)
+async def test_references_are_refused_as_qemu_reports_them(tmp_path: Path, tools: Path, output: str, text: str) -> None:
+    tool(tools, f"echo '{output}'")
+    with pytest.raises(ImageError) as caught:
+        await qemu.virtual_size(tmp_path / "a", VMDK)
+    assert caught.value.reason is Reason.UNSAFE_IMAGE
+    assert text in caught.value.message
+
+
+async def test_an_extent_that_is_the_image_itself_is_no_reference(tmp_path: Path, tools: Path) -> None:
+    tool(tools, "echo '" + DECLARED % f'[{{"filename": "{tmp_path}/a"}}]' + "'")
+    assert await qemu.virtual_size(tmp_path / "a", VMDK) == 7
+
+
+async def test_progress_is_read_from_pieces(tmp_path: Path, tools: Path) -> None:
+    """qemu-img writes it with carriage returns, and a pipe cuts it anywhere."""
+    tool(
+        tools,
+        r"printf '    (0.00/100%%)\r'; printf '    (12.50/100%%)\r    (50'; printf '.00/100%%)\r'; printf '    (100.00/100%%)\r'",
+    )
+    told: list[int] = []
+    await qemu.convert(tmp_path / "a", RAW, tmp_path / "b", MI, told.append)
+    assert told[-1] == 100
+    assert set(told) <= {0, 12, 50, 100}
+
+
 async def test_the_tool_runs_under_limits(tmp_path: Path, tools: Path) -> None:
     tool(tools, f"cat /proc/self/limits > {tmp_path}/limits; env > {tmp_path}/env; echo '{{\"virtual-size\": 7}}'")
     assert await qemu.virtual_size(tmp_path / "a", QCOW2) == 7
@@ -139,7 +196,7 @@ async def test_the_tool_runs_under_limits(tmp_path: Path, tools: Path) -> None:
     assert limits["Max cpu time"] == "30"
     assert limits["Max core file size"] == "0"
     names = {line.partition("=")[0] for line in (tmp_path / "env").read_text().splitlines()}
-    assert names <= {"PATH", "LC_ALL", "PWD", "SHLVL", "_", "OLDPWD"}, "nothing of the controller's environment"
+    assert names <= {"PATH", "LC_ALL", "MALLOC_ARENA_MAX", "PWD", "SHLVL", "_", "OLDPWD"}, "nothing of the controller's environment"
 
 
 async def test_a_missing_tool_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

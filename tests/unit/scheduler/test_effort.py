@@ -1,0 +1,96 @@
+"""How many hosts are looked at. Counted, not timed: this is what keeps placing quick in a large cloud."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from controller.scheduler import Allocation, Placement, Rejection, Scheduler
+from controller.scheduler.index import Candidate, HostIndex
+from controller.scheduler.judge import Judge
+from tests.unit.scheduler.builders import GI, cloud, cluster, host, request
+
+HOSTS = 300
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the hosts that were judged, in order."""
+    names: list[str] = []
+    judge = Judge._judge
+
+    def counting(self: Judge, candidate: Candidate) -> object:
+        names.append(candidate.view.name)
+        return judge(self, candidate)
+
+    monkeypatch.setattr(Judge, "_judge", counting)
+    return names
+
+
+@contextmanager
+def at_most(count: int, judged: list[str]) -> Iterator[None]:
+    before = len(judged)
+    yield
+    assert len(judged) - before <= count
+
+
+def large(**more: object) -> HostIndex:
+    return cloud(cluster(cpu_threshold=100), *(host(f"h{number}", **more) for number in range(HOSTS)))
+
+
+def test_an_ordinary_vm_needs_a_look_at_one_host(judged: list[str]) -> None:
+    scheduler = Scheduler(large())
+    for number in range(HOSTS):
+        with at_most(1, judged):
+            assert isinstance(scheduler.place(request(f"vm-{number}", disk=GI)), Placement)
+
+
+def test_full_hosts_are_not_looked_at_before_empty_ones(judged: list[str]) -> None:
+    index = large()
+    for number in range(HOSTS - 1):
+        index.assign(f"u{number}", Allocation(f"h{number}", "shared", 16, 64 * GI, GI))
+    with at_most(1, judged):
+        answer = Scheduler(index).place(request())
+    assert isinstance(answer, Placement)
+    assert answer.host == f"h{HOSTS - 1}"
+
+
+def test_hosts_that_can_not_take_vms_are_not_looked_at(judged: list[str]) -> None:
+    index = large(enabled=False)
+    index.put_host(host("able"))
+    with at_most(1, judged):
+        assert isinstance(Scheduler(index).place(request()), Placement)
+
+
+def test_a_pinned_host_is_the_only_one_looked_at(judged: list[str]) -> None:
+    index = large()
+    with at_most(1, judged):
+        assert isinstance(Scheduler(index).place(request(host="h7")), Placement)
+    with at_most(1, judged):
+        assert isinstance(Scheduler(index).place(request("other", host="h8", cpus=99)), Rejection)
+    assert judged == ["h7", "h8"]
+
+
+def test_a_rejection_looks_at_each_host_once(judged: list[str]) -> None:
+    with at_most(HOSTS, judged):
+        assert isinstance(Scheduler(large()).place(request(cpus=99)), Rejection)
+    assert len(set(judged)) == HOSTS
+
+
+def test_the_next_equal_request_looks_at_none(judged: list[str]) -> None:
+    index = large()
+    scheduler = Scheduler(index)
+    scheduler.place(request("first", cpus=99))
+    with at_most(0, judged):
+        for number in range(50):
+            scheduler.place(request(f"vm-{number}", cpus=99))
+    index.put_host(host("new"))
+    with at_most(HOSTS + 1, judged):
+        scheduler.place(request("vm-0", cpus=99))
+
+
+def test_what_is_remembered_is_bounded(judged: list[str]) -> None:
+    scheduler = Scheduler(cloud(host(enabled=False)))
+    for number in range(2000):
+        assert isinstance(scheduler.place(request(memory=number + 1)), Rejection)
+    assert len(scheduler._rejections) <= 1024
