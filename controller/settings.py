@@ -20,9 +20,9 @@ class Settings(BaseSettings):
     lease_name: str = "vireo-controller"
     """Name of that Lease."""
     identity: str | None = Field(default=None, min_length=1, max_length=128)
-    """Name that this process holds the Lease under. A process that is started anew under the same name goes on at once, without waiting
-    for the Lease to expire: whoever gives one must see to it that only one such process runs. Default: the pod's name in a cluster,
-    where the kubelet sees to that; a name of its own elsewhere."""
+    """Name that this process holds the Lease under. A process that is started anew under the same name goes on at once, without
+    waiting for the Lease to expire: whoever gives one must see to it that only one such process runs. Default: the pod's name in a
+    cluster, where the kubelet sees to that; a name of its own elsewhere."""
     probe_host: str = "127.0.0.1"
     """Address of /healthz, /readyz and /metrics."""
     probe_port: int = Field(default=8080, ge=0, le=65535)
