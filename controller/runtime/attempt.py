@@ -88,7 +88,7 @@ class Attempt:
             ctx, session = self._open(key)  # what the draft got before the exception is not to be trusted
         else:
             self._reported.pop(key, None)
-        if ctx is not None and session is not None and not session.gone:
+        if ctx is not None and session is not None:
             ctx.conditions.apply(result)
             await session.write_status()
         return result, session is not None and session.gone

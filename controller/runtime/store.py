@@ -98,6 +98,7 @@ class Store:
     def __init__(self) -> None:
         self._kinds: dict[str, _Kind] = {}
         self._tombstones: OrderedDict[Key, int] = OrderedDict()
+        self._complete_at: dict[str, int] = {}
 
     def register(self, kind: type[T], indexes: Mapping[str, Callable[[T], Iterable[str]]] | None = None) -> None:
         """Accept objects of a kind, before the first of them arrives; each index maps an object to the values it is found
@@ -116,7 +117,7 @@ class Store:
         kind, metadata = self._kinds[raw["kind"]], raw["metadata"]
         key = Key(raw["kind"], metadata.get("namespace") or "", metadata["name"])
         old = kind.entries.get(key)
-        if int(metadata["resourceVersion"]) <= (old.version if old else self._tombstones.get(key, -1)):
+        if int(metadata["resourceVersion"]) <= (old.version if old else self._absent_at(key)):
             return None
         new = _read(raw)
         self._tombstones.pop(key, None)
@@ -151,7 +152,8 @@ class Store:
     def prune(self, kind: str, seen: set[Key], resource_version: str) -> Sequence[Change]:
         """Drop what a complete list of a kind didn't have, except what is newer than that list; return what was dropped."""
         missing = [key for key in self._kinds[kind].entries if key not in seen]
-        changes = (self.delete(key, resource_version) for key in missing)
+        changes = [self.delete(key, resource_version) for key in missing]
+        self._complete_at[kind] = max(int(resource_version), self._complete_at.get(kind, -1))
         return [change for change in changes if change is not None]
 
     def get(self, kind: type[T], name: str, namespace: str = "") -> T | None:
@@ -235,6 +237,10 @@ class Store:
             kind.values[key] = new
         else:
             kind.values.pop(key, None)
+
+    def _absent_at(self, key: Key) -> int:
+        """Return up to which version it is known that an object which isn't here doesn't exist."""
+        return max(self._tombstones.get(key, -1), self._complete_at.get(key.kind, -1))
 
     def _bury(self, key: Key, version: int) -> None:
         self._tombstones[key] = max(version, self._tombstones.pop(key, -1))

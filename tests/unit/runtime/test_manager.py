@@ -113,7 +113,7 @@ def test_results(result: Result, expected: dict[str, tuple[str, str]], times: li
     api, reconciler, _ = scripted(body, seconds=55)
     assert conditions(api, KEY) == expected
     assert [round(time) for time in reconciler.times] == times
-    assert api.writes.total() == 1, "an unchanged status is not written again"
+    assert api.requests["status"] == 1, "an unchanged status is not written again"
 
 
 def test_a_failure_backs_off_and_success_starts_the_backoff_afresh() -> None:
@@ -197,7 +197,7 @@ def test_save_says_that_work_goes_on() -> None:
     api, _, _ = scripted(body, seconds=30)
     assert conditions(api, KEY) == {"Ready": ("False", "Starting"), "Reconciling": ("True", "Starting")}
     assert api.objects[KEY]["status"]["observedGeneration"] == 1
-    assert api.writes.total() == 1, "a second save of the same is no write"
+    assert api.requests["status"] == 1, "a second save of the same is no write"
 
 
 def test_paused() -> None:

@@ -55,8 +55,9 @@ def test_a_change_by_somebody_while_a_write_is_under_way_is_seen() -> None:
     async def scenario(api: FakeApi, process: Process, outside: Outside, key: Key) -> None:
         api.reply_delay = 1.0
         api.edit(key, size=2)
-        await asyncio.sleep(0.5)
-        assert api.writes == {"status": 1}, "the intent is written, its reply under way"
+        await asyncio.sleep(1.5)
+        assert api.writes == {"status": 2}, "the last write is done, its reply under way"
+        assert outside.runs[key] == 2
         api.edit(key, size=3)
         await asyncio.sleep(20)
         assert outside.sizes == {"uid-1": 3}
