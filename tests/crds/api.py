@@ -1,0 +1,88 @@
+"""The API server's own answers, with the causes that it lists: what kubectl shows only as text."""
+
+import base64
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from crds.base import GROUP, VERSION, Resource
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """`object` is what the server stored (or would store), or its metav1.Status."""
+
+    code: int
+    object: Object
+
+    @property
+    def accepted(self) -> bool:
+        return self.code < 300
+
+    @property
+    def causes(self) -> list[tuple[str, str]]:
+        """Field and message of each reason of a refusal."""
+        causes = self.object.get("details", {}).get("causes", [])
+        return [(cause.get("field", ""), cause.get("message", "")) for cause in causes]
+
+
+class Api:
+    """The administrator's connection. Writes are strict: an unknown field is refused."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = json.loads(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._client = httpx.Client(
+            base_url=cluster["server"],
+            verify=ssl.create_default_context(cadata=authority),
+            headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
+            trust_env=False,
+            timeout=30.0,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def create(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
+        """POST; with keep=False the server only says what it would do."""
+        return self._send("POST", self._path(kind, manifest), manifest, keep)
+
+    def update(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
+        """PUT the whole object over the stored one."""
+        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", manifest, keep)
+
+    def update_status(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
+        """PUT the status subresource."""
+        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}/status", manifest, True)
+
+    def delete(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
+        """DELETE the object."""
+        return self._send("DELETE", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", None, True)
+
+    def _path(self, kind: type[Resource], manifest: Mapping[str, Any]) -> str:
+        namespace = manifest["metadata"].get("namespace")
+        middle = f"/namespaces/{namespace}" if namespace else ""
+        return f"/apis/{GROUP}/{VERSION}{middle}/{kind.DEFINITION.plural}"
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, keep: bool) -> Reply:
+        query = {} if method == "DELETE" else {"fieldValidation": "Strict"}
+        reply = self._client.request(method, path, params=query | ({} if keep else {"dryRun": "All"}), json=body)
+        return Reply(reply.status_code, reply.json())
+
+
+def merged(base: Any, patch: Any) -> Any:
+    """`base` with the JSON merge patch `patch` (RFC 7396): maps merge, None removes, the rest replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    kept = base if isinstance(base, dict) else {}
+    result = {key: value for key, value in kept.items() if key not in patch}
+    result |= {key: merged(kept.get(key), value) for key, value in patch.items() if value is not None}
+    return result

@@ -1,0 +1,31 @@
+"""A connection to the API server that serves Vireo's CRDs."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from crds.base import API_VERSION, Resource
+from standalone.plane import ControlPlane
+from tests.crds.api import Api, Object
+
+Make = Callable[[type[Resource], Any], Object]
+
+
+@pytest.fixture(scope="session")
+def api(plane: ControlPlane, crds: list[str]) -> Iterator[Api]:
+    """The administrator's connection, the CRDs being there."""
+    connection = Api(plane.kubeconfig)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def make(namespace: str, unique: str) -> Make:
+    """Makes manifests by kind and spec, under a name and a namespace that no other test uses."""
+
+    def manifest(kind: type[Resource], spec: Any) -> Object:
+        where = {"namespace": namespace} if kind.DEFINITION.scope == "Namespaced" else {}
+        return {"apiVersion": API_VERSION, "kind": kind.KIND, "metadata": {"name": unique, **where}, "spec": spec}
+
+    return manifest

@@ -1,0 +1,204 @@
+"""Objects to try, per kind: the least that is accepted, examples that together set every field of spec, and a full status."""
+
+from typing import Any
+
+from crds.base import Resource
+from crds.v1alpha1 import (
+    Cluster,
+    Host,
+    Network,
+    Pod,
+    ServiceOffering,
+    StoragePool,
+    Template,
+    VirtualMachine,
+    Zone,
+)
+
+Kind = type[Resource]
+Spec = dict[str, Any]
+
+SHA256 = "sha256:" + "0123456789abcdef" * 4
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGsample= admin@example.org"
+
+ENDPOINT = {
+    "url": "qemu+tls://h1.example.org/system",
+    "credentials": {"secretRef": {"namespace": "infra", "name": "h1"}},
+    "tls": {"caSecretRef": {"namespace": "infra", "name": "ca", "key": "tls.ca"}, "insecure": False},
+}
+SELECTOR = {
+    "from": "Selector",
+    "selector": {
+        "matchLabels": {"vireo.dev/images": "yes"},
+        "matchExpressions": [{"key": "team", "operator": "In", "values": ["a", "b"]}, {"key": "old", "operator": "DoesNotExist"}],
+    },
+}
+
+MINIMAL: dict[Kind, Spec] = {
+    Zone: {},
+    Pod: {"zone": "z"},
+    Cluster: {"zone": "z", "pod": "p", "hypervisor": "Simulator"},
+    Host: {"cluster": "c"},
+    StoragePool: {"zone": "z", "scope": "Zone", "type": "Directory", "path": "/srv/vireo"},
+    ServiceOffering: {"cpus": 1, "memory": "512Mi"},
+    Template: {"source": {"url": "https://images.example.org/debian-12.qcow2"}},
+    Network: {"zone": "z", "type": "L2"},
+    VirtualMachine: {"zone": "z", "offering": "small", "template": {"name": "debian-12"}},
+}
+
+FULL: dict[Kind, list[Spec]] = {
+    Zone: [
+        {
+            "allocationState": "Disabled",
+            "dns": ["192.0.2.53", "192.0.2.54"],
+            "guestVlans": [{"start": 100, "end": 199}, {"start": 4094, "end": 4094}],
+        }
+    ],
+    Pod: [{"zone": "z", "managementCIDR": "10.0.0.0/16", "allocationState": "Disabled"}],
+    Cluster: [
+        {
+            "zone": "z",
+            "pod": "p",
+            "hypervisor": "KVM",
+            "endpoint": ENDPOINT,
+            "overcommit": {"cpu": "4", "memory": "1.25"},
+            "disableThreshold": {"cpu": 90, "memory": 80},
+            "allocationState": "Disabled",
+            "guestNetwork": {"backend": "Bridge", "bridge": "br-vlan{segment}"},
+        }
+    ],
+    Host: [{"cluster": "c", "endpoint": ENDPOINT, "nativeName": "Host_1", "tags": ["ssd", "gpu.a100"], "adminState": "Disabled"}],
+    StoragePool: [
+        MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c", "tags": ["ssd"], "allocationState": "Disabled"},
+        MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
+    ],
+    ServiceOffering: [{"displayName": "Small", "cpus": 2, "memory": 2147483648, "hostTags": ["ssd"], "storageTags": ["fast"]}],
+    Template: [
+        {
+            "source": {"url": "http://images.example.org/d.qcow2?x=1", "checksum": SHA256},
+            "format": "VMDK",
+            "osType": "Debian 12",
+            "firmware": "UEFI",
+            "minDisk": "4Gi",
+            "minMemory": "256Mi",
+            "allowedNamespaces": SELECTOR,
+        }
+    ],
+    Network: [
+        {
+            "zone": "z",
+            "type": "Shared",
+            "segment": {"vlan": 120},
+            "subnet": {
+                "cidr": "10.1.0.0/24",
+                "gateway": "10.1.0.1",
+                "dns": ["192.0.2.53"],
+                "ranges": [{"start": "10.1.0.20", "end": "10.1.0.99"}, {"start": "10.1.0.200", "end": "10.1.0.200"}],
+                "addressing": "External",
+            },
+            "allowedNamespaces": SELECTOR,
+        }
+    ],
+    VirtualMachine: [
+        {
+            "zone": "z",
+            "powerState": "Off",
+            "offering": "small",
+            "template": {"name": "debian-12", "namespace": "images"},
+            "rootDisk": {"size": "10Gi", "tags": ["ssd"]},
+            "networks": [
+                {"name": "front", "network": "front", "ip": "10.1.0.20", "mac": "02:00:00:00:00:01", "default": True},
+                {"name": "back", "network": "back.shop", "networkNamespace": "nets"},
+            ],
+            "hostname": "web-1",
+            "sshKeys": [KEY],
+            "userData": {"inline": "#cloud-config\n"},
+            "firmware": "UEFI",
+            "placement": {"cluster": "c", "host": "h1", "hostTags": ["ssd"]},
+            "stopMode": "Hard",
+            "stopTimeout": "1m30s",
+            "restartedAt": "2026-11-20T10:00:00Z",
+            "deletionPolicy": "Retain",
+            "driftPolicy": "Report",
+        },
+        MINIMAL[VirtualMachine] | {"userData": {"secretRef": {"name": "seed", "key": "user-data"}}},
+    ],
+}
+
+_TIME = "2026-11-20T10:00:00Z"
+_COMMON = {
+    "observedGeneration": 1,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Running",
+            "message": "all is well",
+            "lastTransitionTime": _TIME,
+            "observedGeneration": 1,
+        }
+    ],
+}
+_JOB = {
+    "id": "0b1c2d3e",
+    "command": "DeployVirtualMachine",
+    "status": "Failed",
+    "phase": "Create",
+    "progress": 40,
+    "resultCode": 533,
+    "resultText": "no host fits",
+    "nativeRef": "task-7",
+    "startedAt": _TIME,
+    "completedAt": _TIME,
+}
+_CAPACITY = {"cpus": 8, "memory": "32Gi"}
+_ALLOCATED = {"cpus": 2, "memory": "4Gi", "vms": 1}
+
+STATUS: dict[Kind, Spec] = {
+    Zone: _COMMON
+    | {"counts": {"pods": 1, "clusters": 2, "hosts": 3, "hostsUp": 2}, "segments": {"vlansTotal": 100, "vlansAllocated": 7}},
+    Pod: _COMMON | {"counts": {"clusters": 2, "hosts": 3, "hostsUp": 2}},
+    Cluster: _COMMON | {"hostsTotal": 3, "hostsUp": 2, "capacity": _CAPACITY, "allocated": _ALLOCATED},
+    Host: _COMMON
+    | {
+        "state": "Up",
+        "resourceState": "Enabled",
+        "version": "QEMU 7.2.22",
+        "nativeID": "4c4c4544",
+        "hypervisor": "QEMU",
+        "capacity": _CAPACITY,
+        "allocatable": _CAPACITY,
+        "allocated": _ALLOCATED,
+        "capabilities": ["GuestAgent", "Power"],
+    },
+    StoragePool: _COMMON
+    | {"state": "Up", "capacity": {"total": "100Gi", "available": "60Gi", "allocated": "80Gi"}, "hostsMounted": 2},
+    ServiceOffering: _COMMON,
+    Template: _COMMON
+    | {
+        "state": "DownloadInProgress",
+        "progress": 40,
+        "checksum": SHA256,
+        "virtualSize": "2Gi",
+        "physicalSize": "300Mi",
+        "pools": [{"pool": "p1", "state": "DownloadInProgress", "progress": 10}],
+        "job": _JOB,
+    },
+    Network: _COMMON | {"state": "Implemented", "segment": {"vlan": 120}, "addresses": {"total": 80, "allocated": 3}},
+    VirtualMachine: _COMMON
+    | {
+        "state": "Running",
+        "job": _JOB,
+        "host": "h1",
+        "cluster": "c1",
+        "instanceID": "5f3c0000-0000-5000-8000-000000000000",
+        "hypervisorName": "shop-web-1",
+        "ipAddress": "10.1.0.20",
+        "nics": [{"name": "front", "mac": "02:00:00:00:00:01", "ip": "10.1.0.20", "network": "shop/front", "segment": "vlan-120"}],
+        "disks": [{"name": "root", "pool": "p1", "volumeID": "/srv/vireo/5f3c-root.qcow2", "size": "10Gi"}],
+        "guest": {"agent": True, "hostname": "web-1", "addresses": ["10.1.0.20", "2001:db8::20"]},
+        "pendingChanges": [{"field": "spec.offering", "current": "small", "desired": "big", "needs": "Restart"}],
+        "placementReport": {"rejected": {"InsufficientMemory": 12}, "message": "0 of 12 hosts fit"},
+        "appliedRestartAt": _TIME,
+    },
+}
