@@ -79,6 +79,10 @@ class Placements:
         """Record where a VM is that was found on a hypervisor."""
         self._index.assign(uid, allocation)
 
+    def size(self, uid: str) -> Allocation | None:
+        """What a VM has."""
+        return self._index.allocation(uid)
+
     def resize(self, uid: str, cpus: int, memory: int, disk: int) -> str:
         """Take the room for another size on the VM's host. Returns "" if it is taken, else what is missing, in one sentence."""
         held = self._index.allocation(uid)

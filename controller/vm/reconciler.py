@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from controller.inventory import result_of
 from controller.library import image_name
@@ -134,8 +135,9 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
-        if lack := self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size):
-            return waiting("InsufficientCapacity", lack)
+        lack = self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size)
+        if lack and (size := self._services.placements.size(ctx.uid)):
+            wanted = replace(wanted, cpus=size.cpus, memory=size.memory)
         if unfinished := await self._steps.follow(ctx, seat.link):
             return unfinished
         for _ in range(_MOST_ACTIONS):
@@ -147,18 +149,20 @@ class VirtualMachineReconciler:
                     return drift
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
-                return self._settled(ctx, seat, want, have)
+                return self._settled(ctx, seat, want, have, lack)
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
                 return unfinished
         return failed("NotConverging", f"still not as declared after {_MOST_ACTIONS} actions; see the controller's log")
 
-    def _settled(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, have: ObservedVM) -> Result:
-        """Nothing left to do now."""
+    def _settled(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, have: ObservedVM, lack: str) -> Result:
+        """Nothing left to do now. `lack`: what the host lacks for the declared size; all else is as declared."""
         vm = ctx.object
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
         report.guest_ready(vm, ctx.conditions)
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
+        if lack:
+            return waiting("InsufficientCapacity", lack)
         return done(str(vm.status.state), recheck_after=self._look_at_guest_again(ctx))
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:

@@ -10,6 +10,7 @@ from controller.lookups import hosts_by_cluster
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
+from controller.standing import standing
 from controller.vm.references import References
 from controller.vm.services import Services
 from controller.vm.translate import Site
@@ -60,6 +61,8 @@ class Seating:
 
     def _at(self, ctx: Context[VirtualMachine], host: str, pool: str, *, fresh: bool = False) -> Seat | Result:
         link = self._services.inventory.link(host)
+        if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
+            return as_it_was
         if link is None or not link.up:
             if not fresh:
                 ctx.object.status.state = VirtualMachineState.UNKNOWN
