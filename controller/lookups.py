@@ -6,19 +6,22 @@ Namespaced objects are looked up by `namespace/name`, see `qualified`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
-from controller.runtime.store import Store
+from controller.runtime.store import Store, Unparsable
 from crds.references import Endpoint
 from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine
 from crds.v1alpha1.host import HostState
 from crds.v1alpha1.storagepool import PoolScope
 
 __all__ = [
+    "COUNT_SETTLE",
     "LOOKUPS",
     "SETTLE",
     "Lookup",
@@ -45,6 +48,7 @@ __all__ = [
     "vms_by_host",
     "vms_by_network",
     "vms_by_offering",
+    "vms_by_offering_on_host",
     "vms_by_pool",
     "vms_by_secret",
     "vms_by_template",
@@ -54,9 +58,14 @@ __all__ = [
 
 T = TypeVar("T", bound=Resource)
 
+_BATCH = 100
+
 SETTLE = 30.0
 """Seconds for which watches gather changes before a sum over many objects is written anew, so that a VM costs less than one write
 for each sum that it is part of."""
+
+COUNT_SETTLE = 1.0
+"""Seconds for which watches gather changes of single hosts before what counts hosts is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,16 @@ class Lookup(Generic[T]):
     def of(self, store: Store, value: str) -> Sequence[T]:
         """The objects found under a value, by name; shared and read only."""
         return store.by_index(self.kind, self.index, value)
+
+    async def slowly(self, store: Store, value: str) -> AsyncIterator[T]:
+        """The same as `of`, for thousands: others get their turn in between, so what is found may change on the way."""
+        for number, key in enumerate(self.keys(store, value), start=1):
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
+            with contextlib.suppress(Unparsable):
+                found = store.get(self.kind, key.name, key.namespace)
+                if found is not None:
+                    yield found
 
     def keys(self, store: Store, value: str) -> Sequence[Key]:
         """The keys of the objects found under a value, sorted."""
@@ -125,6 +144,10 @@ def _networks(vm: VirtualMachine) -> Iterator[str]:
     yield from (nic.network for nic in vm.status.nics)
 
 
+def _offering_on_host(vm: VirtualMachine) -> Iterable[str]:
+    return (qualified(vm.status.host, vm.spec.offering),) if vm.status.host else ()
+
+
 def _template(vm: VirtualMachine) -> Iterable[str]:
     return (qualified(vm.spec.template.namespace or vm.metadata.namespace, vm.spec.template.name),)
 
@@ -156,6 +179,7 @@ vms_by_zone = Lookup(VirtualMachine, "zone", lambda vm: (vm.spec.zone,))
 vms_by_cluster = Lookup(VirtualMachine, "cluster", lambda vm: _some(vm.status.cluster))
 vms_by_host = Lookup(VirtualMachine, "host", lambda vm: _some(vm.status.host))
 vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offering,))
+vms_by_offering_on_host = Lookup(VirtualMachine, "offeringOnHost", _offering_on_host)
 vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
@@ -181,6 +205,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     vms_by_cluster,
     vms_by_host,
     vms_by_offering,
+    vms_by_offering_on_host,
     vms_by_template,
     vms_by_network,
     vms_by_pool,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from controller.cluster.status import sums
 from controller.deletion import blocked, existence, if_deleting
-from controller.lookups import SETTLE, clusters_by_pod, clusters_by_zone, hosts_by_cluster, pools_by_cluster
+from controller.lookups import COUNT_SETTLE, SETTLE, clusters_by_pod, clusters_by_zone, hosts_by_cluster, pools_by_cluster
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
@@ -38,7 +38,7 @@ class ClusterReconciler:
     watches = (
         Watch(Zone, _of_zone, of=existence),
         Watch(Pod, _of_pod, of=lambda pod: pod.spec.zone),
-        Watch(Host, _of_host, of=lambda host: host.status.state),
+        Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
         Watch(Host, _of_host, of=_figures, settle=SETTLE),
         Watch(StoragePool, if_deleting(Cluster, lambda pool: [pool.spec.cluster or ""]), of=existence),
     )

@@ -20,8 +20,9 @@ from controller.lookups import (
     hosts_of_clusters,
     pools_by_host,
     pools_of_host,
+    qualified,
     vms_by_host,
-    vms_by_offering,
+    vms_by_offering_on_host,
 )
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -47,7 +48,8 @@ def _of_pod(pod: Pod, store: Store) -> Iterable[Key]:
 
 
 def _of_offering(offering: ServiceOffering, store: Store) -> Iterable[Key]:
-    return {key for vm in vms_by_offering.of(store, offering.metadata.name) for key in _of_vm(vm, store)}
+    name = offering.metadata.name
+    return [host for host in store.keys(Host.KIND) if vms_by_offering_on_host.keys(store, qualified(host.name, name))]
 
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:

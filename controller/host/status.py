@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from controller.inventory import HostLink, LinkState
-from controller.lookups import vms_by_host
+from controller.lookups import qualified, vms_by_host, vms_by_offering_on_host
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
@@ -33,12 +33,15 @@ def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capabil
 
 def allocated(store: Store, host: str) -> Allocated:
     """CPU and memory of all VMs placed on the host, running or not, by the offerings that their specs name."""
-    vms = vms_by_host.of(store, host)
-    offerings = [offering for vm in vms if (offering := store.get(ServiceOffering, vm.spec.offering))]
+    of_offering = (
+        (offering.spec, len(vms_by_offering_on_host.keys(store, qualified(host, offering.metadata.name))))
+        for offering in store.list(ServiceOffering)
+    )
+    used = [(spec, count) for spec, count in of_offering if count]
     return Allocated(
-        cpus=sum(offering.spec.cpus for offering in offerings),
-        memory=Quantity.of(sum(offering.spec.memory.bytes for offering in offerings)),
-        vms=len(vms),
+        cpus=sum(spec.cpus * count for spec, count in used),
+        memory=Quantity.of(sum(spec.memory.bytes * count for spec, count in used)),
+        vms=len(vms_by_host.keys(store, host)),
     )
 
 

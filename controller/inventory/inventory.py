@@ -86,7 +86,10 @@ class Inventory:
         return [link for _, link in self._attached.values()]
 
     def find(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
-        """The Host that a VM was last seen on, and the VM; None if no connected endpoint has it. Refused links do not count."""
+        """The Host that a VM was last seen on, and the VM as seen there, even if that Host does not answer now.
+
+        None if it was seen nowhere since the controller started. Refused links do not count.
+        """
         for session, links in self._served.items():
             vm = session.snapshot.get(instance)
             if vm is None:

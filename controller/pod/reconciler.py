@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.deletion import blocked, existence, listing
-from controller.lookups import clusters_by_pod, pods_by_zone
+from controller.lookups import COUNT_SETTLE, clusters_by_pod, pods_by_zone
 from controller.pod.status import counts, overlapping
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -40,7 +40,7 @@ class PodReconciler:
         Watch(Zone, _of_zone, of=existence),
         Watch(Pod, _of_neighbour, of=lambda pod: pod.spec.management_cidr),
         Watch(Cluster, _of_cluster, of=existence),
-        Watch(Host, _of_host, of=lambda host: host.status.state),
+        Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
     )
 
     async def reconcile(self, ctx: Context[Pod]) -> Result:

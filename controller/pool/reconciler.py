@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from controller.deletion import blocked, existence, forced, if_deleting
 from controller.inventory import Inventory, PoolRegistry
 from controller.library import Library
-from controller.lookups import SETTLE, pools_by_cluster, pools_by_host, pools_by_zone, pools_of_host, vms_by_pool
+from controller.lookups import COUNT_SETTLE, SETTLE, pools_by_cluster, pools_by_host, pools_by_zone, pools_of_host, vms_by_pool
 from controller.pool.images import remove_images
 from controller.pool.scope import resolve
 from controller.pool.status import Survey, allocated, capacity, describe, result
@@ -59,7 +59,7 @@ class StoragePoolReconciler:
     watches = (
         Watch(Zone, _of_zone, of=existence),
         Watch(Cluster, _of_cluster, of=existence),
-        Watch(Host, _of_host, of=lambda host: host.status.state),
+        Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
         Watch(VirtualMachine, _of_vm, of=_disks, settle=SETTLE),
         Watch(VirtualMachine, if_deleting(StoragePool, _pools_of), of=_pools_of),
     )
@@ -84,7 +84,7 @@ class StoragePoolReconciler:
         survey = self._survey(pool.metadata.name, hosts)
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
-        self._measure(ctx, survey)
+        await self._measure(ctx, survey)
         describe(pool, ctx.conditions, survey)
         return self._again(ctx, result(pool, survey))
 
@@ -107,10 +107,11 @@ class StoragePoolReconciler:
         self._started = now if self._started is None else self._started
         return now - self._started < START
 
-    def _measure(self, ctx: Context[StoragePool], survey: Survey) -> None:
+    async def _measure(self, ctx: Context[StoragePool], survey: Survey) -> None:
         """Take over size and use; while no host says anything, the last known stay."""
-        status, promised = ctx.object.status, allocated(ctx.store, ctx.key.name)
+        status = ctx.object.status
         if survey.ready:
+            promised = await allocated(ctx.store, ctx.key.name)
             status.capacity = capacity(status.capacity, survey.ready[min(survey.ready)], promised)
 
     def _again(self, ctx: Context[StoragePool], outcome: Result) -> Result:

@@ -49,10 +49,12 @@ def capacity(known: PoolCapacity, seen: ObservedPool, allocated: int) -> PoolCap
     return PoolCapacity(total=Quantity.of(seen.capacity), available=available, allocated=Quantity.of(allocated))
 
 
-def allocated(store: Store, pool: str) -> int:
+async def allocated(store: Store, pool: str) -> int:
     """Sum of the full sizes of the disks in the pool, in bytes."""
-    vms = vms_by_pool.of(store, pool)
-    return sum(disk.size.bytes for vm in vms for disk in vm.status.disks if disk.pool == pool)
+    total = 0
+    async for vm in vms_by_pool.slowly(store, pool):
+        total += sum(disk.size.bytes for disk in vm.status.disks if disk.pool == pool)
+    return total
 
 
 def describe(pool: StoragePool, conditions: Conditions, survey: Survey) -> None:

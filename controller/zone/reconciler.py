@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.deletion import blocked, existence, if_deleting
+from controller.lookups import COUNT_SETTLE
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
@@ -30,7 +31,7 @@ class ZoneReconciler:
     watches = (
         Watch(Pod, _of_pod_or_cluster, of=existence),
         Watch(Cluster, _of_pod_or_cluster, of=existence),
-        Watch(Host, _of_host, of=lambda host: host.status.state),
+        Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
         Watch(Network, _of_pod_or_cluster, of=lambda network: network.status.segment),
         Watch(StoragePool, if_deleting(Zone, lambda pool: [pool.spec.zone]), of=existence),
         Watch(VirtualMachine, if_deleting(Zone, lambda vm: [vm.spec.zone]), of=existence),
