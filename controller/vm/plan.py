@@ -119,8 +119,14 @@ def stop_for_restart(want: Want, have: ObservedVM) -> Action | None:
 
 
 def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action | None:
-    """Write all changes that the VM's power allows; those for the next start are written once."""
-    ready = [change for change in differences(want.vm, have) if _due(change, have, mode_of)]
+    """Write all changes that the VM's power allows; those for the next start are written once.
+
+    A NIC that is replaced comes under the name of the old one: it waits until that can go.
+    """
+    changes = differences(want.vm, have)
+    due = [change for change in changes if _due(change, have, mode_of)]
+    staying = {change.name for change in changes if isinstance(change, DetachNIC) and change not in due}
+    ready = [change for change in due if not (isinstance(change, AttachNIC) and change.nic.name in staying)]
     return Apply(tuple(ready)) if ready else None
 
 

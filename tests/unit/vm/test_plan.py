@@ -1,0 +1,170 @@
+"""The plan: each rule by a table, and convergence as a property over a model of a hypervisor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.vm.plan import Action, Apply, Create, Pending, RecordRestart, Start, Stop, Want, Why, pending, plan
+from drivers.types import ApplyMode, AttachNIC, Change, DetachNIC, GrowDisk, ObservedVM, Power, SetCPUs, SetMemory, SetSeed
+
+from .things import GIB, as_made, carried_out, nic, wanted
+
+
+def always(mode: ApplyMode):
+    return lambda _change, _have: mode
+
+
+LIVE, RESTART, POWER_OFF = always(ApplyMode.LIVE), always(ApplyMode.RESTART), always(ApplyMode.POWER_OFF)
+
+
+@pytest.mark.parametrize(
+    ("power", "power_on", "restart", "expected"),
+    [
+        (Power.ON, True, False, None),
+        (Power.OFF, False, False, None),
+        (Power.PAUSED, True, False, None),
+        (Power.OFF, True, False, Start()),
+        (Power.ON, False, False, Stop(Why.DECLARED)),
+        (Power.PAUSED, False, False, Stop(Why.DECLARED)),
+        (Power.ON, True, True, Stop(Why.RESTART)),
+        (Power.OFF, True, True, RecordRestart()),
+        (Power.OFF, False, True, RecordRestart()),
+        (Power.ON, False, True, Stop(Why.DECLARED)),
+        (Power.CRASHED, True, False, Stop(Why.CRASHED)),
+        (Power.CRASHED, False, False, Stop(Why.CRASHED)),
+        (Power.UNKNOWN, True, False, None),
+        (Power.UNKNOWN, False, False, None),
+    ],
+)
+def test_power(power: Power, power_on: bool, restart: bool, expected: Action | None) -> None:
+    vm = wanted()
+    assert plan(Want(vm, power_on, restart), as_made(vm, power), LIVE) == expected
+
+
+def test_absent_vm_is_created_even_if_declared_off() -> None:
+    assert plan(Want(wanted(), power_on=False), None, LIVE) == Create()
+
+
+@pytest.mark.parametrize(
+    ("have", "changes"),
+    [
+        ({"cpus": 1, "running_cpus": 1}, [SetCPUs(2)]),
+        ({"memory": GIB, "running_memory": GIB}, [SetMemory(2 * GIB)]),
+        ({"seed_digest": "other"}, [SetSeed(wanted().seed)]),
+        ({"nics": ()}, [AttachNIC(nic())]),
+    ],
+)
+def test_each_difference_becomes_a_change(have: dict[str, object], changes: list[Change]) -> None:
+    vm = wanted()
+    observed = replace(as_made(vm), **have)
+    assert plan(Want(vm, power_on=True), observed, LIVE) == Apply(tuple(changes))
+
+
+def test_disk_grows_and_never_shrinks() -> None:
+    vm = wanted()
+    small, large = as_made(vm), as_made(vm)
+    small = replace(small, disks=(replace(small.disks[0], size=5 * GIB),))
+    large = replace(large, disks=(replace(large.disks[0], size=50 * GIB),))
+    assert plan(Want(vm, power_on=True), small, LIVE) == Apply((GrowDisk("root", 10 * GIB),))
+    assert plan(Want(vm, power_on=True), large, LIVE) is None
+
+
+@pytest.mark.parametrize("other", [nic(vlan=200), nic(mac="02:00:00:00:00:09"), nic(ip="10.0.0.9")])
+def test_nic_that_differs_is_replaced_under_its_name(other: object) -> None:
+    vm = wanted()
+    observed = as_made(wanted(nics=(other,)))
+    assert plan(Want(vm, power_on=True), observed, LIVE) == Apply((DetachNIC("front"), AttachNIC(nic())))
+
+
+def test_undeclared_nic_is_removed() -> None:
+    observed = as_made(wanted(nics=(nic(), nic("back", mac="02:00:00:00:00:02", ip="10.0.0.6"))))
+    assert plan(Want(wanted(), power_on=True), observed, LIVE) == Apply((DetachNIC("back"),))
+
+
+def test_unknown_seed_leaves_the_one_that_is_there() -> None:
+    assert plan(Want(wanted(seed=None), power_on=True), as_made(wanted()), LIVE) is None
+
+
+def test_change_that_needs_power_off_waits_and_is_pending() -> None:
+    vm = wanted()
+    observed = replace(as_made(vm), cpus=1, running_cpus=1)
+    assert plan(Want(vm, power_on=True), observed, POWER_OFF) is None
+    assert pending(vm, observed, POWER_OFF) == [Pending("offering.cpus", "1", "2", ApplyMode.POWER_OFF)]
+
+
+def test_change_for_the_next_start_is_written_once_and_stays_pending() -> None:
+    vm = wanted()
+    before = replace(as_made(vm), memory=GIB, running_memory=GIB)
+    assert plan(Want(vm, power_on=True), before, RESTART) == Apply((SetMemory(2 * GIB),))
+    written = replace(before, memory=2 * GIB)
+    assert plan(Want(vm, power_on=True), written, RESTART) is None
+    assert pending(vm, written, RESTART) == [Pending("offering.memory", str(GIB), str(2 * GIB), ApplyMode.RESTART)]
+
+
+def test_nothing_is_pending_while_off() -> None:
+    vm = wanted()
+    assert pending(vm, replace(as_made(vm, Power.OFF), cpus=1), RESTART) == []
+
+
+def test_hardware_is_changed_before_the_start() -> None:
+    vm = wanted()
+    observed = replace(as_made(vm, Power.OFF), cpus=1, running_cpus=1)
+    assert plan(Want(vm, power_on=True), observed, POWER_OFF) == Apply((SetCPUs(2),))
+
+
+MODES = st.dictionaries(
+    st.sampled_from([SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed]), st.sampled_from(list(ApplyMode)[:3])
+)
+SIZES = st.integers(1, 4)
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> ObservedVM:
+    power = draw(st.sampled_from([Power.ON, Power.OFF, Power.PAUSED, Power.CRASHED]))
+    names = draw(st.lists(st.sampled_from(["front", "back", "third"]), unique=True))
+    nics = tuple(nic(name, vlan=draw(st.sampled_from([100, 200])), mac=f"02:00:00:00:00:0{i}") for i, name in enumerate(names))
+    have = as_made(wanted(nics=nics, cpus=draw(SIZES), memory=draw(SIZES) * GIB), power)
+    return replace(have, disks=(replace(have.disks[0], size=draw(SIZES) * 5 * GIB),), seed_digest=draw(st.sampled_from(["", "x"])))
+
+
+@given(have=observations(), power_on=st.booleans(), restart=st.booleans(), modes=MODES)
+def test_plan_converges(have: ObservedVM, power_on: bool, restart: bool, modes: dict[type, ApplyMode]) -> None:
+    """Carried out step by step, the plan ends; a VM declared on is stopped only for a crash or a restart, and once."""
+
+    def mode_of(change: Change, _have: ObservedVM) -> ApplyMode:
+        return modes.get(type(change), ApplyMode.LIVE)
+
+    want, stops = Want(wanted(), power_on, restart), 0
+    crashed = have.power is Power.CRASHED
+    for _ in range(12):
+        action = plan(want, have, mode_of)
+        match action:
+            case None:
+                break
+            case Stop():
+                stops += 1
+                have = replace(have, power=Power.OFF, running_cpus=have.cpus, running_memory=have.memory)
+            case RecordRestart():
+                want = replace(want, restart=False)
+            case Start():
+                have = replace(have, power=Power.ON)
+            case Apply(changes):
+                for change in changes:
+                    allowed = have.power is Power.OFF or mode_of(change, have) is not ApplyMode.POWER_OFF
+                    assert allowed, f"{change} was planned for a running VM"
+                    have = carried_out(change, have, mode_of(change, have))
+            case Create():
+                pytest.fail("an existing VM was to be created")
+    else:
+        pytest.fail("the plan does not end")
+    assert (have.power in (Power.ON, Power.PAUSED)) == power_on
+    assert stops <= 1
+    if power_on and not crashed and not want.restart and not restart:
+        assert stops == 0
+    if have.power is Power.OFF:
+        assert not plan(Want(want.vm, power_on=False), have, mode_of)
+        assert {n.name for n in have.nics} == {n.name for n in want.vm.nics}

@@ -1,0 +1,83 @@
+"""VMs for the tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from drivers.types import (
+    ApplyMode,
+    Attachment,
+    AttachNIC,
+    Change,
+    DesiredDisk,
+    DesiredNIC,
+    DesiredVM,
+    DetachNIC,
+    GrowDisk,
+    HostID,
+    InstanceID,
+    NetworkBackend,
+    ObservedDisk,
+    ObservedNIC,
+    ObservedVM,
+    Owner,
+    PoolSpec,
+    Power,
+    Seed,
+    Segment,
+    SetCPUs,
+    SetMemory,
+    SetSeed,
+)
+
+GIB = 1 << 30
+OWNER = Owner("u1", "shop", "web")
+INSTANCE = InstanceID("00000000-0000-5000-8000-000000000001")
+POOL = PoolSpec("p1", "/pools/p1")
+
+
+def nic(name: str = "front", *, vlan: int = 100, mac: str = "02:00:00:00:00:01", ip: str = "10.0.0.5") -> DesiredNIC:
+    return DesiredNIC(name, mac, "shop/front", Segment(vlan), Attachment(NetworkBackend.OVS, "ovsbr0"), ip)
+
+
+def wanted(**changes: Any) -> DesiredVM:
+    seed = Seed("meta", "net", b"data")
+    vm = DesiredVM(INSTANCE, "shop-web", OWNER, 2, 2 * GIB, (DesiredDisk("root", POOL, 10 * GIB, "img"),), (nic(),), seed=seed)
+    return replace(vm, **changes)
+
+
+def as_made(vm: DesiredVM, power: Power = Power.ON) -> ObservedVM:
+    """What a hypervisor shows of a VM made exactly as wanted."""
+    return ObservedVM(
+        instance=vm.instance,
+        owner=vm.owner,
+        name=vm.name,
+        host=HostID("h1"),
+        power=power,
+        cpus=vm.cpus,
+        memory=vm.memory,
+        running_cpus=vm.cpus,
+        running_memory=vm.memory,
+        disks=tuple(ObservedDisk(d.name, d.pool.name, f"/{d.name}", d.size) for d in vm.disks),
+        nics=tuple(ObservedNIC(n.name, n.mac, n.network, n.segment, n.ip) for n in vm.nics),
+        seed_digest=vm.seed.digest if vm.seed else "",
+    )
+
+
+def carried_out(change: Change, have: ObservedVM, mode: ApplyMode) -> ObservedVM:
+    """A model of what applying one change does to a VM: LIVE or off at once, RESTART to the definition only."""
+    now = mode is ApplyMode.LIVE or have.power is Power.OFF
+    match change:
+        case SetCPUs(cpus):
+            return replace(have, cpus=cpus, running_cpus=cpus if now else have.running_cpus)
+        case SetMemory(memory):
+            return replace(have, memory=memory, running_memory=memory if now else have.running_memory)
+        case GrowDisk(name, size):
+            return replace(have, disks=tuple(replace(d, size=size) if d.name == name else d for d in have.disks))
+        case AttachNIC(new):
+            return replace(have, nics=(*have.nics, ObservedNIC(new.name, new.mac, new.network, new.segment, new.ip)))
+        case DetachNIC(name):
+            return replace(have, nics=tuple(n for n in have.nics if n.name != name))
+        case SetSeed(seed):
+            return replace(have, seed_digest=seed.digest)
