@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from controller.deletion import blocked, existence, if_deleting
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
-from controller.host.status import allocated, describe, fill, result
+from controller.host.status import allocated, describe, fill, native_id, result
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
 from controller.lookups import (
@@ -130,7 +130,7 @@ class HostReconciler:
         """Take over what the hypervisor says of itself, if it is the right one."""
         link, cluster = contact.link, contact.cluster
         if link.reachable and link.info is not None:
-            self._identify(ctx, link, link.info.native_id)
+            self._identify(ctx, link, native_id(link.info))
             if not link.refused:
                 fill(ctx.object.status, link.info, link.capabilities, cluster.spec.overcommit)
         if link.up:
@@ -138,11 +138,14 @@ class HostReconciler:
             self._announce(ctx, contact)
         return result(ctx.object, link)
 
-    def _identify(self, ctx: Context[Host], link: HostLink, native_id: str) -> None:
-        self._identities.note(ctx.key.name, native_id)
+    def _identify(self, ctx: Context[Host], link: HostLink, identity: str) -> None:
+        """Refuse the link if this hypervisor must not be used under this name; one without an identifier can't be told apart."""
+        if not identity:
+            return
+        self._identities.note(ctx.key.name, identity)
         seen = [rival for name in self._identities.rivals(ctx.key.name) if (rival := ctx.store.get(Host, name))]
-        recorded = [rival for rival in hosts_by_native_id.of(ctx.store, native_id) if rival.metadata.uid != ctx.uid]
-        refused = refusal(ctx.object, native_id, [*seen, *recorded], bool(vms_by_host.keys(ctx.store, ctx.key.name)))
+        recorded = [rival for rival in hosts_by_native_id.of(ctx.store, identity) if rival.metadata.uid != ctx.uid]
+        refused = refusal(ctx.object, identity, [*seen, *recorded], bool(vms_by_host.keys(ctx.store, ctx.key.name)))
         if refused:
             link.refuse(refused.reason, refused.message)
         else:

@@ -18,15 +18,24 @@ from crds.v1alpha1.host import AdminState, HostResourceState, HostState, HostSta
 from drivers.errors import Unsupported
 from drivers.types import Capability, ObservedHost
 
+_LONGEST_NAME, _LONGEST_TEXT = 64, 128
+
 CONNECTED, SCHEDULABLE, SUPPORTED = "Connected", "Schedulable", "Supported"
 
 
+def native_id(info: ObservedHost) -> str:
+    """The hypervisor's own identifier of a host, as statuses record it; "" if it has none."""
+    return info.native_id[:_LONGEST_TEXT]
+
+
 def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capability], overcommit: Overcommit) -> None:
-    """Take over what the hypervisor says of itself. `allocatable` is capacity × overcommit, rounded down."""
-    status.native_id, status.hypervisor, status.version = info.native_id, info.hypervisor, info.version
-    status.capacity = Capacity(cpus=info.cpus, memory=Quantity.of(info.memory))
+    """Take over what the hypervisor says of itself, cut to what the API takes; `allocatable` is capacity × overcommit, less a rest."""
+    status.native_id = native_id(info)
+    status.hypervisor, status.version = info.hypervisor[:_LONGEST_NAME], info.version[:_LONGEST_TEXT]
+    cpus, memory = max(0, info.cpus), max(0, info.memory)
+    status.capacity = Capacity(cpus=cpus, memory=Quantity.of(memory))
     status.allocatable = Capacity(
-        cpus=int(info.cpus * Decimal(overcommit.cpu)), memory=Quantity.of(int(info.memory * Decimal(overcommit.memory)))
+        cpus=int(cpus * Decimal(overcommit.cpu)), memory=Quantity.of(int(memory * Decimal(overcommit.memory)))
     )
     status.capabilities = sorted(capability.value for capability in capabilities)
 

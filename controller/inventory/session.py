@@ -107,8 +107,10 @@ class Session:
                 await asyncio.sleep(self._cadence.refused_retry if is_refusal(failure) else pause)
                 pause = min(pause * 2, self._cadence.last_retry)
         finally:
-            await self._disconnect()
-            self.lanes.close()
+            try:
+                await self._disconnect()
+            finally:
+                self.lanes.close()
 
     async def _live(self) -> DriverError:
         """Connect and serve until something fails; returns what did."""

@@ -40,13 +40,14 @@ def capacity(known: PoolCapacity, seen: ObservedPool, allocated: int) -> PoolCap
     Free space is given in steps of 1 % of the total, rounded down, and stays as it was until it differs by a step: a guest that
     writes to its disk must not cost an API write each time.
     """
-    step = max(1, seen.capacity // STEPS)
-    same_size = known.total.bytes == seen.capacity
+    total = max(0, seen.capacity)
+    step = max(1, total // STEPS)
+    same_size = known.total.bytes == total
     if same_size and known.available is not None and abs(known.available.bytes - seen.available) < step:
         available = known.available
     else:
         available = Quantity.of(max(0, seen.available) // step * step)
-    return PoolCapacity(total=Quantity.of(seen.capacity), available=available, allocated=Quantity.of(allocated))
+    return PoolCapacity(total=Quantity.of(total), available=available, allocated=Quantity.of(allocated))
 
 
 async def allocated(store: Store, pool: str) -> int:
