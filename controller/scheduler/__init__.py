@@ -1,11 +1,12 @@
 """Placement: which host and storage pool a new VM goes to. Pure; it knows nothing of Kubernetes or of a hypervisor.
 
-`Scheduler` keeps an index of hosts, clusters and pools up to date from small changes, so that placing one VM among 10,000 hosts
-takes a fraction of a millisecond. It also keeps what every VM was given, so that a burst never gives the same room twice.
+`HostIndex` keeps hosts, clusters and pools up to date by small changes, so that placing one VM among 10,000 hosts takes a fraction of
+a millisecond. It also keeps what every VM was given, so that a burst never gives the same room twice. `Scheduler` decides.
 """
 
 from __future__ import annotations
 
+from controller.scheduler.index import HostIndex
 from controller.scheduler.scheduler import Scheduler
 from controller.scheduler.views import (
     Allocation,
@@ -23,6 +24,7 @@ from controller.scheduler.views import (
 __all__ = [
     "Allocation",
     "ClusterView",
+    "HostIndex",
     "HostView",
     "Placement",
     "PoolScope",
