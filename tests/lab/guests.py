@@ -22,6 +22,11 @@ Found = TypeVar("Found")
 MIB = 1024 * 1024
 # Emulated guests share two cores with everything else that runs.
 PATIENCE = 120.0
+BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os>"
+UEFI = (
+    "<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>"
+    "<firmware><feature enabled='no' name='secure-boot'/></firmware></os>"
+)
 
 
 def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIENCE) -> Found:
@@ -85,6 +90,8 @@ class Guest:
     port: str = ""
     mac: str = "52:54:00:00:00:01"
     disk_mib: int = 200
+    memory_mib: int = 96
+    uefi: bool = False
 
     def define(self, connected: libvirt.virConnect) -> libvirt.virDomain:
         disk = self.host.local / f"{self.name}.qcow2"
@@ -99,9 +106,9 @@ class Guest:
 <domain type='{kind}'>
   <name>{self.name}</name>
   <uuid>{uuid.uuid5(uuid.NAMESPACE_OID, self.name)}</uuid>
-  <memory unit='MiB'>96</memory>
-  <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <memory unit='MiB'>{self.memory_mib}</memory>
+  <vcpu current='1'>2</vcpu>
+  {UEFI if self.uefi else BIOS}
   <features><acpi/></features>
   <devices>
     <disk type='file' device='disk'>

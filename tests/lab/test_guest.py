@@ -147,6 +147,20 @@ def test_power_button_and_a_new_instance(lab: Lab, web: libvirt.virDomain, ssh_k
     assert execute(web, "cat /etc/dropbear/key | sha256sum") != key
 
 
+def test_cpu_and_nic_added_while_it_runs(web: libvirt.virDomain) -> None:
+    """The CPU goes on line; the NIC, which the seed does not name, is switched on and asks for an address."""
+    wait_for_cloud(web)
+    web.setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    eventually(lambda: execute(web, "grep -c ^processor /proc/cpuinfo") == "2\n", "second CPU")
+    mac = "52:54:00:00:00:11"
+    port = OVS_PORT.format(11)
+    web.attachDeviceFlags(
+        f"<interface type='bridge'>{port}<mac address='{mac}'/><model type='virtio'/></interface>", libvirt.VIR_DOMAIN_AFFECT_LIVE
+    )
+    eventually(lambda: execute(web, f"ip -o link | grep {mac} | grep -o LOWER_UP || true"), "second NIC")
+    eventually(lambda: execute(web, "grep -s discover /run/udhcpc.eth1.log || true"), "a request for an address")
+
+
 def test_a_guest_that_ignores_its_power_button(guests: dict[str, libvirt.virDomain]) -> None:
     stubborn = guests["web20"]
     wait_for_cloud(stubborn)
@@ -166,3 +180,13 @@ def test_vxlan_lab_reaches_a_guest(new_lab: Lab, ssh_key: Path) -> None:
         port = "<source bridge='br-vlan10'/>"
         Guest(new_lab.host("h1"), "web", seed("web", ssh_key, mac), port, mac).define(connected).create()
     assert ssh(new_lab.ssh_command(ADDRESS, ssh_key, 10), "hostname") == "web\n"
+
+
+def test_uefi_boots_the_same_disk(lab: Lab) -> None:
+    with connection(lab.host("h2")) as connected:
+        files = {"meta-data": "instance-id: i-1\nlocal-hostname: modern\n"}
+        guest = Guest(lab.host("h2"), "modern", Seed(files), uefi=True, memory_mib=256).define(connected)
+        guest.create()
+        assert wait_for_cloud(guest) == "status: done\n"
+        assert execute(guest, "hostname; [ -d /sys/firmware/efi ] && echo UEFI") == "modern\nUEFI\n"
+        guest.destroy()
