@@ -191,6 +191,9 @@ class Manager:
         if change.gone and change.key.kind in self._reconcilers:
             self._gone.setdefault(change.key, []).append(change.gone)
         for observe in self._observers:
-            observe(change)
+            try:
+                observe(change)
+            except Exception as error:
+                self._log.error("observer failed", changed=str(change.key), exc_info=error)
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)

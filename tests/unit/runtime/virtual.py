@@ -38,5 +38,5 @@ class SetClock:
 
 def run(main: Coroutine[Any, Any, R], *, end: float = 100_000.0) -> R:
     """Run to the end in virtual time; a test that would take longer than `end` virtual seconds fails."""
-    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0.0, end=end)) as runner:
+    with asyncio.Runner(loop_factory=lambda: looptime.new_event_loop(start=0.0, end=end, noop_cycles=5)) as runner:
         return runner.run(main)

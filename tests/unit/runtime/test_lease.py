@@ -1,0 +1,275 @@
+"""Leader election: never two leaders, and never none for long, whatever happens to the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controller.runtime.lease import LeaderElector, LeaseRecord, LeaseTimes
+from controller.runtime.ports import Conflict, Gone, NotLeader, Unavailable
+
+from .virtual import LoopClock, run
+
+TIMES = LeaseTimes(duration=15, deadline=10.0, period=2.0)
+QUIET = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+
+
+class Server:
+    """One lease with optimistic concurrency."""
+
+    def __init__(self) -> None:
+        self.record: LeaseRecord | None = None
+        self.version = 0
+        self.writes = 0
+
+    def store(self, record: LeaseRecord) -> LeaseRecord:
+        self.version += 1
+        self.writes += 1
+        self.record = replace(record, resource_version=str(self.version))
+        return self.record
+
+
+class Line:
+    """One candidate's way to the server: `trouble()` says what happens to the next request."""
+
+    def __init__(self, server: Server, trouble: Callable[[], str] = lambda: "") -> None:
+        self.server = server
+        self.trouble = trouble
+        self.requests = 0
+
+    async def _deliver(self) -> bool:
+        self.requests += 1
+        trouble = self.trouble()
+        await asyncio.sleep(40 if trouble == "hang" else 0.01)
+        if trouble in ("down", "hang"):
+            raise Unavailable("no answer")
+        return trouble == "lost"
+
+    async def get(self) -> LeaseRecord:
+        await self._deliver()
+        if self.server.record is None:
+            raise Gone("no lease")
+        return self.server.record
+
+    async def create(self, record: LeaseRecord) -> LeaseRecord:
+        lost = await self._deliver()
+        if self.server.record is not None:
+            raise Conflict("exists")
+        return self._reply(self.server.store(record), lost)
+
+    async def update(self, record: LeaseRecord) -> LeaseRecord:
+        lost = await self._deliver()
+        if self.server.record is None or self.server.record.resource_version != record.resource_version:
+            raise Conflict("changed")
+        return self._reply(self.server.store(record), lost)
+
+    def _reply(self, record: LeaseRecord, lost: bool) -> LeaseRecord:
+        if lost:
+            raise Unavailable("reply lost")
+        return record
+
+
+def elector(server: Server, name: str, trouble: Callable[[], str] = lambda: "", seed: int = 0) -> LeaderElector:
+    return LeaderElector(Line(server, trouble), name, TIMES, LoopClock(), random.Random(seed).random, QUIET)
+
+
+async def campaign(candidate: LeaderElector) -> None:
+    while True:
+        await candidate.acquire()
+        await candidate.hold()
+
+
+def test_the_first_takes_it_and_the_second_waits() -> None:
+    async def main() -> None:
+        server = Server()
+        one, two = elector(server, "one"), elector(server, "two")
+        await one.acquire()
+        holding = asyncio.create_task(one.hold())
+        waiting = asyncio.create_task(two.acquire())
+        await asyncio.sleep(600)
+        assert one.is_leader
+        assert not two.is_leader
+        assert not waiting.done()
+        one.check()
+        with pytest.raises(NotLeader):
+            two.check()
+        assert server.record is not None
+        assert (server.record.holder, server.record.transitions) == ("one", 0)
+        assert 600 / 2.4 <= server.writes <= 600 / 1.6 + 2
+        for task in (holding, waiting):
+            task.cancel()
+
+    run(main())
+
+
+def test_a_clean_handover_takes_one_period() -> None:
+    async def main() -> None:
+        server, loop = Server(), asyncio.get_running_loop()
+        one, two = elector(server, "one"), elector(server, "two")
+        await one.acquire()
+        waiting = asyncio.create_task(two.acquire())
+        await asyncio.sleep(3)
+        released = loop.time()
+        await one.release()
+        assert not one.is_leader
+        await waiting
+        assert loop.time() - released <= 2.4 + 0.1
+        assert server.record is not None
+        assert (server.record.holder, server.record.transitions) == ("two", 1)
+
+    run(main())
+
+
+def test_a_dead_leader_is_replaced_when_its_lease_ran_out() -> None:
+    async def main() -> None:
+        server, loop = Server(), asyncio.get_running_loop()
+        one, two = elector(server, "one"), elector(server, "two")
+        await one.acquire()
+        died = loop.time()
+        await two.acquire()
+        assert 15 <= loop.time() - died <= 20
+        assert not one.is_leader
+
+    run(main())
+
+
+def test_a_leader_that_cannot_renew_counts_itself_out_before_others_may_take_over() -> None:
+    async def main() -> None:
+        server, loop, trouble = Server(), asyncio.get_running_loop(), [""]
+        one = elector(server, "one", lambda: trouble[0])
+        await one.acquire()
+        renewed = loop.time()
+        trouble[0] = "down"
+        await one.hold()
+        assert not one.is_leader
+        assert loop.time() - renewed <= TIMES.deadline
+        with pytest.raises(NotLeader):
+            one.check()
+
+    run(main())
+
+
+def test_a_hanging_renewal_does_not_outlast_the_deadline() -> None:
+    async def main() -> None:
+        server, loop, trouble = Server(), asyncio.get_running_loop(), [""]
+        one = elector(server, "one", lambda: trouble[0])
+        await one.acquire()
+        renewed = loop.time()
+        trouble[0] = "hang"
+        await one.hold()
+        assert loop.time() - renewed <= TIMES.deadline + 0.01
+
+    run(main())
+
+
+def test_a_short_outage_is_survived() -> None:
+    async def main() -> None:
+        server, trouble = Server(), [""]
+        one = elector(server, "one", lambda: trouble[0])
+        await one.acquire()
+        holding = asyncio.create_task(one.hold())
+        for bad in ("down", "lost", "down"):
+            trouble[0] = bad
+            await asyncio.sleep(6)
+            trouble[0] = ""
+            await asyncio.sleep(6)
+            assert one.is_leader
+        assert not holding.done()
+        holding.cancel()
+
+    run(main())
+
+
+def test_a_leader_whose_lease_was_taken_notices_at_its_next_renewal() -> None:
+    async def main() -> None:
+        server = Server()
+        one = elector(server, "one")
+        await one.acquire()
+        assert server.record is not None
+        server.store(replace(server.record, holder="two"))
+        await asyncio.wait_for(one.hold(), timeout=3)
+        assert not one.is_leader
+        await one.release()
+        assert server.record.holder == "two", "what isn't ours is not released"
+
+    run(main())
+
+
+def test_a_restarted_process_of_the_same_name_goes_on_at_once() -> None:
+    async def main() -> None:
+        server, loop = Server(), asyncio.get_running_loop()
+        await elector(server, "one").acquire()
+        started = loop.time()
+        await elector(server, "one").acquire()
+        assert loop.time() - started < 1
+        assert server.record is not None
+        assert server.record.transitions == 0
+
+    run(main())
+
+
+def test_a_deleted_lease_is_made_again() -> None:
+    async def main() -> None:
+        server = Server()
+        one = elector(server, "one")
+        await one.acquire()
+        holding = asyncio.create_task(one.hold())
+        server.record = None
+        await asyncio.sleep(5)
+        assert one.is_leader
+        assert server.record is not None
+        holding.cancel()
+
+    run(main())
+
+
+def test_release_is_best_effort() -> None:
+    async def main() -> None:
+        server, trouble = Server(), [""]
+        one = elector(server, "one", lambda: trouble[0])
+        await one.release()
+        assert server.writes == 0
+        await one.acquire()
+        trouble[0] = "down"
+        await one.release()
+        assert not one.is_leader
+
+    run(main())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 4), st.sampled_from([0.0, 0.1, 0.4]))
+def test_never_two_leaders_and_never_none_for_long(seed: int, candidates: int, badness: float) -> None:
+    source = random.Random(seed)
+
+    def trouble() -> str:
+        return source.choice(["down", "lost", "hang"]) if source.random() < badness and not calm[0] else ""
+
+    calm = [False]
+
+    async def main() -> None:
+        server = Server()
+        running: dict[LeaderElector, asyncio.Task[None]] = {}
+        for number in range(candidates):
+            one = elector(server, f"c{number}", trouble, seed + number)
+            running[one] = asyncio.create_task(campaign(one))
+        for tick in range(600):
+            await asyncio.sleep(0.5)
+            leaders = [one for one in running if one.is_leader]
+            assert len(leaders) <= 1
+            if leaders and tick % 80 == 79 and len(running) > 1:
+                running.pop(leaders[0]).cancel()
+        calm[0] = True
+        await asyncio.sleep(40 + TIMES.duration + 2 * TIMES.period)
+        assert len([one for one in running if one.is_leader]) == 1
+        for task in running.values():
+            task.cancel()
+
+    run(main())

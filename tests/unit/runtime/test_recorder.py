@@ -1,0 +1,105 @@
+"""Kubernetes Events: best effort, never twice in a row, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from controller.runtime import recorder as module
+from controller.runtime.keys import Key
+from controller.runtime.metrics import Metrics
+from controller.runtime.recorder import Recorder
+
+from .fakes import FakeApi, Fault
+from .virtual import EPOCH, LoopClock, run
+
+KEY = Key("Widget", "ns", "a")
+
+
+def made(api: FakeApi) -> tuple[Recorder, CollectorRegistry]:
+    registry = CollectorRegistry()
+    log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+    return Recorder(api, LoopClock(), Metrics(registry), log), registry
+
+
+def dropped(registry: CollectorRegistry) -> float | None:
+    return registry.get_sample_value("vireo_events_dropped_total")
+
+
+def test_events_are_written_in_order_with_what_they_say() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        recorder, _ = made(api)
+        running = asyncio.create_task(recorder.run())
+        recorder.record(KEY, "u1", "Normal", "Started", "on h1")
+        recorder.record(KEY, "u1", "Warning", "Stopped", "by hand")
+        await asyncio.sleep(1)
+        assert [(event.type, event.reason, event.message) for event in api.events] == [
+            ("Normal", "Started", "on h1"),
+            ("Warning", "Stopped", "by hand"),
+        ]
+        assert api.events[0].key == KEY
+        assert api.events[0].uid == "u1"
+        assert api.events[0].at == EPOCH
+        running.cancel()
+
+    run(main())
+
+
+def test_repeats_in_a_row_are_dropped_for_each_object_by_itself() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        recorder, _ = made(api)
+        for uid, reason in [("u1", "A"), ("u1", "A"), ("u2", "A"), ("u1", "B"), ("u1", "A"), ("u2", "A")]:
+            recorder.record(KEY, uid, "Normal", reason, "")
+        await recorder.flush()
+        assert [(event.uid, event.reason) for event in api.events] == [("u1", "A"), ("u2", "A"), ("u1", "B"), ("u1", "A")]
+
+    run(main())
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.REJECTED, Fault.THROTTLED, Fault.CONFLICT])
+def test_one_that_cannot_be_written_is_dropped_and_counted(fault: Fault) -> None:
+    async def main() -> None:
+        api = FakeApi()
+        recorder, registry = made(api)
+        faults = iter([fault])
+        api.fault = lambda verb, key: next(faults, None)
+        recorder.record(KEY, "u1", "Normal", "Lost", "")
+        recorder.record(KEY, "u1", "Normal", "Written", "")
+        await recorder.flush()
+        assert [event.reason for event in api.events] == ["Written"]
+        assert dropped(registry) == 1
+
+    run(main())
+
+
+def test_a_flood_takes_no_memory_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_WAITING", 10)
+    monkeypatch.setattr(module, "_REMEMBERED", 10)
+
+    async def main() -> None:
+        api = FakeApi()
+        recorder, registry = made(api)
+        for number in range(100):
+            recorder.record(KEY, f"u{number}", "Normal", "Flood", "")
+        await recorder.flush()
+        assert [event.uid for event in api.events] == [f"u{number}" for number in range(90, 100)]
+        assert dropped(registry) == 90
+        assert len(recorder._last) == 10
+
+    run(main())
+
+
+def test_a_long_message_is_cut_to_what_the_api_takes() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        recorder, _ = made(api)
+        recorder.record(KEY, "u1", "Normal", "Long", "x" * 5000)
+        await recorder.flush()
+        assert len(api.events[0].message) == 1024
+
+    run(main())

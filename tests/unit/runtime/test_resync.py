@@ -1,0 +1,173 @@
+"""Lists: at the start, after gaps, now and then, and what they repair."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from controller.runtime.keys import Key
+
+from .fakes import FakeApi, Fault
+from .models import Widget
+from .virtual import run
+from .world import Outside, Process, WidgetReconciler
+
+
+def made(api: FakeApi) -> Process:
+    return Process(api, [WidgetReconciler(Outside())])
+
+
+def test_nothing_runs_before_every_kind_is_listed() -> None:
+    async def main() -> None:
+        api, outside = FakeApi(), Outside()
+        api.create("Widget", "a", size=1, parent="p")
+        api.create("Parent", "p")
+        faults = itertools.chain([Fault.UNAVAILABLE] * 3, itertools.repeat(None))
+        api.fault = lambda verb, key: next(faults) if verb == "list" else None
+        process = Process(api, [WidgetReconciler(outside)])
+        starting = asyncio.create_task(process.start())
+        await asyncio.sleep(0.3)
+        assert process.resync.missing
+        assert not starting.done()
+        assert outside.runs.total() == 0
+        await starting
+        assert process.resync.missing == []
+        await asyncio.sleep(5)
+        assert outside.sizes == {"uid-1": 1}, "the parent was known from the start"
+        await process.kill()
+
+    run(main())
+
+
+def test_lists_come_in_chunks() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        for number in range(7):
+            api.create("Widget", f"w{number}")
+        process = made(api)
+        await process.start()
+        assert process.store.count(Widget) == 7
+        assert api.requests["list"] == 4 + 1  # chunks of two, and one list without a parent
+        await process.kill()
+
+    run(main())
+
+
+def test_a_list_that_expires_midway_is_begun_anew() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        for number in range(6):
+            api.create("Widget", f"w{number}")
+        answers = itertools.chain([None, None, Fault.CONFLICT], itertools.repeat(None))
+        api.fault = lambda verb, key: next(answers) if verb == "list" else None
+        process = made(api)
+        await process.start()
+        assert process.store.count(Widget) == 6
+        await process.kill()
+
+    run(main())
+
+
+def test_a_broken_list_prunes_nothing() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        for number in range(6):
+            api.create("Widget", f"w{number}")
+        process = made(api)
+        await process.start()
+        pages = itertools.count()
+
+        def second_page_fails(verb: str, key: Key | None) -> Fault | None:
+            return Fault.UNAVAILABLE if verb == "list" and next(pages) % 2 else None
+
+        api.fault = second_page_fails
+        process.resync.request("Widget")
+        await asyncio.sleep(300)
+        assert next(pages) > 4
+        assert process.store.count(Widget) == 6
+        await process.kill()
+
+    run(main())
+
+
+def test_what_a_deaf_watch_missed_is_found_within_a_quarter_of_an_hour() -> None:
+    async def main() -> None:
+        api, outside = FakeApi(), Outside()
+        process = Process(api, [WidgetReconciler(outside)])
+        for name in ("kept", "edited", "deleted"):
+            api.create("Widget", name, size=1)
+        await process.start()
+        await asyncio.sleep(5)
+        process.watcher.broken = True
+        api.edit(Key("Widget", "ns", "edited"), size=2)
+        api.delete(Key("Widget", "ns", "deleted"))
+        api.create("Widget", "added", size=4)
+        outside.runs.clear()
+        await asyncio.sleep(901 + 5)
+        process.watcher.broken = False
+        assert sorted(outside.sizes.values()) == [1, 2, 4]
+        assert Key("Widget", "ns", "kept") not in outside.runs, "what did not change is left alone"
+        await process.kill()
+
+    run(main())
+
+
+def test_a_gap_leads_to_one_list_soon() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        api.create("Widget", "a")
+        process = made(api)
+        await process.start()
+        before = api.requests["list"]
+        for _ in range(100):
+            process.resync.request("Widget")
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(5)
+        assert api.requests["list"] == before + 1
+        await process.kill()
+
+    run(main())
+
+
+def test_endless_requests_do_not_put_the_list_off_for_ever() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        process = made(api)
+        await process.start()
+        before = api.requests["list"]
+        for _ in range(1200):
+            process.resync.request("Widget")
+            await asyncio.sleep(0.1)
+        assert 3 <= api.requests["list"] - before <= 20
+        await process.kill()
+
+    run(main())
+
+
+def test_kinds_are_listed_now_and_then_not_all_at_once() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        process = made(api)
+        await process.start()
+        times: list[float] = []
+        api.fault = lambda verb, key: times.append(asyncio.get_running_loop().time()) if verb == "list" else None  # type: ignore[func-returns-value]
+        await asyncio.sleep(7200)
+        assert 2 * 7200 / 900 - 2 <= len(times) <= 2 * 7200 / 600 + 2
+        assert len({round(time) for time in times}) > len(times) / 2
+        await process.kill()
+
+    run(main())
+
+
+def test_an_api_server_that_is_down_is_not_hammered() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        api.fault = lambda verb, key: Fault.UNAVAILABLE
+        process = made(api)
+        starting = asyncio.create_task(process.start())
+        await asyncio.sleep(600)
+        assert 2 * 600 / 31 <= api.requests["list"] <= 2 * (600 / 30 + 10)
+        starting.cancel()
+        await process.kill()
+
+    run(main())
