@@ -93,31 +93,24 @@ class _Compute:
         self._lock = threading.Lock()
         self._epoch, self._cursor = "", 0
         self._hosts: dict[HostID, tuple[ObservedVM, ...]] = {}
-        self._vms: dict[InstanceID, ObservedVM] = {}
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         with self._lock:
             more = True
             while more:
                 more = self._take(self._call("compute.observe_page", self._epoch, self._cursor))
-            return dict(self._vms)
+            return {vm.instance: vm for vms in self._hosts.values() for vm in vms}
 
     def _take(self, page: VMPage) -> bool:
-        """Whether there is more to ask for."""
+        """Whether there is more to ask for. Hosts are kept in the order of their last change, as the server tells them."""
         if page.epoch != self._epoch:
-            self._hosts, self._vms = {}, {}
+            self._hosts = {}
         for host, vms in page.hosts:
-            self._replace(host, vms)
+            self._hosts.pop(host, None)
+            if vms:
+                self._hosts[host] = vms
         self._epoch, self._cursor = page.epoch, page.cursor
         return page.more
-
-    def _replace(self, host: HostID, vms: tuple[ObservedVM, ...]) -> None:
-        for vm in self._hosts.pop(host, ()):
-            if (known := self._vms.get(vm.instance)) is not None and known.host == host:
-                del self._vms[vm.instance]
-        if vms:
-            self._hosts[host] = vms
-            self._vms.update((vm.instance, vm) for vm in vms)
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
         vm: ObservedVM = self._call("compute.observe", host, instance)

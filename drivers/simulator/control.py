@@ -8,8 +8,8 @@ from typing import Any
 from drivers.types import Credentials
 
 from .client import SocketTransport
-from .connection import Session, Transport
 from .connect import parse_url
+from .connection import Session, Transport
 from .engine.actions import Act, Action
 from .engine.census import Census
 from .engine.faults import Fault

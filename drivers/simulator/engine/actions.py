@@ -94,7 +94,7 @@ class Actions:
         if action.act is Act.FORGET_TASKS:
             self._dc.tasks.forget()
         elif action.act is Act.ADD_HOST:
-            self._dc.add_host(HostID(action.target), self._dc.settings.cpus, self._dc.settings.memory)
+            self._add_host(action.target)
         elif action.act in self._host_acts:
             self._host_acts[action.act](self._host(action.target), action.value)
         elif action.act is Act.FOREIGN_VM:
@@ -117,6 +117,11 @@ class Actions:
         return vm
 
     # Hosts ---------------------------------------------------------------------------------------------------------
+
+    def _add_host(self, name: str) -> None:
+        if not name or "/" in name or not name.isprintable() or name in self._dc.hosts:
+            raise ValueError(name)
+        self._dc.add_host(HostID(name), self._dc.settings.cpus, self._dc.settings.memory)
 
     def _crash(self, host: Host, _: str) -> None:
         """Everything on it loses power at once, and work in progress is gone."""

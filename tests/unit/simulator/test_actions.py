@@ -1,0 +1,186 @@
+"""What people do behind Vireo's back."""
+
+import uuid
+
+import pytest
+
+from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.simulator.engine.actions import Act
+from drivers.types import DesiredVM, InstanceID, Power, StopMode, VMChanged
+
+from .world import HOST, OTHER, POOL, SHARED, World, disk, vm
+
+
+def at(wanted: DesiredVM) -> str:
+    return f"{HOST}/{wanted.instance}"
+
+
+def test_power_by_hand() -> None:
+    world = World()
+    wanted = world.created()
+    world.control.act(Act.POWER_ON, at(wanted))
+    seen = world.see(wanted)
+    assert (seen.power, seen.guest.agent) == (Power.ON, True)
+    world.control.act(Act.POWER_OFF, at(wanted))
+    assert world.see(wanted).power is Power.OFF
+    [entry] = world.control.census().vms
+    assert entry.starts == 1
+
+
+def test_hardware_by_hand() -> None:
+    world = World()
+    wanted = world.created()
+    world.control.act(Act.SET_CPUS, at(wanted), "7")
+    world.control.act(Act.SET_MEMORY, at(wanted), "1024")
+    world.control.act(Act.RENAME_VM, at(wanted), "renamed")
+    world.control.act(Act.ADD_DEVICE, at(wanted), "usb-disk")
+    world.control.act(Act.REMOVE_NIC, at(wanted), "front")
+    seen = world.see(wanted)
+    assert (seen.cpus, seen.memory, seen.name, seen.foreign_devices, seen.nics) == (7, 1024, "renamed", ("usb-disk",), ())
+
+
+def test_a_deleted_vm_leaves_its_disk_and_a_removed_disk_is_gone() -> None:
+    world = World()
+    wanted = world.created(disks=(disk(), disk("data", image="")))
+    world.control.act(Act.REMOVE_DISK, at(wanted), "data")
+    assert [one.name for one in world.see(wanted).disks] == ["root"]
+    world.control.act(Act.DELETE_VM, at(wanted))
+    assert [one.name for one in world.control.census().disks] == ["root"]
+    with pytest.raises(NotFound):
+        world.see(wanted)
+
+
+def test_a_vm_that_lost_our_mark_is_foreign() -> None:
+    world = World()
+    wanted = world.created()
+    world.control.act(Act.DISOWN_VM, at(wanted))
+    with pytest.raises(Conflict):
+        world.see(wanted)
+    with pytest.raises(Conflict):
+        world.connection.compute.delete(HOST, wanted.instance, [POOL])
+    assert wanted.instance not in world.connection.compute.observe_all()
+
+
+def test_a_moved_vm_is_elsewhere_and_runs_on() -> None:
+    world = World()
+    wanted = world.running(disks=(disk(pool=SHARED),))
+    world.control.act(Act.MOVE_VM, at(wanted), OTHER)
+    with pytest.raises(NotFound):
+        world.see(wanted)
+    assert world.see(wanted, OTHER).power is Power.ON
+    assert world.connection.compute.observe_all()[wanted.instance].host == OTHER
+    world.connection.compute.delete(OTHER, wanted.instance)
+    assert world.control.census().disks == ()
+
+
+def test_each_act_is_an_event() -> None:
+    world = World()
+    for act, value in (
+        (Act.POWER_ON, ""),
+        (Act.PAUSE, ""),
+        (Act.SET_CPUS, "3"),
+        (Act.RENAME_VM, "x"),
+        (Act.ADD_DEVICE, "x"),
+        (Act.REMOVE_NIC, "front"),
+        (Act.REMOVE_DISK, "root"),
+        (Act.MOVE_VM, OTHER),
+        (Act.DELETE_VM, ""),
+        (Act.DISOWN_VM, ""),
+        (Act.CRASH_VM, ""),
+    ):
+        wanted = world.running() if act in (Act.PAUSE, Act.CRASH_VM) else world.created()
+        listener = world.connect()
+        world.control.act(act, at(wanted), value)
+        assert VMChanged(wanted.instance) in listener.events.wait(0), act
+
+
+def test_a_foreign_vm_has_no_mark_of_ours() -> None:
+    world = World()
+    instance = InstanceID(str(uuid.uuid4()))
+    world.control.act(Act.FOREIGN_VM, f"{HOST}/{instance}")
+    [entry] = world.control.census().vms
+    assert (entry.owner, entry.power) == ("", Power.ON)
+    with pytest.raises(Conflict):
+        world.connection.power.stop(HOST, instance, StopMode.HARD)
+
+
+@pytest.mark.parametrize(
+    ("act", "target", "value", "error"),
+    [
+        (Act.CRASH_HOST, "nowhere", "", NotFound),
+        (Act.POWER_OFF, HOST, "", NotFound),
+        (Act.POWER_OFF, f"{HOST}/nobody", "", NotFound),
+        (Act.POWER_OFF, "nowhere/nobody", "", NotFound),
+        (Act.SET_CPUS, "{vm}", "many", InvalidSpec),
+        (Act.SET_CPUS, "{vm}", "", InvalidSpec),
+        (Act.REMOVE_NIC, "{vm}", "no-such-nic", InvalidSpec),
+        (Act.REMOVE_DISK, "{vm}", "no-such-disk", InvalidSpec),
+        (Act.MOVE_VM, "{vm}", "nowhere", NotFound),
+        (Act.PAUSE, "{vm}", "", InvalidSpec),
+        (Act.FOREIGN_VM, "{vm}", "", InvalidSpec),
+        (Act.ADD_HOST, HOST, "", InvalidSpec),
+        (Act.LIE, HOST, "a:b", InvalidSpec),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_does_nothing(act: Act, target: str, value: str, error: type[Exception]) -> None:
+    world = World()
+    wanted = world.created()
+    before = world.control.census()
+    with pytest.raises(error):
+        world.control.act(act, target.format(vm=at(wanted)), value)
+    assert world.control.census() == before
+
+
+class TestPlaces:
+    """One identity on several hosts: an endpoint of many hosts forbids it, single hosts know nothing of each other."""
+
+    def test_an_endpoint_of_many_hosts_has_it_once(self) -> None:
+        world = World()
+        wanted = world.created()
+        with pytest.raises(Conflict):
+            world.connection.compute.create(OTHER, wanted)
+        world.connection.compute.delete(HOST, wanted.instance)
+        world.connection.compute.create(OTHER, wanted)
+        assert world.see(wanted, OTHER).host == OTHER
+
+    def test_single_hosts_make_it_twice(self) -> None:
+        world = World()
+        wanted = vm()
+        for host in (HOST, OTHER):
+            world.connect(host).compute.create(host, wanted)
+        assert [entry.host for entry in world.control.census().vms] == [HOST, OTHER]
+        world.connect(HOST).compute.delete(HOST, wanted.instance, [POOL])
+        assert world.see(wanted, OTHER)
+        assert [entry.host for entry in world.control.census().disks] == [OTHER]
+
+    def test_the_endpoint_of_one_host_reaches_no_other(self) -> None:
+        world = World()
+        wanted = world.created()
+        alone = world.connect(OTHER)
+        assert [host.host for host in alone.hosts.list_hosts()] == [OTHER]
+        assert alone.compute.observe_all() == {}
+        for call in (
+            lambda: alone.compute.observe(HOST, wanted.instance),
+            lambda: alone.power.start(HOST, wanted.instance),
+            lambda: alone.storage.ensure_pool(HOST, POOL),
+        ):
+            with pytest.raises(NotFound):
+                call()
+
+    def test_events_of_other_hosts_are_not_told(self) -> None:
+        world = World()
+        here, there = world.connect(HOST), world.connect(OTHER)
+        wanted = world.created()
+        assert list(here.events.wait(0)) == [VMChanged(wanted.instance)]
+        assert list(there.events.wait(0)) == []
+
+    def test_when_one_of_two_goes_the_other_is_still_seen(self) -> None:
+        world = World()
+        keeper = world.connect()
+        wanted = vm()
+        for host in (HOST, OTHER):
+            world.connect(host).compute.create(host, wanted)
+            assert keeper.compute.observe_all()[wanted.instance].host == host
+        world.connect(OTHER).compute.delete(OTHER, wanted.instance, [POOL])
+        assert keeper.compute.observe_all()[wanted.instance].host == HOST
+        assert keeper.compute.observe_all() == world.connect().compute.observe_all()

@@ -1,0 +1,83 @@
+"""Pools and images of simulated hosts beyond the contract: sharing, room, sums."""
+
+import pytest
+
+from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
+from drivers.simulator.engine.datacentre import DISK_OVERHEAD
+from drivers.simulator.engine.settings import Settings
+from drivers.types import HostID, PoolSpec
+
+from .world import HOST, IMAGE, MIB, OTHER, POOL, SHARED, World, disk, vm
+
+THIRD = HostID("host-00003")
+
+
+def room(world: World, pool: PoolSpec = POOL, host: HostID = HOST) -> int:
+    return world.connection.storage.ensure_pool(host, pool).available
+
+
+def test_a_local_pool_is_its_host_s_and_a_shared_one_everybody_s() -> None:
+    world = World()
+    world.put(HOST, POOL, "local.qcow2")
+    world.put(HOST, SHARED, "shared.qcow2")
+    has = world.connection.storage.has_image
+    assert (has(HOST, POOL, "local.qcow2"), has(OTHER, POOL, "local.qcow2")) == (True, False)
+    assert (has(HOST, SHARED, "shared.qcow2"), has(THIRD, SHARED, "shared.qcow2")) == (True, True)
+
+
+def test_disks_on_a_shared_pool_count_for_its_images() -> None:
+    world = World()
+    wanted = world.created(disks=(disk(pool=SHARED),))
+    with pytest.raises(Conflict):
+        world.connection.storage.delete_image(OTHER, SHARED, IMAGE)
+    world.connection.compute.delete(HOST, wanted.instance)
+    world.connection.storage.delete_image(OTHER, SHARED, IMAGE)
+
+
+def test_room_is_taken_and_given_back() -> None:
+    world = World()
+    before = room(world)
+    world.put(HOST, POOL, "big.qcow2", 100 * MIB)
+    wanted = world.created(disks=(disk(), disk("data", image="")))
+    assert room(world) == before - 100 * MIB - 2 * DISK_OVERHEAD
+    world.connection.compute.delete(HOST, wanted.instance)
+    world.connection.storage.delete_image(HOST, POOL, "big.qcow2")
+    assert room(world) == before
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    world = World(Settings(hosts=2, pool_capacity=4 * MIB))
+    with pytest.raises(InvalidSpec, match="too little room"):
+        world.put(HOST, POOL, "big.qcow2", 4 * MIB + 1)
+    world.put(HOST, POOL, "fits.qcow2", 4 * MIB)
+    assert room(world) == 0
+    with pytest.raises(Transient, match="full"):
+        world.created()
+    assert world.control.census().vms == world.control.census().disks == ()
+
+
+def test_an_unknown_pool_has_nothing() -> None:
+    world = World()
+    unknown = PoolSpec("unknown", "/srv/unknown")
+    assert not world.connection.storage.has_image(HOST, unknown, IMAGE)
+    world.connection.storage.delete_image(HOST, unknown, IMAGE)
+    with pytest.raises(NotFound):
+        world.put(HOST, unknown)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "a", "/", "/a/", "/a//b", "/a/../b", "/a/./b", "/a\nb", "/a\0b", "/proc", "/sys/x", "/dev/shm"]
+)
+def test_a_path_that_is_no_directory_for_disks_is_refused(path: str) -> None:
+    world = World()
+    with pytest.raises(InvalidSpec):
+        world.connection.storage.ensure_pool(HOST, PoolSpec("p", path))
+    with pytest.raises(InvalidSpec):
+        world.connection.compute.create(HOST, vm(disks=(disk(pool=PoolSpec("p", path)),)))
+    with pytest.raises(InvalidSpec):
+        world.connection.compute.delete(HOST, vm().instance, [PoolSpec("p", path)])
+
+
+@pytest.mark.parametrize("path", ["/var/lib/vireo", "/procession", "/a b", "/ä"])
+def test_other_paths_are_fine(path: str) -> None:
+    assert World().connection.storage.ensure_pool(HOST, PoolSpec("p", path)).capacity > 0
