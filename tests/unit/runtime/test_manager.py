@@ -91,6 +91,7 @@ def test_a_new_object_becomes_ready_with_few_writes_and_is_then_left_alone() -> 
     ("result", "expected", "times"),
     [
         (done("Running"), {"Ready": ("True", "Running")}, [0.0]),
+        (done("Running", recheck_after=20), {"Ready": ("True", "Running")}, [0.0, 20.0, 40.0]),
         (requeue(20, "Booting"), {"Ready": ("False", "Booting"), "Reconciling": ("True", "Booting")}, [0.0, 20.0, 40.0]),
         (waiting("NoHost"), {"Ready": ("False", "NoHost"), "Reconciling": ("True", "NoHost")}, [0.0]),
         (

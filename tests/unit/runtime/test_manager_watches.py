@@ -11,6 +11,7 @@ from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
+from controller.runtime.store import Change, Part
 
 from .fakes import FakeApi, Fault
 from .models import Parent, Widget
@@ -227,6 +228,88 @@ def test_a_watch_that_raises_stops_nothing() -> None:
         await asyncio.sleep(10)
         assert outside.sizes == {"uid-2": 1}
         assert any(call.method_name == "error" and "Parent/ns/p" in str(call.kwargs) for call in process.log.calls)
+        await process.kill()
+
+    run(main())
+
+
+def test_a_settled_watch_wakes_once_for_many_changes() -> None:
+    async def main() -> None:
+        api, outside = FakeApi(), Outside()
+        reconciler = WidgetReconciler(outside)
+        reconciler.watches = [Watch(Parent, lambda parent, store: [Key("Widget", "ns", "a")], settle=2.0)]
+        process = Process(api, [reconciler])
+        key, parent = api.create("Widget", "a"), api.create("Parent", "p", size=0)
+        await process.start()
+        await asyncio.sleep(60)
+        outside.runs.clear()
+        for size in range(1, 11):
+            api.edit(parent, size=size)
+            await asyncio.sleep(0.1)
+        assert outside.runs[key] == 0
+        await asyncio.sleep(60)
+        assert outside.runs[key] == 1
+        await process.kill()
+
+    run(main())
+
+
+def test_observers_are_told_of_every_change_before_anything_runs() -> None:
+    async def main() -> None:
+        api, outside = FakeApi(), Outside()
+        told: list[tuple[str, Part]] = []
+
+        def broken(change: Change) -> None:
+            raise ZeroDivisionError
+
+        observers = [broken, lambda change: told.append((change.key.name, change.parts))]
+        process = Process(api, [WidgetReconciler(outside)], observers=observers)
+        await process.start()
+        key = api.create("Widget", "a", size=1)
+        await asyncio.sleep(5)
+        api.delete(key)
+        await asyncio.sleep(5)
+        assert told[0] == ("a", Part.CREATED)
+        assert told[1] == ("a", Part.FINALIZERS), "own writes are changes too"
+        assert told[-1] == ("a", Part.DELETED)
+        assert outside.made == {"uid-1": 1}, "an observer that raises is in nobody's way"
+        await process.kill()
+
+    run(main())
+
+
+def test_events_and_wakes_of_a_reconcile() -> None:
+    async def main() -> None:
+        api, runs = FakeApi(), []
+
+        class Gossip:
+            kind = Widget
+            watches: Sequence[Watch] = ()
+
+            async def reconcile(self, ctx: Context[Widget]) -> Result:
+                runs.append(ctx.key.name)
+                ctx.event("Normal", "Seen", "x")
+                if ctx.key.name == "a" and runs.count("a") == 1:
+                    ctx.enqueue(Key("Widget", "ns", "b"))
+                    ctx.enqueue(Key("Parent", "ns", "nobody reconciles it"))
+                return done("Done")
+
+            def forget(self, key: Key, uid: str) -> None:
+                pass
+
+        process = Process(api, [Gossip()], workers=1)
+        for name in ("a", "b"):
+            api.create("Widget", name)
+        await process.start()
+        await asyncio.sleep(5)
+        assert runs == ["a", "b"], "b was waiting anyway: one run serves both"
+        process.manager.enqueue(Key("Widget", "ns", "a"))
+        await asyncio.sleep(5)
+        assert runs == ["a", "b", "a"]
+        assert [(event.key.name, event.uid, event.reason) for event in api.events] == [
+            ("a", "uid-1", "Seen"),
+            ("b", "uid-2", "Seen"),
+        ]
         await process.kill()
 
     run(main())

@@ -20,7 +20,7 @@ from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler, Watch
 from controller.runtime.results import Result, done, requeue, waiting
 from controller.runtime.resync import Resync
-from controller.runtime.store import Store
+from controller.runtime.store import Change, Store
 
 from .fakes import FakeApi, Watcher
 from .models import Condition, Parent, Widget
@@ -107,6 +107,7 @@ class Process:
         delay: Callable[[], float] = lambda: 0.002,
         workers: int = 4,
         timeout: float = 60.0,
+        observers: Sequence[Callable[[Change], None]] = (),
     ) -> None:
         source = random.Random(seed)
         ids = itertools.count(1)
@@ -128,6 +129,7 @@ class Process:
             fence=fence,
             metrics=Metrics(self.registry),
             log=log,
+            observers=observers,
         )
         self.watcher = Watcher(api, self.manager.intake, delay)
         self.resync = Resync(api, self.manager.intake, ["Widget", "Parent"], source.random, log)
