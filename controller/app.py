@@ -110,7 +110,7 @@ def make_parts(
         store=store,
         inventory=inventory,
         pools=PoolRegistry(inventory.link, wake, clock.monotonic, log),
-        library=Library(images, wake, clock, log),
+        library=Library(images, settings.image_cache_size, wake, clock, log),
         addresses=addresses,
         segments=segments,
         placements=Placements(store, HostIndex()),
@@ -191,7 +191,7 @@ def _manager(
         fence=connection.elector.check,
         metrics=Metrics(registry),
         log=log,
-        observers=[parts.placements.take],
+        observers=[parts.placements.take, parts.recovery.take],
     )
 
 

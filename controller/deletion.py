@@ -36,7 +36,7 @@ def blocked(ctx: Context[Any], users: Sequence[Key]) -> Result | None:
 
 def forced(ctx: Context[Any]) -> bool:
     """Whether the user gave up what an unreachable hypervisor holds of this very object: the annotation repeats its uid."""
-    return ctx.object.metadata.annotations.get(FORCE_DELETE) == ctx.uid
+    return bool(ctx.object.metadata.annotations.get(FORCE_DELETE) == ctx.uid)
 
 
 def if_deleting(kind: type[T], names: Callable[[Any], Iterable[str]]) -> Callable[[Any, Store], Iterable[Key]]:

@@ -94,6 +94,10 @@ class Errands(Generic[K, T]):
         """How the work stands, None if nobody asked for it."""
         return self._states.get(key)
 
+    def under_way(self) -> list[K]:
+        """What is being worked on."""
+        return list(self._tasks)
+
     def forget(self, key: K) -> None:
         """Stop the work and forget how it ended."""
         task = self._tasks.pop(key, None)

@@ -27,8 +27,12 @@ Download = Finished[Image] | Working | Broken
 class Library:
     """Downloads by Template uid, copies by image and pool. Nothing of it is durable: pools are asked again after a restart."""
 
-    def __init__(self, cache: ImageCache, wake: Callable[[Key], None], clock: Clock, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, cache: ImageCache, cache_size: int, wake: Callable[[Key], None], clock: Clock, log: FilteringBoundLogger
+    ) -> None:
+        """`cache_size` in bytes is what the cache is trimmed to after each download, as far as nobody is reading from it."""
         self._cache = cache
+        self._cache_size = cache_size
         self._downloads: Errands[str, Image] = Errands(wake, clock, log)
         self._copies: Errands[tuple[str, str], None] = Errands(wake, clock, log)
 
@@ -61,9 +65,14 @@ class Library:
 
     async def _download(self, source: Source, report: Report) -> Image:
         try:
-            return await self._cache.download(source, report)
+            image = await self._cache.download(source, report)
+            await asyncio.to_thread(self._cache.evict, self._cache_size, {image.file.name, *self._being_copied()})
+            return image
         except ImageError as error:
             raise ErrandFailed(error.reason, error.message, terminal=error.terminal, retry_after=error.retry_after) from error
+
+    def _being_copied(self) -> list[str]:
+        return [image for image, _ in self._copies.under_way()]
 
     async def _copy(self, template: Template, pool: PoolSpec, link: HostLink, report: Report) -> None:
         try:

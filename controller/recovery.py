@@ -14,7 +14,7 @@ from controller.ipam import AddressAllocator, SegmentAllocator
 from controller.lookups import qualified
 from controller.owners import address_owner, segment_owner
 from controller.runtime.clock import Clock
-from controller.runtime.store import Store
+from controller.runtime.store import Change, Part, Store
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -59,6 +59,16 @@ class Recovery:
             self._done = True
         return self._done
 
+    def take(self, change: Change) -> None:
+        """Note what an object pins as soon as it is seen: of those who pin the same, the oldest is to get it, not the fastest."""
+        if not change.parts & (Part.CREATED | Part.SPEC):
+            return
+        match change.after():
+            case VirtualMachine() as vm:
+                self._claim_pins(vm)
+            case Network(spec=spec) as network if spec.segment:
+                self._segments.claim(spec.zone, spec.segment.vlan, segment_owner(network))
+
     def from_statuses(self) -> None:
         """Take over what statuses record. Call it once, when the Store holds everything."""
         for network in self._store.list(Network):
@@ -66,7 +76,6 @@ class Recovery:
         for vm in self._store.list(VirtualMachine):
             for nic in vm.status.nics:
                 self._address(vm, nic.name, nic.network, nic.ip or "")
-            self._claim_pins(vm)
 
     def _claim_pins(self, vm: VirtualMachine) -> None:
         for nic in vm.spec.networks:
@@ -86,9 +95,6 @@ class Recovery:
         return (vm for link in self._inventory.links() for vm in link.vms())
 
     def _take_over_network(self, network: Network) -> None:
-        pinned = network.spec.segment
-        if pinned:
-            self._segments.claim(network.spec.zone, pinned.vlan, segment_owner(network))
         if network.status.segment:
             self._segments.adopt(network.spec.zone, network.status.segment.vlan, segment_owner(network))
 

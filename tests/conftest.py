@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from standalone import build
@@ -25,6 +26,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.register_profile("vireo", deadline=None)  # a time limit would be an assertion on wall time
+    hypothesis.settings.load_profile("vireo")
     for name, text in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
 

@@ -29,7 +29,7 @@ def native_id(info: ObservedHost) -> str:
 
 
 def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capability], overcommit: Overcommit) -> None:
-    """Take over what the hypervisor says of itself, cut to what the API takes; `allocatable` is capacity × overcommit, less a rest."""
+    """Take over what the hypervisor says of itself, cut to what the API takes; `allocatable` is with overcommit, rounded down."""
     status.native_id = native_id(info)
     status.hypervisor, status.version = info.hypervisor[:_LONGEST_NAME], info.version[:_LONGEST_TEXT]
     cpus, memory = max(0, info.cpus), max(0, info.memory)

@@ -62,6 +62,11 @@ class Addressing:
         address = self._allocator.reserve(interface.key, subnet, owner, spec.ip)
         if isinstance(address, Refusal):
             return _refused(address)
+        recorded = next((known.ip for known in vm.status.nics if known.name == spec.name and known.network == interface.key), None)
+        if recorded is not None and recorded != str(address):
+            self._allocator.release(owner)
+            message = f"address {recorded} of {spec.name} is held by another VM too; remove the interface from one of them"
+            return failed("AddressConflict", message, terminal=True)
         return nic.model_copy(update={"ip": str(address)})
 
 
