@@ -1,0 +1,179 @@
+"""The Kubernetes cluster that the demo's objects live in: the demo's own control plane, or the one that KUBECONFIG names."""
+
+import json
+import re
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from standalone import build
+from standalone.cache import Progress
+from standalone.demo.commands import Kubectl, Runner
+from standalone.demo.layout import CRDS, Layout
+from standalone.demo.manifests import Key, key
+from standalone.demo.record import OWN_CLUSTER
+from standalone.errors import StandaloneError
+from standalone.pki import write_private
+from standalone.plane import ControlPlane
+
+LEASE_NAMESPACE = "vireo-system"
+LABEL = "vireo.dev/demo"
+"""Marks namespaces and CRDs that the demo made, and may therefore remove."""
+
+OLDEST = (1, 31)
+"""Kubernetes' minor version that the CRDs need: selectable fields."""
+
+RIGHTS = (
+    ("*", "customresourcedefinitions.apiextensions.k8s.io"),
+    ("create", "namespaces"),
+    ("delete", "namespaces"),
+    ("*", "virtualmachines.vireo.dev"),
+    ("*", "hosts.vireo.dev"),
+    ("list", "secrets"),
+    ("create", "leases.coordination.k8s.io"),
+    ("create", "events.events.k8s.io"),
+)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that answers. `kubeconfig` is the person's, `controller_kubeconfig` the controller's."""
+
+    name: str
+    kubectl: Kubectl
+    kubeconfig: Path
+    controller_kubeconfig: Path
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the demo's own control plane."""
+        return self.name == OWN_CLUSTER
+
+
+def foreign_kubeconfig(environ: Mapping[str, str], layout: Layout) -> str | None:
+    """What KUBECONFIG says, unless it is unset, empty, or names the demo's own control plane, as `source env` leaves it."""
+    said = environ.get("KUBECONFIG", "")
+    return said if said and said != str(ControlPlane(layout.plane).kubeconfig) else None
+
+
+def start_own(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
+    """Have the demo's own control plane running. Raises StandaloneError."""
+    plane = ControlPlane(layout.plane)
+    plane.start(progress)
+    return Cluster(OWN_CLUSTER, Kubectl(runner, plane.kubectl()), plane.kubeconfig, plane.controller_kubeconfig)
+
+
+def join(layout: Layout, runner: Runner, said: str, progress: Progress) -> Cluster:
+    """Use the current context of the kubeconfig that `said` names, and keep a copy of it for the time of the demo.
+
+    Raises StandaloneError, in a sentence, if there is none, it does not answer, is too old, or lacks rights.
+    """
+    tool = kubectl_command(progress)
+    if said != str(layout.cluster_kubeconfig):
+        view = [*tool, f"--kubeconfig={said}", "config", "view", "--raw", "--flatten", "--minify", "-o", "json"]
+        if ":" in said:  # several files, which only the variable can name
+            view = ["env", f"KUBECONFIG={said}", *tool, *view[len(tool) + 1 :]]
+        text = runner.need(f"use KUBECONFIG={said}", view)
+        write_private(layout.cluster_kubeconfig, text.encode())
+    cluster = joined(layout, runner, progress)
+    progress(f"looking at {cluster.name}")
+    check_version(cluster.kubectl("reach the cluster of KUBECONFIG", "version", "-o", "json"))
+    check_rights(cluster.kubectl)
+    check_names(cluster.kubectl)
+    return cluster
+
+
+def joined(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
+    """The cluster that an earlier `join` kept a copy for."""
+    kubectl = Kubectl(runner, [*kubectl_command(progress), f"--kubeconfig={layout.cluster_kubeconfig}", "--request-timeout=30s"])
+    config = json.loads(layout.cluster_kubeconfig.read_text())
+    clusters = config.get("clusters") or [{}]
+    server = clusters[0].get("cluster", {}).get("server")
+    if not server:
+        raise StandaloneError("the kubeconfig that KUBECONFIG names has no cluster in its current context")
+    return Cluster(server, kubectl, layout.cluster_kubeconfig, layout.cluster_kubeconfig)
+
+
+def kubectl_command(progress: Progress) -> list[str]:
+    """The machine's kubectl, else the one that is part of the standalone control plane."""
+    found = shutil.which("kubectl")
+    return [found] if found else [str(build.ensure(progress)), "kubectl"]
+
+
+def check_version(text: str) -> None:
+    """Raise StandaloneError if what `kubectl version` says shows a server that is too old."""
+    server = json.loads(text).get("serverVersion", {})
+    major, minor = (int(re.match(r"\d*", server.get(part, ""))[0] or 0) for part in ("major", "minor"))  # type: ignore[index]
+    if (major, minor) < OLDEST:
+        found = server.get("gitVersion", "an unknown version of Kubernetes")
+        raise StandaloneError(f"the cluster of KUBECONFIG runs {found}; Vireo needs {OLDEST[0]}.{OLDEST[1]} or newer")
+
+
+def check_rights(kubectl: Kubectl) -> None:
+    """Raise StandaloneError naming the rights that are missing."""
+    lacking = [
+        f"{verb} {what}"
+        for verb, what in RIGHTS
+        if not kubectl.succeeds("auth", "can-i", verb, what, "--all-namespaces", "--quiet")
+    ]
+    if lacking:
+        raise StandaloneError(f"the demo lacks rights in the cluster of KUBECONFIG: {', '.join(lacking)}")
+
+
+def check_names(kubectl: Kubectl) -> None:
+    """Raise StandaloneError if a namespace of the demo's names is there that the demo did not make."""
+    found = kubectl.objects("look for namespaces", "namespaces", LEASE_NAMESPACE, "demo")
+    if taken := [each["metadata"]["name"] for each in found if LABEL not in each["metadata"].get("labels", {})]:
+        raise StandaloneError(
+            f"the cluster of KUBECONFIG has a namespace {taken[0]} that is not the demo's: use another cluster, or unset KUBECONFIG"
+        )
+
+
+def install(kubectl: Kubectl) -> None:
+    """Have the CRDs and the Lease's namespace in the cluster. Raises StandaloneError."""
+    there = _names(kubectl, "-f", str(CRDS))
+    kubectl("install the CRDs", "apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+    names = _names(kubectl, "-f", str(CRDS))
+    if new := sorted(names - there):
+        kubectl("mark the CRDs", "label", "--overwrite", *new, f"{LABEL}=true")
+    kubectl("install the CRDs", "wait", "--for=condition=Established", "--timeout=60s", *sorted(names))
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE, "labels": {LABEL: "true"}}}
+    kubectl(f"make namespace {LEASE_NAMESPACE}", "apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+
+
+def leave(kubectl: Kubectl, applied: Collection[Key]) -> None:
+    """Remove what the demo put into a cluster that is not its own, when its controller and its hosts are gone.
+
+    Nobody is left to carry out the finalizers, nor anything to carry them out on: they are taken away.
+    """
+    crds = _ours(kubectl, "customresourcedefinitions")
+    namespaces = _ours(kubectl, "namespaces")
+    for verb in (["delete", "--wait=false"], ["patch", "--type=merge", '--patch={"metadata":{"finalizers":null}}']):
+        if left := [each for each in _vireo_objects(kubectl) if crds or _of_demo(key(each), applied)]:
+            kubectl(
+                "remove the demo's objects", *verb, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": left})
+            )
+    for kind, names in (("namespaces", namespaces), ("customresourcedefinitions", crds)):
+        if names:
+            kubectl(f"remove the demo's {kind}", "delete", kind, *names, "--timeout=90s")
+
+
+def _vireo_objects(kubectl: Kubectl) -> list[Mapping[str, Any]]:
+    there = kubectl.objects("look for CRDs", "-f", str(CRDS))
+    kinds = ",".join(each["metadata"]["name"] for each in there)
+    return kubectl.objects("look for the demo's objects", kinds, "--all-namespaces") if kinds else []
+
+
+def _of_demo(name: Key, applied: Collection[Key]) -> bool:
+    return name in applied or name.namespace in {each.namespace for each in applied if each.namespace}
+
+
+def _ours(kubectl: Kubectl, kind: str) -> list[str]:
+    return [each["metadata"]["name"] for each in kubectl.objects(f"look for {kind}", kind, f"--selector={LABEL}")]
+
+
+def _names(kubectl: Kubectl, *arguments: str) -> set[str]:
+    found: list[Mapping[str, Any]] = kubectl.objects("look for CRDs", *arguments)
+    return {f"customresourcedefinition.apiextensions.k8s.io/{each['metadata']['name']}" for each in found}
