@@ -26,7 +26,9 @@ __all__ = [
     "Subnet",
 ]
 
+# CEL does not order addresses, so they are compared as numbers.
 _NUMBER = "int({0}[0]) * 16777216 + int({0}[1]) * 65536 + int({0}[2]) * 256 + int({0}[3])"
+_MALFORMED = "!isIP({0}) || ip({0}).family() != 4"  # such text has a message of its own; the rules here keep silent about it
 
 
 class NetworkType(StrEnum):
@@ -66,8 +68,8 @@ class AddressRange(Model):
 
     RULES = (
         Rule(
-            "[self.start.split('.')].all(s, [self.end.split('.')].all(e, "
-            f"size(s) == 4 && size(e) == 4 && {_NUMBER.format('s')} <= {_NUMBER.format('e')}))",
+            f"[self.start, self.end].exists(a, {_MALFORMED.format('a')}) || "
+            f"[self.start.split('.')].all(s, [self.end.split('.')].all(e, {_NUMBER.format('s')} <= {_NUMBER.format('e')}))",
             "start must not be greater than end",
         ),
     )
@@ -83,19 +85,26 @@ class Subnet(Model):
 
     RULES = (
         Rule(
-            "!has(self.gateway) || cidr(self.cidr).containsIP(self.gateway)",
+            f"!has(self.gateway) || {_MALFORMED.format('self.gateway')} || !isCIDR(self.cidr) || "
+            "cidr(self.cidr).containsIP(self.gateway)",
             "gateway must be an address of cidr",
             ".gateway",
         ),
         Rule(
-            "!has(self.ranges) || self.ranges.all(r, cidr(self.cidr).containsIP(r.start) && cidr(self.cidr).containsIP(r.end))",
+            "!has(self.ranges) || !isCIDR(self.cidr) || "
+            f"self.ranges.all(r, [r.start, r.end].all(a, {_MALFORMED.format('a')} || cidr(self.cidr).containsIP(a)))",
             "ranges must lie within cidr",
             ".ranges",
         ),
     )
 
     cidr: Annotated[
-        CIDR, IMMUTABLE, Rule("cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 30", "must be a /8 to /30")
+        CIDR,
+        IMMUTABLE,
+        Rule(
+            "!isCIDR(self) || cidr(self).ip().family() != 4 || (cidr(self).prefixLength() >= 8 && cidr(self).prefixLength() <= 30)",
+            "must be a /8 to /30",
+        ),
     ]
     """Network of the subnet, IPv4 CIDR, /8 to /30. Immutable."""
     gateway: IPv4 | None = None

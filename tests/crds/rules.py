@@ -1,0 +1,337 @@
+"""For each CEL rule: an object that it accepts and one that it refuses, told apart by that rule alone.
+
+`good` and `bad` are merge patches on spec. A rule about a change (oldSelf) is tried by changing a stored object of spec `old`; any
+other by creating an object.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from crds.base import Resource
+from crds.v1alpha1 import Cluster, Host, Network, Pod, ServiceOffering, StoragePool, Template, VirtualMachine, Zone
+from tests.crds.samples import FULL, MINIMAL
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """`field` as the server names it, without indexes; `transition` if the rule compares with what was stored."""
+
+    kind: type[Resource]
+    field: str
+    message: str
+    good: Spec
+    bad: Spec
+    old: Spec
+    transition: bool = False
+
+    @property
+    def rule(self) -> tuple[str, str, str]:
+        return self.kind.KIND, self.field, self.message
+
+    def __str__(self) -> str:
+        return f"{self.kind.KIND}-{self.field}-{self.message[:40]}"
+
+
+def value(kind: type[Resource], field: str, message: str, good: Spec, bad: Spec, old: Spec | None = None) -> Case:
+    """A rule about one object."""
+    return Case(kind, field, message, good, bad, MINIMAL[kind] if old is None else old)
+
+
+def change(kind: type[Resource], field: str, message: str, good: Spec, bad: Spec, old: Spec | None = None) -> Case:
+    """A rule about a change of a stored object."""
+    return Case(kind, field, message, good, bad, MINIMAL[kind] if old is None else old, transition=True)
+
+
+def fixed(
+    kind: type[Resource], field: str, good: Spec, *bad: Spec, old: Spec | None = None, message: str = "is immutable"
+) -> list[Case]:
+    """An immutable field: `good` changes something else, each of `bad` that field."""
+    return [change(kind, field, message, good, each, old) for each in bad]
+
+
+IPV4 = "must be an IPv4 address such as 10.1.0.20"
+CIDR = "must be an IPv4 network without host bits such as 10.1.0.0/24"
+SIZE = "must be more than 0 and less than 1Ei"
+PASSWORD = "must not hold a password: put it into a Secret and name that in credentials.secretRef"
+OFFERING = "is immutable: create another offering and point the VM at it"
+VALUES = "values are needed by In and NotIn, and by them only"
+SELECTOR = "selector goes with from: Selector, and only with it"
+SCOPE = "scope Cluster needs cluster, scope Host needs host, and neither goes with another scope"
+
+NOT_IPV4 = ["", "10.1.0", "10.1.0.256", "10.1.0.020", "10.1.0.1/24", "2001:db8::1", "::ffff:10.1.0.1", "gateway"]
+NOT_CIDR = ["10.1.0.0", "10.1.0.1/24", "10.1.0.0/33", "2001:db8::/64", "10.1/16", "net"]
+
+DISABLED = {"allocationState": "Disabled"}
+
+
+def ipv4(kind: type[Resource], field: str, place: Any, old: Spec | None = None) -> list[Case]:
+    """The rule of every IPv4 field; `place(text)` is the patch that sets it."""
+    return [value(kind, field, IPV4, place("10.1.0.9"), place(text), old) for text in NOT_IPV4]
+
+
+def size(kind: type[Resource], field: str, place: Any) -> list[Case]:
+    """The rule of every size that a user asks for."""
+    pairs = [("1", 0), (1, "0"), ("1023Pi", "1Ei"), ("1.5Gi", "0Gi"), ("1e9", "1e19"), ("999P", "9999999999999999999")]
+    return [value(kind, field, SIZE, place(good), place(bad)) for good, bad in pairs]
+
+
+def endpoint(kind: type[Resource]) -> list[Case]:
+    """The rules of an endpoint."""
+    url, tls = "spec.endpoint.url", "spec.endpoint.tls"
+
+    def at(text: str) -> Spec:
+        return {"endpoint": {"url": text}}
+
+    exclude = "caSecretRef and insecure exclude each other"
+    authority = {"caSecretRef": {"namespace": "infra", "name": "ca"}}
+    both = {"endpoint": {"url": "a:b", "tls": authority | {"insecure": True}}}
+    return [
+        value(kind, url, PASSWORD, at("qemu+ssh://root@h1/system"), at("qemu+ssh://root:secret@h1/system")),
+        value(kind, url, PASSWORD, at("http://[2001:db8::1]:8080/a@b"), at("https://admin:@h1")),
+        value(kind, url, PASSWORD, at("qemu+unix:///system?socket=/run/a:b@c"), at("https://:secret@h1/")),
+        value(kind, tls, exclude, {"endpoint": {"url": "a:b", "tls": authority}}, both),
+        value(kind, tls, exclude, {"endpoint": {"url": "a:b", "tls": {"insecure": True}}}, both),
+    ]
+
+
+def grant(kind: type[Resource]) -> list[Case]:
+    """The rules of allowedNamespaces."""
+
+    def to(source: str, selector: Spec | None) -> Spec:
+        return {"allowedNamespaces": {"from": source} | ({} if selector is None else {"selector": selector})}
+
+    def expression(operator: str, *values: str) -> Spec:
+        return to(
+            "Selector", {"matchExpressions": [{"key": "team", "operator": operator} | ({"values": list(values)} if values else {})]}
+        )
+
+    where = "spec.allowedNamespaces"
+    requirement = f"{where}.selector.matchExpressions[]"
+    return [
+        value(kind, where, SELECTOR, to("Selector", {}), to("Selector", None)),
+        value(kind, where, SELECTOR, to("All", None), to("All", {"matchLabels": {"a": "b"}})),
+        value(kind, where, SELECTOR, to("Same", None), {"allowedNamespaces": {"selector": {}}}),
+        value(kind, requirement, VALUES, expression("In", "a"), expression("In")),
+        value(kind, requirement, VALUES, expression("NotIn", "a", "b"), expression("NotIn")),
+        value(kind, requirement, VALUES, expression("Exists"), expression("Exists", "a")),
+        value(kind, requirement, VALUES, expression("DoesNotExist"), expression("DoesNotExist", "a")),
+    ]
+
+
+def vlans(start: int, end: int) -> Spec:
+    return {"guestVlans": [{"start": start, "end": end}]}
+
+
+def bridge(backend: str, name: str) -> Spec:
+    return {"guestNetwork": {"backend": backend, "bridge": name}}
+
+
+_START = "start must not be greater than end"
+_BRIDGE = "bridge must contain {segment} for backend Bridge, and must not for OVS"
+_LONG = "bridge must be at most 15 characters with the VLAN id filled in"
+_BACKEND = "spec.guestNetwork.bridge"
+
+INFRASTRUCTURE = [
+    *ipv4(Zone, "spec.dns[]", lambda text: {"dns": ["192.0.2.1", text]}),
+    value(Zone, "spec.guestVlans[]", _START, vlans(100, 100), vlans(101, 100)),
+    *fixed(Pod, "spec.zone", DISABLED, {"zone": "other"}),
+    *(value(Pod, "spec.managementCIDR", CIDR, {"managementCIDR": "10.1.0.0/24"}, {"managementCIDR": text}) for text in NOT_CIDR),
+    *fixed(Cluster, "spec.zone", DISABLED, {"zone": "other"}),
+    *fixed(Cluster, "spec.pod", DISABLED, {"pod": "other"}),
+    *fixed(Cluster, "spec.hypervisor", DISABLED, {"hypervisor": "KVM"}, old=MINIMAL[Cluster] | bridge("OVS", "br0")),
+    value(
+        Cluster,
+        "spec.guestNetwork",
+        "guestNetwork is required for hypervisor KVM",
+        {"hypervisor": "KVM"} | bridge("OVS", "ovsbr0"),
+        {"hypervisor": "KVM"},
+    ),
+    value(Cluster, _BACKEND, _BRIDGE, bridge("Bridge", "br-vlan{segment}"), bridge("Bridge", "br-vlan")),
+    value(Cluster, _BACKEND, _BRIDGE, bridge("OVS", "ovsbr0"), bridge("OVS", "br{segment}")),
+    value(Cluster, _BACKEND, _LONG, bridge("Bridge", "br-guest-la{segment}"), bridge("OVS", "a-name-too-long.")),
+    value(Cluster, _BACKEND, _LONG, bridge("OVS", "fifteen-letters"), bridge("OVS", "sixteen-letters-")),
+    *endpoint(Cluster),
+    *fixed(Host, "spec.cluster", {"adminState": "Disabled"}, {"cluster": "other"}),
+    *endpoint(Host),
+]
+
+_ON_CLUSTER = MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c"}
+_ON_HOST = MINIMAL[StoragePool] | {"scope": "Host", "host": "h"}
+_DOTS = "must not contain . or .. as a part"
+
+STORAGE = [
+    value(StoragePool, "spec", SCOPE, {}, {"cluster": "c"}),
+    value(StoragePool, "spec", SCOPE, {}, {"host": "h"}),
+    value(StoragePool, "spec", SCOPE, {"scope": "Cluster", "cluster": "c"}, {"scope": "Cluster"}),
+    value(StoragePool, "spec", SCOPE, {"scope": "Host", "host": "h"}, {"scope": "Host"}),
+    value(StoragePool, "spec", SCOPE, {"scope": "Host", "host": "h"}, {"scope": "Host", "host": "h", "cluster": "c"}),
+    *fixed(StoragePool, "spec.zone", DISABLED, {"zone": "other"}),
+    *fixed(StoragePool, "spec.scope", {"tags": ["ssd"]}, {"scope": "Cluster", "cluster": "c"}),
+    *fixed(StoragePool, "spec.cluster", DISABLED, {"cluster": "other"}, old=_ON_CLUSTER),
+    *fixed(StoragePool, "spec.host", DISABLED, {"host": "other"}, old=_ON_HOST),
+    *fixed(StoragePool, "spec.path", DISABLED, {"path": "/srv/other"}),
+    *(
+        value(StoragePool, "spec.path", _DOTS, {"path": "/srv/..a/.b/c."}, {"path": text})
+        for text in ("/srv/../etc", "/..", "/srv/..", "/./srv", "/srv/./a")
+    ),
+    *fixed(ServiceOffering, "spec.cpus", {"displayName": "One"}, {"cpus": 2}, message=OFFERING),
+    *fixed(ServiceOffering, "spec.memory", {"memory": "0.5Gi"}, {"memory": "1Gi"}, {"memory": 1}, message=OFFERING),
+    *size(ServiceOffering, "spec.memory", lambda text: {"memory": text}),
+]
+
+_SOURCE = MINIMAL[Template]["source"]
+_URL = "must not hold a user name or password"
+
+TEMPLATE = [
+    *fixed(
+        Template,
+        "spec.source",
+        {"osType": "Debian"},
+        {"source": {"url": "https://other.example.org/"}},
+        {"source": {"checksum": "md5:" + "0" * 32}},
+    ),
+    *fixed(Template, "spec.source", {"minDisk": "1Gi"}, {"source": {"checksum": None}}, old=FULL[Template][0]),
+    *fixed(Template, "spec.format", {"format": "QCOW2"}, {"format": "RAW"}),
+    *fixed(Template, "spec.firmware", {"firmware": "BIOS"}, {"firmware": "UEFI"}),
+    *(
+        value(Template, "spec.source.url", _URL, {"source": {"url": "https://h/a@b"}}, {"source": {"url": url}})
+        for url in ("https://user:secret@h/", "http://token@h/", "https://@h/x")
+    ),
+    *size(Template, "spec.minDisk", lambda text: {"minDisk": text}),
+    *size(Template, "spec.minMemory", lambda text: {"minMemory": text}),
+    *grant(Template),
+]
+
+_SHARED = MINIMAL[Network] | {"type": "Shared", "subnet": {"cidr": "10.1.0.0/24"}}
+
+
+def subnet(**fields: Any) -> Spec:
+    return {"subnet": fields}
+
+
+def pool(start: str, end: str) -> Spec:
+    return {"subnet": {"ranges": [{"start": start, "end": end}]}}
+
+
+NETWORK = [
+    *fixed(Network, "spec.zone", {"allowedNamespaces": {"from": "All"}}, {"zone": "other"}),
+    *fixed(Network, "spec.type", {"type": "L2"}, {"type": "Shared", "subnet": {"cidr": "10.0.0.0/24"}}),
+    *fixed(
+        Network,
+        "spec.segment",
+        {"allowedNamespaces": {"from": "All"}},
+        {"segment": {"vlan": 5}},
+        message="segment is immutable",
+    ),
+    *fixed(
+        Network,
+        "spec.segment",
+        {"segment": {"vlan": 7}},
+        {"segment": {"vlan": 5}},
+        {"segment": None},
+        old=MINIMAL[Network] | {"segment": {"vlan": 7}},
+        message="segment is immutable",
+    ),
+    *(
+        value(Network, "spec.subnet", "subnet is required for type Shared and not allowed for L2", {}, bad)
+        for bad in ({"type": "Shared"}, subnet(cidr="10.0.0.0/24"))
+    ),
+    *fixed(Network, "spec.subnet.cidr", subnet(gateway="10.1.0.1"), subnet(cidr="10.1.0.0/25"), old=_SHARED),
+    *(value(Network, "spec.subnet.cidr", CIDR, subnet(cidr="10.0.0.0/8"), subnet(cidr=text), _SHARED) for text in NOT_CIDR),
+    value(Network, "spec.subnet.cidr", "must be a /8 to /30", subnet(cidr="10.0.0.0/8"), subnet(cidr="10.0.0.0/7"), _SHARED),
+    value(Network, "spec.subnet.cidr", "must be a /8 to /30", subnet(cidr="10.0.0.0/30"), subnet(cidr="10.0.0.0/31"), _SHARED),
+    *(
+        value(Network, "spec.subnet.gateway", "gateway must be an address of cidr", subnet(gateway="10.1.0.254"), bad, _SHARED)
+        for bad in (subnet(gateway="10.1.1.1"), subnet(gateway="10.0.255.255"))
+    ),
+    *(
+        value(Network, "spec.subnet.ranges", "ranges must lie within cidr", pool("10.1.0.0", "10.1.0.255"), bad, _SHARED)
+        for bad in (pool("10.0.255.255", "10.1.0.9"), pool("10.1.0.9", "10.1.1.0"), pool("10.2.0.1", "10.2.0.9"))
+    ),
+    *(
+        value(Network, "spec.subnet.ranges[]", _START, good, bad, _SHARED)
+        for good, bad in (
+            (pool("10.1.0.9", "10.1.0.9"), pool("10.1.0.10", "10.1.0.9")),
+            (pool("10.1.0.9", "10.1.0.10"), pool("10.1.0.100", "10.1.0.20")),
+        )
+    ),
+    value(
+        Network,
+        "spec.subnet.ranges[]",
+        _START,
+        pool("10.1.200.1", "10.2.0.1"),
+        pool("10.2.0.1", "10.1.255.255"),
+        MINIMAL[Network] | {"type": "Shared", "subnet": {"cidr": "10.0.0.0/8"}},
+    ),
+    *ipv4(Network, "spec.subnet.dns[]", lambda text: subnet(dns=[text]), _SHARED),
+    *ipv4(Network, "spec.subnet.gateway", lambda text: subnet(gateway=text), _SHARED),
+    *ipv4(Network, "spec.subnet.ranges[].start", lambda text: pool(text, "10.1.0.9"), _SHARED),
+    *ipv4(Network, "spec.subnet.ranges[].end", lambda text: pool("10.1.0.9", text), _SHARED),
+    *grant(Network),
+]
+
+
+def nics(*nics: Spec) -> Spec:
+    return {"networks": [{"name": f"n{index}", "network": "front"} | nic for index, nic in enumerate(nics)]}
+
+
+_MACS = ({"mac": "02:00:00:00:00:01"}, {"mac": "02:00:00:00:00:02"})
+_SIZED = MINIMAL[VirtualMachine] | {"rootDisk": {"size": "10Gi"}}
+_FIRST = {"default": True}
+_DEFAULT = "at most one interface can be the default"
+_MAC = "two interfaces must not have the same mac"
+_SHRINK = "must not shrink"
+_FIRMWARE = "firmware is immutable"
+_ONE_OF = "exactly one of inline and secretRef must be set"
+_UNSET = "rootDisk.size cannot be removed once set: it only grows"
+_TIME = "must be between 1s and 1h"
+
+VM = [
+    *fixed(VirtualMachine, "spec.zone", {"powerState": "Off"}, {"zone": "other"}),
+    *fixed(VirtualMachine, "spec.template", {"offering": "big"}, {"template": {"name": "x"}}, {"template": {"namespace": "x"}}),
+    *fixed(VirtualMachine, "spec.firmware", {"hostname": "a"}, {"firmware": "UEFI"}, message=_FIRMWARE),
+    *fixed(
+        VirtualMachine,
+        "spec.firmware",
+        {"firmware": "UEFI"},
+        {"firmware": "BIOS"},
+        {"firmware": None},
+        old=MINIMAL[VirtualMachine] | {"firmware": "UEFI"},
+        message=_FIRMWARE,
+    ),
+    *(
+        change(VirtualMachine, "spec.rootDisk", _UNSET, good, bad, _SIZED)
+        for good, bad in (
+            ({"rootDisk": {"tags": ["ssd"]}}, {"rootDisk": None}),
+            ({"rootDisk": {"size": "11Gi"}}, {"rootDisk": {"size": None, "tags": ["a"]}}),
+        )
+    ),
+    *(
+        change(VirtualMachine, "spec.rootDisk.size", _SHRINK, {"rootDisk": {"size": good}}, {"rootDisk": {"size": bad}}, _SIZED)
+        for good, bad in (("10240Mi", "10G"), (10737418240, 10737418239), ("1Ti", "9.999Gi"), ("2e10", "1e10"))
+    ),
+    *size(VirtualMachine, "spec.rootDisk.size", lambda text: {"rootDisk": {"size": text}}),
+    value(VirtualMachine, "spec.networks", _DEFAULT, nics(_FIRST, {"default": False}), nics(_FIRST, {}, _FIRST)),
+    value(VirtualMachine, "spec.networks", _MAC, nics(*_MACS, {}, {}), nics(*_MACS, _MACS[0])),
+    *ipv4(VirtualMachine, "spec.networks[].ip", lambda text: nics({}, {"ip": text})),
+    value(VirtualMachine, "spec.userData", _ONE_OF, {"userData": {"inline": "x"}}, {"userData": {}}),
+    value(
+        VirtualMachine,
+        "spec.userData",
+        _ONE_OF,
+        {"userData": {"secretRef": {"name": "s", "key": "k"}}},
+        {"userData": {"inline": "x", "secretRef": {"name": "s", "key": "k"}}},
+    ),
+    *(
+        value(VirtualMachine, "spec.stopTimeout", _TIME, {"stopTimeout": good}, {"stopTimeout": bad})
+        for good, bad in (("1s", "999ms"), ("1h", "1h1ms"), ("59m60s", "0s"), ("1000ms", "99999h99999h99999h99999h"))
+    ),
+]
+
+CASES = [*INFRASTRUCTURE, *STORAGE, *TEMPLATE, *NETWORK, *VM]
+
+UNREACHABLE = {
+    ("StoragePool", "spec.type", "is immutable"): "Directory is the only type, so no other value passes the enum",
+}
