@@ -125,12 +125,15 @@ class Actions:
 
     def _crash(self, host: Host, _: str) -> None:
         """Everything on it loses power at once, and work in progress is gone."""
-        reason = Failed("the host crashed", retryable=True, native_code="SIM_HOST_CRASHED")
-        self._dc.tasks.cancel(lambda subject: isinstance(subject, tuple) and subject[0] == host.host, reason)
+        self._end_tasks(host)
         for vm in host.vms.values():
             if vm.has_power:
                 power_off(self._dc, vm)
         self._set_state(host, up=False)
+
+    def _end_tasks(self, host: Host) -> None:
+        reason = Failed("the host crashed", retryable=True, native_code="SIM_HOST_CRASHED")
+        self._dc.tasks.cancel(lambda subject: isinstance(subject, tuple) and subject[0] == host.host, reason)
 
     def _set_state(self, host: Host, *, up: bool | None = None, reachable: bool | None = None) -> None:
         host.up = host.up if up is None else up
@@ -145,6 +148,7 @@ class Actions:
         self._dc.host_changed(host)
 
     def _remove_host(self, host: Host, _: str) -> None:
+        self._end_tasks(host)
         for vm in list(host.vms.values()):
             self._dc.remove_vm(vm)
         for key in [key for key in self._dc.pools if key.host == host.host]:

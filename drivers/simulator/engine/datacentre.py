@@ -100,6 +100,11 @@ class Datacentre:
             self.places.pop(vm.instance, None)
         self.vm_changed(vm)
 
+    def is_defined(self, vm: VM) -> bool:
+        """Whether this very VM still exists."""
+        host = self.hosts.get(vm.host)
+        return host is not None and host.vms.get(vm.instance) is vm
+
     def vm_changed(self, vm: VM) -> None:
         """Note that a VM changed."""
         self.changes.vm(self.hosts[vm.host], vm.instance)

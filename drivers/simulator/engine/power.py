@@ -98,12 +98,12 @@ def watch_guest(dc: Datacentre, vm: VM) -> None:
     ready_at, stop_at = vm.ready_at, vm.stop_at
 
     def booted() -> None:
-        if vm.ready_at == ready_at and vm.power is Power.ON:
+        if vm.ready_at == ready_at and vm.power is Power.ON and dc.is_defined(vm):
             vm.ready_at, vm.booted = None, vm.guest
             dc.vm_changed(vm)
 
     def stopped() -> None:
-        if vm.stop_at == stop_at and vm.power is Power.ON:
+        if vm.stop_at == stop_at and vm.power is Power.ON and dc.is_defined(vm):
             power_off(dc, vm)
 
     if ready_at is not None:
