@@ -186,7 +186,7 @@ class Host:
 
     @property
     def _log(self) -> Path:
-        return self._layout.host_dir(self.name) / "boot.log"
+        return self._layout.host_dir(self.name) / "host.log"
 
     def _wait_for_daemon(self, complaint: str) -> None:
         deadline = time.monotonic() + BOOT_LIMIT

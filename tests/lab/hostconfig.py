@@ -25,7 +25,7 @@ host_uuid = "{layout.host_uuid(host)}"
 max_clients = 500
 max_workers = 20
 max_client_requests = 20
-log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+log_outputs = "3:stderr"
 """
 
 

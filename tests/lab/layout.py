@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from tests.lab.shell import LabError
 MAX_HOSTS = 30
 # sun_path of unix(7) holds 108 bytes with the final NUL.
 MAX_SOCKET_PATH = 107
+# libvirtd makes several beside libvirt-sock, and ends when it cannot make one of them.
+LONGEST_SOCKET = "libvirt-admin-sock"
 # A host has its own /run, /dev, /proc and /sys, so state kept there would be invisible to it.
 HIDDEN = ("/run", "/dev", "/proc", "/sys")
 _PREFIX = re.compile(r"[a-z][a-z0-9]{0,19}")
+_PLAIN = re.compile(r"[A-Za-z0-9./+@=~:,_-]+")
 _HOST = re.compile(r"h([1-9]\d?)")
 
 
@@ -33,9 +37,13 @@ class Layout:
         if not _PREFIX.fullmatch(self.prefix):
             raise LabError(f"lab prefix {self.prefix!r}: use 1 to 20 of a-z and 0-9, a letter first")
         place = str(self.state.resolve())
+        if not _PLAIN.fullmatch(str(self.state)):
+            raise LabError(
+                f"state directory {self.state}: only letters, digits and ./+@=~:,_- can be in URIs and configuration files"
+            )
         if any(place == top or place.startswith(f"{top}/") for top in HIDDEN):
             raise LabError(f"state directory {place}: the hosts could not see it, use one outside {', '.join(HIDDEN)}")
-        if len(str(self.socket(f"h{MAX_HOSTS}"))) > MAX_SOCKET_PATH:
+        if len(os.fsencode(self.run_dir(f"h{MAX_HOSTS}") / LONGEST_SOCKET)) > MAX_SOCKET_PATH:
             raise LabError(f"state directory {self.state}: too long for the path of a unix socket, use a shorter one")
 
     def namespace(self, place: str) -> str:

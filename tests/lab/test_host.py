@@ -10,7 +10,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from tests.lab import Lab, LabError, kvm
+from tests.lab import Lab, LabError, cgroups, kvm
 from tests.lab.guests import blank, connection, domain_type, eventually
 from tests.lab.host import Host
 from tests.lab.host import run_in as run_in_host
@@ -175,6 +175,27 @@ def test_partition_loses_a_connection_over_the_network(lab: Lab, host: Host) -> 
     assert run(*lab.command("ctl", sys.executable, "-c", probe, host.tcp_uri)) == "h1\n"
 
 
+def test_cgroups_of_guests_are_the_hosts_own(lab: Lab, host: Host) -> None:
+    if not cgroups.find(lab.layout.cgroup):
+        pytest.skip("this machine has no version 1 cgroups")
+    with connection(host) as connected:
+        guest = blank(connected, "weighed")
+        guest.setSchedulerParametersFlags({"cpu_shares": 77}, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        seen = [int(path.read_text()) for top in cgroups.find(lab.layout.cgroup) for path in (top / "h1").rglob("cpu.shares")]
+        assert 77 in seen
+        guest.destroy()
+
+
+def test_a_machine_without_version_1_cgroups(new_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with the unified hierarchy alone: the host sees no cgroups and its guests run without them."""
+    monkeypatch.setattr(cgroups, "controllers", lambda _text: [])
+    new_lab.up()
+    assert cgroups.find(new_lab.layout.cgroup) == []
+    assert "cgroup" not in run_in_host(new_lab.host("h1"), "cat", "/proc/mounts")
+    with connection(new_lab.host("h1")) as connected:
+        assert blank(connected, "guest").isActive()
+
+
 def test_actions_on_a_host_that_is_off_say_so(host: Host) -> None:
     host.crash()
     for action in (host.hang, host.daemon_kill, host.daemon_start, lambda: host.command("true")):
@@ -193,7 +214,7 @@ def test_a_host_that_cannot_boot_says_why(
     configuration = lab.layout.hosts_file
     text = configuration.read_text()
     configuration.unlink()
-    with pytest.raises(LabError, match=r"h1 did not boot: .*hosts.*boot\.log"):
+    with pytest.raises(LabError, match=r"h1 did not boot: .*hosts.*host\.log"):
         lab.start("h1")
     configuration.write_text(text)
     lab.start("h1")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.lab.gateway import parse, place
-from tests.lab.layout import MAX_HOSTS, MAX_SOCKET_PATH, Layout, index
+from tests.lab.layout import MAX_HOSTS, Layout, index
 from tests.lab.shell import LabError
 
 HOSTS = [f"h{number}" for number in range(1, MAX_HOSTS + 1)]
@@ -44,16 +44,21 @@ def test_directory_whose_name_only_begins_like_a_hidden_one_is_fine() -> None:
     assert Layout(Path("/running/lab"), "one").state == Path("/running/lab")
 
 
-@given(length=st.integers(1, 120))
-def test_socket_path_always_fits(length: int) -> None:
+@pytest.mark.parametrize("name", ["with space", 'quo"te', "a?b", "a#b", "a&b", "ä", "back\\slash", "new\nline", "$HOME"])
+def test_directory_that_would_need_quoting_is_refused(name: str) -> None:
+    with pytest.raises(LabError, match="state directory"):
+        Layout(Path("/srv") / name, "one")
+
+
+@given(name=st.text("aZ9.+@=~:,_-", min_size=3, max_size=120))
+def test_socket_path_always_fits(name: str) -> None:
     """A unix socket's path has at most 107 bytes; a directory is refused exactly when the longest one would not fit."""
-    state = Path("/" + "x" * length)
-    longest = len(str(state)) + len("/run/h30/libvirt-sock")
-    if longest > MAX_SOCKET_PATH:
+    longest = f"/srv/{name}/run/h30/libvirt-admin-sock"
+    if len(longest.encode()) > 107:
         with pytest.raises(LabError, match="too long"):
-            Layout(state, "one")
+            Layout(Path(f"/srv/{name}"), "one")
     else:
-        layout = Layout(state, "one")
+        layout = Layout(Path(f"/srv/{name}"), "one")
         assert max(len(str(layout.socket(host)).encode()) for host in HOSTS) <= 107
 
 
