@@ -20,12 +20,13 @@ from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler
 from controller.images import ImageCache, Limits, http_client
 from controller.inventory import Inventory, PoolRegistry, endpoint_lanes
+from controller.inventory.secrets import SecretCache
 from controller.inventory.secrets import Secrets as SecretReader
 from controller.ipam import AddressAllocator, SegmentAllocator
 from controller.kube import run as kube
 from controller.kube.kinds import ApiKind, Kinds
 from controller.library import Library
-from controller.lookups import clusters_by_secret, hosts_by_cluster, hosts_by_secret, qualified, register_all, vms_by_secret
+from controller.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
 from controller.namespace import Namespace
 from controller.network import NetworkReconciler
 from controller.offering import ServiceOfferingReconciler
@@ -162,13 +163,14 @@ async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: Fil
         parts = make_parts(settings, images, wake, connection.elector.check, registry, log)
         for close in (parts.inventory.close, parts.pools.close, parts.library.close):
             stack.push_async_callback(close)
-        manager = wake.manager = _manager(settings, parts, connection, registry, log)
+        secrets = SecretCache(connection.secrets, SystemClock().monotonic)
+        manager = wake.manager = _manager(settings, parts, connection, secrets, registry, log)
         await kube.run(
             manager,
             connection,
             reach,
             on_lead=parts.recovery.from_statuses,
-            on_secret=partial(_wake_users_of_secret, parts.store, wake),
+            on_secret=partial(_secret_changed, secrets, parts.store, wake),
             stop=stop,
             random=random.random,
             registry=registry,
@@ -177,12 +179,17 @@ async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: Fil
 
 
 def _manager(
-    settings: Settings, parts: Parts, connection: kube.Connection, registry: CollectorRegistry, log: FilteringBoundLogger
+    settings: Settings,
+    parts: Parts,
+    connection: kube.Connection,
+    secrets: SecretReader,
+    registry: CollectorRegistry,
+    log: FilteringBoundLogger,
 ) -> Manager:
     return Manager(
         parts.store,
         connection.api,
-        make_reconcilers(parts, connection.secrets),
+        make_reconcilers(parts, secrets),
         options=Options(finalizer=FINALIZER, paused_annotation=PAUSED, workers=settings.workers),
         make_condition=Condition,
         clock=SystemClock(),
@@ -195,13 +202,10 @@ def _manager(
     )
 
 
-def _wake_users_of_secret(store: Store, wake: Callable[[Key], None], namespace: str, name: str) -> None:
-    secret = qualified(namespace, name)
-    for key in (*hosts_by_secret.keys(store, secret), *vms_by_secret.keys(store, secret)):
+def _secret_changed(secrets: SecretCache, store: Store, wake: Callable[[Key], None], namespace: str, name: str) -> None:
+    secrets.changed(namespace, name)
+    for key in (*hosts_using_secret(store, namespace, name), *vms_by_secret.keys(store, qualified(namespace, name))):
         wake(key)
-    for cluster in clusters_by_secret.keys(store, secret):
-        for key in hosts_by_cluster.keys(store, cluster.name):
-            wake(key)
 
 
 def _identity() -> str:
