@@ -78,7 +78,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 def _serve(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host, _, port = options.listen.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdecimal() or int(port) > 65535:
         raise InvalidSpec(f"--listen {options.listen}: expected ADDRESS:PORT")
     settings = Settings(
         hosts=options.hosts,

@@ -77,10 +77,17 @@ def load_script(path: Path) -> Script:
 def run_script(service: Service, script: Script) -> None:
     """Put the faults in force and the acts on the clock. Raises InvalidSpec before anything of it holds."""
     faults = [fault(entry) for entry in script.get("faults", [])]
-    actions = [
-        (float(entry.get("at", 0.0)), action({k: v for k, v in entry.items() if k != "at"})) for entry in script.get("actions", [])
-    ]
+    actions = [_timed(entry) for entry in script.get("actions", [])]
     for one in faults:
         service.faults.add(one, service.clock.now())
     for at, act in actions:
         service.schedule(at, act)
+
+
+def _timed(entry: Mapping[str, Any]) -> tuple[float, Action]:
+    """An act and after how many seconds it comes."""
+    what = {name: value for name, value in entry.items() if name != "at"}
+    try:
+        return float(entry.get("at", 0.0)), action(what)
+    except (TypeError, ValueError) as error:
+        raise InvalidSpec(f"action: at: {entry['at']!r} is not a number of seconds") from error

@@ -71,7 +71,8 @@ class Listener:
                 await writer.drain()
         except _Silence:
             await _until_closed(reader)
-        except (_Cut, asyncio.IncompleteReadError, OSError):
+        except (_Cut, asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            # Cancelled means that the server stops; asyncio would log a cancelled task of a stream as a failure.
             pass
         finally:
             writer.transport.abort()

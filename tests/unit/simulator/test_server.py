@@ -1,0 +1,255 @@
+"""The server as a process: real sockets, signals and files."""
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.base import Connection
+from drivers.errors import DriverError, NotFound, Transient
+from drivers.simulator.connect import SimulatorDriver
+from drivers.simulator.control import Control
+from drivers.simulator.engine.actions import Act
+from drivers.simulator.engine.faults import Fault, FaultKind
+from drivers.types import DesiredVM, HostChanged, ImageFile, Power, SetCPUs, StopMode, VMChanged
+from tests.support.simulator import SimulatorProcess
+
+from .world import HOST, IMAGE, OTHER, POOL, vm
+
+
+@pytest.fixture
+def connection(simulator: SimulatorProcess) -> Iterator[Connection]:
+    connection = SimulatorDriver().connect(simulator.endpoint(timeout=2))
+    connection.storage.ensure_pool(HOST, POOL)
+    yield connection
+    connection.close()
+
+
+def empty() -> DesiredVM:
+    return vm(disks=(), nics=())
+
+
+class TestFaults:
+    def test_a_hang_ends_at_the_client_s_timeout_and_nobody_else_waits(
+        self, simulator: SimulatorProcess, simulator_control: Control, connection: Connection
+    ) -> None:
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        simulator_control.add_fault(Fault(FaultKind.HANG, "power.start", object=wanted.instance, count=1))
+        ended = threading.Event()
+        errors: list[DriverError] = []
+
+        def start() -> None:
+            try:
+                connection.power.start(HOST, wanted.instance)
+            except DriverError as error:
+                errors.append(error)
+            ended.set()
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        others = 0
+        while not ended.is_set():
+            connection.compute.observe(HOST, wanted.instance)
+            others += 1
+        thread.join()
+        assert others > 10
+        [error] = errors
+        assert isinstance(error, Transient)
+        assert error.outcome_unknown
+        assert connection.compute.observe(HOST, wanted.instance).power is Power.OFF
+
+    def test_a_lost_reply_took_effect(self, simulator_control: Control, connection: Connection) -> None:
+        wanted = empty()
+        simulator_control.add_fault(Fault(FaultKind.LOSE_REPLY, "compute.create", count=1))
+        with pytest.raises(Transient) as caught:
+            connection.compute.create(HOST, wanted)
+        assert caught.value.outcome_unknown
+        assert connection.compute.observe(HOST, wanted.instance).power is Power.OFF
+
+    def test_a_delayed_call_sees_the_world_after_its_delay(self, simulator_control: Control, connection: Connection) -> None:
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        simulator_control.add_fault(Fault(FaultKind.DELAY, "compute.observe", seconds=0.5, count=1))
+        threading.Timer(0.1, lambda: simulator_control.act(Act.DELETE_VM, f"{HOST}/{wanted.instance}")).start()
+        with pytest.raises(NotFound):
+            connection.compute.observe(HOST, wanted.instance)
+
+    def test_a_session_that_expires_is_renewed(self, simulator_control: Control, connection: Connection) -> None:
+        for _ in range(3):
+            simulator_control.add_fault(Fault(FaultKind.EXPIRE_SESSION, "hosts.list", count=1))
+            assert len(connection.hosts.list_hosts()) == 10
+        assert simulator_control.list_faults() == {}
+
+    def test_faults_can_be_seen_and_cleared(self, simulator_control: Control, connection: Connection) -> None:
+        fault = Fault(FaultKind.ERROR, "hosts.*", probability=1.0)
+        number = simulator_control.add_fault(fault)
+        assert simulator_control.list_faults() == {number: fault}
+        with pytest.raises(Transient):
+            connection.hosts.list_hosts()
+        simulator_control.clear_faults()
+        assert connection.hosts.list_hosts()
+
+
+class TestPartition:
+    def test_a_host_cut_off_is_silent_and_its_neighbours_are_not(
+        self, simulator: SimulatorProcess, simulator_control: Control
+    ) -> None:
+        driver = SimulatorDriver()
+        alone, neighbour = (driver.connect(simulator.endpoint(host, timeout=0.5)) for host in (HOST, OTHER))
+        wanted = empty()
+        alone.compute.create(HOST, wanted)
+        simulator_control.act(Act.CUT_HOST, HOST)
+        with pytest.raises(Transient) as caught:
+            alone.power.start(HOST, wanted.instance)
+        assert caught.value.outcome_unknown
+        with pytest.raises(Transient):
+            driver.connect(simulator.endpoint(HOST, timeout=0.5))
+        assert neighbour.hosts.list_hosts()[0].up
+        simulator_control.act(Act.HEAL_HOST, HOST)
+        assert alone.compute.observe(HOST, wanted.instance).power is Power.OFF
+        alone.power.start(HOST, wanted.instance)
+
+    def test_who_waits_for_events_of_a_host_cut_off_hears_nothing(
+        self, simulator: SimulatorProcess, simulator_control: Control
+    ) -> None:
+        alone = SimulatorDriver().connect(simulator.endpoint(HOST, timeout=0.5))
+        everything = SimulatorDriver().connect(simulator.endpoint())
+        threading.Timer(0.1, lambda: simulator_control.act(Act.CUT_HOST, HOST)).start()
+        with pytest.raises(Transient):
+            alone.events.wait(0.5)
+        assert HostChanged(HOST) in everything.events.wait(30)
+
+
+class TestEvents:
+    def test_many_wait_and_each_hears_its_own(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        here, there, everywhere = (SimulatorDriver().connect(simulator.endpoint(host)) for host in (HOST, OTHER, ""))
+        wanted = empty()
+        heard: dict[str, list[object]] = {"here": [], "everywhere": []}
+        threads = [
+            threading.Thread(target=lambda name=name, one=one: heard[name].extend(one.events.wait(60)))
+            for name, one in (("here", here), ("everywhere", everywhere))
+        ]
+        for thread in threads:
+            thread.start()
+        connection.compute.create(HOST, wanted)
+        for thread in threads:
+            thread.join(60)
+        assert heard == {"here": [VMChanged(wanted.instance)], "everywhere": [VMChanged(wanted.instance)]}
+        assert list(there.events.wait(0)) == []
+
+    def test_a_guest_s_boot_wakes_who_waits(self, simulator_control: Control, connection: Connection, tmp_path: Path) -> None:
+        simulator_control.set_guests(boot=0.5, shutdown=0)
+        image = tmp_path / "image"
+        image.write_bytes(b"QFI")
+        connection.storage.put_image(HOST, POOL, ImageFile(IMAGE, str(image), 1, 3))
+        wanted = vm(nics=())
+        connection.compute.create(HOST, wanted)
+        connection.power.start(HOST, wanted.instance)
+        while not connection.compute.observe(HOST, wanted.instance).guest.agent:
+            assert list(connection.events.wait(30)) == [VMChanged(wanted.instance)]
+
+    def test_tasks_set_at_run_time_end_by_themselves(self, simulator_control: Control, connection: Connection) -> None:
+        simulator_control.set_durations({"compute.create": 0.2})
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        assert list(connection.events.wait(30)) == [VMChanged(wanted.instance)]
+        assert connection.compute.observe(HOST, wanted.instance).power is Power.OFF
+
+
+class TestProtocol:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"",
+            b"\0",
+            struct.pack(">I", 0),
+            struct.pack(">I", 2**32 - 1),
+            struct.pack(">I", 5) + b"hello",
+            struct.pack(">I", 10) + b"hello",
+            struct.pack(">I", 15) + b"compute.create ",
+            struct.pack(">I", 13) + b"hosts.list \n[]"[:13],
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\xff" * 5000,
+        ],
+    )
+    def test_garbage_harms_nobody(self, simulator: SimulatorProcess, connection: Connection, sent: bytes) -> None:
+        host, _, port = simulator.url.removeprefix("simulator://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as link:
+            link.sendall(sent)
+            link.shutdown(socket.SHUT_WR)
+            reply = b"".join(iter(lambda: link.recv(4096), b""))
+        assert reply == b"" or b"error\n" in reply
+        assert len(connection.hosts.list_hosts()) == 10
+
+    def test_without_a_session_nothing_is_done(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        host, _, port = simulator.url.removeprefix("simulator://").rpartition(":")
+        payload = b"control.census no-such-session\n[]"
+        with socket.create_connection((host, int(port)), timeout=10) as link:
+            link.sendall(struct.pack(">I", len(payload)) + payload)
+            assert b"SessionExpired" in link.recv(4096)
+
+
+class TestLife:
+    def test_vms_outlive_the_server(self, tmp_path: Path) -> None:
+        arguments = ["--hosts", "2", "--boot", "0", "--state", str(tmp_path / "state")]
+        process = SimulatorProcess(arguments).start()
+        connection = SimulatorDriver().connect(process.endpoint())
+        on, off = empty(), empty()
+        for wanted in (on, off):
+            connection.compute.create(HOST, wanted)
+            connection.power.start(HOST, wanted.instance)
+        connection.power.stop(HOST, off.instance, StopMode.HARD)
+        before = connection.compute.observe_all()
+        for end in (process.kill, process.stop):
+            end()
+            with pytest.raises(Transient):
+                connection.hosts.list_hosts()
+            process.start()
+            assert connection.compute.observe_all() == before
+            with pytest.raises(Transient, match="lost"):
+                connection.events.wait(0)
+            with process.control() as control:
+                assert {(entry.instance, entry.starts) for entry in control.census().vms} == {(on.instance, 1), (off.instance, 1)}
+        connection.compute.apply(HOST, on.instance, [SetCPUs(5)])
+        process.kill()
+        process.start()
+        with pytest.raises(DriverError):
+            SimulatorDriver().connect(process.endpoint("no-such-host"))
+        assert SimulatorDriver().connect(process.endpoint()).compute.observe(HOST, on.instance).cpus == 5
+        process.stop()
+
+    def test_without_a_file_everything_ends_with_it(self) -> None:
+        process = SimulatorProcess(["--hosts", "1"]).start()
+        connection = SimulatorDriver().connect(process.endpoint())
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        assert list(connection.compute.observe_all()) == [wanted.instance]
+        assert process.stop() == 0
+        process.start()
+        assert connection.compute.observe_all() == {}
+        process.kill()
+
+    def test_it_stops_while_others_wait(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        errors: list[DriverError] = []
+        waits = threading.Event()
+
+        def wait() -> None:
+            waits.set()
+            try:
+                while True:
+                    connection.events.wait(600)
+            except DriverError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waits.wait()
+        time.sleep(0.1)
+        assert simulator.stop() == 0
+        thread.join(60)
+        assert isinstance(errors[0], Transient)

@@ -1,0 +1,98 @@
+"""What a state file keeps. That it keeps all of it is a property in test_invariants."""
+
+import sqlite3
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from drivers.simulator.connection import SimulatorConnection
+from drivers.simulator.engine.clock import VirtualClock
+from drivers.simulator.engine.settings import Settings
+from drivers.simulator.local import LocalTransport
+from drivers.simulator.server.state import StateFile
+from drivers.simulator.service import Service
+from drivers.types import Credentials, Power, StopMode
+
+from .world import HOST, POOL, World
+
+
+def reopened(world: World, path: Path) -> tuple[Service, SimulatorConnection, VirtualClock]:
+    """Saved, and read by another life of the server at the same time of day."""
+    state = StateFile(path)
+    assert state.is_new()
+    world.dc.dirty.update(("host", host) for host in world.dc.hosts)
+    state.save(world.dc)
+    state.close()
+    clock = VirtualClock(world.clock.now())
+    service = Service(Settings(hosts=0, boot=10, shutdown=5), clock, random=Random(1))
+    again = StateFile(path)
+    assert not again.is_new()
+    again.load(service.dc)
+    again.close()
+    return service, SimulatorConnection(LocalTransport(service), Credentials()), clock
+
+
+def test_vms_run_on(tmp_path: Path) -> None:
+    world = World()
+    wanted, off = world.running(), world.created()
+    _, connection, _ = reopened(world, tmp_path / "state")
+    assert connection.compute.observe(HOST, wanted.instance) == world.see(wanted)
+    assert connection.compute.observe(HOST, off.instance).power is Power.OFF
+    assert len(connection.hosts.list_hosts()) == 3
+    connection.compute.delete(HOST, wanted.instance, [POOL])
+    connection.compute.delete(HOST, off.instance, [POOL])
+    assert connection.compute.observe_all() == {}
+
+
+def test_guests_go_on_booting_and_stopping(tmp_path: Path) -> None:
+    world = World()
+    booting, stopping = world.created(), world.running()
+    world.connection.power.start(HOST, booting.instance)
+    world.connection.power.stop(HOST, stopping.instance, StopMode.SOFT)
+    service, connection, clock = reopened(world, tmp_path / "state")
+    clock.sleep(5)
+    service.advance()
+    assert connection.compute.observe(HOST, stopping.instance).power is Power.OFF
+    assert not connection.compute.observe(HOST, booting.instance).guest.agent
+    clock.sleep(5)
+    service.advance()
+    assert connection.compute.observe(HOST, booting.instance).guest.agent
+
+
+def test_another_life_has_another_epoch_and_what_was_kept_is_void(tmp_path: Path) -> None:
+    world = World()
+    wanted = world.created()
+    service, connection, _ = reopened(world, tmp_path / "state")
+    assert service.dc.epoch != world.dc.epoch
+    cursor = world.dc.changes.number + 1000
+    page = connection._session.call("compute.observe_page", world.dc.epoch, cursor)
+    assert [vm.instance for host in page.hosts for vm in host.vms] == [wanted.instance]
+    news = connection._session.call("events.wait", world.dc.epoch, cursor, 0.0)
+    assert news.lost
+
+
+def test_two_servers_can_t_share_a_file(tmp_path: Path) -> None:
+    first = StateFile(tmp_path / "state")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        StateFile(tmp_path / "state")
+    first.close()
+    StateFile(tmp_path / "state").close()
+
+
+def test_what_is_no_state_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_text("this is not a database, and long enough to be seen as such" * 100)
+    with pytest.raises(sqlite3.DatabaseError):
+        StateFile(path)
+    with pytest.raises(sqlite3.OperationalError):
+        StateFile(tmp_path / "no" / "such" / "directory")
+
+
+def test_nothing_that_changed_costs_nothing(tmp_path: Path) -> None:
+    world = World()
+    state = StateFile(tmp_path / "state")
+    world.dc.dirty.clear()
+    state.save(world.dc)
+    assert state.is_new()
+    state.close()
