@@ -96,6 +96,16 @@ def joined(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
     return Cluster(server, kubectl, layout.cluster_kubeconfig, layout.cluster_kubeconfig)
 
 
+def running(layout: Layout, runner: Runner) -> Cluster:
+    """The cluster of the demo that runs, as an earlier run of `up` left it. Raises StandaloneError if there is none."""
+    if layout.cluster_kubeconfig.exists():
+        return joined(layout, runner, lambda _: None)
+    plane = ControlPlane(layout.plane)
+    if not plane.running():
+        raise StandaloneError("the demo does not run: start it with `make demo`")
+    return Cluster(OWN_CLUSTER, Kubectl(runner, plane.kubectl()), plane.kubeconfig, plane.controller_kubeconfig)
+
+
 def kubectl_command(progress: Progress) -> list[str]:
     """The machine's kubectl, else the one that is part of the standalone control plane."""
     found = shutil.which("kubectl")

@@ -1,8 +1,9 @@
 """The demo's libvirt host and the guest image, both made by the test lab."""
 
+import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from standalone.errors import StandaloneError
 from tests.lab import Lab, LabError, requirements
 from tests.lab.guest import Image, image
 
+CLUSTER = "kvm"
 HOST = "h1"
 
 LOGIN_SECONDS = 180.0
@@ -81,21 +83,27 @@ def state(layout: Layout) -> str | None:
         return None
 
 
-def address(vm: Mapping[str, Any], network: Mapping[str, Any]) -> Address | None:
-    """Where a VM is reached by its first NIC, on this network; None while it has no address or no VLAN."""
-    nic: Mapping[str, str] = next(iter(vm.get("status", {}).get("nics", ())), {})
-    subnet = network["spec"]["subnet"]
-    if "ip" not in nic or not nic.get("segment", "").startswith("vlan-"):
-        return None
-    return Address(nic["ip"], int(nic["segment"].removeprefix("vlan-")), f"{subnet['gateway']}/{subnet['cidr'].partition('/')[2]}")
+def address(vm: Mapping[str, Any], network: Mapping[str, Any]) -> Address:
+    """Where a running VM is reached by its first NIC, on this network. Raises StandaloneError if that has no address or VLAN."""
+    nic: Mapping[str, str] = next(iter(vm["status"].get("nics", ())), {})
+    subnet = network["spec"].get("subnet", {})
+    vlan = re.fullmatch(r"vlan-(\d+)", nic.get("segment", ""))
+    if "ip" not in nic or "gateway" not in subnet or vlan is None:
+        raise StandaloneError(f"{vm['metadata']['name']} has no address on a VLAN with a gateway")
+    return Address(nic["ip"], int(vlan[1]), f"{subnet['gateway']}/{subnet['cidr'].partition('/')[2]}")
 
 
-def log_in(layout: Layout, runner: Runner, at: Address, command: Sequence[str], progress: Progress) -> str:
-    """What `command` prints on the VM at an address, over SSH. Raises StandaloneError if nobody answers in time."""
+def ssh(layout: Layout, at: Address) -> list[str]:
+    """A command line that logs in to the VM at an address; append a command for it. Raises StandaloneError."""
     with _one_error():
         ours = lab(layout)
         ours.add_gateway(at.vlan, at.gateway)
-        argv = [*ours.ssh_command(at.ip, layout.key, at.vlan), *command]
+        return ours.ssh_command(at.ip, layout.key, at.vlan)
+
+
+def log_in(layout: Layout, runner: Runner, at: Address, command: str, progress: Progress) -> str:
+    """What `command` prints on the VM at an address, over SSH. Raises StandaloneError if nobody answers in time."""
+    argv = [*ssh(layout, at), command]
     deadline = time.monotonic() + LOGIN_SECONDS
     while (done := runner.run(argv)).returncode:
         progress(f"waiting for the SSH server of {at.ip}")

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from standalone import ports
@@ -14,11 +14,14 @@ OWN_CLUSTER = "standalone"
 
 @dataclass(frozen=True)
 class Record:
-    """`cluster`: OWN_CLUSTER, or the URL of the API server. Ports are on 127.0.0.1. `image_sha256`: hexadecimal, of the image
-    that the template was made with; empty until then.
+    """What was decided when the demo was started first.
+
+    `cluster`: OWN_CLUSTER, or the URL of the API server. Ports are on 127.0.0.1. `boots`: whether the template's image is one that
+    boots. `image_sha256`: its hash, hexadecimal; empty until there is an image.
     """
 
     cluster: str
+    boots: bool
     image_port: int
     simulator_port: int
     probe_port: int
@@ -38,29 +41,33 @@ def load(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        raise StandaloneError(f"{path} is damaged: `make demo-down` clears the demo away") from error
+        raise StandaloneError(f"{path} is damaged: clear the demo away with `make demo-down`") from error
 
 
-def next_record(earlier: Record | None, cluster: str, busy: Callable[[int], bool], pick: Callable[[], int]) -> Record:
+def next_record(
+    earlier: Record | None, cluster: str, libvirt: bool, busy: Callable[[int], bool], pick: Callable[[], int]
+) -> Record:
     """The record to go on with. `busy`: whether a program that is not the demo's has a port; `pick` finds a free one.
 
-    Raises StandaloneError if the demo lives on another cluster, or when the image's port is taken: it is part of the template,
-    which can't be changed.
+    A template can't be changed, so neither can its image nor the port in its URL. Raises StandaloneError for what doesn't go
+    together with the running demo.
     """
     if earlier is None:
-        return Record(cluster, pick(), pick(), pick())
+        return Record(cluster, libvirt, pick(), pick(), pick())
     if earlier.cluster != cluster:
+        there, here = (_shown(each) for each in (earlier.cluster, cluster))
         raise StandaloneError(
-            f"the demo runs on {_shown(earlier.cluster)}, not on {_shown(cluster)}: set KUBECONFIG accordingly, "
-            "or end it with `make demo-down`"
+            f"the demo runs on {there}, not on {here}: set KUBECONFIG accordingly, or end it with `make demo-down`"
         )
+    if libvirt and not earlier.boots:
+        raise StandaloneError("the demo was started with the simulator only: end it with `make demo-down` to have a libvirt host")
     if busy(earlier.image_port):
+        port = f"port {earlier.image_port} on {ports.LOOPBACK}"
         raise StandaloneError(
-            f"port {earlier.image_port} on {ports.LOOPBACK}, which the demo's template names, is in use by another program: "
-            "end that, or start anew with `make demo-down`"
+            f"{port}, where the demo offers its image, is in use: end the program that has it, or `make demo-down`"
         )
     simulator, probe = (pick() if busy(port) else port for port in (earlier.simulator_port, earlier.probe_port))
-    return Record(cluster, earlier.image_port, simulator, probe, earlier.image_sha256)
+    return replace(earlier, simulator_port=simulator, probe_port=probe)
 
 
 def _shown(cluster: str) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from standalone import ports
@@ -21,10 +21,16 @@ from standalone.errors import StandaloneError
 from standalone.ports import LOOPBACK
 
 READY_SECONDS = 900.0
-"""For everything to get ready on a slow machine without /dev/kvm; typical are 20."""
+"""For everything to get ready on a slow machine without /dev/kvm; typical are 5 to 20."""
+
+SETTLE_SECONDS = 3.0
+"""For how long everything must stay ready when the controller was started just now: what it wrote before it was stopped, perhaps by
+a power cut, says nothing about today.
+"""
+
+IMAGE = "guest.qcow2"
 
 _POLL_SECONDS = 1.0
-IMAGE = "guest.qcow2"
 
 
 @dataclass(frozen=True)
@@ -37,85 +43,81 @@ class Demo:
     environ: Mapping[str, str]
     without_libvirt: str | None
 
-    def step(self, title: str, work: Callable[[Progress], None]) -> None:
-        """Do some work as a step on the display."""
-        with self.display.step(title) as progress:
-            work(progress)
+    @property
+    def libvirt(self) -> bool:
+        """Whether there is a libvirt host."""
+        return self.without_libvirt is None
 
 
 def up(demo: Demo) -> None:
     """Have the demo running, show it, and say how to go on. Raises StandaloneError with what was in the way."""
+    if demo.without_libvirt:
+        demo.display.say(f"SIMULATOR ONLY: no libvirt host, no VM that really boots: {demo.without_libvirt}")
     layout = demo.layout
     for directory in (layout.directory, layout.run, layout.log, layout.served):
         make_directory(directory, 0o700)
-    if demo.without_libvirt:
-        demo.display.say(f"SIMULATOR ONLY: no libvirt host and no VM that really boots, since {demo.without_libvirt}")
-    with demo.display.step("cluster") as progress:
-        cluster = _cluster(demo, progress)
-        known = _record(layout, cluster)
+    cluster, known = _cluster(demo)
+    known = _image(demo, known)
+    variables = {**_variables(demo, known), **_libvirt(demo)}
+    running, settle = _services(demo, known, cluster)
+    wanted = _examples(demo, cluster, variables)
+    with demo.display.step("waiting for the cloud") as progress:
+        _wait(cluster, wanted, running, settle, progress)
+    report.write_environment(layout, cluster)
+    report.show(demo.display, demo.runner, layout, cluster, demo.libvirt)
+
+
+def _cluster(demo: Demo) -> tuple[Cluster, Record]:
+    said = clusters.foreign_kubeconfig(demo.environ, demo.layout)
+    with demo.display.step("control plane" if said is None else "cluster of KUBECONFIG") as progress:
+        if said is None:
+            known = _record(demo.layout, record.OWN_CLUSTER, demo.libvirt)
+            cluster = clusters.start_own(demo.layout, demo.runner, progress)
+        else:
+            cluster = clusters.join(demo.layout, demo.runner, said, progress)
+            known = _record(demo.layout, cluster.name, demo.libvirt)
         progress("installing the CRDs")
         clusters.install(cluster.kubectl)
-    with demo.display.step("guest image") as progress:
-        known = _image(demo, known, progress)
-    variables = {"SSH_KEY": _ssh_key(demo), **_variables(known)}
-    if not demo.without_libvirt:
-        with demo.display.step("libvirt host") as progress:
-            progress("starting libvirtd and Open vSwitch in namespaces of their own")
-            uri, pool = laboratory.up(layout)
-            variables |= {"LIBVIRT_URL": uri, "LIBVIRT_POOL": str(pool)}
-    running = _services(demo, known, cluster)
-    texts = manifests.render(EXAMPLES, variables, libvirt=not demo.without_libvirt)
-    with demo.display.step("examples/first-cloud"):
-        manifests.write(layout.manifests, texts)
-        apply = ("apply", "--server-side", "--force-conflicts", "--field-manager=vireo-demo", "-f", str(layout.manifests))
-        cluster.kubectl("apply the examples", *apply)
-    wanted = [manifests.key(each) for each in manifests.objects(texts.values()) if each["apiVersion"].startswith("vireo.dev/")]
-    with demo.display.step("waiting for the cloud") as progress:
-        _wait(cluster, wanted, running, progress)
-    report.write_environment(layout, cluster)
-    report.show(demo.display, demo.runner, layout, cluster, libvirt=not demo.without_libvirt)
+    return cluster, known
 
 
-def _cluster(demo: Demo, progress: Progress) -> Cluster:
-    said = clusters.foreign_kubeconfig(demo.environ, demo.layout)
-    if said is None:
-        return clusters.start_own(demo.layout, demo.runner, progress)
-    return clusters.join(demo.layout, demo.runner, said, progress)
-
-
-def _record(layout: Layout, cluster: Cluster) -> Record:
+def _record(layout: Layout, cluster: str, libvirt: bool) -> Record:
     earlier = record.load(layout.record)
     ours = services.ports_in_use(layout, earlier) if earlier else set()
-
-    def busy(port: int) -> bool:
-        return port not in ours and not ports.is_free(port)
-
-    taken = record.next_record(earlier, cluster.name, busy, _free_port)
-    taken.save(layout.record)
-    return taken
+    free = ports.choose(None, None)
+    picks = iter((free.api, free.etcd, free.peer))
+    known = record.next_record(earlier, cluster, libvirt, lambda port: port not in ours and not ports.is_free(port), picks.__next__)
+    known.save(layout.record)
+    return known
 
 
-def _free_port() -> int:
-    return ports.choose(None, None).api
-
-
-def _image(demo: Demo, known: Record, progress: Progress) -> Record:
+def _image(demo: Demo, known: Record) -> Record:
     """Have the image where the image server finds it. It stays the same for the life of the demo, as a template's must."""
     served = demo.layout.served / IMAGE
     if known.image_sha256 and served.exists():
         return known
-    fresh = served.with_suffix(".new")
-    if demo.without_libvirt:
-        laboratory.blank_image(demo.runner, fresh)
-    else:
-        progress("building it from Debian packages, unless the cache has it")
-        shutil.copyfile(laboratory.guest_image().path, fresh)
-    with fresh.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    os.replace(fresh, served)
-    known = replace(known, image_sha256=digest)
-    known.save(demo.layout.record)
+    with demo.display.step("guest image") as progress:
+        fresh = served.with_suffix(".new")
+        if demo.libvirt:
+            progress("building it from Debian packages, unless the cache has it")
+            shutil.copyfile(laboratory.guest_image().path, fresh)
+        else:
+            laboratory.blank_image(demo.runner, fresh)
+        with fresh.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.replace(fresh, served)
+        known = replace(known, image_sha256=digest)
+        known.save(demo.layout.record)
     return known
+
+
+def _variables(demo: Demo, known: Record) -> dict[str, str]:
+    return {
+        "SSH_KEY": _ssh_key(demo),
+        "SIMULATOR_URL": f"simulator://{LOOPBACK}:{known.simulator_port}",
+        "IMAGE_URL": f"http://{LOOPBACK}:{known.image_port}/{IMAGE}",
+        "IMAGE_CHECKSUM": f"sha256:{known.image_sha256}",
+    }
 
 
 def _ssh_key(demo: Demo) -> str:
@@ -127,35 +129,50 @@ def _ssh_key(demo: Demo) -> str:
     return public.read_text().strip()
 
 
-def _variables(known: Record) -> dict[str, str]:
-    return {
-        "SIMULATOR_URL": f"simulator://{LOOPBACK}:{known.simulator_port}",
-        "IMAGE_URL": f"http://{LOOPBACK}:{known.image_port}/{IMAGE}",
-        "IMAGE_CHECKSUM": f"sha256:{known.image_sha256}",
-    }
+def _libvirt(demo: Demo) -> dict[str, str]:
+    if not demo.libvirt:
+        return {}
+    with demo.display.step("libvirt host") as progress:
+        progress("starting libvirtd and Open vSwitch in namespaces of their own")
+        uri, pool = laboratory.up(demo.layout)
+    return {"LIBVIRT_URL": uri, "LIBVIRT_POOL": str(pool)}
 
 
-def _services(demo: Demo, known: Record, cluster: Cluster) -> list[Service]:
-    layout = demo.layout
-    wanted = [
-        services.simulator(layout, known),
-        services.image_server(layout, known),
-        services.controller(layout, known, cluster.controller_kubeconfig),
-    ]
+def _services(demo: Demo, known: Record, cluster: Cluster) -> tuple[list[Service], float]:
+    """The running services, and for how many seconds the cloud must stay ready to be believed."""
+    controller = services.controller(demo.layout, known, cluster.controller_kubeconfig)
+    settle = SETTLE_SECONDS if controller.process.pid() is None else 0.0
+    wanted = [services.simulator(demo.layout, known), services.image_server(demo.layout, known), controller]
     for service in wanted:
-        demo.step(service.process.name, service.start)
-    return wanted
+        with demo.display.step(service.process.name) as progress:
+            service.start(progress)
+    return wanted, settle
 
 
-def _wait(cluster: Cluster, wanted: list[manifests.Key], running: list[Service], progress: Progress) -> None:
+def _examples(demo: Demo, cluster: Cluster, variables: Mapping[str, str]) -> list[manifests.Key]:
+    """Apply the examples; the names of Vireo's objects among them."""
+    with demo.display.step("examples/first-cloud") as progress:
+        texts = manifests.render(EXAMPLES, variables, demo.libvirt)
+        manifests.write(demo.layout.manifests, texts)
+        progress("applying them")
+        options = ("--server-side", "--force-conflicts", "--field-manager=vireo-demo")
+        cluster.kubectl("apply the examples", "apply", *options, "-f", str(demo.layout.manifests))
+    return [manifests.key(each) for each in manifests.objects(texts.values()) if each["apiVersion"].startswith("vireo.dev/")]
+
+
+def _wait(cluster: Cluster, wanted: list[manifests.Key], running: list[Service], settle: float, progress: Progress) -> None:
+    """Return when everything wanted has been ready for `settle` seconds. Raises StandaloneError when that can't be expected."""
     deadline = time.monotonic() + READY_SECONDS
+    ready_since: float | None = None
     while True:
         summary = readiness.summarize(wanted, cluster.kubectl.objects("look at the cloud", "vireo", "--all-namespaces"))
         progress(str(summary))
-        if not summary.waiting:
+        now = time.monotonic()
+        ready_since = None if summary.waiting else ready_since or now
+        if ready_since is not None and now - ready_since >= settle:
             return
         for service in running:
             service.check()
-        if summary.hopeless or time.monotonic() > deadline:
+        if summary.hopeless or now > deadline:
             raise StandaloneError(f"the cloud does not get ready: {summary}")
         time.sleep(_POLL_SECONDS)
