@@ -38,9 +38,7 @@ class Layout:
             raise LabError(f"lab prefix {self.prefix!r}: use 1 to 20 of a-z and 0-9, a letter first")
         place = str(self.state.resolve())
         if not _PLAIN.fullmatch(str(self.state)):
-            raise LabError(
-                f"state directory {self.state}: only letters, digits and ./+@=~:,_- can be in URIs and configuration files"
-            )
+            raise LabError(f"state directory {self.state}: use only letters, digits and ./+@=~:,_- in its path")
         if any(place == top or place.startswith(f"{top}/") for top in HIDDEN):
             raise LabError(f"state directory {place}: the hosts could not see it, use one outside {', '.join(HIDDEN)}")
         if len(os.fsencode(self.run_dir(f"h{MAX_HOSTS}") / LONGEST_SOCKET)) > MAX_SOCKET_PATH:
