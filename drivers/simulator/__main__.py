@@ -72,6 +72,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", action="append", default=[], metavar="METHOD=SECONDS", help="of native tasks")
     parser.add_argument("--without", action="append", default=[], type=Capability, metavar="CAPABILITY", help="do not offer it")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep everything in this file")
+    parser.add_argument("--seed", type=int, metavar="N", help="make faults with a probability repeatable")
     parser.add_argument("--script", type=Path, metavar="FILE", help="faults and acts as YAML")
 
 
@@ -93,7 +94,7 @@ def _serve(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
     username, password = environment.get("VIREO_SIMULATOR_USERNAME", ""), environment.get("VIREO_SIMULATOR_PASSWORD", "")
     credentials = Credentials(username, password) if username and password else None
     serve(
-        ServeOptions(host.strip("[]"), int(port), settings, options.state, options.script, credentials),
+        ServeOptions(host.strip("[]"), int(port), settings, options.state, options.script, credentials, options.seed),
         lambda url: print(f"listening on {url}", flush=True),
     )
 

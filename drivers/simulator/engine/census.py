@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drivers.types import HostID, InstanceID, Power
+from drivers.types import HostID, InstanceID, ObservedNIC, Power
 
 from .datacentre import Datacentre
 
@@ -13,7 +13,10 @@ __all__ = ["Census", "CensusDisk", "CensusImage", "CensusVM", "take_census"]
 
 @dataclass(frozen=True, slots=True)
 class CensusVM:
-    """A VM. `owner` is the uid in its owner mark, empty if it isn't ours; `memory` in bytes; `starts` counts power-ons."""
+    """A VM. `owner` is the uid in its owner mark, empty if it isn't ours; `memory` in bytes; `starts` counts power-ons.
+
+    `made` counts how often its identity was defined, on any host, since the server started.
+    """
 
     host: HostID
     instance: InstanceID
@@ -23,6 +26,8 @@ class CensusVM:
     cpus: int
     memory: int
     starts: int
+    made: int
+    nics: tuple[ObservedNIC, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,18 @@ def take_census(dc: Datacentre) -> Census:
     vms = (vm for host in dc.hosts.values() for vm in host.vms.values())
     return Census(
         tuple(
-            CensusVM(vm.host, vm.instance, vm.name, vm.owner.uid if vm.owner else "", vm.power, vm.cpus, vm.memory, vm.starts)
+            CensusVM(
+                host=vm.host,
+                instance=vm.instance,
+                name=vm.name,
+                owner=vm.owner.uid if vm.owner else "",
+                power=vm.power,
+                cpus=vm.cpus,
+                memory=vm.memory,
+                starts=vm.starts,
+                made=dc.made[vm.instance],
+                nics=tuple(vm.nics.values()),
+            )
             for vm in vms
         ),
         tuple(

@@ -135,6 +135,7 @@ class Compute:
             return
         for disk in vm.disks:
             self._check_disk(host.host, vm.instance, disk)
+        self._dc.made[vm.instance] += 1
         self._dc.add_vm(
             VM(
                 instance=vm.instance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -35,6 +36,8 @@ class Datacentre:
     hosts: dict[HostID, Host] = field(default_factory=dict)
     pools: dict[PoolKey, Pool] = field(default_factory=dict)
     places: dict[InstanceID, tuple[HostID, ...]] = field(default_factory=dict)
+    made: Counter[InstanceID] = field(default_factory=Counter)
+    """How often each identity was defined by `compute.create`."""
     timers: Timers = field(default_factory=Timers)
     changes: Changes = field(default_factory=Changes)
     tasks: Tasks = field(init=False)

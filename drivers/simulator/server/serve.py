@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 
 from drivers.errors import InvalidSpec
 from drivers.simulator.engine.clock import RealClock
@@ -26,7 +27,7 @@ __all__ = ["ServeOptions", "serve"]
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """How a server runs. `credentials` None lets everybody in, which is for loopback only."""
+    """How a server runs. `credentials` None lets everybody in, which is for loopback only; `seed` is for faults by chance."""
 
     host: str
     port: int
@@ -34,6 +35,7 @@ class ServeOptions:
     state: Path | None = None
     script: Path | None = None
     credentials: Credentials | None = None
+    seed: int | None = None
 
 
 def serve(options: ServeOptions, announce: Callable[[str], None]) -> None:
@@ -64,12 +66,12 @@ async def _serve(options: ServeOptions, announce: Callable[[str], None]) -> None
 def _restore(options: ServeOptions) -> tuple[Service, StateFile | None]:
     """A datacentre from its file if there is one; then the file says which hosts there are."""
     if options.state is None:
-        return Service(options.settings, RealClock(), credentials=options.credentials), None
+        return _service(options, options.settings), None
     try:
         state = StateFile(options.state)
         new = state.is_new()
         settings = options.settings if new else replace(options.settings, hosts=0)
-        service = Service(settings, RealClock(), credentials=options.credentials)
+        service = _service(options, settings)
         if new:
             service.dc.dirty.update(("host", host) for host in service.dc.hosts)
         else:
@@ -77,6 +79,10 @@ def _restore(options: ServeOptions) -> tuple[Service, StateFile | None]:
     except (sqlite3.Error, ValueError, KeyError) as error:
         raise InvalidSpec(f"{options.state.name} is not a simulator's state, or can't be written: {error}") from error
     return service, state
+
+
+def _service(options: ServeOptions, settings: Settings) -> Service:
+    return Service(settings, RealClock(), random=Random(options.seed), credentials=options.credentials)  # noqa: S311
 
 
 def _is_loopback(host: str) -> bool:

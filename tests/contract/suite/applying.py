@@ -189,6 +189,22 @@ class _ChangesTogether(ContractBase):
         settle(connection, lambda: connection.compute.apply(binding.host, vm.instance, [DetachNIC("no-such-nic")]))
         assert make.observe(vm) == before
 
+    def test_another_nic_of_the_same_name_or_mac_is_refused(self, binding: Binding, connection: Connection, make: Maker) -> None:
+        vm = make.created()
+        before = binding.fingerprint(vm.instance)
+        for wrong in (make.nic("front"), replace(make.nic("other"), mac=vm.nics[0].mac)):
+            with raises_ours(Conflict, InvalidSpec):
+                settle(connection, lambda wrong=wrong: connection.compute.apply(binding.host, vm.instance, [AttachNIC(wrong)]))
+        assert binding.fingerprint(vm.instance) == before
+
+    def test_a_nic_that_can_t_be_is_refused(self, binding: Binding, connection: Connection, make: Maker) -> None:
+        vm = make.created()
+        before = binding.fingerprint(vm.instance)
+        for wrong in (make.nic("other", vlan=4095), replace(make.nic("other"), mac="ff:ff:ff:ff:ff:ff")):
+            with raises_ours(InvalidSpec):
+                settle(connection, lambda wrong=wrong: connection.compute.apply(binding.host, vm.instance, [AttachNIC(wrong)]))
+        assert binding.fingerprint(vm.instance) == before
+
     def test_two_changes_one_after_the_other_add_up(self, binding: Binding, connection: Connection, make: Maker) -> None:
         vm = make.running()
         for change in (SetCPUs(vm.cpus + 1), SetMemory(vm.memory * 2), SetSeed(SEED)):

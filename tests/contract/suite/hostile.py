@@ -82,6 +82,13 @@ class Hostile(ContractBase):
         password = binding.endpoint.credentials.password
         assert not password or password not in shown
 
+    @pytest.mark.parametrize("vlan", [0, -1, 4095, 5000])
+    def test_a_bad_vlan_is_refused(self, binding: Binding, connection: Connection, make: Maker, vlan: int) -> None:
+        vm = make.vm()
+        with raises_ours(InvalidSpec):
+            settle(connection, lambda: connection.compute.create(binding.host, replace(vm, nics=(make.nic(vlan=vlan),))))
+        assert binding.leftovers(vm.instance) == set()
+
     @pytest.mark.parametrize("mac", ["", "zz:zz:zz:zz:zz:zz", "02:00:00:00:00", "ff:ff:ff:ff:ff:ff", "<x/>"])
     def test_a_bad_mac_is_refused(self, binding: Binding, connection: Connection, make: Maker, mac: str) -> None:
         vm = make.vm()

@@ -6,12 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from drivers.base import Connection
+from drivers.errors import Transient
 from drivers.simulator.__main__ import main
 from drivers.simulator.connect import SimulatorDriver
+from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
 
 from .world import HOST, vm
+
+
+def succeeds(connection: Connection) -> bool:
+    """Whether a call gets through."""
+    try:
+        connection.hosts.list_hosts()
+    except Transient:
+        return False
+    return True
 
 
 def run(process: SimulatorProcess, *arguments: str, environment: dict[str, str] | None = None) -> int:
@@ -106,6 +118,16 @@ class TestServe:
         assert error.startswith("simulator: ")
         assert error.count("\n") == 1
         assert says in error
+
+    def test_chance_can_be_repeated(self) -> None:
+        histories = []
+        for seed in ("1", "1", "2"):
+            with SimulatorProcess(["--hosts", "1", "--seed", seed]) as process, process.control() as control:
+                connection = SimulatorDriver().connect(process.endpoint())
+                control.add_fault(Fault(FaultKind.ERROR, "hosts.list", probability=0.5))
+                histories.append([succeeds(connection) for _ in range(64)])
+                connection.close()
+        assert histories[0] == histories[1] != histories[2]
 
     def test_a_port_in_use_is_said(self, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
