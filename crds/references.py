@@ -139,16 +139,16 @@ class SelectorRequirement(Model):
     operator: SelectorOperator
     """In, NotIn, Exists or DoesNotExist."""
     values: Annotated[list[LabelValue], Field(max_length=32), ListType("atomic")] = Field(default_factory=list)
-    """Label values for In and NotIn."""
+    """Label values; with In and NotIn only."""
 
 
 class LabelSelector(Model):
     """metav1.LabelSelector: all requirements must hold; an empty one selects everything."""
 
     match_labels: Annotated[dict[str, LabelValue], Field(max_length=32)] = Field(default_factory=dict)
-    """Labels with their values; all must be there."""
+    """Labels with their values; all must be there. Default: any."""
     match_expressions: Annotated[list[SelectorRequirement], Field(max_length=32), ListType("atomic")] = Field(default_factory=list)
-    """Requirements on labels; all must hold."""
+    """Requirements on labels; all must hold. Default: none."""
 
 
 class AllowedNamespaces(Model):
@@ -159,7 +159,7 @@ class AllowedNamespaces(Model):
     from_: Annotated[NamespacesFrom, Field(alias="from")] = NamespacesFrom.SAME
     """Same (this namespace), All, or Selector (namespaces with matching labels). Default Same."""
     selector: LabelSelector | None = None
-    """Labels of the allowed namespaces."""
+    """Labels of the allowed namespaces; with from: Selector only."""
 
 
 class Capacity(Model):

@@ -105,7 +105,7 @@ class ClusterSpec(Model):
     overcommit: Overcommit = Field(default_factory=Overcommit)
     """How much more than a host has may be promised to VMs; default: no more."""
     disable_threshold: DisableThreshold = Field(default_factory=DisableThreshold)
-    """Use above which the cluster gets no new VMs."""
+    """Use above which the cluster gets no new VMs; default 85 percent of each."""
     allocation_state: AllocationState = AllocationState.ENABLED
     """Whether new VMs may be placed in the cluster: Enabled or Disabled. Default Enabled."""
     guest_network: GuestNetwork | None = None

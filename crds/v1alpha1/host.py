@@ -53,7 +53,7 @@ class HostSpec(Model):
     native_name: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     """The host's name as a shared endpoint lists it. Default: metadata.name."""
     tags: Tags = Field(default_factory=list)
-    """Host tags; offerings and VMs ask for them."""
+    """Host tags; offerings and VMs ask for them. Default: none."""
     admin_state: AdminState = AdminState.ENABLED
     """Enabled, or Disabled: no new VMs, those there stay. Default Enabled."""
 

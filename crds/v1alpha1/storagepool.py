@@ -75,7 +75,7 @@ class StoragePoolSpec(Model):
     ]
     """Absolute path of the directory on the hosts; letters, digits and ._- in its parts. Immutable."""
     tags: Tags = Field(default_factory=list)
-    """Storage tags; offerings and VMs ask for them."""
+    """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED
     """Whether new disks may be placed in the pool: Enabled or Disabled. Default Enabled."""
 

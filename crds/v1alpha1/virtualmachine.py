@@ -155,13 +155,13 @@ class VirtualMachineSpec(Model):
     template: Annotated[TemplateReference, IMMUTABLE]
     """Template that the root disk is made from. Immutable."""
     root_disk: RootDisk = Field(default_factory=RootDisk)
-    """The disk that the VM boots from."""
+    """The disk that the VM boots from. Default: of the template's size, in any pool."""
     networks: Annotated[list[NetworkInterface], Field(max_length=8), ListType("map", ("name",))] = Field(default_factory=list)
     """Network interfaces, by name. Default: none."""
     hostname: Label | None = None
     """Host name for the guest. Default: the VM's name up to its first dot, at most 63 characters."""
     ssh_keys: Annotated[list[SSHKey], Field(max_length=32), ListType("set")] = Field(default_factory=list)
-    """Public SSH keys of the guest's first user, each one line of at most 8192 characters; read at the first boot."""
+    """Public SSH keys of the guest's first user, one line of at most 8192 characters each; read at first boot. Default: none."""
     user_data: UserData | None = None
     """cloud-init user data, read at the first boot. Default: none."""
     firmware: Firmware | None = None

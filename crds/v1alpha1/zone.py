@@ -32,9 +32,9 @@ class ZoneSpec(Model):
     allocation_state: AllocationState = AllocationState.ENABLED
     """Whether new VMs may be placed in the zone: Enabled or Disabled. Default Enabled."""
     dns: Annotated[list[IPv4], Field(max_length=3), ListType("atomic")] = Field(default_factory=list)
-    """Name servers for guests, IPv4, in order; used where a network names none."""
+    """Name servers for guests, IPv4, in order; used where a network names none. Default: none."""
     guest_vlans: Annotated[list[VLANRange], Field(max_length=64), ListType("atomic")] = Field(default_factory=list)
-    """VLAN ids that networks without a segment of their own are given."""
+    """VLAN ids that networks without a segment of their own are given. Default: none to give."""
 
 
 class ZoneCounts(Model):

@@ -55,6 +55,10 @@ class Api:
         """POST; with keep=False the server only says what it would do."""
         return self._send("POST", self._path(kind, manifest), manifest, keep)
 
+    def try_at(self, path: str, manifest: Mapping[str, Any]) -> Reply:
+        """POST to any collection; the server only says what it would do."""
+        return self._send("POST", path, manifest, keep=False)
+
     def update(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
         """PUT the whole object over the stored one."""
         return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", manifest, keep)
