@@ -65,35 +65,49 @@ def start_own(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
     return Cluster(OWN_CLUSTER, Kubectl(runner, plane.kubectl()), plane.kubeconfig, plane.controller_kubeconfig)
 
 
-def join(layout: Layout, runner: Runner, said: str, progress: Progress) -> Cluster:
-    """Use the current context of the kubeconfig that `said` names, and keep a copy of it for the time of the demo.
+def read_kubeconfig(runner: Runner, said: str, progress: Progress) -> str:
+    """The current context of the kubeconfig files that `said` names, as JSON that holds all it refers to.
 
-    Raises StandaloneError, in a sentence, if there is none, it does not answer, is too old, or lacks rights.
+    Raises StandaloneError if there is none.
     """
-    tool = kubectl_command(progress)
-    if said != str(layout.cluster_kubeconfig):
-        view = [*tool, f"--kubeconfig={said}", "config", "view", "--raw", "--flatten", "--minify", "-o", "json"]
-        if ":" in said:  # several files, which only the variable can name
-            view = ["env", f"KUBECONFIG={said}", *tool, *view[len(tool) + 1 :]]
-        text = runner.need(f"use KUBECONFIG={said}", view)
-        write_private(layout.cluster_kubeconfig, text.encode())
-    cluster = joined(layout, runner, progress)
-    progress(f"looking at {cluster.name}")
-    check_version(cluster.kubectl("reach the cluster of KUBECONFIG", "version", "-o", "json"))
-    check_rights(cluster.kubectl)
-    check_names(cluster.kubectl)
-    return cluster
+    view = [*kubectl_command(progress), "config", "view", "--raw", "--flatten", "--minify", "-o", "json"]
+    return runner.need(f"use KUBECONFIG={said}", ["env", f"KUBECONFIG={said}", *view])
+
+
+def server(kubeconfig: str) -> str:
+    """The URL of the API server in what `read_kubeconfig` gave. Raises StandaloneError if there is none."""
+    clusters = json.loads(kubeconfig).get("clusters") or [{}]
+    url: str = clusters[0].get("cluster", {}).get("server", "")
+    if not url:
+        raise StandaloneError("the kubeconfig that KUBECONFIG names has no cluster in its current context")
+    return url
+
+
+def join(layout: Layout, runner: Runner, kubeconfig: str, progress: Progress) -> Cluster:
+    """Use a cluster that is not the demo's own, and keep its kubeconfig for the time of the demo.
+
+    Raises StandaloneError, in a sentence, if it does not answer, is too old, lacks rights or has something else of our names.
+    """
+    candidate = layout.cluster_kubeconfig.with_suffix(".candidate")
+    write_private(candidate, kubeconfig.encode())
+    url = server(kubeconfig)
+    progress(f"looking at {url}")
+    check(_foreign(candidate, url, runner, progress).kubectl)
+    candidate.replace(layout.cluster_kubeconfig)
+    return joined(layout, runner, progress)
 
 
 def joined(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
-    """The cluster that an earlier `join` kept a copy for."""
-    kubectl = Kubectl(runner, [*kubectl_command(progress), f"--kubeconfig={layout.cluster_kubeconfig}", "--request-timeout=30s"])
-    config = json.loads(layout.cluster_kubeconfig.read_text())
-    clusters = config.get("clusters") or [{}]
-    server = clusters[0].get("cluster", {}).get("server")
-    if not server:
-        raise StandaloneError("the kubeconfig that KUBECONFIG names has no cluster in its current context")
-    return Cluster(server, kubectl, layout.cluster_kubeconfig, layout.cluster_kubeconfig)
+    """The cluster that an earlier `join` kept the kubeconfig of. Raises StandaloneError if that is damaged."""
+    url = server(layout.cluster_kubeconfig.read_text())
+    return _foreign(layout.cluster_kubeconfig, url, runner, progress)
+
+
+def check(kubectl: Kubectl) -> None:
+    """Raise StandaloneError if the cluster can't be used."""
+    check_version(kubectl("reach the cluster of KUBECONFIG", "version", "-o", "json"))
+    check_rights(kubectl)
+    check_names(kubectl)
 
 
 def running(layout: Layout, runner: Runner) -> Cluster:
@@ -168,6 +182,11 @@ def leave(kubectl: Kubectl, applied: Collection[Key]) -> None:
     for kind, names in (("namespaces", namespaces), ("customresourcedefinitions", crds)):
         if names:
             kubectl(f"remove the demo's {kind}", "delete", kind, *names, "--timeout=90s")
+
+
+def _foreign(kubeconfig: Path, url: str, runner: Runner, progress: Progress) -> Cluster:
+    kubectl = Kubectl(runner, [*kubectl_command(progress), f"--kubeconfig={kubeconfig}", "--request-timeout=30s"])
+    return Cluster(url, kubectl, kubeconfig, kubeconfig)
 
 
 def _vireo_objects(kubectl: Kubectl) -> list[Mapping[str, Any]]:

@@ -74,8 +74,10 @@ def _cluster(demo: Demo) -> tuple[Cluster, Record]:
             known = _record(demo.layout, record.OWN_CLUSTER, demo.libvirt)
             cluster = clusters.start_own(demo.layout, demo.runner, progress)
         else:
-            cluster = clusters.join(demo.layout, demo.runner, said, progress)
-            known = _record(demo.layout, cluster.name, demo.libvirt)
+            kubeconfig = clusters.read_kubeconfig(demo.runner, said, progress)
+            known = _record(demo.layout, clusters.server(kubeconfig), demo.libvirt)
+            cluster = clusters.join(demo.layout, demo.runner, kubeconfig, progress)
+        known.save(demo.layout.record)
         progress("installing the CRDs")
         clusters.install(cluster.kubectl)
     return cluster, known
@@ -86,9 +88,7 @@ def _record(layout: Layout, cluster: str, libvirt: bool) -> Record:
     ours = services.ports_in_use(layout, earlier) if earlier else set()
     free = ports.choose(None, None)
     picks = iter((free.api, free.etcd, free.peer))
-    known = record.next_record(earlier, cluster, libvirt, lambda port: port not in ours and not ports.is_free(port), picks.__next__)
-    known.save(layout.record)
-    return known
+    return record.next_record(earlier, cluster, libvirt, lambda port: port not in ours and not ports.is_free(port), picks.__next__)
 
 
 def _image(demo: Demo, known: Record) -> Record:
