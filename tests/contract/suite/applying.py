@@ -189,14 +189,6 @@ class _ChangesTogether(ContractBase):
         settle(connection, lambda: connection.compute.apply(binding.host, vm.instance, [DetachNIC("no-such-nic")]))
         assert make.observe(vm) == before
 
-    def test_another_nic_of_the_same_name_or_mac_is_refused(self, binding: Binding, connection: Connection, make: Maker) -> None:
-        vm = make.created()
-        before = binding.fingerprint(vm.instance)
-        for wrong in (make.nic("front"), replace(make.nic("other"), mac=vm.nics[0].mac)):
-            with raises_ours(Conflict, InvalidSpec):
-                settle(connection, lambda wrong=wrong: connection.compute.apply(binding.host, vm.instance, [AttachNIC(wrong)]))
-        assert binding.fingerprint(vm.instance) == before
-
     def test_a_nic_that_can_t_be_is_refused(self, binding: Binding, connection: Connection, make: Maker) -> None:
         vm = make.created()
         before = binding.fingerprint(vm.instance)
