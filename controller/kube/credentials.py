@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import kopf
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 
@@ -29,10 +32,23 @@ async def load(kubeconfig: Path | None) -> Configuration:
             config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
         else:
             await _load_file(found, kubeconfig)
-    except (config.ConfigException, OSError, ValueError) as error:
+    except (config.ConfigException, OSError) as error:
         raise CredentialsError(f"cannot read how to reach the API server: {error}") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
+        # no more than its type: a parser's message quotes the file, which holds secrets
+        raise CredentialsError(f"cannot read how to reach the API server: not a kubeconfig ({type(error).__name__})") from None
     found.connection_pool_maxsize = _CONNECTIONS
+    found.proxy = found.proxy or _proxy(found.host)
+    found.client_session_kwargs = {"trust_env": False}  # or each request reads ~/.netrc and looks up proxies anew
     return found
+
+
+def _proxy(server: str) -> str | None:
+    """The proxy that the environment names for this server (HTTPS_PROXY, NO_PROXY)."""
+    parts = urlsplit(server)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 async def _load_file(found: Configuration, kubeconfig: Path | None) -> None:

@@ -54,4 +54,4 @@ def _ethernet(nic: GuestNIC) -> dict[str, Any]:
 
 
 def _dump(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, sort_keys=True, default_flow_style=False)
+    return str(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False))
