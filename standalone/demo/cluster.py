@@ -92,7 +92,7 @@ def join(layout: Layout, runner: Runner, kubeconfig: str, progress: Progress) ->
     write_private(candidate, kubeconfig.encode())
     url = server(kubeconfig)
     progress(f"looking at {url}")
-    check(_foreign(candidate, url, runner, progress).kubectl)
+    check(_foreign(layout, candidate, url, runner, progress).kubectl)
     candidate.replace(layout.cluster_kubeconfig)
     return joined(layout, runner, progress)
 
@@ -100,7 +100,7 @@ def join(layout: Layout, runner: Runner, kubeconfig: str, progress: Progress) ->
 def joined(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
     """The cluster that an earlier `join` kept the kubeconfig of. Raises StandaloneError if that is damaged."""
     url = server(layout.cluster_kubeconfig.read_text())
-    return _foreign(layout.cluster_kubeconfig, url, runner, progress)
+    return _foreign(layout, layout.cluster_kubeconfig, url, runner, progress)
 
 
 def check(kubectl: Kubectl) -> None:
@@ -184,9 +184,9 @@ def leave(kubectl: Kubectl, applied: Collection[Key]) -> None:
             kubectl(f"remove the demo's {kind}", "delete", kind, *names, "--timeout=90s")
 
 
-def _foreign(kubeconfig: Path, url: str, runner: Runner, progress: Progress) -> Cluster:
-    kubectl = Kubectl(runner, [*kubectl_command(progress), f"--kubeconfig={kubeconfig}", "--request-timeout=30s"])
-    return Cluster(url, kubectl, kubeconfig, kubeconfig)
+def _foreign(layout: Layout, kubeconfig: Path, url: str, runner: Runner, progress: Progress) -> Cluster:
+    options = [f"--kubeconfig={kubeconfig}", f"--cache-dir={layout.kubectl_cache}", "--request-timeout=30s"]
+    return Cluster(url, Kubectl(runner, [*kubectl_command(progress), *options]), kubeconfig, kubeconfig)
 
 
 def _vireo_objects(kubectl: Kubectl) -> list[Mapping[str, Any]]:

@@ -43,6 +43,11 @@ class Layout:
         return self.directory / "cluster.kubeconfig"
 
     @property
+    def kubectl_cache(self) -> Path:
+        """What kubectl remembers of the API server."""
+        return self.directory / "kubectl-cache"
+
+    @property
     def lab(self) -> Path:
         """The libvirt host."""
         return self.directory / "lab"
@@ -74,7 +79,7 @@ class Layout:
 
     @property
     def environment(self) -> Path:
-        """A shell file that sets KUBECONFIG and PATH."""
+        """A shell file that sets up kubectl and PATH."""
         return self.directory / "env"
 
     @property

@@ -25,11 +25,14 @@ SHOWN_COMMAND = "hostname; cat /etc/motd"
 
 
 def write_environment(layout: Layout, cluster: Cluster) -> None:
-    """Write the shell file that sets KUBECONFIG, and PATH so that kubectl, vireo and python are found."""
+    """Write the shell file that makes kubectl use the cluster, and puts kubectl, vireo and python on PATH."""
     path = ":".join(str(Path(program).parent) for program in (sys.executable, cluster.kubectl.command[0]))
-    layout.environment.write_text(
-        f'export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}\nexport PATH={shlex.quote(path)}:"$PATH"\n'
+    lines = (
+        f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}",
+        f"export KUBECACHEDIR={shlex.quote(str(layout.kubectl_cache))}",
+        f'export PATH={shlex.quote(path)}:"$PATH"',
     )
+    layout.environment.write_text("".join(f"{line}\n" for line in lines))
 
 
 def show(display: Display, runner: Runner, layout: Layout, cluster: Cluster, libvirt: bool) -> None:
