@@ -37,16 +37,14 @@ class Survey:
 def capacity(known: PoolCapacity, seen: ObservedPool, allocated: int) -> PoolCapacity:
     """Size and use of a pool, in bytes.
 
-    Free space is given in steps of 1 % of the total, rounded down, and stays as it was until it differs by a step: a guest that
-    writes to its disk must not cost an API write each time.
+    Free space stays as it was until it differs by 1 % of the total: a guest that writes to its disk must not cost an API write each
+    time. It is rounded down to a unit that is small beside the total, so that people can read it.
     """
-    total = max(0, seen.capacity)
-    step = max(1, total // STEPS)
-    same_size = known.total.bytes == total
-    if same_size and known.available is not None and abs(known.available.bytes - seen.available) < step:
+    total, free = max(0, seen.capacity), max(0, seen.available)
+    unit = next(unit for unit in (2**30, 2**20, 2**10, 1) if unit == 1 or unit * STEPS <= total)
+    available = Quantity.of(free // unit * unit)
+    if known.available is not None and known.total.bytes == total and abs(known.available.bytes - free) * STEPS < total:
         available = known.available
-    else:
-        available = Quantity.of(max(0, seen.available) // step * step)
     return PoolCapacity(total=Quantity.of(total), available=available, allocated=Quantity.of(allocated))
 
 
