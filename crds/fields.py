@@ -162,7 +162,7 @@ class Quantity(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A matching string, or a whole number of bytes, which YAML writes without quotes."""
-        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32)
+        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32, strict=True)
         union = core_schema.union_schema([text, core_schema.int_schema(ge=0, strict=True)])
         return core_schema.no_info_after_validator_function(cls, union, serialization=core_schema.to_string_ser_schema())
 
@@ -206,7 +206,7 @@ class Duration(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A matching string."""
-        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32)
+        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32, strict=True)
         return core_schema.no_info_after_validator_function(cls, text)
 
 
@@ -222,7 +222,7 @@ class Timestamp(str):
         """`when` to the second, as metav1.Time has it. Raises ValueError for a time without a zone."""
         if when.tzinfo is None:
             raise ValueError("a timestamp needs a time zone")
-        return cls(when.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        return cls(when.astimezone(dt.UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z")
 
     @property
     def datetime(self) -> dt.datetime:
@@ -232,7 +232,7 @@ class Timestamp(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A matching string; the API server checks the calendar too."""
-        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32)
+        text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32, strict=True)
         return core_schema.no_info_after_validator_function(cls, text)
 
     @classmethod

@@ -15,7 +15,7 @@ __all__ = ["Condition", "Conditions", "Job", "JobState", "Known", "Status"]
 _LONGEST = 32768
 
 EnumT = TypeVar("EnumT", bound=StrEnum)
-Known: TypeAlias = EnumT | Annotated[str, Field(max_length=64)]
+Known: TypeAlias = Annotated[EnumT | Annotated[str, Field(max_length=64)], Field(union_mode="left_to_right")]
 """`Known[State]`: one of the states this version knows, or the text that a newer one wrote. The schema allows only the former."""
 
 
