@@ -23,6 +23,7 @@ class PowerControl:
         if vm.power is Power.ON:
             return Done()
         self._check_room(vm)
+        self._check_disks(vm)
         return self._dc.run("power.start", (host, instance), lambda: self._start(vm))
 
     def _check_room(self, vm: VM) -> None:
@@ -31,6 +32,12 @@ class PowerControl:
             raise InvalidSpec(f"VM {vm.instance} is larger than host {vm.host!r}", native_code="SIM_TOO_LARGE")
         if not vm.has_power and vm.memory > host.memory - used_memory(host):
             raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
+
+    def _check_disks(self, vm: VM) -> None:
+        for disk in vm.disks.values():
+            pool = self._dc.pools.get(disk.pool)
+            if pool is None or disk.name not in pool.disks.get(vm.instance, {}):
+                raise InvalidSpec(f"disk {disk.name!r} of VM {vm.instance} is gone", native_code="SIM_DISK_MISSING")
 
     def _start(self, vm: VM) -> None:
         self._dc.vm(vm.host, vm.instance)

@@ -100,6 +100,8 @@ def _put(dc: Datacentre, kind: str, names: list[str], value: bytes) -> None:
 
 def _put_vm(dc: Datacentre, vm: VM) -> None:
     for name, disk in vm.disks.items():
-        vm.disks[name] = dc.pools[disk.pool].disks[vm.instance][name]
+        # A disk may have been removed under its VM, by a delete on another host that shares the pool.
+        pool = dc.pools.get(disk.pool)
+        vm.disks[name] = pool.disks.get(vm.instance, {}).get(name, disk) if pool is not None else disk
     dc.add_vm(vm)
     watch_guest(dc, vm)

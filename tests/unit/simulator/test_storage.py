@@ -5,7 +5,7 @@ import pytest
 from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
 from drivers.simulator.engine.datacentre import DISK_OVERHEAD
 from drivers.simulator.engine.settings import Settings
-from drivers.types import HostID, PoolSpec
+from drivers.types import HostID, PoolSpec, Power, StopMode
 
 from .world import HOST, IMAGE, MIB, OTHER, POOL, SHARED, World, disk, vm
 
@@ -32,6 +32,20 @@ def test_disks_on_a_shared_pool_count_for_its_images() -> None:
         world.connection.storage.delete_image(OTHER, SHARED, IMAGE)
     world.connection.compute.delete(HOST, wanted.instance)
     world.connection.storage.delete_image(OTHER, SHARED, IMAGE)
+
+
+def test_a_delete_on_the_wrong_host_takes_a_shared_disk_away() -> None:
+    """As unlinking a file on NFS does. The VM is found out at its next start."""
+    world = World()
+    wanted = world.running(disks=(disk(pool=SHARED),))
+    world.connection.compute.delete(OTHER, wanted.instance, [SHARED])
+    assert world.see(wanted).power is Power.ON
+    assert world.control.census().disks == ()
+    world.connection.power.stop(HOST, wanted.instance, StopMode.HARD)
+    with pytest.raises(InvalidSpec, match="gone"):
+        world.connection.power.start(HOST, wanted.instance)
+    world.connection.compute.delete(HOST, wanted.instance, [SHARED])
+    assert world.control.census().vms == ()
 
 
 def test_room_is_taken_and_given_back() -> None:
