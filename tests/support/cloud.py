@@ -10,7 +10,7 @@ import copy
 import itertools
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 import yaml
@@ -120,7 +120,11 @@ class Cloud:
         self.data: dict[tuple[str, str], Mapping[str, bytes]] = {}
         self.reads = 0
         self.seed = seed
-        self.controller = Controller(self)
+        self.controller = self.make_controller()
+
+    def make_controller(self) -> Controller:
+        """A controller that knows nothing yet."""
+        return Controller(self)
 
     # Users
 
@@ -173,7 +177,7 @@ class Cloud:
     async def restart(self) -> None:
         """Kill the controller and start another."""
         await self.controller.kill()
-        self.controller = Controller(self)
+        self.controller = self.make_controller()
         await self.controller.start()
 
     # Looking
@@ -230,11 +234,19 @@ def _key(kind: str, name: str) -> Key:
     return Key(kind, namespace, short)
 
 
+AnyCloud = TypeVar("AnyCloud", bound=Cloud)
+
+
 def play(story: Callable[[Cloud], Awaitable[None]], *, seed: int = 0) -> Cloud:
     """Run a story in virtual time, with a controller that is started before it and killed after it."""
+    return play_in(lambda: Cloud(seed), story)
 
-    async def told() -> Cloud:
-        cloud = Cloud(seed)
+
+def play_in(make: Callable[[], AnyCloud], story: Callable[[AnyCloud], Awaitable[None]]) -> AnyCloud:
+    """The same in a cloud of one's own make, which is made in the loop."""
+
+    async def told() -> AnyCloud:
+        cloud = make()
         await cloud.controller.start()
         try:
             await story(cloud)

@@ -1,0 +1,435 @@
+"""A cloud whose hosts are simulated ones in this process: VMs are made, stopped and lost in virtual time.
+
+The controller is put together by `controller.app.make_reconcilers`, as the real one is. Every API write, every call to a hypervisor
+is a `point`, before it and after it, where a test can stop the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import itertools
+import os
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from controller.app import API_KINDS, Parts, make_reconcilers
+from controller.images import Image, ImageCache, ImageError, Source
+from controller.inventory import Inventory, Lanes, PoolRegistry
+from controller.inventory.secrets import SecretCache
+from controller.ipam import AddressAllocator, SegmentAllocator
+from controller.library import Library
+from controller.lookups import register_all
+from controller.namespace import Namespace
+from controller.placement import Placements
+from controller.recovery import Recovery
+from controller.runtime.attempt import Options
+from controller.runtime.keys import Key
+from controller.runtime.lanes import Lane
+from controller.runtime.manager import Manager
+from controller.runtime.metrics import Metrics
+from controller.runtime.resync import Resync
+from controller.runtime.store import Store
+from controller.scheduler import HostIndex
+from crds.status import Condition
+from drivers.base import Connection, Driver
+from drivers.errors import Transient
+from drivers.simulator.connection import SimulatorConnection
+from drivers.simulator.engine.actions import Act, Action
+from drivers.simulator.engine.census import Census, take_census
+from drivers.simulator.engine.faults import Fault, FaultKind
+from drivers.simulator.engine.model import VM
+from drivers.simulator.engine.settings import Settings
+from drivers.simulator.methods import METHODS, News
+from drivers.simulator.service import Service
+from drivers.types import Endpoint, Event, HostID, ImageFile
+from tests.support import cloud as base
+from tests.support.hypervisors import Hang, InlineLane
+from tests.unit.runtime.fakes import FakeApi, Watcher
+from tests.unit.runtime.virtual import LoopClock
+
+GIB = 2**30
+SHA = "ab" * 32
+EPOCH = 1_000_000.0
+
+
+class LoopTime:
+    """The engine's clock, driven by the loop's."""
+
+    def now(self) -> float:
+        return EPOCH + asyncio.get_running_loop().time()
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody sleeps in the event loop")
+
+
+class DirectTransport:
+    """Calls the service in the event loop; a hang is left to the lane to end."""
+
+    def __init__(self, service: Service, woken: asyncio.Event) -> None:
+        self.service = service
+        self.woken = woken
+        self.closed = False
+
+    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
+        if self.closed:
+            raise Transient("the connection is closed")
+        service = self.service
+        service.advance()
+        silent = service.unreachable(session, method, args)
+        faults = [] if silent else service.strike(method, args)
+        if silent or any(fault.kind is FaultKind.HANG for fault in faults):
+            raise Hang
+        try:
+            result = service.execute(session, method, args, faults)
+        finally:
+            self.woken.set()
+        if any(fault.kind is FaultKind.LOSE_REPLY for fault in faults):
+            raise Transient("the connection was lost", outcome_unknown=METHODS[method].mutates)
+        return result
+
+    def close(self, session: str) -> None:
+        self.closed = True
+        self.service.execute(session, "logout", (), [])
+
+
+class LoopEvents:
+    """Native events, waited for without a thread."""
+
+    def __init__(self, connection: SimulatorConnection, transport: DirectTransport) -> None:
+        self._call = connection._session.call
+        self._transport = transport
+        welcome = connection._session.welcome
+        self._epoch, self._cursor = welcome.epoch, welcome.cursor
+
+    async def wait(self, timeout: float) -> Sequence[Event]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            self._transport.woken.clear()
+            news: News = self._call("events.wait", self._epoch, self._cursor, 0)
+            self._transport.woken.clear()
+            self._epoch, self._cursor = news.epoch, news.cursor
+            if news.lost:
+                raise Transient("events may have been lost")
+            left = deadline - loop.time()
+            if news.events or left <= 0:
+                return news.events
+            due = self._transport.service.dc.timers.next_due()
+            if due is not None:
+                left = min(left, max(0.001, due - EPOCH - loop.time()))
+            try:
+                async with asyncio.timeout(left):
+                    await self._transport.woken.wait()
+            except TimeoutError:
+                continue
+
+
+class Datacentre:
+    """The simulated hosts, what happens to them, and what is there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.service = Service(settings, LoopTime(), random=random.Random(1), epoch="e")
+        self.woken = asyncio.Event()
+
+    def connect(self, endpoint: Endpoint) -> Connection:
+        transport = DirectTransport(self.service, self.woken)
+        connection = SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"))
+        connection.events = LoopEvents(connection, transport)  # type: ignore[assignment]
+        return cast("Connection", connection)
+
+    def fail(self, method: str, kind: FaultKind = FaultKind.ERROR, *, count: int | None = 1, **values: Any) -> None:
+        """Let the next calls of a method go wrong."""
+        self.service.faults.add(Fault(kind, method, count=count, **values), self.service.clock.now())
+
+    def heal(self) -> None:
+        self.service.faults.clear()
+
+    def act(self, act: Act, target: str = "", value: str = "") -> None:
+        """Do something behind Vireo's back; a VM is named by its object's name."""
+        named = [vm for vm in self.vms if vm.owner and vm.owner.name == target]
+        self.service.actions.do(Action(act, f"{named[0].host}/{named[0].instance}" if named else target, value))
+        self.woken.set()
+
+    @property
+    def vms(self) -> list[VM]:
+        self.service.advance()
+        return [vm for host in self.service.dc.hosts.values() for vm in host.vms.values()]
+
+    def vm(self, name: str = "web") -> VM:
+        """The one VM of an object."""
+        [found] = [vm for vm in self.vms if vm.owner and vm.owner.name == name]
+        return found
+
+    @property
+    def census(self) -> Census:
+        return take_census(self.service.dc)
+
+    def forget_image(self, host: str = "host-00001") -> None:
+        """Somebody empties the pools of a host by hand."""
+        for key, pool in self.service.dc.pools.items():
+            if key.host in ("", HostID(host)):
+                pool.images.clear()
+
+
+class FakeImages:
+    """An ImageCache without a network: each source leads to `checksums` of its URL, or to an error."""
+
+    def __init__(self) -> None:
+        self.checksums: dict[str, str] = {}
+        self.errors: dict[str, ImageError] = {}
+        self.kept: dict[str, Image] = {}
+        self.downloads: list[str] = []
+        self.seconds = 1.0
+        self.virtual_size = 2 * GIB
+
+    def lookup(self, name: str) -> Image | None:
+        return self.kept.get(name)
+
+    async def download(self, source: Source, progress: Callable[[str, int | None], None]) -> Image:
+        self.downloads.append(source.url)
+        progress("Downloading", 10)
+        await asyncio.sleep(self.seconds)
+        if error := self.errors.get(source.url):
+            raise error
+        sha = self.checksums.get(source.url, SHA)
+        name = f"{source.format.lower()}-{sha}"
+        file = ImageFile(name, __file__, self.virtual_size, os.stat(__file__).st_size)
+        self.kept[name] = Image(file, f"sha256:{sha}")
+        return self.kept[name]
+
+    def evict(self, max_bytes: int, in_use: Collection[str]) -> list[str]:
+        return []
+
+
+class PointedLane(InlineLane):
+    """Stops at a point before and after each call."""
+
+    def __init__(self, point: Callable[[str], Awaitable[None]]) -> None:
+        super().__init__()
+        self._point = point
+
+    async def call(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
+        name = getattr(function, "__name__", "")
+        await self._point(f"before {name}")
+        result = await super().call(function, *args, timeout=timeout)
+        await self._point(f"after {name}")
+        return result
+
+
+class PointedApi(FakeApi):
+    """Stops at a point before and after each write."""
+
+    def __init__(self, point: Callable[[str], Awaitable[None]]) -> None:
+        super().__init__()
+        self._point = point
+
+    async def _patch(self, part: str, key: Key, uid: str, version: str, patch: Any) -> Any:
+        await self._point(f"before {part} of {key.kind}")
+        reply = await super()._patch(part, key, uid, version, patch)
+        await self._point(f"after {part} of {key.kind}")
+        return reply
+
+
+class VMController(base.Controller):
+    """A whole controller process over the simulated datacentre."""
+
+    def __init__(self, cloud: VMCloud) -> None:
+        clock, ids = LoopClock(), itertools.count(1)
+        self.log = structlog.testing.CapturingLogger()
+        log = structlog.wrap_logger(self.log, processors=[])
+        store = self.store = Store()
+        register_all(store)
+        store.register(Namespace)
+        self.inventory = Inventory(lambda _: cast("Driver", cloud.datacentre), cloud.lanes, self.enqueue, log)
+        self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
+        self.secrets = SecretCache(cloud, clock.monotonic)
+        addresses, segments = AddressAllocator(), SegmentAllocator()
+        self.parts = Parts(
+            store=store,
+            inventory=self.inventory,
+            pools=self.registry,
+            library=Library(cast("ImageCache", cloud.images), 1 << 40, self.enqueue, clock, log),
+            addresses=addresses,
+            segments=segments,
+            placements=Placements(store, HostIndex()),
+            recovery=Recovery(store, self.inventory, addresses, segments, clock),
+        )
+        self.manager = Manager(
+            store,
+            cloud.api,
+            make_reconcilers(self.parts, self.secrets),
+            options=Options(base.FINALIZER, "vireo.dev/paused"),
+            make_condition=cast("Any", Condition),
+            clock=clock,
+            random=random.Random(cloud.seed).random,
+            new_id=lambda: f"r{next(ids)}",
+            fence=lambda: None,
+            metrics=Metrics(CollectorRegistry()),
+            log=log,
+            observers=[self.parts.placements.take, self.parts.recovery.take],
+        )
+        self.watcher = Watcher(cloud.api, self.manager.intake)
+        self.resync = Resync(cloud.api, self.manager.intake, [kind.kind for kind in API_KINDS], random.Random(0).random, log)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        self.tasks = [asyncio.create_task(self.resync.run())]
+        await self.resync.synced()
+        self.parts.recovery.from_statuses()
+        self.tasks.append(asyncio.create_task(self.manager.run()))
+
+    async def kill(self) -> None:
+        await self.parts.library.close()
+        await super().kill()
+
+    @property
+    def errors(self) -> list[str]:
+        """Unexpected exceptions that were logged."""
+        return [str(call.kwargs) for call in self.log.calls if call.method_name == "error"]
+
+
+@dataclass
+class Stop:
+    """Where the world stops: at the `number`-th point from now on (counted from 1), which then has this `name`."""
+
+    number: int
+    name: str = ""
+
+
+class VMCloud(base.Cloud):
+    """Users, an API server, a simulated datacentre, and one controller at a time."""
+
+    controller: VMController
+
+    def __init__(self, settings: Settings | None = None, seed: int = 0) -> None:
+        asyncio.get_running_loop().set_default_executor(_Inline())
+        self.datacentre = Datacentre(settings or Settings(hosts=2, cpus=8, memory=32 * GIB, boot=3, shutdown=5))
+        self.images = FakeImages()
+        self.points: Counter[str] = Counter()
+        self.stop: Stop | None = None
+        self.stopped = asyncio.Event()
+        super().__init__(seed)
+        self.api = PointedApi(self.point)
+        self.api.chunk = 500
+        self.controller = self.make_controller()
+
+    def make_controller(self) -> VMController:
+        return VMController(self)
+
+    def lanes(self, name: str = "") -> Lanes:
+        control, state, work, transfer, events = (cast("Lane", PointedLane(self.point)) for _ in range(5))
+        events = cast("Lane", InlineLane())
+        return Lanes(control, state, work, transfer, events)
+
+    async def point(self, name: str) -> None:
+        """A step of the controller. If it is the one to stop at, whoever takes it never comes back."""
+        self.points[name] += 1
+        if self.stop is None:
+            return
+        self.stop.number -= 1
+        if self.stop.number == 0:
+            self.stop.name = name
+            self.stopped.set()
+            await asyncio.Event().wait()
+
+    async def settle(self, seconds: float = 90.0) -> None:
+        await super().settle(seconds)
+        assert not self.controller.errors, self.controller.errors
+
+    def namespace(self, name: str, **labels: str) -> None:
+        key = Key("Namespace", "", name)
+        raw = {
+            "kind": "Namespace",
+            "metadata": {"name": name, "namespace": "", "uid": f"ns-{name}", "generation": 1, "labels": labels},
+        }
+        self.api._store(key, raw, "MODIFIED" if key in self.api.objects else "ADDED")
+
+    def edit(self, name: str = "web", **spec: Any) -> None:
+        """Change the spec of a VM."""
+        self.api.edit(Key("VirtualMachine", "shop", name), **spec)
+
+    def vm(self, name: str = "web") -> dict[str, Any]:
+        """Status of a VM."""
+        return self.status("VirtualMachine", f"shop/{name}")
+
+    def reason(self, name: str = "web", type: str = "Ready") -> tuple[str, str] | None:
+        return self.condition("VirtualMachine", f"shop/{name}", type)
+
+    def text(self, name: str = "web", type: str = "Ready") -> str:
+        return self.message("VirtualMachine", f"shop/{name}", type)
+
+    def job(self, name: str = "web") -> tuple[str, str]:
+        """Command and status of the running or last job."""
+        return self.vm(name)["job"]["command"], self.vm(name)["job"]["status"]
+
+    def jobs(self, name: str = "web") -> list[tuple[str, str]]:
+        """Every job that an object ever had, with the last status that was written of it."""
+        seen: dict[str, tuple[str, str]] = {}
+        for raw in self.api.history:
+            job = raw.get("status", {}).get("job")
+            if job and raw["metadata"]["name"] == name:
+                seen[job["id"]] = (job["command"], job["status"])
+        return list(seen.values())
+
+
+class _Inline(concurrent.futures.ThreadPoolExecutor):
+    """Runs at once what goes to a thread: virtual time does not pass while threads work."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+def play(story: Callable[[VMCloud], Awaitable[None]], *, settings: Settings | None = None, seed: int = 0) -> VMCloud:
+    """Run a story in virtual time, with a controller that is started before it and killed after it."""
+    return base.play_in(lambda: VMCloud(settings, seed), story)
+
+
+def hosts(count: int) -> str:
+    """Hosts h1 and on, each with an endpoint of its own."""
+    return "\n---\n".join(
+        f'kind: Host\nmetadata: {{name: h{n}}}\nspec: {{cluster: c1, endpoint: {{url: "simulator://dc/host-{n:05d}"}}}}'
+        for n in range(1, count + 1)
+    )
+
+
+TEMPLATE = """
+kind: Template
+metadata: {name: debian, namespace: shop}
+spec: {source: {url: "https://images.example/debian.qcow2"}}
+"""
+NETWORK = """
+kind: Network
+metadata: {name: front, namespace: shop}
+spec: {zone: z1, type: Shared, subnet: {cidr: 10.1.0.0/24, gateway: 10.1.0.1}}
+"""
+LARGE = """
+kind: ServiceOffering
+metadata: {name: large}
+spec: {cpus: 4, memory: 8Gi}
+"""
+
+
+def site(count: int = 1) -> str:
+    """Everything that VMs need, with so many hosts."""
+    return "\n---\n".join([base.ZONE, base.POD, base.CLUSTER, hosts(count), base.POOL, base.OFFERING, LARGE, TEMPLATE, NETWORK])
+
+
+def vm(name: str = "web", extra: str = "", networks: Iterable[str] = ("{name: front, network: front}",)) -> str:
+    """A VM as a user writes it; `extra` goes into its spec."""
+    return f"""
+kind: VirtualMachine
+metadata: {{name: {name}, namespace: shop}}
+spec: {{zone: z1, offering: small, template: {{name: debian}}, networks: [{", ".join(networks)}]{", " if extra else ""}{extra}}}
+"""
