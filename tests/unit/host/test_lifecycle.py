@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from controller.runtime.keys import Key
 from drivers.types import Endpoint
-from tests.support.cloud import BASE, CLUSTER, HOST, POD, POOL, ZONE, Cloud, play, vm
+from tests.support.cloud import BASE, CLUSTER, HOST, POD, POOL, ZONE, Cloud, Controller, play, vm
 from tests.support.hypervisors import Hypervisor, host
 
 PLACE = "\n---\n".join([ZONE, POD, CLUSTER])
@@ -211,5 +212,35 @@ def test_secret_material_is_in_no_repr() -> None:
         assert isinstance(addresses[0][1], Endpoint)
         shown = repr(addresses) + repr(inventory.links()) + repr(cloud.controller.secrets._copies) + str(cloud.api.events)
         assert "hunter2" not in shown
+
+    play(story)
+
+
+def test_new_connection_wakes_the_vms_and_pools_of_the_host_once() -> None:
+    """After a restart the Host's status is as before, so no watch tells them that their host can be called again."""
+
+    async def story(cloud: Cloud) -> None:
+        cloud.hypervisors["fake://h1"] = Hypervisor(host())
+        cloud.apply("\n---\n".join([BASE, vm("a"), vm("other", host="h2")]))
+        await cloud.settle()
+        await cloud.controller.kill()
+        cloud.controller = Controller(cloud)
+        attempt, woken = cloud.controller.manager._attempt, list[Key]()
+        attempt._enqueue = lambda key, _: woken.append(key)
+        await cloud.controller.start()
+        await cloud.settle(300)
+        assert sorted(woken) == [Key("StoragePool", "", "s1"), Key("VirtualMachine", "shop", "a")]
+
+    play(story)
+
+
+def test_pool_is_ready_soon_after_a_restart() -> None:
+    async def story(cloud: Cloud) -> None:
+        cloud.hypervisors["fake://h1"] = Hypervisor(host())
+        cloud.apply(BASE)
+        await cloud.settle()
+        await cloud.restart()
+        await cloud.settle(3)
+        assert cloud.controller.registry.ready("s1", "h1") is not None
 
     play(story)
