@@ -81,12 +81,14 @@ class Feed:
 
     async def _run_once(self, loop: asyncio.AbstractEventLoop) -> str:
         """Run kopf until it ends; return why it did."""
-        stop = threading.Event()
         ended: asyncio.Future[str] = loop.create_future()
+        inner, stop = asyncio.new_event_loop(), asyncio.Event()
+        inner.set_exception_handler(lambda *_: None)  # tasks that kopf leaves behind when it ends
 
         def serve() -> None:
             try:
-                asyncio.run(self._operate(loop, stop))
+                with asyncio.Runner(loop_factory=lambda: inner) as runner:
+                    runner.run(self._operate(loop, stop))
                 reason = "stopped"
             except BaseException as error:
                 reason = f"{type(error).__name__}: {error}"
@@ -97,14 +99,21 @@ class Feed:
         try:
             return await ended
         finally:
-            stop.set()
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                inner.call_soon_threadsafe(stop.set)
 
-    async def _operate(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+    async def _operate(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._kopf_login)
         for kind in self._kinds:
             self._watch(registry, kind, loop)
-        await kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop)
+        # kopf's own stop flag makes it wait five seconds when it ends by itself
+        stopping = asyncio.create_task(stop.wait())
+        operating = asyncio.create_task(kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True))
+        await asyncio.wait([stopping, operating], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        operating.cancel()
+        await operating
 
     async def _kopf_login(self, **_: Any) -> kopf.ConnectionInfo:
         return await self._login()
@@ -135,8 +144,7 @@ def _set(future: asyncio.Future[str], value: str) -> None:
 
 
 def _settings() -> kopf.OperatorSettings:
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # "signals are ignored": they are ours
+    logging.getLogger("kopf").setLevel(logging.CRITICAL)  # what ends the feed is logged by the feed
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True

@@ -134,7 +134,7 @@ class LeaderElector:
             written = await self._renew() if self.is_leader else None
             written = written or await self._take()
         except ApiError as error:
-            self._log.info("lease not written", error=str(error))
+            self._log.warning("lease not written", error=str(error))
             return False
         if written is None:
             self._held_until = None

@@ -114,6 +114,8 @@ def check(play: Play) -> None:
     """The world is as declared."""
     widgets = {key: raw for key, raw in play.api.objects.items() if key.kind == "Widget"}
     assert play.outside.sizes == {raw["metadata"]["uid"]: raw["spec"]["size"] for raw in widgets.values()}
+    held = {key: play.process.store.uid(key) for kind in ("Widget", "Parent") for key in play.process.store.keys(kind)}
+    assert held == {key: raw["metadata"]["uid"] for key, raw in play.api.objects.items()}, "the Store is not what the server has"
     assert play.outside.overlaps == 0, "a key ran twice at once"
     assert set(play.outside.made.values()) <= {1}, "something was made twice"
     for key, raw in widgets.items():

@@ -94,18 +94,23 @@ def test_what_a_deaf_watch_missed_is_found_within_a_quarter_of_an_hour() -> None
     async def main() -> None:
         api, outside = FakeApi(), Outside()
         process = Process(api, [WidgetReconciler(outside)])
-        for name in ("kept", "edited", "deleted"):
+        for name in ("kept", "edited", "deleted", "vanished"):
             api.create("Widget", name, size=1)
         await process.start()
         await asyncio.sleep(5)
         process.watcher.broken = True
         api.edit(Key("Widget", "ns", "edited"), size=2)
         api.delete(Key("Widget", "ns", "deleted"))
+        gone = Key("Widget", "ns", "vanished")
+        api._remove(gone, dict(api.objects[gone]))
         api.create("Widget", "added", size=4)
         outside.runs.clear()
         await asyncio.sleep(901 + 5)
         process.watcher.broken = False
-        assert sorted(outside.sizes.values()) == [1, 2, 4]
+        assert sorted(outside.sizes) == ["uid-1", "uid-2", "uid-4", "uid-5"]  # of the vanished one nobody was told in time
+        assert outside.sizes["uid-2"] == 2
+        assert sorted(key.name for key in process.store.keys("Widget")) == ["added", "edited", "kept"]
+        assert {key.name for key, _ in outside.forgotten} == {"deleted", "vanished"}
         assert Key("Widget", "ns", "kept") not in outside.runs, "what did not change is left alone"
         await process.kill()
 

@@ -1,0 +1,164 @@
+"""As much of an API server as a watch needs: discovery, lists, and watch streams that can be broken in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import kopf
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from controller.kube.feed import Feed
+from controller.kube.kinds import Kinds
+from controller.kube.metrics import ApiMetrics
+from controller.runtime.intake import Intake
+from controller.runtime.store import Change, Store
+from tests.unit.runtime.models import Widget
+
+from .server import GROUP, WIDGETS, listening
+
+VERBS = ["list", "watch", "patch"]
+CRDS = {
+    "name": "customresourcedefinitions",
+    "singularName": "customresourcedefinition",
+    "kind": "CustomResourceDefinition",
+    "namespaced": False,
+    "verbs": VERBS,
+}
+NAMESPACES = {"name": "namespaces", "singularName": "namespace", "kind": "Namespace", "namespaced": False, "verbs": VERBS}
+RESOURCE = {"name": "widgets", "singularName": "widget", "kind": "Widget", "namespaced": True, "verbs": VERBS}
+
+
+class WatchServer:
+    """Widgets that can be changed, streams of their events, and faults to order."""
+
+    def __init__(self) -> None:
+        self.version = 10
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.history: list[dict[str, Any]] = []
+        self.streams: set[asyncio.Queue[dict[str, Any] | None]] = set()
+        self.lists = 0
+        self.patches = 0
+        self.refuse = False
+
+    def put(self, name: str, **spec: Any) -> None:
+        self.version += 1
+        type = "MODIFIED" if name in self.objects else "ADDED"
+        metadata = {
+            "name": name,
+            "namespace": "ns",
+            "uid": f"uid-{name}",
+            "resourceVersion": str(self.version),
+            "generation": self.version,
+        }
+        self.objects[name] = {"apiVersion": f"{GROUP}/v1", "kind": "Widget", "metadata": metadata, "spec": spec}
+        self.send({"type": type, "object": self.objects[name]})
+
+    def remove(self, name: str) -> None:
+        self.version += 1
+        raw = self.objects.pop(name)
+        raw["metadata"]["resourceVersion"] = str(self.version)
+        self.send({"type": "DELETED", "object": raw})
+
+    def send(self, event: dict[str, Any] | None) -> None:
+        """Send an event to every watch, now or when it comes back for it; None ends them."""
+        if event is not None and event["type"] != "ERROR":
+            self.history.append(event := json.loads(json.dumps(event)))
+        for stream in self.streams:
+            stream.put_nowait(event)
+
+    def error(self, code: int) -> None:
+        self.send({"type": "ERROR", "object": {"kind": "Status", "code": code, "message": "ordered"}})
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.refuse:
+            return web.Response(status=500)
+        if request.method != "GET":
+            self.patches += 1
+        if request.query.get("watch"):
+            return await self._watch(request)
+        answers: Mapping[str, Any] = {
+            "/version": {"major": "1", "minor": "36"},
+            "/api": {"versions": ["v1"]},
+            "/api/v1": {"resources": [NAMESPACES]},
+            "/apis": {"groups": [self._group(GROUP), self._group("apiextensions.k8s.io")]},
+            f"/apis/{GROUP}/v1": {"resources": [RESOURCE]},
+            "/apis/apiextensions.k8s.io/v1": {"resources": [CRDS]},
+            WIDGETS.path: {"metadata": {"resourceVersion": str(self.version)}, "items": list(self.objects.values())},
+        }
+        self.lists += request.path == WIDGETS.path
+        if request.path not in answers:
+            return web.json_response({"kind": "Status", "code": 404, "message": request.path}, status=404)
+        return web.json_response(answers[request.path])
+
+    def _group(self, name: str) -> dict[str, Any]:
+        version = {"groupVersion": f"{name}/v1", "version": "v1"}
+        return {"name": name, "versions": [version], "preferredVersion": version}
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        stream: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        for event in self.history:
+            if int(event["object"]["metadata"]["resourceVersion"]) > int(request.query["resourceVersion"]):
+                stream.put_nowait(event)
+        self.streams.add(stream)
+        try:
+            while (event := await stream.get()) is not None:
+                await response.write(json.dumps(event).encode() + b"\n")
+        finally:
+            self.streams.discard(stream)
+        return response
+
+
+class Watched:
+    """A feed on such a server, and what came through it."""
+
+    def __init__(self, server: WatchServer, url: str) -> None:
+        self.server = server
+        self.registry = CollectorRegistry()
+        self.store = Store()
+        self.store.register(Widget)
+        self.changes: list[Change] = []
+        self.gaps: list[str] = []
+        self.logins = 0
+        log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+
+        async def login() -> kopf.ConnectionInfo:
+            self.logins += 1
+            return kopf.ConnectionInfo(server=url)
+
+        self.feed = Feed(
+            Kinds([WIDGETS]),
+            login,
+            Intake(self.store, lambda change, own: self.changes.append(change)),
+            self.gaps.append,
+            ApiMetrics(self.registry),
+            log,
+        )
+
+    def sizes(self) -> dict[str, int]:
+        return {widget.metadata.name: widget.spec.size for widget in self.store.list(Widget)}
+
+    @property
+    def restarts(self) -> float:
+        return self.registry.get_sample_value("vireo_feed_restarts_total") or 0.0
+
+
+@asynccontextmanager
+async def watched(server: WatchServer) -> AsyncIterator[Watched]:
+    async with listening(server.handle) as url:
+        made = Watched(server, url)
+        running = asyncio.create_task(made.feed.run())
+        try:
+            yield made
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            server.send(None)

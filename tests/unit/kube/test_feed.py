@@ -1,0 +1,110 @@
+"""The watch feed on a server that misbehaves: no event is lost, no error ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from controller.kube import feed as module
+from controller.runtime.store import Part
+
+from .kopfserver import WatchServer, watched
+from .server import until
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> WatchServer:
+    monkeypatch.setattr(module, "_SHORTEST_PAUSE", 0.05)
+    monkeypatch.setattr(module, "_RETRIES", (0.05,))
+    return WatchServer()
+
+
+async def test_events_arrive(server: WatchServer) -> None:
+    server.put("early", size=1)
+    async with watched(server) as watch:
+        await until(lambda: watch.sizes() == {"early": 1})
+        await until(lambda: server.streams)
+        server.put("late", size=2)
+        await until(lambda: watch.sizes() == {"early": 1, "late": 2})
+        server.put("late", size=3)
+        await until(lambda: watch.sizes() == {"early": 1, "late": 3})
+        server.remove("early")
+        await until(lambda: watch.sizes() == {"late": 3})
+        assert watch.changes[-1].parts is Part.DELETED
+        assert watch.changes[-1].gone == "uid-early"
+        assert watch.registry.get_sample_value("vireo_feed_events_total", {"kind": "Widget"}) == 4
+    assert server.patches == 0, "kopf writes nothing"
+
+
+async def test_what_kopf_lists_itself_counts_as_a_gap(server: WatchServer) -> None:
+    server.put("a", size=1)
+    async with watched(server) as watch:
+        await until(lambda: watch.gaps == ["Widget"])
+        await until(lambda: server.streams)
+        server.put("a", size=2)
+        await until(lambda: watch.sizes() == {"a": 2})
+        assert watch.gaps == ["Widget"], "an event of the stream is none"
+        server.error(410)
+        await until(lambda: watch.gaps == ["Widget"] * 2)
+        assert server.lists == 2
+        assert watch.restarts == 0
+
+
+@pytest.mark.parametrize("code", [500, 403, 504])
+async def test_a_watch_error_starts_the_feed_anew(server: WatchServer, code: int) -> None:
+    async with watched(server) as watch:
+        for size in (1, 2, 3):
+            await until(lambda: server.streams)
+            server.error(code)
+            await until(lambda size=size: watch.restarts >= size)
+            server.put("a", size=size)
+            await until(lambda size=size: watch.sizes() == {"a": size})
+        assert watch.gaps.count("Widget") >= 3
+
+
+async def test_tasks_of_the_controller_survive_the_end_of_kopf(server: WatchServer) -> None:
+    """kopf cancels every task of its own loop when it ends; ours are not in it."""
+    async with watched(server) as watch:
+        await until(lambda: server.streams)
+        ours = asyncio.create_task(asyncio.Event().wait())
+        server.error(500)
+        await until(lambda: watch.restarts == 1)
+        await until(lambda: server.streams)
+        assert not ours.done()
+        ours.cancel()
+
+
+async def test_a_stream_that_ends_is_taken_up_where_it_was(server: WatchServer) -> None:
+    server.put("a", size=1)
+    async with watched(server) as watch:
+        await until(lambda: watch.sizes() == {"a": 1})
+        for size in (2, 3):
+            await until(lambda: server.streams)
+            server.send(None)
+            await until(lambda: server.streams)
+            server.put("a", size=size)
+            await until(lambda size=size: watch.sizes() == {"a": size})
+        assert server.lists == 1
+
+
+async def test_a_server_that_is_down_is_waited_for(server: WatchServer) -> None:
+    server.refuse = True
+    async with watched(server) as watch:
+        await until(lambda: watch.restarts >= 2)
+        server.put("a", size=1)
+        server.refuse = False
+        await until(lambda: watch.sizes() == {"a": 1})
+
+
+async def test_the_thread_ends_with_the_feed(server: WatchServer) -> None:
+    before = {thread.ident for thread in threading.enumerate()}
+    async with watched(server):
+        await until(lambda: server.streams)
+        assert any(thread.name == "watch-feed" for thread in threading.enumerate())
+
+    def left() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.ident not in before and thread.name == "watch-feed"]
+
+    await until(lambda: left() == [])
