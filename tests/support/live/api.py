@@ -1,0 +1,138 @@
+"""The API server as the administrator, without a kubectl process for each request."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from crds.v1alpha1 import KINDS
+
+Manifest = dict[str, Any]
+NAMESPACE = "shop"
+_PLURALS = {kind.KIND: kind.DEFINITION.plural for kind in KINDS}
+_GLOBAL = {kind.KIND for kind in KINDS if kind.DEFINITION.scope == "Cluster"}
+_CORE = {"Namespace": "namespaces", "Secret": "secrets"}
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
+_PATCH = {"Content-Type": "application/merge-patch+json"}
+_APPLY = {"Content-Type": "application/apply-patch+yaml"}
+
+
+class Refused(AssertionError):
+    """The API server refused a request; the text is its reason."""
+
+
+class Api:
+    """Requests by kind and name; namespaced objects live in `shop`."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        self._token = config["users"][0]["user"]["token"]
+        self._server = cluster["server"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        self._context = ssl.create_default_context(cadata=authority)
+        self._client = self._connect(60.0)
+
+    def _connect(self, timeout: float | None) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return httpx.Client(base_url=self._server, verify=self._context, headers=headers, timeout=timeout, trust_env=False)
+
+    def path(self, kind: str, name: str = "") -> str:
+        """Path of an object, or of all objects of a kind."""
+        base = "/api/v1" if kind in _CORE else "/apis/vireo.dev/v1alpha1"
+        place = "" if kind in _GLOBAL or kind == "Namespace" else f"/namespaces/{NAMESPACE}"
+        plural = _CORE.get(kind) or _PLURALS[kind]
+        return f"{base}{place}/{plural}" + (f"/{name}" if name else "")
+
+    def apply(self, *manifests: Manifest) -> None:
+        """Server-side apply, unknown fields refused. Raises Refused."""
+        for manifest in manifests:
+            path = self.path(manifest["kind"], manifest["metadata"]["name"])
+            parameters = {"fieldManager": "tests", "force": "true", "fieldValidation": "Strict"}
+            self._do("PATCH", path, params=parameters, headers=_APPLY, content=json.dumps(manifest))
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """An object, None if there is none."""
+        reply = self._client.get(self.path(kind, name))
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            return None
+        found: Manifest = self._checked(reply)
+        return found
+
+    def list(self, kind: str) -> list[Manifest]:
+        """All objects of a kind, in the namespace `shop` if it has namespaces."""
+        items: list[Manifest] = self._do("GET", self.path(kind))["items"]
+        return items
+
+    def patch(self, kind: str, name: str, change: Manifest, *, status: bool = False) -> None:
+        """Merge-patch an object, or its status. Raises Refused."""
+        self._do("PATCH", self.path(kind, name) + ("/status" if status else ""), headers=_PATCH, content=json.dumps(change))
+
+    def delete(self, kind: str, name: str) -> None:
+        """Ask for an object's deletion; one that is gone is no error."""
+        reply = self._client.delete(self.path(kind, name))
+        if reply.status_code != httpx.codes.NOT_FOUND:
+            self._checked(reply)
+
+    def wipe_status(self) -> int:
+        """Take the status of every object away, as a restore of etcd without it does; returns how many there were."""
+        wiped = 0
+        for kind in _PLURALS:
+            for found in self.list(kind):
+                self.patch(kind, found["metadata"]["name"], {"status": None}, status=True)
+                wiped += 1
+        return wiped
+
+    def watch(self, kind: str, since: str) -> Iterator[Manifest]:
+        """Events of a kind after resource version `since`, until the server ends the stream or the caller stops."""
+        with self._connect(None) as client, client.stream("GET", self.path(kind), params=_watching(since)) as stream:
+            for line in stream.iter_lines():
+                yield json.loads(line)
+
+    def apply_definition(self, manifest: Manifest) -> None:
+        """Apply a CustomResourceDefinition."""
+        parameters = {"fieldManager": "tests", "force": "true"}
+        self._do(
+            "PATCH", _DEFINITIONS + manifest["metadata"]["name"], params=parameters, headers=_APPLY, content=json.dumps(manifest)
+        )
+
+    def established(self, name: str) -> bool:
+        """Whether the API server serves a CustomResourceDefinition."""
+        conditions = self._do("GET", _DEFINITIONS + name).get("status", {}).get("conditions", [])
+        return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
+
+    def version(self, kind: str) -> str:
+        """The resource version of a kind's list now."""
+        return str(self._do("GET", self.path(kind), params={"limit": "1"})["metadata"]["resourceVersion"])
+
+    def close(self) -> None:
+        """End its connections."""
+        self._client.close()
+
+    def _do(self, method: str, path: str, **arguments: Any) -> Any:
+        """Like a controller, try again what met another's write or a server that comes up."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                return self._checked(self._client.request(method, path, **arguments))
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def _checked(self, reply: httpx.Response) -> Any:
+        if reply.is_error:
+            raise Refused(f"{reply.request.method} {reply.request.url.path}: {reply.status_code} {reply.text[:2000]}")
+        return reply.json()
+
+
+def _watching(since: str) -> dict[str, str]:
+    return {"watch": "1", "resourceVersion": since, "timeoutSeconds": "3600"}

@@ -1,0 +1,60 @@
+"""Every version that the objects of a kind ever had."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from tests.support.live.api import Api
+
+Manifest = dict[str, Any]
+
+
+class History:
+    """Records from its start on, in a thread, until closed. `versions` are whole objects in order; deletions are in `deleted`."""
+
+    def __init__(self, api: Api, kind: str) -> None:
+        self._api = api
+        self._kind = kind
+        self._since = api.version(kind)
+        self.versions: list[Manifest] = []
+        self.deleted: list[str] = []
+        self.seen_at: list[float] = []
+        self._failure = ""
+        threading.Thread(target=self._record, daemon=True).start()
+
+    def of(self, name: str) -> list[Manifest]:
+        """Versions of one object in order."""
+        self.check()
+        return [version for version in self.versions if version["metadata"]["name"] == name]
+
+    def writes(self, name: str, manager: str = "vireo") -> int:
+        """Versions of an object that the controller wrote; the tests write under other names."""
+        return sum(_writer(version).startswith(manager) for version in self.of(name))
+
+    def check(self) -> None:
+        """Raise AssertionError if something may have been missed."""
+        assert not self._failure, self._failure
+
+    def _record(self) -> None:
+        try:
+            for event in self._api.watch(self._kind, self._since):
+                self._take(event)
+            self._failure = "the API server ended the watch"
+        except Exception as error:
+            self._failure = f"the watch broke: {error!r}"
+
+    def _take(self, event: Manifest) -> None:
+        if event["type"] == "ERROR":
+            raise RuntimeError(str(event["object"]))
+        if event["type"] == "DELETED":
+            self.deleted.append(event["object"]["metadata"]["name"])
+        self.seen_at.append(time.monotonic())
+        self.versions.append(event["object"])
+
+
+def _writer(version: Manifest) -> str:
+    """Who wrote this version: the latest entry of managedFields."""
+    entries = version["metadata"].get("managedFields", [])
+    return str(max(entries, key=lambda entry: entry.get("time", ""))["manager"]) if entries else ""
