@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -31,6 +31,7 @@ __all__ = [
     "ListType",
     "Name",
     "NamespaceName",
+    "ObservedIPv4",
     "Percent",
     "Quantity",
     "Size",
@@ -88,9 +89,11 @@ class _Shown:
         return attach({"type": "string", "maxLength": self.max_length}, (self.rule,))
 
 
+ObservedIPv4 = Annotated[str, Field(max_length=15, pattern=f"^{_IPV4}$")]
+"""IPv4 address in a status, where no rules run."""
+
 IPv4 = Annotated[
-    str,
-    Field(max_length=15, pattern=f"^{_IPV4}$"),
+    ObservedIPv4,
     _Shown(15, Rule("isIP(self) && ip(self).family() == 4", "must be an IPv4 address such as 10.1.0.20")),
 ]
 """IPv4 address in dotted decimal."""
@@ -174,6 +177,7 @@ class Quantity(str):
             "x-kubernetes-int-or-string": True,
             "pattern": cls.PATTERN,
             "maxLength": 32,
+            "minimum": 0,
         }
 
 
@@ -231,17 +235,10 @@ class Timestamp(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A matching string; the API server checks the calendar too."""
+        """A matching string. Not `format: date-time`: with that the API server lets any list through."""
         text = core_schema.str_schema(pattern=cls.PATTERN, max_length=32, strict=True)
         return core_schema.no_info_after_validator_function(cls, text)
 
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A date-time, in UTC only."""
-        return dict(_TIME)
 
-
-_TIME = {"type": "string", "format": "date-time", "pattern": Timestamp.PATTERN, "maxLength": 32}
-
-TimestampText = Annotated[str, Field(max_length=32, pattern=Timestamp.PATTERN), WithJsonSchema(_TIME)]
+TimestampText = Annotated[str, Field(max_length=32, pattern=Timestamp.PATTERN)]
 """A Timestamp as plain text, where nothing computes with it."""

@@ -117,7 +117,7 @@ def _type(field: Schema) -> str:
         return f"{_list_kind(field)} of {_type(field['items'])}"
     if "additionalProperties" in field:
         return f"map of {_type(field['additionalProperties'])}"
-    return "time" if field.get("format") == "date-time" else str(field["type"])
+    return "time" if field.get("pattern") == Timestamp.PATTERN else str(field["type"])
 
 
 def _list_kind(field: Schema) -> str:

@@ -18,7 +18,6 @@ Schema = dict[str, Any]
 
 _KEPT = (
     "type",
-    "format",
     "enum",
     "pattern",
     "minLength",

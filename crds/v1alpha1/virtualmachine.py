@@ -175,7 +175,13 @@ class VirtualMachineSpec(Model):
         Rule("duration(self) >= duration('1s') && duration(self) <= duration('1h')", "must be between 1s and 1h"),
     ] = Duration("120s")
     """Time that the guest has to stop, a duration from 1s to 1h. Default 120s."""
-    restarted_at: Timestamp | None = None
+    restarted_at: (
+        Annotated[
+            Timestamp,
+            Rule("timestamp(self) >= timestamp('1970-01-01T00:00:00Z')", "must be a day of the calendar, from 1970 on"),
+        ]
+        | None
+    ) = None
     """A later time than status.appliedRestartAt restarts the VM once; RFC 3339 UTC. Default: no restart."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default Delete."""

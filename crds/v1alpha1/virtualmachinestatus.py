@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from crds.base import Model
-from crds.fields import MAC, Count, IPv4, Label, ListType, Name, Quantity, Text, Timestamp
+from crds.fields import MAC, Count, Label, ListType, Name, ObservedIPv4, Quantity, Text, Timestamp
 from crds.status import Job, Known, Status
 
 __all__ = [
@@ -53,7 +53,7 @@ class NICStatus(Model):
     """Name from spec.networks."""
     mac: MAC
     """MAC address; stays for the VM's life."""
-    ip: IPv4 | None = None
+    ip: ObservedIPv4 | None = None
     """IPv4 address given to the guest; absent where Vireo does not manage addresses."""
     network: Annotated[str, Field(max_length=317)]
     """Network, as namespace/name."""
@@ -124,7 +124,7 @@ class VirtualMachineStatus(Status):
     """UUID of the VM in the hypervisor; made from this object's uid."""
     hypervisor_name: Annotated[str, Field(max_length=255)] | None = None
     """Name of the VM in the hypervisor."""
-    ip_address: IPv4 | None = None
+    ip_address: ObservedIPv4 | None = None
     """First address, for kubectl get."""
     nics: Annotated[list[NICStatus], Field(max_length=16), ListType("map", ("name",))] = Field(default_factory=list)
     """Network interfaces, by name."""

@@ -63,9 +63,9 @@ class Api:
         """PUT the whole object over the stored one."""
         return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", manifest, keep)
 
-    def update_status(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
+    def update_status(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
         """PUT the status subresource."""
-        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}/status", manifest, True)
+        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}/status", manifest, keep)
 
     def delete(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
         """DELETE the object."""

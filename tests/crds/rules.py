@@ -286,6 +286,7 @@ _SHRINK = "must not shrink"
 _FIRMWARE = "firmware is immutable"
 _ONE_OF = "exactly one of inline and secretRef must be set"
 _UNSET = "rootDisk.size cannot be removed once set: it only grows"
+_CALENDAR = "must be a day of the calendar, from 1970 on"
 _TIME = "must be between 1s and 1h"
 
 VM = [
@@ -328,6 +329,15 @@ VM = [
         value(VirtualMachine, "spec.stopTimeout", _TIME, {"stopTimeout": good}, {"stopTimeout": bad})
         for good, bad in (("1s", "999ms"), ("1h", "1h1ms"), ("59m60s", "0s"), ("1000ms", "99999h99999h99999h99999h"))
     ),
+]
+
+VM += [
+    value(VirtualMachine, "spec.restartedAt", _CALENDAR, {"restartedAt": good}, {"restartedAt": bad})
+    for good, bad in (
+        ("1970-01-01T00:00:00Z", "1969-12-31T23:59:59Z"),
+        ("2026-11-20T10:00:00.123456789Z", "0001-01-01T00:00:00.9Z"),
+        ("2028-02-29T23:59:59Z", "0999-12-31T00:00:00Z"),
+    )
 ]
 
 CASES = [*INFRASTRUCTURE, *STORAGE, *TEMPLATE, *NETWORK, *VM]

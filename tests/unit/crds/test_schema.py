@@ -14,7 +14,7 @@ from crds.fields import CIDR, MAC, Duration, IPv4, ListType, Quantity, Size, Tag
 from crds.lint import problems
 from crds.schema import SchemaError, resource_schema, structural
 from crds.status import Conditions, Known
-from crds.v1alpha1 import KINDS
+from crds.v1alpha1 import KINDS, VirtualMachine
 
 
 class Color(StrEnum):
@@ -116,7 +116,7 @@ def test_the_description_of_the_field_wins_over_the_type_s() -> None:
     [
         (Quantity, {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32}),
         (Duration, {"type": "string", "maxLength": 32, "pattern": Duration.PATTERN}),
-        (Timestamp, {"type": "string", "format": "date-time", "maxLength": 32}),
+        (Timestamp, {"type": "string", "maxLength": 32, "pattern": Timestamp.PATTERN}),
         (MAC, {"type": "string", "minLength": 17, "maxLength": 17}),
         (IPv4, {"type": "string", "maxLength": 15}),
         (CIDR, {"type": "string", "maxLength": 18}),
@@ -135,6 +135,13 @@ def test_addresses_are_explained_by_a_rule_instead_of_a_pattern() -> None:
         schema = schema_of(annotation)
         assert "pattern" not in schema
         assert len(schema["x-kubernetes-validations"]) == 1
+
+
+def test_an_address_in_a_status_has_its_pattern() -> None:
+    """No rules run there."""
+    ip = resource_schema(VirtualMachine)["properties"]["status"]["properties"]["ipAddress"]
+    assert "pattern" in ip
+    assert "x-kubernetes-validations" not in ip
 
 
 def test_a_size_has_its_rule_also_when_optional() -> None:
