@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,6 +77,7 @@ def test_what_is_no_size(text: str) -> None:
         TypeAdapter(Quantity).validate_python(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_parser_and_pattern_agree_on_any_text(text: str) -> None:
     """What the schema lets in converts; what converts would have been let in."""
@@ -94,6 +95,7 @@ def test_only_text_and_whole_numbers_are_sizes(value: Any) -> None:
         TypeAdapter(Quantity).validate_python(value)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63))
 def test_a_size_that_we_write_reads_back(size: int) -> None:
     written = Quantity.of(size)
@@ -102,6 +104,7 @@ def test_a_size_that_we_write_reads_back(size: int) -> None:
     assert re.fullmatch(r"[0-9]+([KMGTPE]i)?", written)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**63))
 def test_a_size_that_we_write_is_as_short_as_can_be(size: int) -> None:
     """The number before the suffix is not divisible by 1024 again, as Kubernetes' canonical form."""
@@ -153,6 +156,7 @@ parts = st.lists(st.tuples(st.integers(0, 99999), st.sampled_from(["h", "m", "s"
 UNIT = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
+@settings(deadline=None)
 @given(parts)
 def test_a_duration_is_the_sum_of_its_parts(terms: list[tuple[int, str]]) -> None:
     text = "".join(f"{number}{unit}" for number, unit in terms)
@@ -160,6 +164,7 @@ def test_a_duration_is_the_sum_of_its_parts(terms: list[tuple[int, str]]) -> Non
     assert Duration(text).timedelta == dt.timedelta(milliseconds=milliseconds)
 
 
+@settings(deadline=None)
 @given(st.datetimes(dt.datetime(1, 1, 3), dt.datetime(9999, 12, 29), timezones=st.timezones()))
 def test_a_time_is_kept_to_the_second_in_utc(when: dt.datetime) -> None:
     stamp = Timestamp.at(when)
@@ -171,6 +176,7 @@ def test_a_time_is_kept_to_the_second_in_utc(when: dt.datetime) -> None:
 instants = st.datetimes(dt.datetime(1970, 1, 1), timezones=st.just(dt.UTC))
 
 
+@settings(deadline=None)
 @given(instants, instants)
 def test_times_of_one_length_order_as_text(first: dt.datetime, second: dt.datetime) -> None:
     assume(first.replace(microsecond=0) != second.replace(microsecond=0))
@@ -226,6 +232,7 @@ def test_bounds(annotation: Any, good: list[Any], bad: list[Any]) -> None:
             adapter.validate_python(value)
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4))
 def test_every_ipv4_address_is_one(address: Any) -> None:
     assert TypeAdapter(IPv4).validate_python(str(address)) == str(address)

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, create_model
 
@@ -244,6 +244,7 @@ shapes: st.SearchStrategy[Any] = scalars | scalars.map(listed)
 types = shapes | shapes.map(lambda shape: shape | None)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, types, min_size=1, max_size=5))
 def test_any_model_of_our_types_converts_to_a_clean_schema(fields: dict[str, Any]) -> None:
     described = {name: (annotation, Field(description="A field.")) for name, annotation in fields.items()}
@@ -253,6 +254,7 @@ def test_any_model_of_our_types_converts_to_a_clean_schema(fields: dict[str, Any
     assert problems(schema, "Random") == []
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, types, min_size=1, max_size=5))
 def test_conversion_leaves_its_source_alone(fields: dict[str, Any]) -> None:
     """Two conversions give equal schemas that share nothing: changing one does not change the other."""
