@@ -36,7 +36,7 @@ def manifest(group: str) -> dict[str, Any]:
         "type": "object",
         "required": ["type", "status", "reason", "lastTransitionTime"],
         "properties": {
-            **{name: text for name in ("type", "status", "reason", "message", "lastTransitionTime")},
+            **dict.fromkeys(("type", "status", "reason", "message", "lastTransitionTime"), text),
             "observedGeneration": {"type": "integer"},
         },
     }
@@ -90,7 +90,9 @@ def widget(group: str, namespace: str, name: str, **spec: Any) -> dict[str, Any]
 class Controller:
     """A controller process, all but its own operating-system process."""
 
-    def __init__(self, connection: Connection, manager: Manager, store: Store, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, connection: Connection, manager: Manager, store: Store, settings: Settings, registry: CollectorRegistry
+    ) -> None:
         self.connection = connection
         self.manager = manager
         self.store = store
@@ -135,9 +137,7 @@ async def controller(
     log = structlog.get_logger()
     kinds = Kinds([ApiKind("Widget", group, "v1", "widgets", True)])
     ids = itertools.count(1)
-    async with connect(
-        kinds, settings, clock=SystemClock(), random=random.random, registry=registry, log=log
-    ) as connection:
+    async with connect(kinds, settings, clock=SystemClock(), random=random.random, registry=registry, log=log) as connection:
         store = Store()
         store.register(Widget)
         manager = Manager(
