@@ -1,6 +1,5 @@
 """The examples: which of them apply here, and their variables."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from string import Template
@@ -27,12 +26,17 @@ def render(directory: Path, variables: Mapping[str, str], libvirt: bool) -> dict
 
     Raises StandaloneError for a variable that nobody set.
     """
-    quoted = {name: json.dumps(value)[1:-1] for name, value in variables.items()}
+    quoted = {name: _quoted(value) for name, value in variables.items()}
     texts = {path.name: path.read_text() for path in sorted(directory.glob("*.yaml")) if libvirt or LIBVIRT_MARK not in path.stem}
     try:
         return {name: Template(text).substitute(quoted) for name, text in texts.items()}
     except (KeyError, ValueError) as error:
         raise StandaloneError(f"an example in {directory} has a variable that the demo does not know: {error}") from error
+
+
+def _quoted(value: str) -> str:
+    """What stands for a value between double quotes in YAML."""
+    return yaml.safe_dump(value, default_style='"', width=float("inf")).strip()[1:-1]
 
 
 def write(directory: Path, texts: Mapping[str, str]) -> None:
