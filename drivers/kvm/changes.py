@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +14,7 @@ from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
 from drivers.kvm import creation, domains, names, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
-from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET, drive
+from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET, seed_disk
 from drivers.kvm.mark import Mark, MarkedDisk, MarkedNIC
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.xmltext import parse, render
@@ -105,7 +106,16 @@ def subject(connection: Any, instance: InstanceID) -> Subject:
     return Subject(connection, domain, instance, inactive, live, mark)
 
 
-def apply(vm: Subject, change: Change) -> None:
+def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile) -> None:
+    """Check all changes, then make one after the other, each on the VM as the one before left it."""
+    before = subject(connection, instance)
+    for change in changes:
+        check(before, change, host)
+    for change in changes:
+        _apply(subject(connection, instance), change)
+
+
+def _apply(vm: Subject, change: Change) -> None:
     """Make the change; in effect already is success."""
     match change:
         case SetCPUs(cpus):
@@ -183,7 +193,8 @@ def _file(domain: ET.Element, disk: MarkedDisk) -> str:
 def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
     """The mark first: a device without its mark would count as somebody else's."""
     for other in vm.mark.nics:
-        if other.name == nic.name and (other.mac, other.network, other.segment) != (nic.mac, nic.network, nic.segment):
+        clashes = other.name == nic.name or other.mac == nic.mac
+        if clashes and replace(other, ip=nic.ip) != nic:
             _require_gone(vm, other)
     if all(other.mac != nic.mac for other in vm.mark.nics):
         _require_released(vm, nic)
@@ -237,7 +248,8 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     pool = vm.connection.storageVolLookupByPath(disk).storagePoolLookupByVolume()
     name = names.seed(vm.instance, change.seed.digest)
     path = creation.put_seed(vm.connection, pool, name, change.seed)
-    vm.domain.updateDeviceFlags(render(drive(path)), CONFIG)
+    change_device = vm.domain.updateDeviceFlags if _seed_file(vm.inactive) else vm.domain.attachDeviceFlags
+    change_device(render(seed_disk(path)), CONFIG)
     vm.write_mark(replace(vm.mark, seed=change.seed.digest))
     in_use = {name, PurePosixPath(_seed_file(vm.live)).name}
     for other in volumes.names_in(pool):
@@ -245,6 +257,6 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
             volumes.remove(pool, other)
 
 
-def _seed_file(live: ET.Element | None) -> str:
-    disks = [] if live is None else live.iterfind("devices/disk")
+def _seed_file(domain: ET.Element | None) -> str:
+    disks = [] if domain is None else domain.iterfind("devices/disk")
     return next((observe.source(item) for item in disks if observe.device(item) == SEED_TARGET), "")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from drivers.errors import Conflict, NotFound
+from drivers.errors import Conflict
 from drivers.kvm import agent, creation, deletion, domains
 from drivers.kvm import changes as rules
 from drivers.kvm.domain import observe
@@ -25,21 +26,24 @@ class KVMCompute:
         self._locks = locks
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
-        """One call for the statistics of all domains, then their documents; no guest agent is asked."""
+        """One call for the power of all domains, then their documents; neither QEMU nor a guest agent is asked."""
         host = self._hosts.profile.host
-        with self._session.use(Role.STATE, "list the VMs of the host") as connection:
-            found = [observe.observe(documents, host) for documents in domains.all_documents(connection)]
+
+        def read(connection: Any) -> list[ObservedVM | None]:
+            return [observe.observe(documents, host) for documents in domains.all_documents(connection)]
+
+        found = self._session.run(Role.STATE, "list the VMs of the host", read)
         return {vm.instance: vm for vm in found if vm is not None}
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
-        """Documents and statistics, then the guest agent where it is connected."""
+        """Documents and power, then the guest agent where it is connected."""
         self._hosts.require(host)
-        with self._session.use(Role.STATE, f"read the VM {instance}") as connection:
-            domain = domains.find(connection, instance)
-            if domain is None:
-                raise NotFound(f"the VM {instance} is not on this host")
-            documents = domains.documents(connection, domain)
-            seen = None if documents is None else observe.observe(documents, host)
+
+        def read(connection: Any) -> ObservedVM | None:
+            documents = domains.documents(connection, instance)
+            return None if documents is None else observe.observe(documents, host)
+
+        seen = self._session.run(Role.STATE, f"read the VM {instance}", read)
         if seen is None:
             raise Conflict(f"the identity {instance} is taken by a VM that Vireo did not make")
         return replace(seen, guest=self._guest(instance)) if seen.guest.agent else seen
@@ -47,21 +51,13 @@ class KVMCompute:
     def create(self, host: HostID, vm: DesiredVM) -> Done:
         """Disks, seed and domain; see `drivers.kvm.creation`."""
         self._hosts.require(host)
-        action = f"create the VM {vm.instance}"
-        with self._locks.hold(vm.instance), self._session.use(Role.WORK, action, mutating=True) as connection:
-            creation.create(connection, vm, self._hosts.profile)
+        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, self._hosts.profile))
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
         """All changes are checked before the first is made; each is made on the VM as the one before left it."""
         self._hosts.require(host)
-        action = f"change the VM {instance}"
-        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
-            before = rules.subject(connection, instance)
-            for change in changes:
-                rules.check(before, change, self._hosts.profile)
-            for change in changes:
-                rules.apply(rules.subject(connection, instance), change)
+        self._change("change", instance, lambda connection: rules.apply(connection, instance, changes, self._hosts.profile))
         return Done()
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -69,15 +65,27 @@ class KVMCompute:
         return rules.mode(change, observed)
 
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done:
-        """Domain and volumes; see `drivers.kvm.deletion`."""
+        """Power first, without waiting for a call that a QEMU that hangs keeps: it ends with its QEMU. Then domain and volumes."""
         self._hosts.require(host)
         action = f"delete the VM {instance}"
-        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
-            deletion.delete(connection, instance, pools)
+        self._session.run(Role.POWER, action, lambda connection: deletion.cut_power(connection, instance), mutating=True)
+        self._change("delete", instance, lambda connection: deletion.delete(connection, instance, pools))
         return Done()
+
+    def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None]) -> None:
+        """Changes to one VM follow each other; the turn is held by the call itself, which may outlast who waits for it."""
+
+        def run(connection: Any) -> None:
+            with self._locks.hold(instance, self._session.timeouts.turn):
+                function(connection)
+
+        self._session.run(Role.WORK, f"{verb} the VM {instance}", run, mutating=True)
 
     def _guest(self, instance: InstanceID) -> GuestInfo:
         """On its own connection: a guest that does not answer holds it for the whole timeout."""
-        with self._session.use(Role.AGENT, f"ask the guest agent of the VM {instance}") as connection:
+
+        def ask(connection: Any) -> GuestInfo:
             domain = domains.find(connection, instance)
             return GuestInfo() if domain is None else agent.read(domain, self._session.timeouts.agent)
+
+        return self._session.run(Role.AGENT, f"ask the guest agent of the VM {instance}", ask)

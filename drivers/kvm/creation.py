@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -28,10 +29,10 @@ def create(connection: Any, vm: DesiredVM, host: HostProfile) -> None:
     _require_free(connection, names.domain(vm.name, vm.instance), vm)
     made: list[tuple[Any, str]] = []
     try:
-        for disk in vm.disks:
-            _create_disk(connection, vm, disk, made)
+        disks = tuple([_create_disk(connection, vm, disk, made) for disk in vm.disks])
         path = _create_seed(connection, vm, made)
-        connection.defineXMLFlags(render(build(vm, host, path)), libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+        document = render(build(replace(vm, disks=disks), host, path))
+        connection.defineXMLFlags(document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     except BaseException:
         _undo(made)
         raise
@@ -51,12 +52,15 @@ def _require_free(connection: Any, name: str, vm: DesiredVM) -> None:
         raise Conflict(f"the name {name} is taken on the host by another VM, {other.UUIDString()}, not {vm.instance}")
 
 
-def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> None:
+def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> DesiredDisk:
+    """The disk as it is in the end: one that was there may have another size."""
     pool = pools.get(connection, disk.pool)
     name = names.disk(vm.instance, disk.name)
     backing = _image_path(pool, disk) if disk.image else ""
     if volumes.find(pool, name) is None and volumes.create_disk(pool, name, disk.size, backing):
         made.append((pool, name))
+        return disk
+    return replace(disk, size=volumes.capacity(pool, name))
 
 
 def _image_path(pool: Any, disk: DesiredDisk) -> str:

@@ -24,6 +24,13 @@ def delete(connection: Any, instance: InstanceID, specs: Sequence[PoolSpec]) -> 
         _clean(pool, instance)
 
 
+def cut_power(connection: Any, instance: InstanceID) -> None:
+    """Power the VM off, if it is there. Raises Conflict if it is not ours."""
+    domain = domains.find_owned(connection, instance)
+    if domain is not None:
+        domains.cut_power(domain)
+
+
 def _pools(connection: Any, domain: Any | None, specs: Sequence[PoolSpec]) -> list[Any]:
     """Each pool once, its directory read now: another host may have made a volume in it."""
     known = {}

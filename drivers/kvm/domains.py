@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,8 @@ from drivers.kvm.domain.observe import Documents
 from drivers.kvm.xmltext import parse
 from drivers.types import InstanceID
 
-STATISTICS = libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BLOCK
-NO_WAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-"""Without it one domain whose QEMU hangs would hold up the reading of all."""
+STATISTICS = libvirt.VIR_DOMAIN_STATS_STATE
+"""libvirt knows this by itself. For others, block statistics among them, it asks QEMU, and one QEMU that hangs holds up all."""
 
 
 def find(connection: Any, instance: InstanceID) -> Any | None:
@@ -55,41 +54,27 @@ def owned(connection: Any, instance: InstanceID) -> Any:
 
 def all_documents(connection: Any) -> Iterator[Documents]:
     """Documents of every domain with our mark; one that goes away meanwhile is left out."""
-    for domain, statistics in connection.getAllDomainStats(STATISTICS, NO_WAIT):
-        try:
-            found = _documents(domain, statistics)
-        except libvirt.libvirtError as error:
-            if errors.code(error) != libvirt.VIR_ERR_NO_DOMAIN:
-                raise
-        else:
+    for domain, statistics in connection.getAllDomainStats(STATISTICS, 0):
+        with suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
+            found = _documents(domain, int(statistics["state.state"]), int(statistics["state.reason"]))
             if found is not None:
                 yield found
 
 
-def documents(connection: Any, domain: Any) -> Documents | None:
-    """Documents of one domain; None if it has no mark of ours."""
-    for _, statistics in connection.domainListGetStats([domain], STATISTICS, NO_WAIT):
-        return _documents(domain, statistics)
-    raise NotFound("the VM went away while it was read")
+def documents(connection: Any, instance: InstanceID) -> Documents | None:
+    """Documents of one domain; None if it has no mark of ours. Raises NotFound."""
+    domain = find(connection, instance)
+    if domain is None:
+        raise NotFound(f"the VM {instance} is not on this host")
+    return _documents(domain, *domain.state(0))
 
 
-def _documents(domain: Any, statistics: Mapping[str, Any]) -> Documents | None:
+def _documents(domain: Any, state: int, reason: int) -> Documents | None:
     inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if mark.read(inactive) is None:
         return None
-    state = int(statistics.get("state.state", libvirt.VIR_DOMAIN_NOSTATE))
     live = None if state == libvirt.VIR_DOMAIN_SHUTOFF else parse(domain.XMLDesc(0))
-    return Documents(inactive, live, state, int(statistics.get("state.reason", 0)), _sizes(statistics))
-
-
-def _sizes(statistics: Mapping[str, Any]) -> dict[str, int]:
-    """Disk sizes by device name. Statistics may list the layers of a disk too; the top one comes first."""
-    sizes: dict[str, int] = {}
-    for index in range(int(statistics.get("block.count", 0))):
-        name, size = statistics.get(f"block.{index}.name"), statistics.get(f"block.{index}.capacity")
-        if name is not None and size is not None:
-            sizes.setdefault(str(name), int(size))
-    return sizes
+    return Documents(inactive, live, state, reason)
 
 
 def active(domain: Any) -> bool:
@@ -97,10 +82,15 @@ def active(domain: Any) -> bool:
     return bool(domain.isActive())
 
 
-def remove(domain: Any) -> None:
-    """Cut the power and undefine with all that libvirt keeps of the domain; gone already is success."""
+def cut_power(domain: Any) -> None:
+    """Power off; off or gone already is success."""
     with suppress_code(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
         domain.destroyFlags(0)
+
+
+def remove(domain: Any) -> None:
+    """Cut the power and undefine with all that libvirt keeps of the domain; gone already is success."""
+    cut_power(domain)
     with suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
         domain.undefineFlags(
             libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE

@@ -35,7 +35,9 @@ class KVMEvents:
         self._wake = threading.Condition()
         self._lost = False
         self._closed = False
-        self._connection = self._subscribe()
+        self._callbacks: dict[int, list[int]] = {}
+        session.farewells[Role.EVENTS] = self._unregister
+        self._subscribe()
 
     def wait(self, timeout: float) -> Sequence[Event]:
         """Block for events.
@@ -50,7 +52,7 @@ class KVMEvents:
                 return tuple(map(VMChanged, changed))
         if self._closed:
             raise Transient("the connection to the host is closed")
-        self._connection = self._subscribe()
+        self._subscribe()
         raise Transient("the connection to the host was lost and is back; events in between are missing")
 
     def close(self) -> None:
@@ -59,18 +61,27 @@ class KVMEvents:
             self._closed = True
             self._wake.notify_all()
 
-    def _subscribe(self) -> Any:
+    def _subscribe(self) -> None:
         with self._wake:
             self._changed, self._lost = {}, False
         try:
-            with self._session.use(Role.EVENTS, "subscribe to the events of the host") as connection:
-                connection.registerCloseCallback(self._on_close, None)
-                for kind in KINDS:
-                    connection.domainEventRegisterAny(None, kind, self._on_event, None)
+            self._session.run(Role.EVENTS, "subscribe to the events of the host", self._register)
         except BaseException:
             self._lost = True
             raise
-        return connection
+
+    def _register(self, connection: Any) -> None:
+        callbacks = self._callbacks.setdefault(id(connection), [])
+        connection.registerCloseCallback(self._on_close, None)
+        for kind in KINDS:
+            callbacks.append(connection.domainEventRegisterAny(None, kind, self._on_event, None))
+
+    def _unregister(self, connection: Any) -> None:
+        """Take the callbacks back: libvirt keeps a connection open that has some."""
+        for callback in self._callbacks.pop(id(connection), []):
+            with suppress(libvirt.libvirtError):
+                connection.domainEventDeregisterAny(callback)
+        connection.unregisterCloseCallback()
 
     def _on_event(self, _connection: Any, domain: Any, *_details: object) -> None:
         """Runs in libvirt's event loop, which must not wait: it only takes note."""

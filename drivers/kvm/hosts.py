@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drivers.errors import NotFound
 from drivers.kvm import profile
 from drivers.kvm.profile import HostProfile
@@ -11,17 +13,15 @@ from drivers.types import HostID, ObservedHost
 
 def probe(session: Session) -> HostProfile:
     """Read what the host is and offers. Raises Transient, AuthFailed, Unsupported."""
-    with session.use(Role.STATE, "read the capabilities of the host") as connection:
-        capabilities = connection.getCapabilities()
-        kind = profile.guest(capabilities)
-        arguments = (kind.emulator, profile.ARCHITECTURE, kind.machine, kind.domain_type, 0)
-        return profile.profile(
-            connection.getHostname(),
-            capabilities,
-            connection.getDomainCapabilities(*arguments),
-            connection.getLibVersion(),
-            connection.getVersion(),
-        )
+    return session.run(Role.STATE, "read the capabilities of the host", _read)
+
+
+def _read(connection: Any) -> HostProfile:
+    capabilities = connection.getCapabilities()
+    kind = profile.guest(capabilities)
+    arguments = (kind.emulator, profile.ARCHITECTURE, kind.machine, kind.domain_type, 0)
+    versions = (connection.getLibVersion(), connection.getVersion())
+    return profile.profile(connection.getHostname(), capabilities, connection.getDomainCapabilities(*arguments), *versions)
 
 
 class KVMHosts:
@@ -33,8 +33,7 @@ class KVMHosts:
 
     def list_hosts(self) -> tuple[ObservedHost]:
         """CPUs that are on line, and all memory of the host: what the host keeps for itself is the Cluster's overcommit to say."""
-        with self._session.use(Role.STATE, "read the host") as connection:
-            _model, mebibytes, cpus, *_ = connection.getInfo()
+        _model, mebibytes, cpus, *_ = self._session.run(Role.STATE, "read the host", lambda connection: connection.getInfo())
         observed = ObservedHost(
             host=self.profile.host,
             native_id=self.profile.uuid,

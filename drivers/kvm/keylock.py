@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from drivers.errors import Busy
+
 
 class KeyedLocks:
     """As many locks as there are names in use; one that nobody holds or waits for is forgotten."""
@@ -17,14 +19,18 @@ class KeyedLocks:
         self._users: Counter[str] = Counter()
 
     @contextmanager
-    def hold(self, key: str) -> Iterator[None]:
-        """Hold the lock of `key`; not reentrant."""
+    def hold(self, key: str, timeout: float) -> Iterator[None]:
+        """Hold the lock of `key`; not reentrant. Raises Busy if it does not come free in `timeout` seconds."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
             self._users[key] += 1
         try:
-            with lock:
+            if not lock.acquire(timeout=timeout):
+                raise Busy("another call on this object is under way")
+            try:
                 yield
+            finally:
+                lock.release()
         finally:
             with self._guard:
                 self._users[key] -= 1

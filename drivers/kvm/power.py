@@ -27,24 +27,32 @@ class KVMPower:
     def start(self, host: HostID, instance: InstanceID) -> Done:
         """Start the domain, or let it run on if it is paused."""
         self._hosts.require(host)
-        action = f"start the VM {instance}"
-        with self._locks.hold(instance), self._session.use(Role.WORK, action, mutating=True) as connection:
-            _start(domains.owned(connection, instance))
+
+        def run(connection: Any) -> None:
+            with self._locks.hold(instance, self._session.timeouts.turn):
+                _start(domains.owned(connection, instance))
+
+        self._session.run(Role.WORK, f"start the VM {instance}", run, mutating=True)
         return Done()
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done:
-        """SOFT asks the guest agent where it is connected, else presses the ACPI power button; HARD destroys the domain."""
+        """SOFT asks the guest agent where it is connected, else presses the ACPI power button; HARD destroys the domain.
+
+        HARD takes no turn and a connection that no call can hold up: it is the way out when a QEMU hangs.
+        """
         self._hosts.require(host)
-        role = Role.AGENT if mode is StopMode.SOFT else Role.WORK
-        with self._session.use(role, f"stop the VM {instance}", mutating=True) as connection:
+        timeout = self._session.timeouts.agent
+
+        def run(connection: Any) -> None:
             domain = domains.owned(connection, instance)
-            if not domains.active(domain):
-                return Done()
-            with domains.suppress_code(libvirt.VIR_ERR_OPERATION_INVALID):
-                if mode is StopMode.SOFT:
-                    _ask(domain, self._session.timeouts.agent)
-                else:
-                    domain.destroyFlags(0)
+            if mode is StopMode.HARD:
+                domains.cut_power(domain)
+            elif domains.active(domain):
+                with domains.suppress_code(libvirt.VIR_ERR_OPERATION_INVALID):
+                    _ask(domain, timeout)
+
+        role = Role.AGENT if mode is StopMode.SOFT else Role.POWER
+        self._session.run(role, f"stop the VM {instance}", run, mutating=True)
         return Done()
 
 

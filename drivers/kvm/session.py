@@ -7,20 +7,21 @@ with calls that wait for a guest or write disks.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 
 from drivers.errors import DriverError, Transient
 from drivers.kvm import credentials, errors, eventloop
+from drivers.kvm.line import Line
 from drivers.kvm.url import Target, Transport, parse
 from drivers.types import Endpoint
+
+Result = TypeVar("Result")
 
 
 class Role(StrEnum):
@@ -28,22 +29,32 @@ class Role(StrEnum):
 
     STATE = "state"
     WORK = "work"
+    POWER = "power"
     AGENT = "agent"
     EVENTS = "events"
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Bounds in seconds. A peer that stops answering is given up after `keepalive` × (`keepalive_count` + 1)."""
+    """Bounds in seconds.
+
+    A peer that stops answering is given up after `keepalive` × (`keepalive_count` + 1), a call that the peer answers not, while
+    it is alive, after `call`; one call waits `turn` for another on the same object.
+    """
 
     connect: float = 20.0
     keepalive: int = 5
     keepalive_count: int = 2
     agent: int = 5
+    call: float = 120.0
+    turn: float = 30.0
 
 
 class Session:
-    """All connections to one endpoint. Safe to use from several threads."""
+    """All connections to one endpoint. Safe to use from several threads.
+
+    `farewells` are called for a connection of that role before it is closed, lost or not.
+    """
 
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         """Raises InvalidSpec if the URL is not one of this driver."""
@@ -52,20 +63,28 @@ class Session:
         self.timeouts = timeouts
         self._slots = {role: _Slot() for role in Role}
         self._closed = False
+        self.farewells: dict[Role, Callable[[Any], None]] = {}
 
-    @contextmanager
-    def use(self, role: Role, action: str, *, mutating: bool = False) -> Iterator[Any]:
-        """The libvirt connection for `role`; libvirt's errors inside become those of `drivers.errors`.
+    def run(
+        self, role: Role, action: str, function: Callable[[Any], Result], *, mutating: bool = False, extra: float = 0.0
+    ) -> Result:
+        """What `function` returns for the libvirt connection of `role`; libvirt's errors become those of `drivers.errors`.
 
-        `action` is a verb and an object for the message. Raises Transient if the host cannot be reached.
+        `action` is a verb and an object for the message, `extra` seconds are added to the bound of a call. Raises Transient if the
+        host cannot be reached or does not answer.
         """
-        connection = self._connection(role)
+        line = self._line(role)
+        limit = self.timeouts.call + extra
         try:
-            yield connection
+            return line.call(function, limit)
+        except TimeoutError:
+            self._slots[role].forget(line)
+            message = f"cannot {action}: the host did not answer within {limit:g} seconds"
+            raise Transient(message, outcome_unknown=mutating) from None
         except libvirt.libvirtError as error:
-            lost = not _alive(connection)
+            lost = not line.alive
             if lost:
-                self._slots[role].forget(connection)
+                self._slots[role].forget(line)
             raise errors.translate(error, action, mutating=mutating, lost=lost) from None
 
     @property
@@ -79,12 +98,12 @@ class Session:
         for slot in self._slots.values():
             slot.close()
 
-    def _connection(self, role: Role) -> Any:
+    def _line(self, role: Role) -> Line:
         if self._closed:
             raise Transient("the connection to the host is closed")
-        return self._slots[role].get(self._open, self.timeouts.connect)
+        return self._slots[role].get(lambda: self._open(role), self.timeouts.connect)
 
-    def _open(self) -> Any:
+    def _open(self, role: Role) -> Line:
         eventloop.start()
         try:
             with credentials.login(self.endpoint, self._target) as uri:
@@ -94,76 +113,70 @@ class Session:
             raise errors.translate_connect(error, tls=self._target.transport is Transport.TLS) from None
         except OSError as error:
             raise Transient(f"cannot connect to the host: no private place for its credentials ({error.strerror})") from None
-        return connection
+        return Line(connection, self.farewells.get(role))
 
 
 class _Slot:
-    """One connection, or one attempt to open it: a host that hangs costs one thread, however often it is tried."""
+    """One line, or one attempt to open it: a host that hangs costs one thread, however often it is tried."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._attempt: Future[Any] | None = None
+        self._attempt: Future[Line] | None = None
 
     @property
     def opening(self) -> bool:
         return self._attempt is not None and not self._attempt.done()
 
-    def get(self, opener: Callable[[], Any], timeout: float) -> Any:
+    def get(self, opener: Callable[[], Line], timeout: float) -> Line:
         attempt = self._started(opener)
-        if attempt.done() and not attempt.exception() and not _alive(attempt.result()):
+        if attempt.done() and not attempt.exception() and not attempt.result().alive:
             self._drop(attempt)
             attempt = self._started(opener)
         try:
             return attempt.result(timeout)
-        except FutureTimeout:
+        except TimeoutError:
             raise Transient(f"the host did not answer within {timeout:g} seconds") from None
         except DriverError:
             self._drop(attempt)
             raise
 
-    def forget(self, connection: Any) -> None:
+    def forget(self, line: Line) -> None:
         """Open afresh next time, unless somebody did already."""
         attempt = self._attempt
-        if attempt is not None and attempt.done() and not attempt.exception() and attempt.result() is connection:
+        if attempt is not None and attempt.done() and not attempt.exception() and attempt.result() is line:
             self._drop(attempt)
 
     def close(self) -> None:
         with self._lock:
             attempt, self._attempt = self._attempt, None
         if attempt is not None:
-            attempt.add_done_callback(_close)
+            attempt.add_done_callback(
+                lambda ended: _retire(ended, Transient("the connection to the host was closed", outcome_unknown=True))
+            )
 
-    def _started(self, opener: Callable[[], Any]) -> Future[Any]:
+    def _started(self, opener: Callable[[], Line]) -> Future[Line]:
         with self._lock:
             if self._attempt is None:
                 self._attempt = Future()
                 threading.Thread(target=_fulfil, args=(self._attempt, opener), name="libvirt-open", daemon=True).start()
             return self._attempt
 
-    def _drop(self, attempt: Future[Any]) -> None:
+    def _drop(self, attempt: Future[Line]) -> None:
         with self._lock:
             if self._attempt is attempt:
                 self._attempt = None
-        _close(attempt)
+        _retire(attempt)
 
 
-def _fulfil(attempt: Future[Any], opener: Callable[[], Any]) -> None:
+def _fulfil(attempt: Future[Line], opener: Callable[[], Line]) -> None:
     try:
-        connection = opener()
+        line = opener()
     except BaseException as error:
         attempt.set_exception(error)
     else:
-        attempt.set_result(connection)
+        attempt.set_result(line)
 
 
-def _close(attempt: Future[Any]) -> None:
+def _retire(attempt: Future[Line], reason: Transient | None = None) -> None:
     if not attempt.exception():
-        with suppress(libvirt.libvirtError):
-            attempt.result().close()
-
-
-def _alive(connection: Any) -> bool:
-    try:
-        return bool(connection.isAlive())
-    except libvirt.libvirtError:
-        return False
+        attempt.result().retire(reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +14,9 @@ from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec
+
+SLOWEST_UPLOAD = 1 << 20
+"""Bytes in a second; an upload that is slower does not end."""
 
 
 class KVMStorage:
@@ -31,44 +34,57 @@ class KVMStorage:
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         """Define, build and start the pool; its directory is made if need be."""
         self._hosts.require(host)
-        action = f"prepare the pool {pool.name}"
-        with self._locks.hold(pool.name), self._session.use(Role.WORK, action, mutating=True) as connection:
-            found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
-            _state, capacity, _allocation, available = found.info()
-        return ObservedPool(pool.name, int(capacity), int(available))
+
+        def run(connection: Any) -> ObservedPool:
+            with self._turn(pool.name):
+                found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
+                _state, capacity, _allocation, available = found.info()
+                return ObservedPool(pool.name, int(capacity), int(available))
+
+        return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True)
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""
         self._hosts.require(host)
-        with self._session.use(Role.STATE, f"look for an image in the pool {pool.name}") as connection:
+
+        def run(connection: Any) -> bool:
             found = pools.find(connection, pool)
             return found is not None and image_complete(found, image)
+
+        return self._session.run(Role.WORK, f"look for an image in the pool {pool.name}", run)
 
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done:
         """Upload the image through libvirt; what an interrupted upload left is replaced."""
         self._hosts.require(host)
-        with self._locks.hold(f"{pool.name}/{image.name}"), _local(image) as content:
-            self._put(pool, image, content)
+
+        def run(connection: Any) -> None:
+            with self._turn(f"{pool.name}/{image.name}"), _local(image) as content:
+                found = pools.get(connection, pool, refresh=True)
+                if not image_complete(found, image.name):
+                    _require_room(found, pool, image.physical_size)
+                    _upload(connection, found, image, content)
+
+        extra = image.physical_size / SLOWEST_UPLOAD
+        self._session.run(Role.WORK, f"put an image into the pool {pool.name}", run, mutating=True, extra=extra)
         return Done()
 
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         """Remove marker, then image, unless a disk in the pool is layered on it."""
         self._hosts.require(host)
-        action = f"remove an image from the pool {pool.name}"
-        with self._locks.hold(f"{pool.name}/{image}"), self._session.use(Role.WORK, action, mutating=True) as connection:
-            found = pools.find(connection, pool, refresh=True)
-            if found is not None:
-                _require_unused(found, image)
-                volumes.remove(found, names.image_marker(image))
-                volumes.remove(found, names.image(image))
+
+        def run(connection: Any) -> None:
+            with self._turn(f"{pool.name}/{image}"):
+                found = pools.find(connection, pool, refresh=True)
+                if found is not None:
+                    _require_unused(found, image)
+                    volumes.remove(found, names.image_marker(image))
+                    volumes.remove(found, names.image(image))
+
+        self._session.run(Role.WORK, f"remove an image from the pool {pool.name}", run, mutating=True)
         return Done()
 
-    def _put(self, pool: PoolSpec, image: ImageFile, content: BinaryIO) -> None:
-        with self._session.use(Role.WORK, f"put an image into the pool {pool.name}", mutating=True) as connection:
-            found = pools.get(connection, pool, refresh=True)
-            if not image_complete(found, image.name):
-                _require_room(found, pool, image.physical_size)
-                _upload(connection, found, image, content)
+    def _turn(self, name: str) -> AbstractContextManager[None]:
+        return self._locks.hold(name, self._session.timeouts.turn)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ class KVMBinding:
 
     def __init__(self, host: Host, image: ImageFile, memory: int = 16 * MIB) -> None:
         self.driver = KVMDriver(QUICK)
+        self.lab_host = host
         self.url = host.uri
         self.endpoint = Endpoint(host.uri)
         self.host = HostID(host.name)

@@ -31,7 +31,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str) -> ET.Element:
     devices = ET.Element("devices")
     add(devices, "emulator", text=host.emulator)
     disks.add_disks(devices, vm)
-    devices.append(disks.drive(seed_path))
+    if seed_path:
+        devices.append(disks.seed_disk(seed_path))
     devices.extend([nics.build(nic) for nic in vm.nics])
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics))
     return devices

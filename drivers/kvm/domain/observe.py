@@ -7,14 +7,13 @@ since a guest may take its time to let one go; CPUs and memory are reported from
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import libvirt
 
 from drivers.kvm import names
-from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET
+from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.platform import MEMORY_STEP
 from drivers.kvm.mark import Mark, read
 from drivers.types import GuestInfo, HostID, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Power, Segment
@@ -41,14 +40,13 @@ class Documents:
     """What libvirt says about one domain.
 
     `inactive` is the document of the next start, `live` the one it runs with (None when off). `state` and `reason` are libvirt's
-    numbers. `sizes` are disk sizes in bytes by device name, as far as they are known.
+    numbers.
     """
 
     inactive: ET.Element
     live: ET.Element | None
     state: int
     reason: int
-    sizes: Mapping[str, int]
 
 
 def power(state: int, reason: int) -> Power:
@@ -63,7 +61,7 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         return None
     devices = documents.inactive if documents.live is None else documents.live
     instance = InstanceID(devices.findtext("uuid", "").strip().lower())
-    seen_disks = _disks(devices, instance, mark, documents.sizes)
+    seen_disks = _disks(devices, instance, mark)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
     seen_nics = _nics(devices, mark, gone)
     return ObservedVM(
@@ -144,15 +142,14 @@ def source(disk: ET.Element) -> str:
     return "" if item is None else item.get("file", "")
 
 
-def _disks(domain: ET.Element, instance: InstanceID, mark: Mark, sizes: Mapping[str, int]) -> tuple[ObservedDisk, ...]:
-    """Disks that the mark names and whose file has our name."""
+def _disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> tuple[ObservedDisk, ...]:
+    """Disks that the mark names and whose file has our name. Their size is the mark's: only QEMU knows better, and it may hang."""
     marked = {disk.target: disk for disk in mark.disks}
     found = []
     for item in domain.iterfind("devices/disk"):
         known, file = marked.get(device(item)), source(item)
         if known is not None and names.belongs(PurePosixPath(file).name, instance):
-            size = as_asked(sizes.get(known.target, known.size), known.size, DISK_STEP)
-            found.append(ObservedDisk(name=known.name, pool=known.pool, volume_id=file, size=size))
+            found.append(ObservedDisk(name=known.name, pool=known.pool, volume_id=file, size=known.size))
     return tuple(found)
 
 
@@ -184,5 +181,5 @@ def _foreign(domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk,
 
 def _own(disk: ET.Element, instance: InstanceID, own_files: set[str]) -> bool:
     if device(disk) == SEED_TARGET:
-        return not source(disk) or names.is_seed(PurePosixPath(source(disk)).name, instance)
+        return names.is_seed(PurePosixPath(source(disk)).name, instance)
     return source(disk) in own_files

@@ -28,7 +28,7 @@ SPARE_PORTS = 8
 """Empty PCI Express ports for NICs that come later: q35 has no other slot to plug them into."""
 
 _FIXED_PORTS = 4
-"""Ports for virtio-scsi, virtio-serial, balloon and entropy."""
+"""Ports for the seed, virtio-serial, balloon and entropy."""
 
 
 def ceiling(cpus: int) -> int:
@@ -107,7 +107,6 @@ def add_fixtures(devices: ET.Element, plugged: int) -> None:
     add(devices, "controller", {"type": "pci", "index": "0", "model": "pcie-root"})
     for _ in range(_FIXED_PORTS + plugged + SPARE_PORTS):
         add(devices, "controller", {"type": "pci", "model": "pcie-root-port"})
-    add(devices, "controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
     add(devices, "serial", {"type": "pty"})
     add(add(devices, "console", {"type": "pty"}), "target", {"type": "serial"})
     channel = add(devices, "channel", {"type": "unix"})

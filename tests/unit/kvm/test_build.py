@@ -129,13 +129,14 @@ def test_a_disk_is_never_outside_of_a_pool(path: str) -> None:
         build(replace(VM, disks=(DesiredDisk("root", PoolSpec("local", path), MIB),)), HOST)
 
 
-def test_the_seed_s_drive_is_always_there_and_read_only() -> None:
-    for path, source in (("/srv/vireo/seed.iso", [{"file": "/srv/vireo/seed.iso"}]), ("", [])):
-        root = build(VM, HOST, path)
-        assert attributes(root, "devices/disk[@device='cdrom']/source") == source
-        assert attributes(root, "devices/disk[@device='cdrom']/target") == [{"dev": "sda", "bus": "scsi"}]
-        assert root.find("devices/disk[@device='cdrom']/readonly") is not None
-    assert {"type": "scsi", "index": "0", "model": "virtio-scsi"} in attributes(root, "devices/controller")
+def test_the_seed_is_a_read_only_disk_after_all_others() -> None:
+    root = build(replace(VM, disks=(*VM.disks, DesiredDisk("data", POOL, MIB))), HOST, "/srv/vireo/seed.iso")
+    seed = root.findall("devices/disk")[-1]
+    assert attributes(seed, "source") == [{"file": "/srv/vireo/seed.iso"}]
+    assert attributes(seed, "target") == [{"dev": "vdzz", "bus": "virtio"}]
+    assert attributes(seed, "driver") == [{"name": "qemu", "type": "raw"}]
+    assert seed.find("readonly") is not None
+    assert len(build(VM, HOST).findall("devices/disk")) == len(VM.disks)
 
 
 def test_a_port_of_open_vswitch_carries_the_vlan_as_a_tag() -> None:

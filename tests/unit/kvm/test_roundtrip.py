@@ -54,13 +54,13 @@ def seen(vm: DesiredVM, power: Power) -> ObservedVM:
 @settings(deadline=None, max_examples=200)
 @given(VMS)
 def test_a_vm_that_is_off_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
-    assert observe(Documents(document(vm), None, *OFF, sizes={}), HOST.host) == seen(vm, Power.OFF)
+    assert observe(Documents(document(vm), None, *OFF), HOST.host) == seen(vm, Power.OFF)
 
 
 @settings(deadline=None, max_examples=100)
 @given(VMS)
 def test_a_vm_that_runs_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
-    assert observe(Documents(document(vm), document(vm), *ON, sizes={}), HOST.host) == seen(vm, Power.ON)
+    assert observe(Documents(document(vm), document(vm), *ON), HOST.host) == seen(vm, Power.ON)
 
 
 @settings(deadline=None, max_examples=100)
@@ -85,7 +85,7 @@ def test_any_text_is_kept_or_refused_and_never_becomes_markup(vm: DesiredVM, tex
     except InvalidSpec:
         assert re.search("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
         return
-    found = observe(Documents(root, None, *OFF, sizes={}), HOST.host)
+    found = observe(Documents(root, None, *OFF), HOST.host)
     assert found is not None
     assert (found.owner, found.name) == (owner, text)
     assert {item.tag for item in root} == {item.tag for item in document(replace(vm, name="web", owner=Owner("u", "n", "w")))}
@@ -98,7 +98,7 @@ def test_sizes_that_are_rounded_are_seen_as_asked(size: int) -> None:
     root = document(vm)
     assert int(root.findtext("memory") or 0) * 1024 >= size
     assert int(root.findtext("memory") or 0) % 1024 == 0, "QEMU wants whole MiB"
-    found = observe(Documents(root, None, *OFF, sizes={}), HOST.host)
+    found = observe(Documents(root, None, *OFF), HOST.host)
     assert found is not None
     assert found.memory == size
 

@@ -52,6 +52,11 @@ def test_whatever_is_in_them(given_seed: Seed) -> None:
     assert read(seed.image(given_seed), "rr_path") == documents(given_seed)
 
 
+def test_a_small_image_is_padded_as_mkisofs_does() -> None:
+    """Busybox looks for other file systems' labels behind the end of a shorter one, and then finds none at all."""
+    assert seed.image(Seed("", "", b""))[-300 * 1024 :] == bytes(300 * 1024)
+
+
 def test_a_mebibyte_of_user_data() -> None:
     large = Seed("instance-id: i-1\n", "", b"#!/bin/sh\n" + b"x" * (1 << 20))
     assert read(seed.image(large), "rr_path")["user-data"] == large.user_data

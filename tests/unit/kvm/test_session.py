@@ -1,7 +1,7 @@
 """Connections: opened once, given up in time, opened again after a loss."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import libvirt
@@ -64,13 +64,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeLibvirt]:
 
 
 def used(session: Session, role: Role = Role.STATE) -> Any:
-    with session.use(role, "look") as connection:
-        return connection
+    return session.run(role, "look", lambda connection: connection)
 
 
-def wait_for_openers() -> None:
+def settle() -> None:
+    """Wait for everything that is under way."""
     for thread in threading.enumerate():
-        if thread.name == "libvirt-open":
+        if thread.name.startswith("libvirt-") and thread.name != "libvirt-events":
             thread.join()
 
 
@@ -115,7 +115,7 @@ def test_a_host_that_does_not_answer_is_given_up_and_the_attempt_is_kept(fake: F
     assert session.opening
     assert len(fake.uris) == 1
     fake.gate.set()
-    wait_for_openers()
+    settle()
     assert not session.opening
     assert used(session) is fake.opened[0]
 
@@ -149,6 +149,7 @@ def test_a_connection_that_died_is_replaced(fake: FakeLibvirt) -> None:
     first = used(session)
     first.alive = False
     second = used(session)
+    settle()
     assert second is not first
     assert first.closed == 1
 
@@ -165,21 +166,80 @@ def test_a_call_in_which_it_died_is_transient(fake: FakeLibvirt, mutating: bool)
 
 def die(session: Session, *, mutating: bool) -> None:
     """A call in which the connection breaks."""
-    with session.use(Role.WORK, "stop VM web", mutating=mutating) as connection:
+
+    def call(connection: FakeConnection) -> None:
         connection.alive = False
         raise libvirt_error(libvirt.VIR_ERR_RPC, "Cannot recv data")
+
+    session.run(Role.WORK, "stop VM web", call, mutating=mutating)
+
+
+def failing(error: Exception) -> Callable[[object], None]:
+    def call(_connection: object) -> None:
+        raise error
+
+    return call
 
 
 def test_an_error_on_a_live_connection_leaves_it(fake: FakeLibvirt) -> None:
     session = Session(ENDPOINT, PATIENT)
-    with pytest.raises(NotFound, match="read VM web"), session.use(Role.STATE, "read VM web") as connection:
-        raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, "gone")
-    assert used(session) is connection
+    first = used(session)
+    with pytest.raises(NotFound, match="read VM web"):
+        session.run(Role.STATE, "read VM web", failing(libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, "gone")))
+    assert used(session) is first
 
 
 def test_errors_of_the_contract_pass_through(fake: FakeLibvirt) -> None:
-    with pytest.raises(InvalidSpec, match="mine"), Session(ENDPOINT, PATIENT).use(Role.STATE, "look"):
-        raise InvalidSpec("mine")
+    with pytest.raises(InvalidSpec, match="mine"):
+        Session(ENDPOINT, PATIENT).run(Role.STATE, "look", failing(InvalidSpec("mine")))
+
+
+@pytest.mark.parametrize("mutating", [True, False])
+def test_a_call_that_never_returns_is_left_behind_and_holds_up_no_other(fake: FakeLibvirt, mutating: bool) -> None:
+    session = Session(ENDPOINT, Timeouts(call=0.05))
+    stuck = threading.Event()
+    first = used(session)
+    with pytest.raises(Transient, match=r"cannot stop VM web: .* within 0.05 seconds") as caught:
+        session.run(Role.STATE, "stop VM web", lambda _: stuck.wait(), mutating=mutating)
+    assert caught.value.outcome_unknown is mutating
+    assert used(session) is not first
+    assert first.closed == 0, "libvirt would free it under the call"
+    stuck.set()
+    settle()
+    assert first.closed == 1
+
+
+def test_close_ends_the_wait_for_a_call(fake: FakeLibvirt) -> None:
+    session = Session(ENDPOINT, PATIENT)
+    stuck, begun = threading.Event(), threading.Event()
+    found: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            session.run(Role.WORK, "stop VM web", lambda _: (begun.set(), stuck.wait()), mutating=True)
+        except Transient as error:
+            found.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    begun.wait()
+    session.close()
+    waiter.join()
+    assert [error.outcome_unknown for error in found if isinstance(error, Transient)] == [True]
+    assert fake.opened[0].closed == 0
+    stuck.set()
+    settle()
+    assert fake.opened[0].closed == 1
+
+
+def test_a_farewell_is_said_before_a_connection_is_closed(fake: FakeLibvirt) -> None:
+    session = Session(ENDPOINT, PATIENT)
+    said: list[tuple[object, int]] = []
+    session.farewells[Role.EVENTS] = lambda connection: said.append((connection, connection.closed))
+    events, _state = used(session, Role.EVENTS), used(session)
+    session.close()
+    settle()
+    assert said == [(events, 0)]
 
 
 def test_a_url_that_is_not_ours_is_refused_before_anything_is_opened(fake: FakeLibvirt) -> None:
@@ -193,6 +253,7 @@ def test_after_close_nothing_works_and_everything_is_closed(fake: FakeLibvirt) -
     opened = [used(session, role) for role in Role]
     session.close()
     session.close()
+    settle()
     assert [connection.closed for connection in opened] == [1] * len(Role)
     with pytest.raises(Transient, match="closed"):
         used(session)
@@ -205,7 +266,7 @@ def test_an_attempt_that_ends_after_close_is_closed_too(fake: FakeLibvirt) -> No
         used(session)
     session.close()
     fake.gate.set()
-    wait_for_openers()
+    settle()
     assert [connection.closed for connection in fake.opened] == [1]
 
 
