@@ -73,15 +73,15 @@ class Compute(Protocol):
         """Define the VM, powered off, with its disks, NICs and seed, under its deterministic identity.
 
         An existing VM with our mark is success and is left as it is. A disk of ours that exists already is used as it is, never
-        made afresh. On failure, nothing that this call made stays behind. The images of its disks must be in their pools
+        made afresh. On failure, nothing that this call made stays behind. Its pools and the images of its disks must be there
         (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark; InvalidSpec, Busy, Transient.
         """
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
         """Apply the changes together; those already in effect are skipped. A change that needs power off raises Conflict while on.
 
-        On a running VM, a change whose mode is RESTART is written so that the next start has it. Raises NotFound, InvalidSpec,
-        Busy, Transient, Unsupported.
+        On a running VM, a change whose mode is RESTART is written so that the next start has it; a seed counts as there once
+        written. Raises NotFound, InvalidSpec, Busy, Transient, Unsupported.
         """
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -91,7 +91,8 @@ class Compute(Protocol):
         """Remove the VM, running or not, its seed, and the disks that were made for it; nothing else. Absent is success.
 
         `pools` are those that may hold a disk of the VM: leftovers by our names in them are removed too, so that nothing stays
-        behind when the VM's definition is gone already. Raises Conflict if the identity has no mark of ours.
+        behind when the VM's definition is gone already. In a shared pool that means also under a VM that runs on another host: the
+        caller must be sure of `host`. Raises Conflict if the identity has no mark of ours.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.deletion import FORCE_DELETE, forced
 from controller.inventory import HostLink
 from controller.ipam import instance_id
 from controller.lookups import pools_by_cluster, pools_by_host, pools_by_zone
@@ -19,7 +20,6 @@ from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 from drivers.errors import NotFound
 from drivers.types import Failed, OpRef, PoolSpec, Running, Started, Succeeded
 
-FORCE_DELETE = "vireo.dev/force-delete"
 _POLL = 1.0
 _RETRY = 15.0
 
@@ -36,7 +36,7 @@ class Deletion:
         vm = ctx.object
         if not ctx.has_finalizer:
             return done("Deleted")
-        if vm.metadata.annotations.get(FORCE_DELETE) == ctx.uid:
+        if forced(ctx):
             ctx.event(
                 "Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on host {vm.status.host} is not removed"
             )
@@ -86,7 +86,7 @@ class Deletion:
     async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:
         """Poll the native task; after it, delete is called once more and finds nothing, or finds what is left."""
         try:
-            progress = await link.poll(op)
+            progress = await link.poll(op, instance_id(ctx.uid))
         except NotFound:
             progress = Succeeded()
         match progress:

@@ -51,16 +51,14 @@ def _named(obj: Template | Network) -> str:
     return qualified(obj.metadata.namespace, obj.metadata.name)
 
 
-def _on_host(host: Host, store: Store) -> Iterable[Key]:
-    """VMs on this host, and those that wait for a place in its zone."""
-    yield from vms_by_host.keys(store, host.metadata.name)
+def _unplaced(host: Host, store: Store) -> Iterable[Key]:
+    """VMs that wait for a place in the zone of this host."""
     cluster = store.get(Cluster, host.spec.cluster)
-    if cluster:
-        yield from vms_unplaced.keys(store, cluster.spec.zone)
+    return vms_unplaced.keys(store, cluster.spec.zone) if cluster else ()
 
 
 def _room(host: Host) -> object:
-    """What of a host matters to VMs."""
+    """What of a host matters to VMs that want to go there."""
     status = host.status
     return status.state, host.spec.admin_state, host.spec.tags, status.capacity, status.allocated, status.capabilities
 
@@ -70,7 +68,8 @@ class VirtualMachineReconciler:
 
     kind = VirtualMachine
     watches: Sequence[Watch] = (
-        Watch(Host, _on_host, of=_room),
+        Watch(Host, lambda each, store: vms_by_host.keys(store, each.metadata.name), of=lambda each: each.status.state),
+        Watch(Host, _unplaced, of=_room),
         Watch(Cluster, lambda cluster, store: vms_unplaced.keys(store, cluster.spec.zone), of=lambda cluster: cluster.spec),
         Watch(
             StoragePool,

@@ -44,7 +44,7 @@ class Steps:
         if running is None or running.native_ref is None:
             return None
         try:
-            progress = await link.poll(OpRef(running.native_ref))
+            progress = await link.poll(OpRef(running.native_ref), _instance(ctx))
         except NotFound:
             progress = Succeeded()  # forgotten by the hypervisor: what is observed next decides
         match progress:

@@ -17,14 +17,15 @@ from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 from drivers.types import Capability, ObservedVM, Power, Started, StopMode
 
 _LOOK_AGAIN = 2.0
+_ASK_AGAIN = 15.0
 
 
 class Stopping:
-    """Remembers which jobs have asked their guest, so that one is asked once for each job and process."""
+    """Remembers when each job last asked its guest. A guest that still boots hears nothing: it is asked again, not too often."""
 
     def __init__(self, new_id: Callable[[], str]) -> None:
         self._new_id = new_id
-        self._asked: dict[str, str] = {}
+        self._asked: dict[str, tuple[str, float]] = {}
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""
@@ -41,15 +42,19 @@ class Stopping:
             text = "the hypervisor can't ask this guest to stop; use stopMode TrySoft or Hard"
             job.fail(ctx, text)
             return failed("SoftStopUnsupported", text, terminal=True)
-        if mode is StopMode.SOFT and self._asked.get(ctx.uid) == running.id:
+        if mode is StopMode.SOFT and self._asked_lately(ctx, running.id):
             return requeue(max(0.1, min(_LOOK_AGAIN, left)), "Stopping", _patience(ctx.object, left))
         outcome = await link.stop(have.instance, mode)
-        self._asked[ctx.uid] = running.id
+        self._asked[ctx.uid] = running.id, ctx.clock.monotonic()
         if isinstance(outcome, Started):
             jobs.started(running, outcome.op)
             await ctx.save("Stopping", f"{running.command} is under way")
             return requeue(1.0, "TaskRunning", running.command)
         return None
+
+    def _asked_lately(self, ctx: Context[VirtualMachine], job_id: str) -> bool:
+        asked, at = self._asked.get(ctx.uid, ("", 0.0))
+        return asked == job_id and ctx.clock.monotonic() - at < _ASK_AGAIN
 
 
 def _mode(declared: Declared, have: ObservedVM, link: HostLink, left: float) -> StopMode | None:
