@@ -84,8 +84,12 @@ def active(domain: Any) -> bool:
 
 def cut_power(domain: Any) -> None:
     """Power off; off or gone already is success."""
-    with suppress_code(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-        domain.destroyFlags(0)
+    with suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
+        try:
+            domain.destroyFlags(0)
+        except libvirt.libvirtError as error:
+            if errors.code(error) != libvirt.VIR_ERR_OPERATION_INVALID or active(domain):
+                raise
 
 
 def remove(domain: Any) -> None:

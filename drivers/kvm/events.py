@@ -35,6 +35,7 @@ class KVMEvents:
         self._wake = threading.Condition()
         self._lost = False
         self._closed = False
+        self._current: Any = None
         self._callbacks: dict[int, list[int]] = {}
         session.farewells[Role.EVENTS] = self._unregister
         self._subscribe()
@@ -71,6 +72,7 @@ class KVMEvents:
             raise
 
     def _register(self, connection: Any) -> None:
+        self._current = connection
         callbacks = self._callbacks.setdefault(id(connection), [])
         connection.registerCloseCallback(self._on_close, None)
         for kind in KINDS:
@@ -93,5 +95,5 @@ class KVMEvents:
 
     def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
         with self._wake:
-            self._lost = True
+            self._lost = self._lost or connection is self._current
             self._wake.notify_all()

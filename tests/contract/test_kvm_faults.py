@@ -14,7 +14,19 @@ from drivers.base import Connection
 from drivers.errors import Transient
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.session import Timeouts
-from drivers.types import Credentials, DesiredVM, Endpoint, HostID, InstanceID, ObservedVM, Owner, Power, StopMode, VMChanged
+from drivers.types import (
+    Credentials,
+    DesiredVM,
+    Endpoint,
+    HostID,
+    InstanceID,
+    ObservedVM,
+    Owner,
+    Power,
+    SetCPUs,
+    StopMode,
+    VMChanged,
+)
 from tests.contract.kvm_binding import MIB, LossyBinding, empty_image, one_host
 from tests.contract.suite import LostReplies
 from tests.lab.host import Host, run_in
@@ -106,7 +118,7 @@ def test_a_daemon_that_hangs_is_given_up_and_used_again_when_it_goes_on(host: Ho
 def test_a_change_on_a_daemon_that_hangs_has_an_unknown_outcome(host: Host, connection: Connection, blank: DesiredVM) -> None:
     with hung(host):
         with pytest.raises(Transient) as caught:
-            connection.power.stop(HostID(host.name), blank.instance, StopMode.HARD)
+            connection.compute.apply(HostID(host.name), blank.instance, [SetCPUs(2)])
         assert caught.value.outcome_unknown
 
 
@@ -150,6 +162,7 @@ def test_guests_outlive_the_daemon_and_events_come_back(host: Host, connection: 
     eventually(lambda: complaint(connection), lambda said: "is back" in said)
     assert observed(connection, host, blank).power is Power.ON
     connection.power.stop(HostID(host.name), blank.instance, StopMode.HARD)
+    assert observed(connection, host, blank).power is Power.OFF
     assert eventually(lambda: connection.events.wait(1), lambda events: VMChanged(blank.instance) in events)
 
 

@@ -213,7 +213,8 @@ def test_a_nic_that_is_attached_twice_is_there_once_and_another_with_its_address
 
 
 def test_a_nic_of_somebody_else_is_not_adopted(machine: Machine) -> None:
-    foreign = f"<interface type='bridge'><mac address='{MAC}'/><source bridge='ovsbr0'/><virtualport type='openvswitch'/><model type='virtio'/></interface>"
+    port = "<source bridge='ovsbr0'/><virtualport type='openvswitch'/><model type='virtio'/>"
+    foreign = f"<interface type='bridge'><mac address='{MAC}'/>{port}</interface>"
     machine.domain.attachDeviceFlags(foreign, libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     assert machine.observe().foreign_devices == (MAC,)
     with pytest.raises(Conflict):
