@@ -41,8 +41,9 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 	uv=$$(echo $${VIREO_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/vireo}/tools/uv-*/bin/uv) && $$uv pip compile --quiet pyproject.toml \
 	  --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o locks/requirements.txt
 
-bench: bootstrap plane ## measure the budgets of the architecture
-	@for file in tests/bench/bench_*.py; do $(BIN)/python -m tests.bench.$$(basename $$file .py) || exit 1; done
+bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 1000,10000 --minutes 10": all of them)
+	@$(BIN)/python -m tests.bench.bench_scheduler
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 demo: bootstrap ## a cloud on this machine: control plane, hosts, two running VMs
 	@$(BIN)/python -m standalone.demo up
