@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.lookups import clusters_by_pod, clusters_by_zone
-from controller.runtime.store import Change, Store
+from controller.lookups import clusters_by_pod, clusters_by_zone, vms_by_offering
+from controller.runtime.store import Change, Part, Store
 from controller.scheduler import (
     Allocation,
     ClusterView,
@@ -46,6 +46,7 @@ class Placements:
             Cluster.KIND: self._cluster,
             Host.KIND: self._host,
             StoragePool.KIND: self._pool,
+            ServiceOffering.KIND: self._offering,
             VirtualMachine.KIND: self._vm,
         }
         self._droppers: dict[str, Callable[[str], None]] = {
@@ -59,7 +60,7 @@ class Placements:
         if change.gone and change.key.kind == VirtualMachine.KIND:
             self._index.release(change.gone)
         taker = self._takers.get(change.key.kind)
-        if taker is None:
+        if taker is None or (change.key.kind == ServiceOffering.KIND and not change.parts & Part.CREATED):
             return
         after = change.after()
         if after is not None:
@@ -83,15 +84,21 @@ class Placements:
         """What a VM has."""
         return self._index.allocation(uid)
 
-    def resize(self, uid: str, cpus: int, memory: int, disk: int) -> str:
-        """Take the room for another size on the VM's host. Returns "" if it is taken, else what is missing, in one sentence."""
+    def resize(self, uid: str, cpus: int, memory: int, disk: int, has: tuple[int, int] | None) -> str:
+        """Take the room for another size on the VM's host. Returns "" if it is taken, else what is missing, in one sentence.
+
+        `has`: CPUs and memory of the VM as it is, None if it was not made yet. What it has, it keeps, however full the host is;
+        what was recorded for it after a restart may be a size that it never got. When room is missing, it counts as it is.
+        """
         held = self._index.allocation(uid)
         host = self._index.candidate(held.host) if held else None
-        if held is None or host is None or (held.cpus, held.memory, held.disk) == (cpus, memory, disk):
+        if held is None or host is None:
             return ""
-        lack_cpus = max(0, cpus - held.cpus - max(0, host.cpus - host.usage.cpus)) if cpus > held.cpus else 0
-        lack_memory = max(0, memory - held.memory - max(0, host.memory - host.usage.memory)) if memory > held.memory else 0
+        has_cpus, has_memory = has or (held.cpus, held.memory)
+        lack_cpus = max(0, cpus - max(has_cpus, host.cpus - host.usage.cpus + held.cpus))
+        lack_memory = max(0, memory - max(has_memory, host.memory - host.usage.memory + held.memory))
         if lack_cpus or lack_memory:
+            self._index.assign(uid, Allocation(held.host, held.pool, has_cpus, has_memory, disk))
             return f"host {held.host} lacks {lack_cpus} CPUs and {lack_memory} bytes of memory for the new size"
         self._index.assign(uid, Allocation(held.host, held.pool, cpus, memory, disk))
         return ""
@@ -153,6 +160,11 @@ class Placements:
                 tags=frozenset(spec.tags),
             )
         )
+
+    def _offering(self, offering: ServiceOffering) -> None:
+        """Kinds are listed side by side: VMs may have come before their offering, and were not counted yet."""
+        for vm in vms_by_offering.of(self._store, offering.metadata.name):
+            self._vm(vm)
 
     def _vm(self, vm: VirtualMachine) -> None:
         """Take over the place that a status records; a size that changes later is asked for by `resize`."""

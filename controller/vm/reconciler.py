@@ -40,9 +40,11 @@ from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus, VirtualMachineState
 from drivers.errors import DriverError
-from drivers.types import DesiredVM, ObservedVM
+from drivers.types import DesiredVM, ObservedVM, Power
 
 _MOST_ACTIONS = 12
+_ROOM_LOOKS = 30.0
+_POWER_LOOKS = 15.0
 _GUEST_LOOKS = 5.0
 _GUEST_PATIENCE = 300.0
 
@@ -110,15 +112,15 @@ class VirtualMachineReconciler:
         refs = resolve(ctx.object, ctx.store)
         if not isinstance(refs, References):
             return refs
+        data = await user_data(ctx, self._services.secrets)
+        if isinstance(data, Result):
+            return data
         seat = self._seating.seat(ctx, refs)
         if not isinstance(seat, Seat):
             return seat
         nics = self._services.addressing.assign(ctx.object, refs.interfaces)
         if not isinstance(nics, list):
             return self._without_addresses(ctx, seat, nics)
-        data = await user_data(ctx, self._services.secrets)
-        if isinstance(data, Result):
-            return data
         image = image_name(refs.template)
         wanted = desired(ctx.object, refs, seat.site, nics, image, data)
         return await self._converge(ctx, refs, seat, wanted, nics)
@@ -134,7 +136,9 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
-        lack = self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size)
+        known = seat.link.known(wanted.instance)
+        has = (known.cpus, known.memory) if known else None
+        lack = self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size, has)
         if lack and (size := self._services.placements.size(ctx.uid)):
             wanted = replace(wanted, cpus=size.cpus, memory=size.memory)
         if unfinished := await self._steps.follow(ctx, seat.link):
@@ -158,10 +162,14 @@ class VirtualMachineReconciler:
         vm = ctx.object
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
         report.guest_ready(vm, ctx.conditions)
+        if have.power is Power.UNKNOWN:
+            message = "the hypervisor does not say whether the VM runs"
+            ctx.conditions.set("PowerStateSynced", "Unknown", "PowerUnknown", message)
+            return waiting("PowerUnknown", message, retry_after=_POWER_LOOKS)
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
         if lack:
-            return waiting("InsufficientCapacity", lack)
+            return waiting("InsufficientCapacity", lack, retry_after=_ROOM_LOOKS)
         return done(str(vm.status.state), recheck_after=self._look_at_guest_again(ctx))
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:

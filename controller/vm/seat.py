@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.inventory import HostLink, LinkState
 from controller.ipam import instance_id
@@ -116,6 +116,13 @@ class Seating:
             return seat
         _placed(ctx, answer)
         return seat
+
+    def follow(self, ctx: Context[VirtualMachine], host: str) -> None:
+        """The VM was moved to another host: its room goes along."""
+        ctx.object.status.host = host
+        held = self._services.placements.size(ctx.uid)
+        if held:
+            self._services.placements.occupy(ctx.uid, replace(held, host=host))
 
     def gone_from(self, link: HostLink, instance: InstanceID) -> str | None:
         """The host that the VM is on now, if it is on another than this one."""

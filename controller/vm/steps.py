@@ -80,7 +80,8 @@ class Steps:
                 return await self._apply(ctx, seat, want, action)
             case RecordRestart():
                 ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
-                await ctx.save(VirtualMachineState.STARTING, "stopped, starting again")
+                if want.power_on:
+                    await ctx.save(VirtualMachineState.STARTING, "stopped, starting again")
         return None
 
     async def _create(
@@ -88,7 +89,7 @@ class Steps:
     ) -> Result | None:
         if moved := self._seating.gone_from(seat.link, want.vm.instance):
             ctx.event("Warning", "Moved", f"found on host {moved}, no longer on {seat.link.name}")
-            ctx.object.status.host = moved
+            self._seating.follow(ctx, moved)
             return requeue(0, "Moved", f"the VM was moved to host {moved}")
         if ctx.conditions.is_true("DisksReady"):
             ctx.conditions.set("InSync", False, "InstanceMissing", "deleted on the hypervisor")
