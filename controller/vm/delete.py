@@ -14,6 +14,7 @@ from controller.vm import job
 from controller.vm.job import Command
 from controller.vm.seat import Seating
 from controller.vm.services import Services
+from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import PoolScope, StoragePool
 from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
@@ -107,7 +108,8 @@ class Deletion:
     def _in_reach(self, ctx: Context[VirtualMachine], host: str) -> list[StoragePool]:
         store = ctx.store
         local = pools_by_host.of(store, host)
-        cluster = pools_by_cluster.of(store, ctx.object.status.cluster or "")
+        parent = store.get(Host, host)
+        cluster = pools_by_cluster.of(store, parent.spec.cluster) if parent else []
         zone = [pool for pool in pools_by_zone.of(store, ctx.object.spec.zone) if pool.spec.scope is PoolScope.ZONE]
         return [*local, *cluster, *zone]
 

@@ -7,7 +7,7 @@ from controller.runtime.results import Result, failed
 from controller.vm import job
 from controller.vm.plan import is_on
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
-from drivers.types import ObservedVM
+from drivers.types import ObservedVM, Power
 
 SYNCED = "PowerStateSynced"
 
@@ -18,7 +18,7 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
     A job under way, or a spec that changed since, is no drift.
     """
     vm = ctx.object
-    if is_on(have) == (vm.spec.power_state is PowerState.ON):
+    if have.power is Power.UNKNOWN or is_on(have) == (vm.spec.power_state is PowerState.ON):
         return None
     if job.current(vm) is not None or not _was_synced(ctx):
         return None

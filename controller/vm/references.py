@@ -76,6 +76,8 @@ def _template(vm: VirtualMachine, store: Store) -> Template | Result:
     template = store.get(Template, name, namespace)
     if template is None or not granted(template, template.spec.allowed_namespaces, vm.metadata.namespace, store):
         return waiting("TemplateNotFound", f"template {namespace}/{name} does not exist or does not allow this namespace")
+    if template.deleting and not vm.status.disks:
+        return waiting("TemplateNotReady", f"template {namespace}/{name} is being deleted")
     if template.status.state != TemplateState.DOWNLOADED or template.status.virtual_size is None:
         return waiting("TemplateNotReady", f"template {namespace}/{name} is {template.status.state or 'not processed yet'}")
     return template
@@ -100,7 +102,8 @@ def _network(vm: VirtualMachine, nic: NetworkInterface, store: Store) -> Network
         return waiting("NetworkNotFound", f"{shown} does not exist or does not allow this namespace")
     if network.spec.zone != vm.spec.zone:
         return failed("NetworkNotInZone", f"{shown} is in zone {network.spec.zone}, the VM in {vm.spec.zone}", terminal=True)
-    if network.status.segment is None or network.deleting:
+    there = any(known.name == nic.name for known in vm.status.nics)
+    if network.status.segment is None or (network.deleting and not there):
         return waiting("NetworkNotReady", f"{shown} has no segment yet" if not network.deleting else f"{shown} is being deleted")
     return network
 

@@ -41,11 +41,13 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
     status = vm.status
     status.state = _STATES[seen.power]
     status.hypervisor_name = seen.name
-    status.disks = [DiskStatus(name=d.name, pool=d.pool, volume_id=d.volume_id, size=Quantity.of(d.size)) for d in seen.disks]
+    missing = _disks(status, seen)
     _guest(status, seen)
-    conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")
+    conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")  # also tells that the VM was made
     conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
-    if seen.foreign_devices:
+    if missing:
+        conditions.set("InSync", False, "DiskMissing", f"removed from the VM on the hypervisor: {', '.join(missing)}")
+    elif seen.foreign_devices:
         conditions.set("InSync", False, "ForeignDevices", f"devices not made by Vireo: {', '.join(seen.foreign_devices[:8])}")
     else:
         conditions.set("InSync", True, "AsDeclared")
@@ -62,6 +64,17 @@ def pending(status: VirtualMachineStatus, changes: Sequence[Pending], conditions
         conditions.set("RestartRequired", True, "ChangesPending", f"takes effect at the next restart: {fields}")
     else:
         conditions.remove("RestartRequired")
+
+
+def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> list[str]:
+    """Record the disks; return the names of those that were recorded and are gone. Those stay: their pool is the VM's."""
+    recorded = {disk.name: disk for disk in status.disks}
+    for disk in seen.disks:
+        pool = disk.pool or (recorded[disk.name].pool if disk.name in recorded else "")
+        if pool:
+            recorded[disk.name] = DiskStatus(name=disk.name, pool=pool, volume_id=disk.volume_id, size=Quantity.of(disk.size))
+    status.disks = list(recorded.values())
+    return sorted(recorded.keys() - {disk.name for disk in seen.disks})
 
 
 def _guest(status: VirtualMachineStatus, seen: ObservedVM) -> None:

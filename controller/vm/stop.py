@@ -34,16 +34,16 @@ class Stopping:
     async def take(self, ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM, why: Why) -> Result | None:
         """Stop the VM the way its stopMode says. None: look at it again at once."""
         command = Command.REBOOT if why is Why.RESTART else Command.STOP
+        if not _possible(ctx.object.spec.stop_mode, have, link):
+            text = "the hypervisor can't ask this guest to stop; use stopMode TrySoft or Hard"
+            job.fail(ctx, text)
+            return failed("SoftStopUnsupported", text, terminal=True)
         running = await job.ensure(ctx, command, self._new_id, VirtualMachineState.STOPPING)
         ctx.object.status.state = VirtualMachineState.STOPPING
         left = ctx.object.spec.stop_timeout.timedelta.total_seconds() - job.elapsed(ctx, running)
         mode = _mode(ctx.object.spec.stop_mode, have, link, left)
-        if mode is None:
-            text = "the hypervisor can't ask this guest to stop; use stopMode TrySoft or Hard"
-            job.fail(ctx, text)
-            return failed("SoftStopUnsupported", text, terminal=True)
         if mode is StopMode.SOFT and self._asked_lately(ctx, running.id):
-            return requeue(max(0.1, min(_LOOK_AGAIN, left)), "Stopping", _patience(ctx.object, left))
+            return requeue(min(_LOOK_AGAIN, left) if left > 0 else _LOOK_AGAIN, "Stopping", _patience(ctx.object, left))
         outcome = await link.stop(have.instance, mode)
         self._asked[ctx.uid] = running.id, ctx.clock.monotonic()
         if isinstance(outcome, Started):
@@ -57,12 +57,15 @@ class Stopping:
         return asked == job_id and ctx.clock.monotonic() - at < _ASK_AGAIN
 
 
-def _mode(declared: Declared, have: ObservedVM, link: HostLink, left: float) -> StopMode | None:
-    """How to stop now; None if the declared way is not to be had. A crashed or paused guest can't be asked."""
-    if declared is Declared.HARD or have.power is not Power.ON:
+def _possible(declared: Declared, have: ObservedVM, link: HostLink) -> bool:
+    """Whether the declared way is to be had; a crashed or paused guest need not be asked."""
+    return declared is not Declared.SOFT or have.power is not Power.ON or Capability.SOFT_STOP in link.capabilities
+
+
+def _mode(declared: Declared, have: ObservedVM, link: HostLink, left: float) -> StopMode:
+    """How to stop now. A crashed or paused guest can't be asked."""
+    if declared is Declared.HARD or have.power is not Power.ON or Capability.SOFT_STOP not in link.capabilities:
         return StopMode.HARD
-    if Capability.SOFT_STOP not in link.capabilities:
-        return StopMode.HARD if declared is Declared.TRY_SOFT else None
     return StopMode.HARD if declared is Declared.TRY_SOFT and left <= 0 else StopMode.SOFT
 
 

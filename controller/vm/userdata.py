@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.inventory.secrets import Secrets
 from controller.runtime.context import Context
+from controller.runtime.ports import Rejected
 from controller.runtime.results import Result, failed, waiting
 from crds.v1alpha1.virtualmachine import VirtualMachine
 
@@ -26,7 +27,10 @@ async def user_data(ctx: Context[VirtualMachine], secrets: Secrets) -> bytes | R
     if declared.secret_ref is None:
         return b""
     name, key = declared.secret_ref.name, declared.secret_ref.key
-    secret = await secrets.read(ctx.key.namespace, name)
+    try:
+        secret = await secrets.read(ctx.key.namespace, name)
+    except Rejected as error:
+        return waiting("SecretNotReadable", f"Secret {name} can't be read: {error}", retry_after=_RETRY)
     if secret is not None and key in secret:
         return _within_limit(secret[key], f"key {key} of Secret {name}")
     if ctx.conditions.is_true("DisksReady"):
