@@ -94,6 +94,10 @@ class Errands(Generic[K, T]):
         """How the work stands, None if nobody asked for it."""
         return self._states.get(key)
 
+    def known(self) -> list[K]:
+        """What was asked for and not forgotten."""
+        return list(self._states)
+
     def under_way(self) -> list[K]:
         """What is being worked on."""
         return list(self._tasks)
@@ -114,8 +118,11 @@ class Errands(Generic[K, T]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, key: K, work: Callable[[Report], Awaitable[T]]) -> None:
+        mine = asyncio.current_task()
+
         def report(phase: str, percent: int | None) -> None:
-            self._states[key] = Working(phase, percent)
+            if self._tasks.get(key) is mine:  # not after it was forgotten
+                self._states[key] = Working(phase, percent)
 
         try:
             state: Finished[T] | Broken = Finished(await work(report))

@@ -43,9 +43,15 @@ class Library:
     def ensure(self, template: Template, pool: PoolSpec, link: HostLink, waiter: Key) -> Seeding:
         """How the copy of a downloaded Template in a pool stands; begun by the first call, through `link`.
 
-        `waiter` is woken when it ends.
+        `waiter` is woken when it ends, and so is the Template, which remembers where its image is.
         """
-        return self._copies.ask((image_name(template), pool.name), partial(self._copy, template, pool, link), waiter)
+        place, work = (image_name(template), pool.name), partial(self._copy, template, pool, link)
+        self._copies.ask(place, work, Key.of(template))
+        return self._copies.ask(place, work, waiter)
+
+    def pools(self, template: Template) -> list[str]:
+        """The pools that the image was, or is being, copied to by this process."""
+        return [pool for image, pool in self._copies.known() if image == image_name(template)]
 
     def copies(self, template: Template, pool: str) -> Seeding | None:
         """How the copy in a pool stands, None if nobody asked for it in this process."""

@@ -32,6 +32,9 @@ class PoolCopies:
         for vm in vms_by_template.of(store, name):
             for disk in vm.status.disks:
                 known.setdefault(disk.pool, TemplatePool(pool=disk.pool, state=TemplateState.DOWNLOADED))
+        for pool in self._library.pools(template):
+            if store.get(StoragePool, pool):
+                known.setdefault(pool, TemplatePool(pool=pool, state=TemplateState.DOWNLOAD_IN_PROGRESS))
         for pool in known:
             state = self._library.copies(template, pool)
             if state is not None:

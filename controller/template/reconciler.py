@@ -99,13 +99,18 @@ class TemplateReconciler:
         return failed(broken.reason, broken.message, retry_after=max(0.1, broken.retry_at - ctx.clock.monotonic()))
 
     async def _delete(self, ctx: Context[Template]) -> Result:
-        users = vms_by_template.keys(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
-        if waiting_for := blocked(ctx, users):
+        if waiting_for := blocked(ctx, _users(ctx)):
             return waiting_for
         if unfinished := await self._copies.remove(ctx):
             return unfinished
         await ctx.remove_finalizer()
         return done("Deleted")
+
+
+def _users(ctx: Context[Template]) -> list[Key]:
+    """VMs with a disk made from it. One that still waits for it waits for the next of that name, or a broken one could not go."""
+    vms = vms_by_template.of(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
+    return [Key.of(vm) for vm in vms if vm.status.disks]
 
 
 def _now(ctx: Context[Template]) -> Timestamp:
