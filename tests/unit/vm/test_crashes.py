@@ -1,0 +1,124 @@
+"""Whatever goes wrong at whatever step of a VM's life, it ends as declared: one VM, nothing of it left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from controller.runtime.keys import Key
+from drivers.simulator.engine.faults import FaultKind
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from drivers.types import Power
+from tests.support.vms import GIB, Stop, VMCloud, play, site, vm
+from tests.unit.runtime.fakes import Fault
+
+Step = Callable[[VMCloud], None]
+WEB = Key("VirtualMachine", "shop", "web")
+SECOND = [{"name": "front", "network": "front"}, {"name": "back", "network": "front"}]
+QUICK = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2)
+SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 1.5))
+"""Every call becomes a native task."""
+
+
+def create(cloud: VMCloud) -> None:
+    cloud.apply(vm())
+
+
+def edit(**spec: Any) -> Step:
+    def step(cloud: VMCloud) -> None:
+        if cloud.exists("VirtualMachine", "shop/web"):
+            cloud.edit(**spec)
+
+    return step
+
+
+def delete(cloud: VMCloud) -> None:
+    if cloud.exists("VirtualMachine", "shop/web"):
+        cloud.delete("VirtualMachine", "shop/web")
+
+
+LIFE: Sequence[Step] = (
+    create,
+    edit(offering="large", networks=SECOND),
+    edit(restartedAt="2026-11-20T11:00:00Z"),
+    edit(powerState="Off"),
+)
+
+
+async def begin(cloud: VMCloud) -> None:
+    cloud.apply(site(2))
+    await cloud.settle(30)
+
+
+async def live(cloud: VMCloud, life: Sequence[Step] = LIFE) -> None:
+    """Take the steps; when the world stops meanwhile, start another controller, and go on."""
+    for step in life:
+        step(cloud)
+        await _watch(cloud, 8)
+    await _watch(cloud, 10)
+    await cloud.settle(30)
+
+
+async def _watch(cloud: VMCloud, seconds: int) -> None:
+    for _ in range(seconds):
+        await asyncio.sleep(1)
+        if cloud.stopped.is_set():
+            cloud.stopped.clear()
+            await cloud.restart()
+
+
+def check(cloud: VMCloud) -> None:
+    """The hypervisors have what is declared, once, and the memory of the controller says the same."""
+    declared = cloud.api.objects.get(WEB)
+    census, parts = cloud.datacentre.census, cloud.controller.parts
+    assert len(census.vms) == len(census.disks) == (1 if declared else 0), census
+    addresses = [str(ip) for ip, _ in parts.addresses.records("shop/front")]
+    if declared is None:
+        assert not addresses
+        assert not any(parts.placements.size(f"uid-{number}") for number in range(100))
+        return
+    found, spec, status = cloud.datacentre.vm(), declared["spec"], declared["status"]
+    offering = cloud.raw("ServiceOffering", spec["offering"])["spec"]
+    assert census.vms[0].made == 1
+    assert cloud.reason() == ("True", "Stopped" if spec.get("powerState") == "Off" else "Running"), status
+    assert (found.power is Power.ON) == (spec.get("powerState") != "Off")
+    assert list(found.nics) == [nic["name"] for nic in spec["networks"]]
+    assert sorted(addresses) == sorted(nic.ip for nic in found.nics.values())
+    assert status["job"]["status"] != "InProgress"
+    if not status.get("pendingChanges"):
+        assert found.cpus == offering["cpus"]
+    size = parts.placements.size(declared["metadata"]["uid"])
+    assert size is not None
+    assert (size.cpus, size.memory) == (offering["cpus"], int(offering["memory"].removesuffix("Gi")) * GIB)
+    assert found.host == f"host-{int(size.host.removeprefix('h')):05d}"
+
+
+def whole_life(made: Settings, disturb: Callable[[VMCloud], None]) -> VMCloud:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        cloud.points.clear()
+        disturb(cloud)
+        await live(cloud)
+        check(cloud)
+        await live(cloud, [delete])
+        check(cloud)
+
+    return play(story, settings=made)
+
+
+@pytest.mark.parametrize("made", [QUICK, SLOW], ids=["at once", "by tasks"])
+def test_killed_before_or_after_any_write_or_call(made: Settings) -> None:
+    """Every point of a life is tried; what comes after a kill is another life, so the points are those of one without."""
+    points = sum(whole_life(made, lambda cloud: None).points.values())
+    names = set()
+    for number in range(1, points + 1):
+        stop = Stop(number)
+        whole_life(made, lambda cloud, stop=stop: setattr(cloud, "stop", stop))
+        names.add(stop.name)
+    assert {"before create", "after create", "before delete", "after delete", "before start", "after stop"} <= names
+    assert {"before status of VirtualMachine", "after metadata of VirtualMachine"} <= names
