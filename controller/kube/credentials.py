@@ -12,8 +12,6 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 
-_CONNECTIONS = 32  # at once; more wait
-
 
 class CredentialsError(Exception):
     """There is no usable way to the API server; the text says what is missing."""
@@ -37,7 +35,6 @@ async def load(kubeconfig: Path | None) -> Configuration:
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         # no more than its type: a parser's message quotes the file, which holds secrets
         raise CredentialsError(f"cannot read how to reach the API server: not a kubeconfig ({type(error).__name__})") from None
-    found.connection_pool_maxsize = _CONNECTIONS
     found.proxy = found.proxy or _proxy(found.host)
     found.client_session_kwargs = {"trust_env": False}  # or each request reads ~/.netrc and looks up proxies anew
     return found

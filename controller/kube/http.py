@@ -7,6 +7,7 @@ each object into Python models, which costs milliseconds and memory and which no
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,12 @@ _LONGEST_PAUSE = 60.0
 class Http:
     """One connection pool to one API server."""
 
-    def __init__(self, configuration: Configuration, metrics: ApiMetrics) -> None:
-        """Needs a running event loop."""
+    def __init__(self, configuration: Configuration, metrics: ApiMetrics, connections: int = 32) -> None:
+        """Needs a running event loop; of more requests at once than `connections`, the later ones wait."""
         self._client = ApiClient(configuration)
         self._metrics = metrics
+        # aiohttp's own limit lets whoever just finished go again before those who wait
+        self._turns = asyncio.Semaphore(connections)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -87,9 +90,10 @@ class Http:
                 body=body,
                 auth_settings=["BearerToken"],
             )
-            response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
-            code = str(response.status)
-            data = await response.read()  # type: ignore[no-untyped-call]
+            async with self._turns:
+                response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+                code = str(response.status)
+                data = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{method} {path}: {type(error).__name__}: {error}") from error
         finally:

@@ -69,8 +69,9 @@ async def connect(
     configuration = await credentials.load(settings.kubeconfig)
     metrics = ApiMetrics(registry)
     http = Http(configuration, metrics)
+    apart = Http(configuration, metrics, connections=1)  # renewals don't wait behind everything else
     try:
-        lease = KubeLease(http, settings.lease_namespace, settings.lease_name)
+        lease = KubeLease(apart, settings.lease_namespace, settings.lease_name)
         yield Connection(
             api=KubeApi(http, kinds, settings.identity),
             secrets=Secrets(http, clock.monotonic, log),
@@ -80,6 +81,7 @@ async def connect(
         )
     finally:
         await http.close()
+        await apart.close()
 
 
 async def run(

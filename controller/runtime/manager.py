@@ -84,6 +84,8 @@ class Manager:
         for kind in self._reconcilers:
             for key in self._store.keys(kind):
                 queue.add(key, Priority.RESYNC)
+        for key in self._gone:
+            queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
         recorder = asyncio.create_task(self._recorder.run())
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._options.workers)]
@@ -187,9 +189,9 @@ class Manager:
 
     def _on_change(self, change: Change, own: bool) -> None:
         if change.parts & (Part.CREATED | Part.DELETED):
-            self._metrics.objects.labels(change.key.kind).set(len(self._store.keys(change.key.kind)))
+            self._metrics.objects.labels(change.key.kind).set(self._store.size(change.key.kind))
         if change.gone and change.key.kind in self._reconcilers:
-            self._gone.setdefault(change.key, []).append(change.gone)
+            self._note_gone(change.key, change.gone)
         for observe in self._observers:
             try:
                 observe(change)
@@ -197,3 +199,16 @@ class Manager:
                 self._log.error("observer failed", changed=str(change.key), exc_info=error)
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)
+
+    def _note_gone(self, key: Key, uid: str) -> None:
+        """Have what is held for a uid forgotten: in the key's next turn, or at once while there are no turns.
+
+        A process that waits for the lease takes in changes too, and what its observers hold for an object must not outlive it.
+        """
+        if self._queue is not None:
+            self._gone.setdefault(key, []).append(uid)
+            return
+        try:
+            self._reconcilers[key.kind].forget(key, uid)
+        except Exception as error:
+            self._log.error("forgetting failed", object=str(key), exc_info=error)

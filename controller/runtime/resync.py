@@ -18,6 +18,7 @@ from controller.runtime.ports import ApiError, Reader
 _SHORTEST, _LONGEST = 600.0, 900.0  # seconds between two lists of a kind
 _SETTLE, _LONGEST_SETTLE = 1.0, 15.0  # a gap shows as many events: one list, after the last of them
 _RETRY, _LONGEST_RETRY = 0.5, 30.0
+_BATCH = 20  # objects between which others get their turn
 
 
 class Resync:
@@ -89,11 +90,12 @@ class Resync:
         seen: set[Key] = set()
         version = ""
         async for page in self._reader.list(kind):
-            for raw in page.items:
+            for number, raw in enumerate(page.items):
                 metadata = raw["metadata"]
                 seen.add(Key(kind, metadata.get("namespace") or "", metadata["name"]))
                 self._intake.upsert(raw)
+                if number % _BATCH == 0:
+                    await asyncio.sleep(0)
             version = version or page.resource_version
-            await asyncio.sleep(0)
         if version:
             self._intake.prune(kind, seen, version)

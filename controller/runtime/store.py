@@ -184,6 +184,10 @@ class Store:
         """Return how many objects of a kind there are."""
         return len(self._kinds[kind.KIND].entries)
 
+    def size(self, kind: str) -> int:
+        """Return how many objects of a kind there are, the kind by its name."""
+        return len(self._kinds[kind].entries)
+
     def uid(self, key: Key) -> str | None:
         """Return the uid of an object, or None when there is none."""
         entry = self._kinds[key.kind].entries.get(key)

@@ -38,7 +38,6 @@ async def test_a_kubeconfig(tmp_path: Path) -> None:
     found = await credentials.load(kubeconfig(tmp_path, **{"certificate-authority": str(authority)}))
     assert found.host == "https://127.0.0.1:6443"
     assert found.verify_ssl
-    assert found.connection_pool_maxsize == 32
     info = await credentials.for_kopf(found)
     assert (info.server, info.scheme, info.token) == ("https://127.0.0.1:6443", "Bearer", "s3cret")
     assert info.ca_path == str(authority)

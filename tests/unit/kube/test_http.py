@@ -13,7 +13,7 @@ from controller.kube.http import Http, failure
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.ports import ApiError, Conflict, Gone, Rejected, Throttled, Unavailable
 
-from .server import Answer, listening, serving, status
+from .server import Answer, listening, serving, status, until
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,31 @@ async def test_no_more_connections_than_allowed() -> None:
         return web.json_response({})
 
     async with listening(slow) as url:
-        http = Http(Configuration(host=url, connection_pool_maxsize=4), ApiMetrics(CollectorRegistry()))
+        http = Http(Configuration(host=url), ApiMetrics(CollectorRegistry()), connections=4)
         await asyncio.gather(*(http.get("/x") for _ in range(20)))
         await http.close()
     assert most == 4
+
+
+async def test_busy_callers_do_not_starve_the_others() -> None:
+    """A caller that asks again the moment it is answered has to queue like everybody."""
+    order: list[str] = []
+
+    async def note(request: web.Request) -> web.Response:
+        order.append(request.path)
+        return web.json_response({})
+
+    async with listening(note) as url:
+        http = Http(Configuration(host=url), ApiMetrics(CollectorRegistry()), connections=2)
+
+        async def greedy() -> None:
+            for _ in range(30):
+                await http.get("/greedy")
+
+        busy = [asyncio.create_task(greedy()) for _ in range(4)]
+        await until(lambda: len(order) >= 4)
+        asked = len(order)
+        await http.get("/modest")
+        await asyncio.gather(*busy)
+        await http.close()
+    assert order.index("/modest") <= asked + 8
