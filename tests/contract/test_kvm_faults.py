@@ -1,5 +1,6 @@
 """The KVM driver when its host fails: lost replies, a daemon that hangs, dies and comes back."""
 
+import os
 import threading
 import time
 import uuid
@@ -190,3 +191,43 @@ def test_a_host_that_lost_power_has_its_vms_off(host: Host, connection: Connecti
     assert eventually(lambda: observed(connection, host, blank).power) is Power.OFF
     connection.power.start(HostID(host.name), blank.instance)
     assert observed(connection, host, blank).power is Power.ON
+
+
+def sockets() -> int:
+    """Of this process."""
+    found = 0
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            found += os.readlink(entry.path).startswith("socket:")
+        except OSError:
+            continue  # the one that lists the directory
+    return found
+
+
+def quiet_sockets() -> int:
+    """Of this process, once connections of other tests are closed."""
+    for thread in threading.enumerate():
+        if thread.name == "libvirt-close":
+            thread.join()
+    return sockets()
+
+
+def test_a_closed_connection_holds_no_socket(host: Host) -> None:
+    """libvirt keeps one open for callbacks that nobody took back."""
+    driver, before = KVMDriver(IMPATIENT), quiet_sockets()
+    for _ in range(3):
+        opened = driver.connect(Endpoint(host.uri))
+        opened.compute.observe_all()
+        assert sockets() > before
+        opened.close()
+        eventually(sockets, lambda now: now == before)
+
+
+def test_a_lost_connection_holds_no_socket(host: Host) -> None:
+    before = quiet_sockets()
+    opened = KVMDriver(IMPATIENT).connect(Endpoint(host.uri))
+    host.daemon_kill()
+    host.daemon_start()
+    assert complaint(opened)
+    opened.close()
+    eventually(sockets, lambda now: now == before)
