@@ -189,7 +189,7 @@ class Manager:
 
     def _on_change(self, change: Change, own: bool) -> None:
         if change.parts & (Part.CREATED | Part.DELETED):
-            self._metrics.objects.labels(change.key.kind).set(len(self._store.keys(change.key.kind)))
+            self._metrics.objects.labels(change.key.kind).set(self._store.size(change.key.kind))
         if change.gone and change.key.kind in self._reconcilers:
             self._note_gone(change.key, change.gone)
         for observe in self._observers:
