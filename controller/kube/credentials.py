@@ -21,8 +21,7 @@ async def load(kubeconfig: Path | None) -> Configuration:
     """Return the client's configuration.
 
     Read from `kubeconfig`; without one from the pod's service account, then from $KUBECONFIG or ~/.kube/config, as kubectl
-    does.
-    Raises CredentialsError.
+    does. Raises CredentialsError.
     """
     found = Configuration()
     try:

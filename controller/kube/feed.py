@@ -1,8 +1,7 @@
 """The watch feed: kopf's watch streams, one per kind, into the event loop of the controller.
 
-kopf runs in a thread and an event loop of its own.  Whatever ends it (it gives up on any watch error but 410, and cancels
-every task of its loop when it
-does) ends nothing else: it is started anew, and what was missed meanwhile is found by a list.
+kopf runs in a thread and an event loop of its own.  Whatever ends it (it gives up on any watch error but 410, and cancels every
+task of its loop when it does) ends nothing else: it is started anew, and what was missed meanwhile is found by a list.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -105,8 +105,9 @@ class Feed:
     async def _operate(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(self._kopf_login)
+        over = _Handover(loop, self._take)
         for kind in self._kinds:
-            self._watch(registry, kind, loop)
+            self._watch(registry, kind, over)
         # kopf's own stop flag makes it wait five seconds when it ends by itself
         stopping = asyncio.create_task(stop.wait())
         operating = asyncio.create_task(kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True))
@@ -118,12 +119,14 @@ class Feed:
     async def _kopf_login(self, **_: Any) -> kopf.ConnectionInfo:
         return await self._login()
 
-    def _watch(self, registry: kopf.OperatorRegistry, kind: ApiKind, loop: asyncio.AbstractEventLoop) -> None:
-        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+    def _watch(self, registry: kopf.OperatorRegistry, kind: ApiKind, over: _Handover) -> None:
+        def on_event(event: Mapping[str, Any], **_: Any) -> bool:
             raw = {name: event["object"].get(name) for name in ("metadata", "spec", "status")}
-            loop.call_soon_threadsafe(self._take, kind, event["type"], {**raw, "kind": kind.kind})
+            over.put(kind, event["type"], {**raw, "kind": kind.kind})
+            return False
 
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(on_event)
+        # taken where kopf asks whether the handler wants the event: calling a handler costs more than all else that kopf does
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, when=on_event)(_never)
 
     def _take(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
         """Take in one event, in the controller's loop; kopf marks what it listed itself with type None."""
@@ -136,6 +139,33 @@ class Feed:
         self._intake.upsert(raw)
         if type is None:
             self._on_gap(kind.kind)
+
+
+class _Handover:
+    """Carries events from kopf's thread into the controller's loop, which is woken once for all that lie there."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[ApiKind, str | None, Mapping[str, Any]], None]) -> None:
+        self._loop = loop
+        self._take = take
+        self._events: deque[tuple[ApiKind, str | None, Mapping[str, Any]]] = deque()
+        self._woken = False
+
+    def put(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
+        """Leave an event, in kopf's thread."""
+        self._events.append((kind, type, raw))
+        if not self._woken:
+            self._woken = True
+            self._loop.call_soon_threadsafe(self._fetch)
+
+    def _fetch(self) -> None:
+        """Take what lies there, in the controller's loop; what comes after the mark is taken off wakes it again."""
+        self._woken = False
+        for _ in range(len(self._events)):
+            self._take(*self._events.popleft())
+
+
+async def _never(**_: Any) -> None:
+    raise AssertionError("the filter lets nothing through")
 
 
 def _set(future: asyncio.Future[str], value: str) -> None:

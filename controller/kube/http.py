@@ -1,8 +1,7 @@
 """Requests of the API server: JSON in, JSON out, failures as the runtime's ApiErrors.
 
 The client library carries out the request (credentials and their renewal, TLS, proxy, connections).  Its generated classes are
-passed over: they turn
-each object into Python models, which costs milliseconds and memory and which nobody here needs.
+passed over: they turn each object into Python models, which costs milliseconds and memory and which nobody here needs.
 """
 
 from __future__ import annotations

@@ -106,8 +106,7 @@ class Attempt:
         """Say that nothing is done, and do nothing.
 
         Ready stays as it was and observedGeneration isn't moved: a spec changed during the pause has not been processed, and
-        kstatus
-        goes on to say InProgress.
+        kstatus goes on to say InProgress.
         """
         ctx.conditions.set(PAUSED, True, "PausedByAnnotation", f"{self._options.paused_annotation} is set: nothing is done")
         ctx.conditions.remove(RECONCILING)

@@ -81,8 +81,7 @@ class Context(Generic[T]):
     async def save(self, reason: str = "Progressing", message: str = "") -> None:
         """Write the draft now, before an action whose intent must outlive a crash.
 
-        The object then reads as being worked on (Ready=False, Reconciling=True with `reason`), whatever comes after.  Nothing
-        is
+        The object then reads as being worked on (Ready=False, Reconciling=True with `reason`), whatever comes after.  Nothing is
         written when the API has all that already.  Raises ApiError: let it pass, the reconcile must end before any driver call.
         """
         self.conditions.apply(requeue(0, reason, message))

@@ -1,9 +1,8 @@
 """The way of every object version into the Store, and of every write out of it.
 
 An event about an object whose write is under way is held back until the reply is there: then what the reply contains is known
-to be our own, and
-whatever else the events bring was done by somebody else.  So own writes never wake their own object, and no foreign change is
-mistaken for one.
+to be our own, and whatever else the events bring was done by somebody else.  So own writes never wake their own object, and no
+foreign change is mistaken for one.
 """
 
 from __future__ import annotations

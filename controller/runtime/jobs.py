@@ -5,8 +5,7 @@ begin → save → driver call → started (nativeRef) → save → progressed �
 ```
 
 The intent is written before the driver is called, so that a crash between any two steps leaves a slot from which the next
-process goes
-on: with a nativeRef it polls; without one it looks for the object by its identity, and adopts it or starts again.
+process goes on: with a nativeRef it polls; without one it looks for the object by its identity, and adopts it or starts again.
 
 `status.job` and the condition JobSucceeded mirror CloudStack's jobs (org.apache.cloudstack.jobs.JobInfo.Status, ApiErrorCode).
 """

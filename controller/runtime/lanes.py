@@ -1,10 +1,9 @@
 """Lanes: blocking calls of one endpoint in a bounded set of threads, so that one dead endpoint holds up nobody else.
 
 A call is awaited for a limited time.  One that doesn't return keeps its thread until it does, but never a worker; when all
-threads of a lane
-are held so and its queue is full, further calls are refused at once.  An endpoint that doesn't answer several times in a row
-is left alone
-for a while (see `breaker`).  An endpoint has several lanes: one for slow calls, so that these don't hold up reads of state.
+threads of a lane are held so and its queue is full, further calls are refused at once.  An endpoint that doesn't answer several
+times in a row is left alone for a while (see `breaker`).  An endpoint has several lanes: one for slow calls, so that these don't
+hold up reads of state.
 
 Threads are daemons, made when needed and ended when idle: neither a hung call nor a thousand quiet endpoints cost anything.
 """

@@ -2,8 +2,8 @@
 it.
 
 Safety needs no synchronised clocks: a candidate waits until it has seen the same lease unchanged for `duration` on its own
-monotonic clock, and a
-leader counts itself out `deadline` after the start of its last successful renewal, `deadline` being shorter than `duration`.
+monotonic clock, and a leader counts itself out `deadline` after the start of its last successful renewal, `deadline` being
+shorter than `duration`.
 """
 
 from __future__ import annotations

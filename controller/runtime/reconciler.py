@@ -20,8 +20,7 @@ class Watch:
     """Wake other objects when one of `kind` changes.
 
     `keys(object, store)` returns the keys to wake; it is called with the object before and after the change, so that what it
-    referred to
-    before is woken too.  It runs for every change: look keys up in an index, don't list.
+    referred to before is woken too.  It runs for every change: look keys up in an index, don't list.
 
     `settle` seconds pass before they are woken, once for all changes within them: for sums over many objects, where each
     single change would cost a write.
@@ -39,8 +38,7 @@ class Reconciler(Protocol[T]):
     """Drives the objects of one kind towards their spec.
 
     `reconcile` may run for many objects at once, never twice at once for one object.  It must converge when called again after
-    a crash at
-    any point.  It may raise anything: the manager turns exceptions into a retried failure.
+    a crash at any point.  It may raise anything: the manager turns exceptions into a retried failure.
     """
 
     @property

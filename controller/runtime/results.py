@@ -9,8 +9,7 @@
 | Failed, terminal | False | – | True | on a change only |
 
 The mapping follows kstatus (sigs.k8s.io/cli-utils, pkg/kstatus): an object that is being worked on is InProgress, one on which
-nothing will
-happen until somebody changes something is Failed, and never both.
+nothing will happen until somebody changes something is Failed, and never both.
 """
 
 from __future__ import annotations
