@@ -38,8 +38,10 @@ class Rule:
 
 def attach(schema: JsonSchemaValue, rules: Iterable[Rule]) -> JsonSchemaValue:
     """`schema` with `rules` added behind those it has; one that is there already is not repeated."""
-    listed = schema.get("x-kubernetes-validations", [])
-    listed = listed + [entry for rule in rules if (entry := rule.to_json()) not in listed]
+    listed = list(schema.get("x-kubernetes-validations", []))
+    for rule in rules:
+        if (entry := rule.to_json()) not in listed:
+            listed.append(entry)
     return schema | ({"x-kubernetes-validations": listed} if listed else {})
 
 

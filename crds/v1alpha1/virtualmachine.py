@@ -104,8 +104,15 @@ class UserData(Model):
 
     RULES = (Rule("has(self.inline) != has(self.secretRef)", "exactly one of inline and secretRef must be set"),)
 
-    inline: Annotated[str, Field(min_length=1, max_length=262144)] | None = None
-    """The user data as text, at most 262144 characters."""
+    inline: (
+        Annotated[
+            str,
+            Field(min_length=1, max_length=262144),
+            Rule("size(bytes(self)) <= 262144", "must be at most 262144 bytes (256 KiB) of UTF-8"),
+        ]
+        | None
+    ) = None
+    """The user data as text, at most 262144 bytes (256 KiB)."""
     secret_ref: SecretKeyRef | None = None
     """Key of a Secret in the VM's namespace that holds the user data."""
 

@@ -17,10 +17,11 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reply:
-    """`object` is what the server stored (or would store), or its metav1.Status."""
+    """`object` is what the server stored (or would store), or its metav1.Status; `size` its length in bytes."""
 
     code: int
     object: Object
+    size: int
 
     @property
     def accepted(self) -> bool:
@@ -34,7 +35,7 @@ class Reply:
 
 
 class Api:
-    """The administrator's connection. Writes are strict: an unknown field is refused."""
+    """The administrator's connection. Writes are strict unless said otherwise: an unknown field is refused."""
 
     def __init__(self, kubeconfig: Path) -> None:
         config = json.loads(kubeconfig.read_text())
@@ -53,33 +54,60 @@ class Api:
 
     def create(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
         """POST; with keep=False the server only says what it would do."""
-        return self._send("POST", self._path(kind, manifest), manifest, keep)
+        return self._write("POST", collection(kind, manifest), manifest, keep=keep)
 
     def try_at(self, path: str, manifest: Mapping[str, Any]) -> Reply:
         """POST to any collection; the server only says what it would do."""
-        return self._send("POST", path, manifest, keep=False)
+        return self._write("POST", path, manifest, keep=False)
+
+    def get(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
+        """GET the object as it is now."""
+        return reply(self._client.get(item(kind, manifest)))
 
     def update(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
         """PUT the whole object over the stored one."""
-        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", manifest, keep)
+        return self._write("PUT", item(kind, manifest), manifest, keep=keep)
 
     def update_status(self, kind: type[Resource], manifest: Mapping[str, Any], *, keep: bool = True) -> Reply:
         """PUT the status subresource."""
-        return self._send("PUT", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}/status", manifest, keep)
+        return self._write("PUT", item(kind, manifest) + "/status", manifest, keep=keep)
+
+    def merge(self, kind: type[Resource], manifest: Mapping[str, Any], patch: Mapping[str, Any]) -> Reply:
+        """PATCH the object with a JSON merge patch."""
+        return self._write("PATCH", item(kind, manifest), patch)
+
+    def merge_status(
+        self, kind: type[Resource], manifest: Mapping[str, Any], patch: Mapping[str, Any], *, strict: bool = True
+    ) -> Reply:
+        """PATCH the status subresource with a JSON merge patch."""
+        return self._write("PATCH", item(kind, manifest) + "/status", patch, strict=strict)
 
     def delete(self, kind: type[Resource], manifest: Mapping[str, Any]) -> Reply:
         """DELETE the object."""
-        return self._send("DELETE", f"{self._path(kind, manifest)}/{manifest['metadata']['name']}", None, True)
+        return reply(self._client.delete(item(kind, manifest)))
 
-    def _path(self, kind: type[Resource], manifest: Mapping[str, Any]) -> str:
-        namespace = manifest["metadata"].get("namespace")
-        middle = f"/namespaces/{namespace}" if namespace else ""
-        return f"/apis/{GROUP}/{VERSION}{middle}/{kind.DEFINITION.plural}"
+    def _write(self, method: str, path: str, body: Mapping[str, Any], *, keep: bool = True, strict: bool = True) -> Reply:
+        query = {"fieldValidation": "Strict" if strict else "Ignore"} | ({} if keep else {"dryRun": "All"})
+        kind = "merge-patch+json" if method == "PATCH" else "json"
+        headers = {"Content-Type": f"application/{kind}"}
+        content = json.dumps(body, ensure_ascii=False).encode()
+        return reply(self._client.request(method, path, params=query, content=content, headers=headers))
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, keep: bool) -> Reply:
-        query = {} if method == "DELETE" else {"fieldValidation": "Strict"}
-        reply = self._client.request(method, path, params=query | ({} if keep else {"dryRun": "All"}), json=body)
-        return Reply(reply.status_code, reply.json())
+
+def reply(response: httpx.Response) -> Reply:
+    return Reply(response.status_code, response.json(), len(response.content))
+
+
+def collection(kind: type[Resource], manifest: Mapping[str, Any]) -> str:
+    """Path of the objects of that kind beside this one."""
+    namespace = manifest["metadata"].get("namespace")
+    middle = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{GROUP}/{VERSION}{middle}/{kind.DEFINITION.plural}"
+
+
+def item(kind: type[Resource], manifest: Mapping[str, Any]) -> str:
+    """Path of the object."""
+    return f"{collection(kind, manifest)}/{manifest['metadata']['name']}"
 
 
 def merged(base: Any, patch: Any) -> Any:

@@ -286,6 +286,7 @@ _SHRINK = "must not shrink"
 _FIRMWARE = "firmware is immutable"
 _ONE_OF = "exactly one of inline and secretRef must be set"
 _UNSET = "rootDisk.size cannot be removed once set: it only grows"
+_BYTES = "must be at most 262144 bytes (256 KiB) of UTF-8"
 _CALENDAR = "must be a day of the calendar, from 1970 on"
 _TIME = "must be between 1s and 1h"
 
@@ -329,6 +330,11 @@ VM = [
         value(VirtualMachine, "spec.stopTimeout", _TIME, {"stopTimeout": good}, {"stopTimeout": bad})
         for good, bad in (("1s", "999ms"), ("1h", "1h1ms"), ("59m60s", "0s"), ("1000ms", "99999h99999h99999h99999h"))
     ),
+]
+
+VM += [
+    value(VirtualMachine, "spec.userData.inline", _BYTES, {"userData": {"inline": good}}, {"userData": {"inline": bad}})
+    for good, bad in (("x" * 262144, "x" * 262143 + "\u00fc"), ("\U0001f600" * 65536, "\U0001f600" * 65537))
 ]
 
 VM += [
