@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         sentence = f"this is a defect of the demo: {type(error).__name__}: {error}"
         Runner(layout.own_log).note(traceback.format_exc())
-    print(f"error: {sentence} (log: {layout.own_log})", file=sys.stderr)
+    log = f" (log: {layout.own_log})" if layout.own_log.exists() else ""
+    print(f"error: {sentence}{log}", file=sys.stderr)
     return 1
 
 
@@ -52,6 +53,7 @@ def _run(options: argparse.Namespace, layout: Layout) -> int:
             down(layout, runner, display)
         else:
             why = "it was asked for" if options.simulator_only else laboratory.why_not()
+            os.environ |= {"TMPDIR": str(layout.temporary), "KUBECACHEDIR": str(layout.kubectl_cache)}
             up(Demo(layout, runner, display, os.environ, why))
     return 0
 

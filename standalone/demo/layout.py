@@ -48,6 +48,11 @@ class Layout:
         return self.directory / "kubectl-cache"
 
     @property
+    def temporary(self) -> Path:
+        """Temporary files of the demo's programs, so that they go with it even if their owners were killed."""
+        return self.directory / "tmp"
+
+    @property
     def lab(self) -> Path:
         """The libvirt host."""
         return self.directory / "lab"

@@ -54,7 +54,7 @@ def up(demo: Demo) -> None:
     if demo.without_libvirt:
         demo.display.say(f"SIMULATOR ONLY: no libvirt host, no VM that really boots: {demo.without_libvirt}")
     layout = demo.layout
-    for directory in (layout.directory, layout.run, layout.log, layout.served):
+    for directory in (layout.directory, layout.run, layout.log, layout.served, layout.temporary):
         make_directory(directory, 0o700)
     cluster, known = _cluster(demo)
     known = _image(demo, known)

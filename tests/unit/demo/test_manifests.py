@@ -1,6 +1,9 @@
 """The examples: variables, which apply where, and that they are what the API and the simulator expect."""
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,8 +30,13 @@ VARIABLES = {
 BOTH = pytest.mark.parametrize("libvirt", [True, False])
 
 
+@functools.cache
+def example_objects(libvirt: bool) -> list[Mapping[str, Any]]:
+    return list(objects(render(EXAMPLES, VARIABLES, libvirt).values()))
+
+
 def examples(libvirt: bool) -> list[Key]:
-    return [key(each) for each in objects(render(EXAMPLES, VARIABLES, libvirt).values())]
+    return [key(each) for each in example_objects(libvirt)]
 
 
 @pytest.fixture
@@ -89,7 +97,7 @@ def test_objects_of_a_list_one_by_one() -> None:
 @BOTH
 def test_the_examples_are_what_the_api_takes(libvirt: bool) -> None:
     models = {kind.KIND: kind for kind in KINDS}
-    for each in objects(render(EXAMPLES, VARIABLES, libvirt).values()):
+    for each in example_objects(libvirt):
         if each["kind"] != "Namespace":
             model = models[each["kind"]]
             parsed = model.model_validate(each, strict=False)
@@ -100,7 +108,7 @@ def test_the_examples_are_what_the_api_takes(libvirt: bool) -> None:
 @BOTH
 def test_the_examples_refer_to_nothing_that_is_not_there(libvirt: bool) -> None:
     there = set(examples(libvirt))
-    for each in objects(render(EXAMPLES, VARIABLES, libvirt).values()):
+    for each in example_objects(libvirt):
         spec, namespace = each.get("spec", {}), each["metadata"].get("namespace", "")
         wanted = [Key(kind, "", spec[field]) for field, kind in CLUSTER_SCOPED.items() if field in spec]
         wanted += [Key("Template", namespace, spec["template"]["name"])] if "template" in spec else []
