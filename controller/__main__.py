@@ -75,12 +75,13 @@ def _simulator(arguments: argparse.Namespace) -> int:
 
 def _tree(arguments: argparse.Namespace) -> int:
     from controller.kube.credentials import CredentialsError
+    from controller.runtime.ports import ApiError
     from controller.tree import show
 
     with contextlib.suppress(BrokenPipeError):
         try:
             asyncio.run(show(arguments.kubeconfig))
-        except CredentialsError as error:
+        except (CredentialsError, ApiError) as error:
             print(f"vireo: {error}", file=sys.stderr)
             return 1
     return 0
