@@ -161,7 +161,7 @@ class _Handover:
         """Take what lies there, in the controller's loop; what comes after the mark is taken off wakes it again."""
         self._woken = False
         for _ in range(len(self._events)):
-            self._take(*self._events.popleft())
+            self._loop.call_soon(self._take, *self._events.popleft())  # one that fails does not hold up the others
 
 
 async def _never(**_: Any) -> None:

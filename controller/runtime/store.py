@@ -124,13 +124,13 @@ class Store:
         replaced = old is not None and old.uid != new.uid
         parts = Part.CREATED if old is None or replaced else _difference(old, new)
         kind.entries[key] = new
-        kind.parsed.pop(key, None)
+        before = kind.parsed.pop(key, None)
         self._index(kind, key)
         return Change(
             key,
             parts | Part.DELETED if replaced else parts,
             old.uid if old and replaced else None,
-            lambda: self._parse_quietly(kind, key, old),
+            lambda: before or self._parse_quietly(kind, key, old),
             lambda: self._parse_quietly(kind, key, new),
         )
 

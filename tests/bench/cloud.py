@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -77,12 +78,6 @@ class Controller:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
 
-    def cpu(self) -> float:
-        """Seconds of CPU time since its start."""
-        assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / 100
-
     @property
     def pid(self) -> int:
         """Process id."""
@@ -93,6 +88,12 @@ class Controller:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=10) as reply:
             text: str = reply.read().decode()
             return text
+
+
+def cpu(pid: int) -> float:
+    """Seconds of CPU time that a process took since its start."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
