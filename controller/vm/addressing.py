@@ -57,7 +57,7 @@ class Addressing:
         try:
             subnet = subnet_of(interface.network)
         except InvalidSubnet as error:
-            return failed("NetworkInvalid", f"network {interface.key}: {error}", terminal=True)
+            return failed("InvalidSubnet", f"network {interface.key}: {error}", terminal=True)
         owner = address_owner(vm, spec.name)
         address = self._allocator.reserve(interface.key, subnet, owner, spec.ip)
         if isinstance(address, Refusal):
