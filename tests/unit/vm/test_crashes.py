@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -122,3 +122,64 @@ def test_killed_before_or_after_any_write_or_call(made: Settings) -> None:
         names.add(stop.name)
     assert {"before create", "after create", "before delete", "after delete", "before start", "after stop"} <= names
     assert {"before status of VirtualMachine", "after metadata of VirtualMachine"} <= names
+
+
+@pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.THROTTLED, Fault.UNAVAILABLE, Fault.LOST])
+@pytest.mark.parametrize("part", ["status", "metadata"])
+def test_each_write_of_a_life_fails_once(fault: Fault, part: str) -> None:
+    """The first, second, … write of a VM goes wrong, each in a life of its own."""
+
+    def disturb(cloud: VMCloud, which: int) -> None:
+        writes = 0
+
+        def at(verb: str, key: Key | None) -> Fault | None:
+            nonlocal writes
+            if verb != part or key != WEB:
+                return None
+            writes += 1
+            return fault if writes == which else None
+
+        cloud.api.fault = at
+
+    for which in range(1, 3 if part == "metadata" else 16):
+        whole_life(QUICK, lambda cloud, which=which: disturb(cloud, which))
+
+
+MUTATING = ["compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image"]
+
+
+@pytest.mark.parametrize("method", MUTATING)
+@pytest.mark.parametrize("kind", [FaultKind.TASK_ERROR, FaultKind.FORGET_TASK, FaultKind.LOSE_REPLY])
+def test_each_task_of_a_life_goes_wrong_once(method: str, kind: FaultKind) -> None:
+    whole_life(SLOW, lambda cloud: cloud.datacentre.fail(method, kind))
+
+
+EDITS = st.sampled_from(
+    [
+        edit(offering="large"),
+        edit(offering="small"),
+        edit(networks=SECOND),
+        edit(networks=SECOND[:1]),
+        edit(powerState="Off"),
+        edit(powerState="On"),
+        edit(restartedAt="2026-11-20T11:00:00Z"),
+        edit(restartedAt="2026-11-20T12:00:00Z"),
+        edit(sshKeys=["ssh-ed25519 AAAA me"]),
+        edit(rootDisk={"size": "20Gi"}),
+    ]
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(edits=st.lists(EDITS, max_size=6), stops=st.lists(st.integers(1, 60), max_size=3), by_tasks=st.booleans())
+def test_any_edits_with_any_kills_converge(edits: list[Step], stops: list[int], by_tasks: bool) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        for number in [*stops, 10_000]:
+            cloud.stop = Stop(number)
+            await live(cloud, [create, *edits] if not cloud.exists("VirtualMachine", "shop/web") else edits)
+            check(cloud)
+        await live(cloud, [delete])
+        check(cloud)
+
+    play(story, settings=SLOW if by_tasks else QUICK)
