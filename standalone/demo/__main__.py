@@ -76,7 +76,7 @@ PROGRAMS: Mapping[str, Callable[[Layout, argparse.Namespace], int]] = {"ssh": _s
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m standalone.demo", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    starter = commands.add_parser("up", help="have it running; what runs already is left alone")
+    starter = commands.add_parser("up", help="have it running; what runs already is left alone", allow_abbrev=False)
     starter.add_argument("--simulator-only", action="store_true", help="no libvirt host, as on a machine that can't have one")
     commands.add_parser("down", help="end it; only caches stay")
     commands.add_parser("status", help="show its processes; exit code 1 unless all run")
