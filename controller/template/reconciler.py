@@ -74,6 +74,8 @@ class TemplateReconciler:
                 return None
             case Working(phase, percent):
                 status.state, status.progress = TemplateState.DOWNLOAD_IN_PROGRESS, percent
+                if status.job:
+                    jobs.progressed(status.job, progress=percent, phase=phase)
                 return requeue(_LOOK, "Downloading", phase)
             case Broken() as broken:
                 return self._broken(ctx, broken)

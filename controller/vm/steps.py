@@ -49,6 +49,7 @@ class Steps:
             progress = Succeeded()  # forgotten by the hypervisor: what is observed next decides
         match progress:
             case Running(percent):
+                jobs.progressed(running, progress=percent)
                 shown = f"{running.command}: {percent} %" if percent is not None else running.command
                 return requeue(_POLL, "TaskRunning", shown)
             case Failed(reason, retryable, code):
