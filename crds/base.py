@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 
 from crds.cel import Rule, attach
 
-__all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Definition", "Model", "ObjectMeta", "OwnerReference", "Resource"]
+__all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Definition", "Model", "ObjectMeta", "Resource"]
 
 GROUP = "vireo.dev"
 VERSION = "v1alpha1"
@@ -63,17 +63,6 @@ def _compact(value: Any) -> Any:
     return value
 
 
-class OwnerReference(Model):
-    """metav1.OwnerReference: an object that this one is garbage-collected with."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-    block_owner_deletion: bool = False
-
-
 class ObjectMeta(Model):
     """The part of metav1.ObjectMeta that Vireo reads. Times are RFC 3339 UTC."""
 
@@ -87,7 +76,6 @@ class ObjectMeta(Model):
     labels: dict[str, str] = Field(default_factory=dict)
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    owner_references: list[OwnerReference] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
