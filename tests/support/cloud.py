@@ -216,13 +216,15 @@ class Cloud:
         if key in self.api.objects:
             self.api.edit(key, **document["spec"])
             return
-        self.api.uids += 1
-        created = f"2026-11-20T10:{self.api.uids // 60:02}:{self.api.uids % 60:02}Z"
-        metadata = {"name": key.name, "namespace": key.namespace, "uid": f"uid-{self.api.uids}", "generation": 1}
-        raw = {"kind": kind, "metadata": {**metadata, "creationTimestamp": created}, "spec": document["spec"]}
+        self._create(key, document)
+
+    def _create(self, key: Key, document: dict[str, Any]) -> None:
+        self.api.create(key.kind, key.name, key.namespace, **document["spec"])
+        raw = copy.deepcopy(self.api.objects[key])
+        raw["metadata"]["creationTimestamp"] = f"2026-11-20T10:{self.api.uids // 60:02}:{self.api.uids % 60:02}Z"
         if "status" in document:
             raw["status"] = document["status"]
-        self.api._store(key, raw, "ADDED")
+        self.api._store(key, raw, "MODIFIED")
 
     def _secret_changed(self, namespace: str, name: str) -> None:
         self.controller.secrets.changed(namespace, name)
