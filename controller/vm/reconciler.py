@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from controller.inventory import result_of
+from controller.ipam import instance_id
 from controller.library import image_name
 from controller.lookups import (
     qualified,
@@ -111,25 +112,37 @@ class VirtualMachineReconciler:
     async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
         refs = resolve(ctx.object, ctx.store)
         if not isinstance(refs, References):
-            return refs
+            return await self._undriven(ctx, refs)
         data = await user_data(ctx, self._services.secrets)
         if isinstance(data, Result):
-            return data
+            return await self._undriven(ctx, data)
         seat = self._seating.seat(ctx, refs)
         if not isinstance(seat, Seat):
             return seat
         nics = self._services.addressing.assign(ctx.object, refs.interfaces)
         if not isinstance(nics, list):
-            return self._without_addresses(ctx, seat, nics)
+            return await self._without_addresses(ctx, seat, nics)
         image = image_name(refs.template)
         wanted = desired(ctx.object, refs, seat.site, nics, image, data)
         return await self._converge(ctx, refs, seat, wanted, nics)
 
-    def _without_addresses(self, ctx: Context[VirtualMachine], seat: Seat, why: Result) -> Result:
+    async def _undriven(self, ctx: Context[VirtualMachine], why: Result) -> Result:
+        """A VM that can't be driven, for what its spec says, is still shown as it is."""
+        host = ctx.object.status.host
+        link = self._services.inventory.link(host) if host else None
+        have = await link.observe(instance_id(ctx.uid)) if link and link.up else None
+        if have is not None:
+            report.observed(ctx.object, have, ctx.conditions)
+            report.guest_ready(ctx.object, ctx.conditions)
+        return why
+
+    async def _without_addresses(self, ctx: Context[VirtualMachine], seat: Seat, why: Result) -> Result:
         """A VM that can't have its addresses does not keep a place that others could use."""
+        await self._undriven(ctx, why)
         ctx.conditions.set("NetworksReady", False, why.reason, why.message)
         if seat.fresh:
             self._services.placements.release(ctx.uid)
+            ctx.conditions.remove("Placed")
         return why
 
     async def _converge(
