@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from drivers.base import Connection
+from drivers.simulator.connect import SimulatorDriver
 from drivers.simulator.connection import SimulatorConnection
 from drivers.simulator.control import Control
-from drivers.simulator.connect import SimulatorDriver
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.local import LocalTransport
