@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 from controller.runtime.conditions import Conditions
 from controller.vm.plan import Pending
@@ -18,6 +19,9 @@ from crds.v1alpha1.virtualmachinestatus import (
     VirtualMachineStatus,
 )
 from drivers.types import ObservedVM, Power
+
+_LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES = 255, 1024, 253, 45, 64
+"""What the status takes: a hypervisor or a guest may say more."""
 
 _STATES = {
     Power.ON: VirtualMachineState.RUNNING,
@@ -40,7 +44,7 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
     """Record power, disks and guest. The state says what is, unless a job is on its way somewhere else."""
     status = vm.status
     status.state = _STATES[seen.power]
-    status.hypervisor_name = seen.name
+    status.hypervisor_name = seen.name[:_LONGEST_NAME]
     missing = _disks(status, seen)
     _guest(status, seen)
     conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")  # also tells that the VM was made
@@ -72,7 +76,8 @@ def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> list[str]:
     for disk in seen.disks:
         pool = disk.pool or (recorded[disk.name].pool if disk.name in recorded else "")
         if pool:
-            recorded[disk.name] = DiskStatus(name=disk.name, pool=pool, volume_id=disk.volume_id, size=Quantity.of(disk.size))
+            where = disk.volume_id[:_LONGEST_ID]
+            recorded[disk.name] = DiskStatus(name=disk.name, pool=pool, volume_id=where, size=Quantity.of(disk.size))
     status.disks = list(recorded.values())
     return sorted(recorded.keys() - {disk.name for disk in seen.disks})
 
@@ -81,9 +86,17 @@ def _guest(status: VirtualMachineStatus, seen: ObservedVM) -> None:
     if seen.power is not Power.ON:
         status.guest = None
     elif seen.guest.agent:
-        status.guest = GuestStatus(agent=True, hostname=seen.guest.hostname or None, addresses=list(seen.guest.addresses))
+        addresses = [address for address in seen.guest.addresses if len(address) <= _LONGEST_ADDRESS][:_MOST_ADDRESSES]
+        status.guest = GuestStatus(agent=True, hostname=seen.guest.hostname[:_LONGEST_HOSTNAME] or None, addresses=addresses)
     if status.ip_address is None and status.guest and status.guest.addresses:
-        status.ip_address = next((address for address in status.guest.addresses if ":" not in address), None)
+        status.ip_address = next(filter(_is_ipv4, status.guest.addresses), None)
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return str(IPv4Address(text)) == text
+    except ValueError:
+        return False
 
 
 def guest_ready(vm: VirtualMachine, conditions: Conditions) -> None:

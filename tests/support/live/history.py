@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 from tests.support.live.api import Api
@@ -29,9 +30,10 @@ class History:
         self.check()
         return [version for version in self.versions if version["metadata"]["name"] == name]
 
-    def writes(self, name: str, manager: str = "vireo") -> int:
-        """Versions of an object that the controller wrote; the tests write under other names."""
-        return sum(_writer(version).startswith(manager) for version in self.of(name))
+    def writes(self, name: str) -> int:
+        """Versions of an object that the controller wrote: it never writes spec, so that the generation stays; users' changes raise it."""
+        versions = self.of(name)
+        return sum(_marks(one) == _marks(next) for one, next in pairwise(versions))
 
     def check(self) -> None:
         """Raise AssertionError if something may have been missed."""
@@ -54,7 +56,5 @@ class History:
         self.versions.append(event["object"])
 
 
-def _writer(version: Manifest) -> str:
-    """Who wrote this version: the latest entry of managedFields."""
-    entries = version["metadata"].get("managedFields", [])
-    return str(max(entries, key=lambda entry: entry.get("time", ""))["manager"]) if entries else ""
+def _marks(version: Manifest) -> tuple[str, int]:
+    return version["metadata"]["uid"], version["metadata"]["generation"]
