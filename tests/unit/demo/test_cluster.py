@@ -27,7 +27,7 @@ def version(major: str, minor: str, git: str = "v1.x") -> dict[str, Any]:
         ({}, None),
         ({"KUBECONFIG": ""}, None),
         ({"KUBECONFIG": "/d/plane/admin.kubeconfig"}, None),
-        ({"KUBECONFIG": "/home/me/.kube/config"}, "/home/me/.kube/config"),
+        ({"KUBECONFIG": "/srv/me/.kube/config"}, "/srv/me/.kube/config"),
         ({"KUBECONFIG": "/a:/b"}, "/a:/b"),
     ],
 )
