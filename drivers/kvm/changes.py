@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -68,7 +69,9 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             _require_growth(vm, _marked_disk(vm, name), size)
         case AttachNIC(nic):
             nics.build(nic)
-        case DetachNIC() | SetSeed():
+        case SetSeed():
+            _require_disk(vm)
+        case DetachNIC():
             pass
 
 
@@ -196,8 +199,8 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
         clashes = other.name == nic.name or other.mac == nic.mac
         if clashes and replace(other, ip=nic.ip) != nic:
             _require_gone(vm, other)
+    _require_released(vm, nic)
     if all(other.mac != nic.mac for other in vm.mark.nics):
-        _require_released(vm, nic)
         _require_gone(vm, nic)
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
@@ -208,8 +211,14 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
 
 
 def _require_released(vm: Subject, nic: MarkedNIC) -> None:
-    if vm.live is not None and nic.mac in observe.released(vm.inactive, vm.live):
-        raise Busy(f"the guest has not released the NIC with the address of {nic.name} yet", retry_after=5.0)
+    """A guest that still holds a NIC with this address is asked once more: a crash may have come before the first time."""
+    if vm.live is None or nic.mac not in observe.released(vm.inactive, vm.live):
+        return
+    held = _interface(vm.live, nic.mac)
+    if held is not None:
+        with suppress(libvirt.libvirtError):
+            vm.domain.detachDeviceAlias(observe.alias(held), LIVE)
+    raise Busy(f"the guest has not released the NIC with the address of {nic.name} yet", retry_after=5.0)
 
 
 def _require_gone(vm: Subject, nic: MarkedNIC) -> None:
@@ -242,9 +251,7 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     """A new volume, then the definition, then the mark, then the seeds that nothing names any more."""
     if vm.mark.seed == change.seed.digest:
         return
-    if not vm.mark.disks:
-        raise InvalidSpec("a VM with a cloud-init seed needs a disk: the seed is kept in its pool")
-    disk = _file(vm.inactive, _marked_disk(vm, vm.mark.disks[0].name))
+    disk = _file(vm.inactive, _require_disk(vm))
     pool = vm.connection.storageVolLookupByPath(disk).storagePoolLookupByVolume()
     name = names.seed(vm.instance, change.seed.digest)
     path = creation.put_seed(vm.connection, pool, name, change.seed)
@@ -255,6 +262,13 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     for other in volumes.names_in(pool):
         if names.is_seed(other, vm.instance) and other not in in_use:
             volumes.remove(pool, other)
+
+
+def _require_disk(vm: Subject) -> MarkedDisk:
+    """The first disk. Raises InvalidSpec for a VM without any."""
+    if not vm.mark.disks:
+        raise InvalidSpec("a VM with a cloud-init seed needs a disk: the seed is kept in its pool")
+    return _marked_disk(vm, vm.mark.disks[0].name)
 
 
 def _seed_file(domain: ET.Element | None) -> str:

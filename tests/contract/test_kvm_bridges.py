@@ -1,4 +1,4 @@
-"""NICs on Linux bridges that an administrator made."""
+"""NICs on Linux bridges that an administrator made, and guests that do not let go of theirs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import DriverError
+from drivers.errors import Busy, DriverError, InvalidSpec
 from drivers.kvm.connection import KVMDriver
 from drivers.types import (
     Attachment,
     AttachNIC,
     DesiredNIC,
     DesiredVM,
+    DetachNIC,
     Endpoint,
     HostID,
     InstanceID,
@@ -20,7 +21,10 @@ from drivers.types import (
     ObservedNIC,
     Owner,
     Power,
+    Seed,
     Segment,
+    SetCPUs,
+    SetSeed,
     StopMode,
 )
 from tests.contract.kvm_binding import MIB, QUICK
@@ -91,3 +95,27 @@ def test_a_bridge_that_is_not_there_keeps_a_vm_from_starting_and_says_which(conn
     with pytest.raises(DriverError, match="br-vlan30"):
         connection.power.start(H1, INSTANCE)
     assert connection.compute.observe(H1, INSTANCE).power is Power.OFF
+
+
+def test_a_nic_that_the_guest_does_not_release_is_cut_off_and_not_there(connection: Connection, host: Host, vm: DesiredVM) -> None:
+    """A guest without an operating system never lets go."""
+    connection.power.start(H1, INSTANCE)
+    connection.compute.apply(H1, INSTANCE, [DetachNIC("eth10")])
+    seen = connection.compute.observe(H1, INSTANCE)
+    assert (seen.nics, seen.foreign_devices) == ((), ())
+    assert connection.compute.observe_all()[INSTANCE].nics == ()
+    for again in (nic(10), replace(nic(10), name="other")):
+        with pytest.raises(Busy, match="released"):
+            connection.compute.apply(H1, INSTANCE, [AttachNIC(again)])
+    connection.power.stop(H1, INSTANCE, StopMode.HARD)
+    connection.power.start(H1, INSTANCE)
+    assert ports(host, "br-vlan10") == []
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    assert len(ports(host, "br-vlan10")) == 1
+
+
+def test_a_seed_needs_a_disk_and_refuses_what_comes_with_it(connection: Connection, vm: DesiredVM) -> None:
+    before = connection.compute.observe(H1, INSTANCE)
+    with pytest.raises(InvalidSpec, match="needs a disk"):
+        connection.compute.apply(H1, INSTANCE, [SetCPUs(2), SetSeed(Seed("instance-id: 1\n", "", b""))])
+    assert connection.compute.observe(H1, INSTANCE) == before
