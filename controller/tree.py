@@ -54,15 +54,16 @@ class Cloud:
 
 
 def draw(cloud: Cloud) -> list[Node]:
-    """One tree per zone, then the VMs that are on no host."""
+    """One tree per zone, then the VMs that are on no host, and those on hosts that hang in no zone."""
     vms: dict[str, list[VirtualMachine]] = defaultdict(list)
     for vm in cloud.vms:
         vms[vm.status.host or ""].append(vm)
     clusters = {each.metadata.name: Node(_cluster(each), _hosts(each, cloud.hosts, vms)) for each in cloud.clusters}
     trees = [Node(f"zone {zone.metadata.name}", _pods(zone, cloud, clusters)) for zone in cloud.zones]
-    if unplaced := vms.get(""):
-        trees.append(Node("on no host", [Node(_vm(vm)) for vm in unplaced]))
-    return trees
+    drawn = _drawn(cloud)
+    unplaced, stray = vms.get("", []), [vm for vm in cloud.vms if vm.status.host and vm.status.host not in drawn]
+    rest = {"on no host": unplaced, "on hosts of no zone": stray}
+    return trees + [Node(title, [Node(_vm(vm)) for vm in found]) for title, found in rest.items() if found]
 
 
 async def show(kubeconfig: str | None) -> None:
@@ -86,6 +87,14 @@ async def show(kubeconfig: str | None) -> None:
 async def _all(api: KubeApi, kind: type[T]) -> list[T]:
     pages = [page async for page in api.list(kind.KIND)]
     return [kind.parse(raw) for page in pages for raw in page.items]
+
+
+def _drawn(cloud: Cloud) -> set[str]:
+    """Hosts that hang in a zone."""
+    zones = {zone.metadata.name for zone in cloud.zones}
+    pods = {pod.metadata.name for pod in cloud.pods if pod.spec.zone in zones}
+    clusters = {cluster.metadata.name for cluster in cloud.clusters if cluster.spec.pod in pods}
+    return {host.metadata.name for host in cloud.hosts if host.spec.cluster in clusters}
 
 
 def _pods(zone: Zone, cloud: Cloud, clusters: dict[str, Node]) -> list[Node]:
