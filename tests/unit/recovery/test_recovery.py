@@ -1,0 +1,175 @@
+"""Nothing new is given out before what exists is known: from statuses at once, from hypervisors when all were asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from controller.inventory import HostLink, Inventory
+from controller.ipam import AddressAllocator, SegmentAllocator, VLANRange, instance_id, parse_subnet
+from controller.ipam import Owner as Holder
+from controller.lookups import register_all
+from controller.recovery import DEADLINE, Recovery
+from controller.runtime.store import Store
+from drivers.types import HostID, ObservedNIC, ObservedVM, Owner, Power, Segment
+from tests.support.cloud import HOST
+from tests.support.vms import NETWORK, vm
+from tests.unit.runtime.virtual import SetClock
+
+GIB = 1 << 30
+
+
+class Link:
+    """A host and what it says it carries."""
+
+    def __init__(self, *vms: ObservedVM) -> None:
+        self._vms = vms
+
+    def vms(self) -> list[ObservedVM]:
+        return list(self._vms)
+
+
+class Hosts:
+    """The inventory as far as Recovery uses it."""
+
+    def __init__(self) -> None:
+        self.answered: set[str] = set()
+        self.carried: list[HostLink] = []
+
+    def asked(self, host: str) -> bool:
+        return host in self.answered
+
+    def links(self) -> list[HostLink]:
+        return self.carried
+
+
+class World:
+    def __init__(self) -> None:
+        self.store, self.hosts, self.clock = Store(), Hosts(), SetClock()
+        register_all(self.store)
+        self.addresses, self.segments = AddressAllocator(), SegmentAllocator()
+        self.recovery = Recovery(self.store, cast("Inventory", self.hosts), self.addresses, self.segments, self.clock)
+        self.count = 0
+
+    def put(self, text: str, status: Mapping[str, Any] | None = None) -> None:
+        raw = yaml.safe_load(text)
+        self.count += 1
+        raw["metadata"].setdefault("namespace", "")
+        raw["metadata"] |= {"uid": f"uid-{raw['metadata']['name']}", "generation": 1, "resourceVersion": str(self.count)}
+        raw["metadata"]["creationTimestamp"] = f"2026-11-20T10:00:{self.count:02}Z"
+        raw |= {"status": status} if status else {}
+        if change := self.store.upsert(raw):
+            self.recovery.take(change)
+
+    def carry(self, *vms: ObservedVM) -> None:
+        self.hosts.carried.append(cast("HostLink", Link(*vms)))
+
+    def held(self) -> dict[str, str]:
+        return {str(ip): owner.uid for ip, owner in self.addresses.records("shop/front")}
+
+
+def seen(name: str, ip: str = "10.1.0.5", vlan: int | None = 104, network: str = "shop/front") -> ObservedVM:
+    uid = f"uid-{name}"
+    nic = ObservedNIC("front", "02:00:00:00:00:01", network, Segment(vlan), ip)
+    return ObservedVM(instance_id(uid), Owner(uid, "shop", name), name, HostID("h1"), Power.ON, 1, GIB, 1, GIB, nics=(nic,))
+
+
+def status(ip: str) -> dict[str, Any]:
+    return {"nics": [{"name": "front", "mac": "02:00:00:00:00:01", "network": "shop/front", "ip": ip}]}
+
+
+def test_done_at_once_without_hosts_and_stays_so() -> None:
+    world = World()
+    assert world.recovery.done
+    world.put(HOST)
+    world.clock.time = 10
+    assert world.recovery.done
+
+
+def test_waits_for_the_first_answer_of_every_host_and_names_those() -> None:
+    world = World()
+    world.put(HOST)
+    world.put(HOST.replace("h1", "h2"))
+    assert not world.recovery.done
+    world.hosts.answered.add("h1")
+    world.clock.time = 1
+    assert not world.recovery.done
+    assert world.recovery.message == "waiting for the first answer of 1 hosts: h2"
+    world.hosts.answered.add("h2")
+    world.clock.time = 2
+    assert world.recovery.done
+
+
+@pytest.mark.parametrize(("after", "done"), [(DEADLINE - 1, False), (DEADLINE + 1, True)])
+def test_waits_no_longer_than_its_deadline(after: float, done: bool) -> None:
+    world = World()
+    world.put(HOST)
+    world.clock.time = after
+    assert world.recovery.done is done
+
+
+def test_statuses_are_taken_over() -> None:
+    world = World()
+    world.put(NETWORK, {"segment": {"vlan": 107}})
+    world.put(vm("a"), status("10.1.0.5"))
+    world.put(vm("b"), {"nics": [{"name": "front", "mac": "02:00:00:00:00:02", "network": "shop/front"}]})
+    world.recovery.from_statuses()
+    assert world.held() == {"10.1.0.5": "uid-a"}
+    assert [(found, owner.uid) for found, owner in world.segments.records("z1")] == [(107, "uid-front")]
+
+
+def test_of_two_statuses_with_one_address_the_older_object_keeps_it() -> None:
+    world = World()
+    world.put(vm("old"), status("10.1.0.5"))
+    world.put(vm("a-young"), status("10.1.0.5"))
+    world.recovery.from_statuses()
+    assert world.held() == {"10.1.0.5": "uid-old"}
+
+
+def test_what_hypervisors_carry_is_taken_over_where_statuses_are_lost() -> None:
+    world = World()
+    world.put(NETWORK)
+    world.put(vm("a"))
+    world.carry(seen("a"), seen("stranger", "10.1.0.6"))
+    assert world.recovery.done
+    assert world.held() == {"10.1.0.5": "uid-a"}, "of VMs that have no object any more nothing is taken over"
+    assert [found for found, _ in world.segments.records("z1")] == [104]
+
+
+def test_statuses_count_before_what_hypervisors_say() -> None:
+    world = World()
+    world.put(NETWORK, {"segment": {"vlan": 107}})
+    world.put(vm("a"), status("10.1.0.5"))
+    world.carry(seen("a", "10.1.0.9", vlan=104))
+    world.recovery.from_statuses()
+    assert world.recovery.done
+    assert world.held() == {"10.1.0.5": "uid-a"}
+    assert [found for found, _ in world.segments.records("z1")] == [107]
+
+
+@pytest.mark.parametrize("nonsense", ["", "10.1.0", "fe80::1", "10.1.0.5/24", "x" * 300])
+def test_nonsense_from_a_hypervisor_is_passed_over(nonsense: str) -> None:
+    world = World()
+    world.put(NETWORK)
+    world.put(vm("a"))
+    world.put(vm("b"))
+    world.carry(seen("a", nonsense, vlan=None, network="no-slash" if not nonsense else "shop/front"), seen("b"))
+    assert world.recovery.done
+    assert world.held() == {"10.1.0.5": "uid-b"}
+
+
+def test_pins_are_claimed_when_they_are_seen() -> None:
+    world = World()
+    pinned = vm("late", networks=["{name: front, network: front, ip: 10.1.0.5}"])
+    world.put(vm("early"))
+    world.put(pinned)
+    world.put("kind: Network\nmetadata: {name: fixed, namespace: shop}\nspec: {zone: z1, type: L2, segment: {vlan: 100}}")
+
+    subnet = parse_subnet("10.1.0.0/29", "10.1.0.1", [("10.1.0.5", "10.1.0.6")])
+    given = world.addresses.reserve("shop/front", subnet, Holder("uid-early", "front"))
+    assert str(given) == "10.1.0.6", "a pinned address is given to nobody by chance"
+    segment = world.segments.reserve("z1", [VLANRange(100, 101)], Holder("uid-other"))
+    assert str(segment) == "vlan-101"
