@@ -82,7 +82,7 @@ class Manager:
         """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
         queue = self._queue = Queue(self._clock.monotonic, self._random)
         for kind in self._reconcilers:
-            for key in self._store.keys(kind):
+            for key in sorted(self._store.keys(kind), key=self._store.observed):  # first those that somebody waits for
                 queue.add(key, Priority.RESYNC)
         for key in self._gone:
             queue.add(key, Priority.RESYNC)

@@ -193,6 +193,11 @@ class Store:
         entry = self._kinds[key.kind].entries.get(key)
         return entry.uid if entry else None
 
+    def observed(self, key: Key) -> bool:
+        """Return whether the status is about the latest generation: what is declared now was reconciled before."""
+        entry = self._kinds[key.kind].entries[key]
+        return bool(json.loads(entry.status).get("observedGeneration") == entry.generation)
+
     def checkout(self, key: Key) -> tuple[Any, dict[str, Any]] | None:
         """Return a private copy of an object to work on, and its raw status; None when there is none.  Raises Unparsable."""
         kind = self._kinds[key.kind]

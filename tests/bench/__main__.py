@@ -90,7 +90,7 @@ async def _parts_of(bench: Bench, names: Sequence[str], options: argparse.Namesp
         await bench.rest()
         await asyncio.to_thread(bench.controller.stop)
         yield await measures.bare(bench, min(count, 500), filled)
-        yield await measures.cold_start(bench, count)
+        yield await measures.cold_start(bench, count, filled)
     if "delete" in parts:
         yield await measures.delete_all(bench, names)
 

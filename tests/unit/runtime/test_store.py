@@ -230,3 +230,23 @@ def test_text_beyond_ascii_survives() -> None:
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(KeyError):
         store().upsert({**raw(1), "kind": "Gadget"})
+
+
+@pytest.mark.parametrize(
+    ("generation", "status", "observed"),
+    [(1, {"observedGeneration": 1}, True), (2, {"observedGeneration": 1}, False), (1, {}, False)],
+)
+def test_what_was_declared_is_observed_or_not(generation: int, status: dict[str, Any], observed: bool) -> None:
+    have = store()
+    have.upsert(raw(metadata__generation=generation, status=status))
+    assert have.observed(KEY) is observed
+
+
+def test_the_version_before_is_not_parsed_again() -> None:
+    have = store()
+    have.upsert(raw(1))
+    known = have.get(Widget, "a", "ns")
+    change = have.upsert(raw(2, spec={"size": 2}))
+    assert change is not None
+    assert change.before() is known
+    assert change.after() is have.get(Widget, "a", "ns")
