@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 from structlog.typing import FilteringBoundLogger
 
 from controller.kube.kinds import ApiKind, Kinds
@@ -23,6 +24,8 @@ from controller.runtime.intake import Intake
 from controller.runtime.keys import Key
 
 _CHUNK = 500
+_IDLE = 0.1  # seconds that a worker waits for the next event of its object: thousands wait at once after a list
+_IDLE = 0.01  # seconds; kopf keeps a task and the last version of each object for so long: at its 5 s, 25 KB each at every start
 _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _STEADY = 60.0  # seconds after which a feed that ends counts as one that worked
@@ -40,6 +43,14 @@ class _NoDiff(kopf.DiffBaseStorage):
 
     def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
         """Store nothing."""
+
+
+class _NoMemories(ResourceMemories):
+    """Remembers nothing of any object: it is for daemons, indexes and retries, none of which there are."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
+        """Return a memory that is kept by nobody."""
+        return await super().recall(raw_body, **{**options, "ephemeral": True})
 
 
 class Feed:
@@ -110,7 +121,8 @@ class Feed:
             self._watch(registry, kind, over)
         # kopf's own stop flag makes it wait five seconds when it ends by itself
         stopping = asyncio.create_task(stop.wait())
-        operating = asyncio.create_task(kopf.operator(registry=registry, settings=_settings(), clusterwide=True, standalone=True))
+        operator = kopf.operator(registry=registry, settings=_settings(), memories=_NoMemories(), clusterwide=True, standalone=True)
+        operating = asyncio.create_task(operator)
         await asyncio.wait([stopping, operating], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         operating.cancel()
@@ -179,6 +191,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.chunk_size = _CHUNK
+    settings.queueing.idle_timeout = _IDLE
+    settings.queueing.idle_timeout = _IDLE
     settings.networking.error_backoffs = _RETRIES
     settings.process.ultimate_exiting_timeout = None
     settings.persistence.finalizer = _FINALIZER
