@@ -17,6 +17,7 @@ from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.stop import Stopping
 from crds.fields import Quantity
+from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import DiskStatus, NICStatus, VirtualMachineState
 from drivers.errors import NotFound
@@ -50,8 +51,8 @@ class Steps:
         match progress:
             case Running(percent):
                 jobs.progressed(running, progress=percent)
-                shown = f"{running.command}: {percent} %" if percent is not None else running.command
-                return requeue(_POLL, "TaskRunning", shown)
+                reason, text = _under_way(ctx, running)
+                return requeue(_POLL, reason, text if percent is None else f"{text}: {percent} %")
             case Failed(reason, retryable, code):
                 return self._task_failed(ctx, f"{running.command}: {reason} ({code})" if code else reason, retryable=retryable)
             case Succeeded():
@@ -129,6 +130,7 @@ class Steps:
 
     async def _start(self, ctx: Context[VirtualMachine], seat: Seat, want: Want) -> Result | None:
         await job.ensure(ctx, Command.START, self._services.new_id, VirtualMachineState.STARTING)
+        ctx.object.status.state = VirtualMachineState.STARTING
         return await self._outcome(ctx, await seat.link.start(want.vm.instance))
 
     async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
@@ -146,8 +148,9 @@ class Steps:
         running = job.current(ctx.object)
         if isinstance(outcome, Started) and running is not None:
             jobs.started(running, outcome.op)
-            await ctx.save(str(ctx.object.status.state or "TaskRunning"), f"{running.command} is under way")
-            return requeue(_POLL, "TaskRunning", running.command)
+            reason, text = _under_way(ctx, running)
+            await ctx.save(reason, text)
+            return requeue(_POLL, reason, text)
         return None
 
     def _task_failed(self, ctx: Context[VirtualMachine], text: str, *, retryable: bool) -> Result:
@@ -157,6 +160,13 @@ class Steps:
         if not retryable:
             job.fail(ctx, text)
         return failed("TaskFailed", text, terminal=not retryable)
+
+
+def _under_way(ctx: Context[VirtualMachine], running: Job) -> tuple[str, str]:
+    """Reason and message while a native task works, the same from its start to its end: each difference is a write."""
+    state = ctx.object.status.state
+    moving = state in (VirtualMachineState.STARTING, VirtualMachineState.STOPPING)
+    return str(state) if moving else "Updating", f"{running.command} is under way"
 
 
 def _instance(ctx: Context[VirtualMachine]) -> InstanceID:

@@ -48,8 +48,9 @@ class Stopping:
         self._asked[ctx.uid] = running.id, ctx.clock.monotonic()
         if isinstance(outcome, Started):
             jobs.started(running, outcome.op)
-            await ctx.save("Stopping", f"{running.command} is under way")
-            return requeue(1.0, "TaskRunning", running.command)
+            text = f"{running.command} is under way"
+            await ctx.save("Stopping", text)
+            return requeue(1.0, "Stopping", text)
         return None
 
     def _asked_lately(self, ctx: Context[VirtualMachine], job_id: str) -> bool:

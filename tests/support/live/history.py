@@ -31,7 +31,7 @@ class History:
         return [version for version in self.versions if version["metadata"]["name"] == name]
 
     def writes(self, name: str) -> int:
-        """Versions of an object that the controller wrote: it never writes spec, so that the generation stays; users' changes raise it."""
+        """Versions of an object that the controller wrote: it never writes spec, so that generation stays."""
         versions = self.of(name)
         return sum(_marks(one) == _marks(next) for one, next in pairwise(versions))
 
