@@ -83,8 +83,7 @@ class Lane:
     `unanswered(error)` tells whether an exception of a call means that the endpoint didn't answer (it counts towards the
     breaker);
     any other outcome proves that it did.  `guard` runs in the thread right before each call and may refuse it by raising, as
-    when this
-    process no longer leads.
+    when this process no longer leads.
     """
 
     def __init__(

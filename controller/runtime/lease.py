@@ -99,7 +99,7 @@ class LeaderElector:
         """Return once this process leads."""
         led = await self._try()
         while not led:
-            await asyncio.sleep(self._pause())
+            await asyncio.sleep(self._pause() / 2)  # a lease given back is taken up soon; a look costs no write
             led = await self._try()
 
     async def hold(self) -> None:

@@ -87,6 +87,7 @@ class Manager:
         for key in self._gone:
             queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
+        self._metrics.depth.set_function(lambda: len(queue))
         recorder = asyncio.create_task(self._recorder.run())
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._options.workers)]
         try:
@@ -117,7 +118,6 @@ class Manager:
                 key, waited = await queue.get()
             except Closed:
                 return
-            self._metrics.depth.set(len(queue))
             self._metrics.waited.observe(waited)
             active = self._metrics.active.labels(key.kind)
             active.inc()
@@ -126,6 +126,7 @@ class Manager:
             finally:
                 active.dec()
                 queue.done(key)
+            await asyncio.sleep(0)  # a run that waits for nothing must not keep the lease, the feed and the probes waiting
 
     async def _turn(self, queue: Queue, key: Key) -> None:
         """Give one key its turn; whatever goes wrong with it, the worker goes on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -124,13 +125,18 @@ def test_a_failure_backs_off_and_success_starts_the_backoff_afresh() -> None:
         return next(outcomes, done("Done"))
 
     _, reconciler, process = scripted(body, seconds=60)
-    gaps = [later - earlier for earlier, later in zip(reconciler.times, reconciler.times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(reconciler.times)]
     bounds = [(0.17, 0.25), (0.35, 0.5), (0.7, 1.0), (1.4, 2.0), (1.0, 1.0), (0.17, 0.25), (0.35, 0.5)]
     assert len(gaps) == len(bounds)
     for gap, (least, most) in zip(gaps, bounds, strict=True):
         assert least - 0.1 <= gap <= most + 0.1
     assert process.metric("controller_runtime_reconcile_errors_total", controller="Widget") == 6
     assert process.metric("workqueue_retries_total") == 6
+    assert process.metric("workqueue_depth") == 0
+    assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="error") == 6
+    assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="success") == 1
+    assert process.metric("controller_runtime_reconcile_time_seconds_count", controller="Widget") == 8
+    assert process.metric("vireo_store_objects", kind="Widget") == 1
 
 
 @pytest.mark.parametrize(
@@ -392,6 +398,37 @@ def test_a_reconciler_that_fails_to_forget_does_not_stop_the_feed() -> None:
         await asyncio.sleep(1)
         assert process.store.uid(later) is not None
         assert "forgetting failed" in [call.kwargs.get("event") for call in process.log.calls if call.method_name == "error"]
+        await process.kill()
+
+    run(main())
+
+
+def test_runs_that_wait_for_nothing_let_others_have_their_turn() -> None:
+    async def main() -> None:
+        runs, turns = 0, []
+
+        async def body(ctx: Context[Widget]) -> Result:
+            nonlocal runs
+            runs += 1
+            ctx.object.status.observed_generation = 1
+            return done("Done")
+
+        async def other() -> None:
+            while runs < 300:
+                turns.append(runs)
+                await asyncio.sleep(0)
+
+        api = FakeApi()
+        for number in range(300):
+            key = api.create("Widget", f"w{number}")
+            ready = {"type": "Ready", "status": "True", "reason": "Done", "message": "", "observedGeneration": 1}
+            ready["lastTransitionTime"] = "2026-11-20T10:00:00Z"
+            api.objects[key]["status"] = {"observedGeneration": 1, "conditions": [ready]}
+        process = Process(api, [Scripted(body)], workers=4)
+        await process.start()
+        await other()
+        assert api.requests["status"] == 0, "nothing to write, so nothing to wait for"
+        assert max(later - earlier for earlier, later in itertools.pairwise([*turns, runs])) <= 4
         await process.kill()
 
     run(main())
