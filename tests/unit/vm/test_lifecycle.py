@@ -356,3 +356,27 @@ def test_each_call_may_fail_once(method: str, kind: FaultKind) -> None:
         assert (census.vms, census.disks) == ((), ())
 
     play(story)
+
+
+@pytest.mark.parametrize("policy", ["Correct", "Report"])
+def test_unknown_power_is_neither_drift_nor_ready(policy: str) -> None:
+    async def story(cloud: VMCloud) -> None:
+        def becomes(power: Power) -> None:
+            found = cloud.datacentre.vm()
+            found.power = power
+            cloud.datacentre.service.dc.vm_changed(found)
+            cloud.datacentre.woken.set()
+
+        await running(cloud, f"driftPolicy: {policy}")
+        becomes(Power.UNKNOWN)
+        await cloud.settle(60)
+        assert cloud.reason() == ("False", "PowerUnknown")
+        assert cloud.vm()["state"] == "Unknown"
+        assert cloud.reason(type="PowerStateSynced") == ("Unknown", "PowerUnknown")
+        assert "PowerStateDrift" not in cloud.events("web")
+        becomes(Power.ON)
+        await cloud.settle(60)
+        assert cloud.reason() == ("True", "Running")
+        assert cloud.datacentre.vm().starts == 1
+
+    play(story)
