@@ -24,7 +24,6 @@ from controller.runtime.intake import Intake
 from controller.runtime.keys import Key
 
 _CHUNK = 500
-_IDLE = 0.1  # seconds that a worker waits for the next event of its object: thousands wait at once after a list
 _IDLE = 0.01  # seconds; kopf keeps a task and the last version of each object for so long: at its 5 s, 25 KB each at every start
 _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
@@ -191,7 +190,6 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.chunk_size = _CHUNK
-    settings.queueing.idle_timeout = _IDLE
     settings.queueing.idle_timeout = _IDLE
     settings.networking.error_backoffs = _RETRIES
     settings.process.ultimate_exiting_timeout = None
