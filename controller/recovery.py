@@ -69,6 +69,12 @@ class Recovery:
             case Network(spec=spec) as network if spec.segment:
                 self._segments.claim(spec.zone, spec.segment.vlan, segment_owner(network))
 
+    def take_over(self, vm: VirtualMachine, seen: ObservedVM) -> None:
+        """Take over what the hypervisor recorded for a VM whose status is lost, however late its host answers."""
+        for nic in seen.nics:
+            self._address(vm, nic.name, nic.network, nic.ip)
+            self._segment(nic)
+
     def from_statuses(self) -> None:
         """Take over what statuses record. Call it once, when the Store holds everything."""
         for network in self._store.list(Network):
@@ -87,9 +93,8 @@ class Recovery:
         vms = {vm.metadata.uid: vm for vm in self._store.list(VirtualMachine)}
         for seen in self._seen():
             vm = vms.get(seen.owner.uid)
-            for nic in seen.nics if vm else ():
-                self._address(vm, nic.name, nic.network, nic.ip)
-                self._segment(nic)
+            if vm:
+                self.take_over(vm, seen)
 
     def _seen(self) -> Iterable[ObservedVM]:
         return (vm for link in self._inventory.links() for vm in link.vms())

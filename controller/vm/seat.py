@@ -18,7 +18,7 @@ from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import VirtualMachine
-from crds.v1alpha1.virtualmachinestatus import PlacementReport, VirtualMachineState
+from crds.v1alpha1.virtualmachinestatus import NICStatus, PlacementReport, VirtualMachineState
 from drivers.types import Firmware, InstanceID, ObservedVM
 
 
@@ -80,6 +80,11 @@ class Seating:
         pool = next((disk.pool for disk in seen.disks), "")
         allocation = Allocation(host, pool, refs.offering.spec.cpus, refs.offering.spec.memory.bytes, refs.root_size)
         self._services.placements.occupy(ctx.uid, allocation)
+        self._services.recovery.take_over(ctx.object, seen)
+        ctx.object.status.nics = [
+            NICStatus(name=nic.name, mac=nic.mac, ip=nic.ip or None, network=nic.network, segment=str(nic.segment))
+            for nic in seen.nics
+        ]
         ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
         ctx.event("Normal", "Found", f"found on host {host}, taken over as it is")
         return self._at(ctx, host, pool)
