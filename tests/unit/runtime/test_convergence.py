@@ -128,6 +128,19 @@ def check(play: Play) -> None:
         assert [(item["type"], item["status"]) for item in status["conditions"]] == [("Ready", "True")]
 
 
+def check_history(play: Play) -> None:
+    """At no moment did an object claim more than was true: kstatus' rules, over every version there ever was."""
+    for raw in play.api.history:
+        status = raw.get("status") or {}
+        true = {item["type"] for item in status.get("conditions", []) if item["status"] == "True"}
+        assert not {"Reconciling", "Stalled"} <= true
+        assert not {"Reconciling", "Ready"} <= true
+        processed = status.get("observedGeneration") == raw["metadata"]["generation"]
+        if raw["kind"] == "Widget" and processed and "Ready" in true:
+            assert status["size"] == raw["spec"]["size"], "current, but not as declared"
+            assert "intent" not in status, "current, but at work"
+
+
 async def play_out(script: list[Step], seed: int, unreliable: float) -> Play:
     play = Play(seed, unreliable)
     await play.start()
@@ -135,6 +148,7 @@ async def play_out(script: list[Step], seed: int, unreliable: float) -> Play:
         await play.step(step)
     await play.heal()
     check(play)
+    check_history(play)
     writes = play.api.writes.total()
     await asyncio.sleep(2 * HOUR)
     assert play.api.writes.total() == writes, "a world at rest is written to"
