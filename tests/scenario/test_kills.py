@@ -81,7 +81,7 @@ class Users:
         self.api.patch("VirtualMachine", name, {"spec": spec})
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_fifty_kills_leave_exactly_the_declared_vms(cloud: LiveCloud) -> None:
     users = Users(cloud, seed=3)
     for target in FOREIGN:

@@ -109,6 +109,11 @@ class Api:
         conditions = self._do("GET", _DEFINITIONS + name).get("status", {}).get("conditions", [])
         return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
+    def lease(self, name: str) -> str:
+        """Who holds the controller's Lease, "" if nobody does."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/vireo-system/leases/{name}"
+        return str(self._do("GET", path)["spec"].get("holderIdentity") or "")
+
     def version(self, kind: str) -> str:
         """The resource version of a kind's list now."""
         return str(self._do("GET", self.path(kind), params={"limit": "1"})["metadata"]["resourceVersion"])
@@ -118,15 +123,17 @@ class Api:
         self._client.close()
 
     def _do(self, method: str, path: str, **arguments: Any) -> Any:
-        """Like a controller, try again what met another's write or a server that comes up."""
+        """Try again, for a minute, what met a server that comes up."""
         deadline = time.monotonic() + 60
         while True:
             try:
-                return self._checked(self._client.request(method, path, **arguments))
+                reply = self._client.request(method, path, **arguments)
+                if reply.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                    return self._checked(reply)
             except httpx.TransportError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.2)
+            time.sleep(0.2)
 
     def _checked(self, reply: httpx.Response) -> Any:
         if reply.is_error:
