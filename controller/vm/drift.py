@@ -5,11 +5,13 @@ from __future__ import annotations
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
 from controller.vm import job
-from controller.vm.plan import is_on
+from controller.vm.plan import differences, is_on
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
-from drivers.types import ObservedVM, Power
+from drivers.types import AttachNIC, DesiredVM, DetachNIC, ObservedVM, Power, SetCPUs, SetMemory
 
 SYNCED = "PowerStateSynced"
+IN_SYNC = "InSync"
+DRIFT = "Drift"
 
 
 def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | None:
@@ -20,18 +22,51 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
     vm = ctx.object
     if have.power is Power.UNKNOWN or is_on(have) == (vm.spec.power_state is PowerState.ON):
         return None
-    if job.current(vm) is not None or not _was_synced(ctx):
+    if job.current(vm) is not None or not _held(ctx, SYNCED):
         return None
     message = f"the VM is {have.power} on the hypervisor, declared is {vm.spec.power_state}"
     ctx.event("Warning", "PowerStateDrift", message)
     if vm.spec.drift_policy is DriftPolicy.CORRECT:
         return None
-    ctx.conditions.set(SYNCED, False, "Drift", message)
+    ctx.conditions.set(SYNCED, False, DRIFT, message)
     return failed("PowerStateDrift", f"{message}; driftPolicy is Report", terminal=True)
 
 
-def _was_synced(ctx: Context[VirtualMachine]) -> bool:
-    condition = ctx.conditions.get(SYNCED)
+def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: ObservedVM) -> str:
+    """What was changed by hand of CPU, memory or interfaces, in a sentence, if the policy is to report that; else "".
+
+    Ask before the conditions are brought up to date. A spec that changed since, a job under way, or a change that waits for a
+    restart or for room is no drift.
+    """
+    vm = ctx.object
+    if vm.spec.drift_policy is DriftPolicy.CORRECT or job.current(vm) is not None or vm.status.pending_changes:
+        return ""
+    settled = ctx.conditions.is_true("Ready") and ctx.conditions.is_true(IN_SYNC)
+    if not _held(ctx, IN_SYNC) or not (settled or _drifted(ctx)):
+        return ""
+    changes = [each for each in differences(want, have) if isinstance(each, SetCPUs | SetMemory | AttachNIC | DetachNIC)]
+    named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
+    return f"changed on the hypervisor: {named}; driftPolicy is Report" if changes else ""
+
+
+_NAMES = {SetCPUs: "CPUs", SetMemory: "memory", AttachNIC: "interfaces", DetachNIC: "interfaces"}
+
+
+def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
+    """Say so, and leave it."""
+    ctx.event("Warning", "HardwareDrift", message)
+    ctx.conditions.set(IN_SYNC, False, DRIFT, message)
+    return failed("HardwareDrift", message, terminal=True)
+
+
+def _held(ctx: Context[VirtualMachine], type: str) -> bool:
+    """Whether the VM was as declared for this very spec, or was already found to have drifted from it."""
+    condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
-    return condition.status == "True" or condition.reason == "Drift"
+    return condition.status == "True" or condition.reason == DRIFT
+
+
+def _drifted(ctx: Context[VirtualMachine]) -> bool:
+    condition = ctx.conditions.get(IN_SYNC)
+    return condition is not None and condition.reason == DRIFT

@@ -23,7 +23,7 @@ from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
 from controller.vm import job, report
 from controller.vm.delete import Deletion
-from controller.vm.drift import power_drifted
+from controller.vm.drift import hardware_drift, power_drifted, report_hardware
 from controller.vm.plan import Want, pending, plan
 from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
@@ -160,9 +160,12 @@ class VirtualMachineReconciler:
             have = await seat.link.observe(wanted.instance)
             want = Want(wanted, ctx.object.spec.power_state is PowerState.ON, restart=_restart_due(ctx.object))
             if have is not None:
+                by_hand = hardware_drift(ctx, wanted, have)
                 _look(ctx, seat, have, nics)
                 if drift := power_drifted(ctx, have):
                     return drift
+                if by_hand:
+                    return report_hardware(ctx, by_hand)
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
                 return self._settled(ctx, seat, want, have, lack)

@@ -336,6 +336,39 @@ def test_hardware_changed_by_hand(act: Act, value: str, _: Any, expected: tuple[
     play(story)
 
 
+@pytest.mark.parametrize("act", [(Act.SET_CPUS, "1"), (Act.REMOVE_NIC, "front")], ids=lambda act: act[0])
+def test_hardware_changed_by_hand_is_reported_and_left_until_the_spec_changes(act: tuple[Act, str]) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await running(cloud, "driftPolicy: Report")
+        cloud.datacentre.act(act[0], "web", act[1])
+        await cloud.settle(60)
+        assert cloud.reason() == ("False", "HardwareDrift")
+        assert cloud.reason(type="InSync") == ("False", "Drift")
+        assert cloud.kstatus("VirtualMachine", "shop/web") == "Failed"
+        await cloud.restart()
+        await cloud.settle(60)
+        assert cloud.reason() == ("False", "HardwareDrift"), "a restart of the controller corrects nothing"
+        changed = cloud.datacentre.vm()
+        assert (changed.cpus, list(changed.nics)) == ((1, ["front"]) if act[0] is Act.SET_CPUS else (2, []))
+        cloud.edit(driftPolicy="Correct")
+        await cloud.settle(60)
+        assert cloud.reason() == ("True", "Running")
+        assert (cloud.datacentre.vm().cpus, list(cloud.datacentre.vm().nics)) == (2, ["front"])
+
+    play(story)
+
+
+def test_a_resize_is_no_drift() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await running(cloud, "driftPolicy: Report")
+        cloud.edit(offering="large")
+        await cloud.settle(60)
+        assert cloud.reason() == ("True", "Running")
+        assert "HardwareDrift" not in cloud.events("web")
+
+    play(story)
+
+
 @pytest.mark.parametrize("method", ["compute.create", "power.start", "power.stop", "compute.apply", "compute.delete"])
 @pytest.mark.parametrize("kind", [FaultKind.ERROR, FaultKind.LOSE_REPLY, FaultKind.HANG, FaultKind.EXPIRE_SESSION])
 def test_each_call_may_fail_once(method: str, kind: FaultKind) -> None:
