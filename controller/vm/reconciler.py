@@ -24,7 +24,7 @@ from controller.runtime.store import Store
 from controller.vm import job, report
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
-from controller.vm.plan import Want, pending, plan
+from controller.vm.plan import Want, is_on, pending, plan
 from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
@@ -127,23 +127,30 @@ class VirtualMachineReconciler:
         return await self._converge(ctx, refs, seat, wanted, nics)
 
     async def _undriven(self, ctx: Context[VirtualMachine], why: Result) -> Result:
-        """A VM that can't be driven, for what its spec says, is still shown as it is."""
-        host = ctx.object.status.host
-        link = self._services.inventory.link(host) if host else None
+        """A VM that can't be driven, for what its spec says, is still shown as it is, and stopped if it is declared off."""
+        vm = ctx.object
+        link = self._services.inventory.link(vm.status.host) if vm.status.host else None
         have = await link.observe(instance_id(ctx.uid)) if link and link.up else None
-        if have is not None:
-            report.observed(ctx.object, have, ctx.conditions)
-            report.guest_ready(ctx.object, ctx.conditions)
+        if link is None or have is None:
+            return why
+        if vm.spec.power_state is PowerState.OFF and is_on(have):
+            if unfinished := await self._steps.stop(ctx, link, have):
+                return unfinished
+            have = await link.observe(have.instance) or have
+        report.observed(vm, have, ctx.conditions)
+        report.guest_ready(vm, ctx.conditions)
+        if vm.spec.power_state is PowerState.OFF and not is_on(have):
+            job.finish(ctx)
         return why
 
     async def _without_addresses(self, ctx: Context[VirtualMachine], seat: Seat, why: Result) -> Result:
         """A VM that can't have its addresses does not keep a place that others could use."""
-        await self._undriven(ctx, why)
+        outcome = await self._undriven(ctx, why)
         ctx.conditions.set("NetworksReady", False, why.reason, why.message)
         if seat.fresh:
             self._services.placements.release(ctx.uid)
             ctx.conditions.remove("Placed")
-        return why
+        return outcome
 
     async def _converge(
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]

@@ -11,7 +11,7 @@ from controller.runtime.results import Result, failed, requeue, waiting
 from controller.translate import pool_spec
 from controller.vm import job, report
 from controller.vm.job import Command
-from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want
+from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why
 from controller.vm.references import References
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
@@ -38,6 +38,10 @@ class Steps:
     def forget(self, uid: str) -> None:
         """The VM is gone."""
         self._stopping.forget(uid)
+
+    async def stop(self, ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM) -> Result | None:
+        """Stop a VM that is declared off, also while nothing else of its spec can be carried out."""
+        return await self.follow(ctx, link) or await self._stopping.take(ctx, link, have, Why.DECLARED)
 
     async def follow(self, ctx: Context[VirtualMachine], link: HostLink) -> Result | None:
         """Poll the native task that an earlier reconcile, or an earlier process, started."""

@@ -40,6 +40,23 @@ def test_power_that_is_lost_is_seen_though_the_spec_is_wrong(change: dict[str, A
     play(story)
 
 
+@pytest.mark.parametrize("change", [{"offering": "nope"}, {"networks": PINNED_ELSEWHERE}], ids=["reference", "address"])
+def test_off_is_carried_out_though_the_spec_is_wrong(change: dict[str, Any]) -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        await cloud.settle(30)
+        cloud.apply(vm())
+        await cloud.settle(30)
+        cloud.edit(**change, powerState="Off")
+        await cloud.settle(180)
+        assert cloud.datacentre.vm().power is Power.OFF
+        assert cloud.vm()["state"] == "Stopped"
+        assert cloud.job() == ("StopVirtualMachine", "Succeeded")
+        assert cloud.reason() in {("False", "OfferingNotFound"), ("False", "AddressFixed")}
+
+    play(story)
+
+
 def test_a_vm_without_an_address_has_no_place() -> None:
     async def story(cloud: VMCloud) -> None:
         cloud.apply(site())
