@@ -155,7 +155,7 @@ def complaint(connection: Connection) -> str:
     raise AssertionError("no complaint")
 
 
-@pytest.mark.slow  # on a busy machine the last event was missing in about one run of ten: cause not found yet
+@pytest.mark.slow  # failed twice on a busy machine: the last event was missing; cause not found yet
 def test_guests_outlive_the_daemon_and_events_come_back(host: Host, connection: Connection, blank: DesiredVM) -> None:
     host.daemon_kill()
     assert "cannot" in complaint(connection)
