@@ -24,7 +24,9 @@ from drivers.types import (
     ApplyMode,
     Capability,
     Change,
+    DesiredSnapshot,
     DesiredVM,
+    DesiredVolume,
     Done,
     Endpoint,
     Event,
@@ -35,13 +37,16 @@ from drivers.types import (
     ObservedPool,
     ObservedVM,
     OpRef,
+    PoolContents,
     PoolSpec,
     Progress,
+    SnapshotID,
     Started,
     StopMode,
+    VolumeID,
 )
 
-__all__ = ["Compute", "Connection", "Driver", "Events", "Hosts", "Power", "Storage", "Tasks"]
+__all__ = ["Compute", "Connection", "Driver", "Events", "Hosts", "Power", "Snapshots", "Storage", "Tasks", "Volumes"]
 
 
 class Hosts(Protocol):
@@ -131,6 +136,77 @@ class Storage(Protocol):
         """Remove a template image; absent is success. Raises Conflict while a disk is layered on it."""
 
 
+class Volumes(Protocol):
+    """Data disks with a life of their own (Capability.VOLUMES), and their snapshots (Capability.VOLUME_SNAPSHOTS).
+
+    A host's pool says where; for a shared pool any host that has it will do, but for an attached volume name the host of its VM.
+    Attaching and detaching are changes of a VM: `Compute.apply`; deleting a VM leaves the volumes that were on it.
+    """
+
+    def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:
+        """What lies in the pool under our names, read now in as few calls as the hypervisor allows. Raises NotFound, Transient."""
+
+    def create_volume(self, host: HostID, volume: DesiredVolume) -> Done | Started:
+        """Make the volume; one with this identity is success and left as it is. On failure nothing stays behind.
+
+        Raises NotFound for a missing source, InvalidSpec when the source is larger or the pool has too little room, Transient.
+        """
+
+    def grow_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> Done | Started:
+        """Grow to `size` bytes, at once also in a VM that runs with it; one as large already is success.
+
+        Raises NotFound, InvalidSpec for lack of room, Conflict where a snapshot of its VM or a missing Capability.DISK_GROW_LIVE
+        forbids it now, Transient.
+        """
+
+    def delete_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID) -> Done | Started:
+        """Remove the volume and its content; absent is success. Raises Conflict while it is attached to a VM of this host."""
+
+    def snapshot_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: DesiredSnapshot) -> Done | Started:
+        """Keep the volume's present content as a snapshot of its own in the same pool; an existing snapshot is success.
+
+        Complete or absent, never half. On a volume of a running VM it needs Capability.VOLUME_SNAPSHOT_LIVE (Conflict otherwise).
+        Raises NotFound, Conflict, InvalidSpec for lack of room, Transient.
+        """
+
+    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
+        """Give the volume the snapshot's content and keep the larger of both sizes; all or nothing. The snapshot stays.
+
+        Raises Conflict while the volume is attached, NotFound, Transient. The caller keeps it detached until this is done.
+        """
+
+    def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:
+        """Remove the snapshot; volumes made from it keep their content. Absent is success."""
+
+
+class Snapshots(Protocol):
+    """Snapshots of whole VMs (Capability.SNAPSHOTS), a tree for each; `ObservedVM.snapshots` lists them.
+
+    While a VM has snapshots, its disks can't be grown and its volumes neither attached nor detached: `Compute.apply` raises
+    Conflict. `Compute.delete` removes the snapshots with the VM.
+    """
+
+    def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done | Started:
+        """Take a snapshot; an existing one with this identity is success. On failure the VM is as before and runs on.
+
+        On a running VM it needs Capability.SNAPSHOT_RUNNING (Conflict otherwise), `memory` SNAPSHOT_MEMORY and a running VM
+        (Conflict), `quiesce` SNAPSHOT_QUIESCE and an agent that answers (Conflict, with the filesystems thawed again).
+        Raises NotFound, Busy, Transient, InvalidSpec.
+        """
+
+    def restore(self, host: HostID, instance: InstanceID, snapshot: SnapshotID, token: str) -> Done | Started:
+        """Bring disks and volumes, and with a memory snapshot the running state, back to the snapshot. Other snapshots stay.
+
+        CPUs, memory size, NICs and seed stay those of the VM now wherever it ends powered off. After a snapshot with memory the
+        VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request:
+        one that took effect already (`ObservedVM.restored`) is success without another effect.
+        Raises NotFound, Conflict, Transient.
+        """
+
+    def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done | Started:
+        """Remove one snapshot anywhere in the tree, on a running VM too; its children move to its parent. Absent is success."""
+
+
 class Tasks(Protocol):
     """Native tasks."""
 
@@ -172,6 +248,14 @@ class Connection(Protocol):
     @property
     def storage(self) -> Storage:
         """Pool and image calls."""
+
+    @property
+    def volumes(self) -> Volumes:
+        """Volume calls."""
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """Snapshot calls."""
 
     @property
     def tasks(self) -> Tasks:

@@ -10,8 +10,60 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
-InstanceID = NewType("InstanceID", str)
-"""UUID of a VM, lower case with dashes; derived from the VirtualMachine's uid, so it is known before the VM exists."""
+from drivers.disks import (
+    AttachedVolume as AttachedVolume,
+)
+from drivers.disks import (
+    DesiredDisk as DesiredDisk,
+)
+from drivers.disks import (
+    DesiredSnapshot as DesiredSnapshot,
+)
+from drivers.disks import (
+    DesiredVolume as DesiredVolume,
+)
+from drivers.disks import (
+    ImageFile as ImageFile,
+)
+from drivers.disks import (
+    InstanceID as InstanceID,
+)
+from drivers.disks import (
+    ObservedDisk as ObservedDisk,
+)
+from drivers.disks import (
+    ObservedPool as ObservedPool,
+)
+from drivers.disks import (
+    ObservedSnapshot as ObservedSnapshot,
+)
+from drivers.disks import (
+    ObservedVolume as ObservedVolume,
+)
+from drivers.disks import (
+    Owner as Owner,
+)
+from drivers.disks import (
+    PoolContents as PoolContents,
+)
+from drivers.disks import (
+    PoolSpec as PoolSpec,
+)
+from drivers.disks import (
+    SnapshotID as SnapshotID,
+)
+from drivers.disks import (
+    VMDisk as VMDisk,
+)
+from drivers.disks import (
+    VolumeAttachment as VolumeAttachment,
+)
+from drivers.disks import (
+    VolumeID as VolumeID,
+)
+from drivers.disks import (
+    VolumeSnapshot as VolumeSnapshot,
+)
 
 HostID = NewType("HostID", str)
 """Name of a host as the endpoint lists it."""
@@ -64,6 +116,14 @@ class Capability(StrEnum):
     GUEST_AGENT = "GuestAgent"
     UEFI = "UEFI"
     EVENTS = "Events"
+    VOLUMES = "Volumes"
+    VOLUME_HOTPLUG = "VolumeHotplug"
+    VOLUME_SNAPSHOTS = "VolumeSnapshots"
+    VOLUME_SNAPSHOT_LIVE = "VolumeSnapshotLive"
+    SNAPSHOTS = "Snapshots"
+    SNAPSHOT_RUNNING = "SnapshotRunning"
+    SNAPSHOT_MEMORY = "SnapshotMemory"
+    SNAPSHOT_QUIESCE = "SnapshotQuiesce"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +148,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
-    """The object that a hypervisor object was made for; written into the hypervisor as our owner mark."""
-
-    uid: str
-    namespace: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class ObservedHost:
     """One host of an endpoint. `cpus` are logical CPUs, `memory` what guests can use in bytes."""
 
@@ -108,47 +159,6 @@ class ObservedHost:
     memory: int
     up: bool = True
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSpec:
-    """A storage pool by its directory on the hosts. `name` is unique within the cloud."""
-
-    name: str
-    path: str
-    shared: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedPool:
-    """Size of a pool in bytes as the host reports it."""
-
-    name: str
-    capacity: int
-    available: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFile:
-    """A template image on the controller's own disk, ready to be put into a pool.
-
-    `name` identifies the content (it contains the checksum), `path` is a local qcow2 file, `virtual_size` in bytes.
-    """
-
-    name: str
-    path: str
-    virtual_size: int
-    physical_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredDisk:
-    """A disk of a VM: thin, on top of template image `image` in the same pool; `size` in bytes ≥ the image's."""
-
-    name: str
-    pool: PoolSpec
-    size: int
-    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,16 +223,7 @@ class DesiredVM:
     nics: tuple[DesiredNIC, ...] = ()
     firmware: Firmware = Firmware.BIOS
     seed: Seed | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedDisk:
-    """A disk of ours on a VM. `pool` is our pool name or empty if unknown; `volume_id` the hypervisor's path or id."""
-
-    name: str
-    pool: str
-    volume_id: str
-    size: int
+    volumes: tuple[VolumeAttachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,7 @@ class ObservedVM:
     `cpus` and `memory` are those of the next start; `running_cpus` and `running_memory` what it runs with now (equal when off).
     `foreign_devices` names disks and NICs that we did not make; they are never touched. `boot_count` is not known to every
     hypervisor, so a restart is carried out by stop and start.
+    `restored` is the token of the last `Snapshots.restore` that took effect.
     """
 
     instance: InstanceID
@@ -268,6 +270,9 @@ class ObservedVM:
     seed_digest: str = ""
     guest: GuestInfo = GuestInfo()
     foreign_devices: tuple[str, ...] = ()
+    volumes: tuple[AttachedVolume, ...] = ()
+    snapshots: tuple[ObservedSnapshot, ...] = ()
+    restored: str = ""
 
 
 # Changes to an existing VM -------------------------------------------------------------------------------------------
@@ -316,7 +321,21 @@ class SetSeed:
     seed: Seed
 
 
-Change = SetCPUs | SetMemory | GrowDisk | AttachNIC | DetachNIC | SetSeed
+@dataclass(frozen=True, slots=True)
+class AttachVolume:
+    """Give the VM the volume as a disk; it must exist and be on no other VM (Conflict)."""
+
+    attachment: VolumeAttachment
+
+
+@dataclass(frozen=True, slots=True)
+class DetachVolume:
+    """Take the volume `volume` from the VM, keeping its content; one that is gone counts as taken."""
+
+    volume: VolumeID
+
+
+Change = SetCPUs | SetMemory | GrowDisk | AttachNIC | DetachNIC | SetSeed | AttachVolume | DetachVolume
 
 
 class ApplyMode(StrEnum):

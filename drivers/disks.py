@@ -1,0 +1,181 @@
+"""Pools, disks, volumes and snapshots as they go into a driver and come out; `drivers.types` offers them with all the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NewType
+
+InstanceID = NewType("InstanceID", str)
+"""UUID of a VM, lower case with dashes; derived from the VirtualMachine's uid, so it is known before the VM exists."""
+
+VolumeID = NewType("VolumeID", str)
+"""UUID of a volume, lower case with dashes; derived from the Volume's uid, so it is known before the volume exists."""
+
+SnapshotID = NewType("SnapshotID", str)
+"""UUID of a snapshot, lower case with dashes; derived from the Snapshot's uid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The object that a hypervisor object was made for; written into the hypervisor as our owner mark."""
+
+    uid: str
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """A storage pool by its directory on the hosts. `name` is unique within the cloud."""
+
+    name: str
+    path: str
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPool:
+    """Size of a pool in bytes as the host reports it."""
+
+    name: str
+    capacity: int
+    available: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """A template image on the controller's own disk, ready to be put into a pool.
+
+    `name` identifies the content (it contains the checksum), `path` is a local qcow2 file, `virtual_size` in bytes.
+    """
+
+    name: str
+    path: str
+    virtual_size: int
+    physical_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredDisk:
+    """A disk of a VM: thin, on top of template image `image` in the same pool; `size` in bytes ≥ the image's."""
+
+    name: str
+    pool: PoolSpec
+    size: int
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedDisk:
+    """A disk of ours on a VM. `pool` is our pool name or empty if unknown; `volume_id` the hypervisor's path or id."""
+
+    name: str
+    pool: str
+    volume_id: str
+    size: int
+
+
+# Volumes: disks with a life of their own -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredVolume:
+    """A volume to be made, `size` in bytes.
+
+    Empty, or with the content of the template image `image` or of the volume snapshot `snapshot`, either in the same pool; then
+    `size` is at least theirs. It does not depend on its source afterwards unless the driver keeps the source while it is needed.
+    """
+
+    volume: VolumeID
+    name: str
+    owner: Owner
+    pool: PoolSpec
+    size: int
+    image: str = ""
+    snapshot: SnapshotID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVolume:
+    """A volume with our mark in a pool; `volume_id` is the hypervisor's path or id, `size` the guest's view in bytes."""
+
+    volume: VolumeID
+    volume_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeAttachment:
+    """A volume as a disk of a VM. `name` is unique among the VM's disks."""
+
+    name: str
+    volume: VolumeID
+    pool: PoolSpec
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedVolume:
+    """A volume of ours found on a VM; `size` in bytes as the hypervisor has it."""
+
+    name: str
+    volume: VolumeID
+    pool: str
+    size: int
+
+
+# Snapshots -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredSnapshot:
+    """A snapshot to be taken.
+
+    Of a VM: all its disks and attached volumes at one moment, with `memory` its running state too. Of a volume: its content.
+    `quiesce` freezes the guest's filesystems through its agent meanwhile; it excludes `memory`.
+    """
+
+    snapshot: SnapshotID
+    name: str
+    owner: Owner
+    memory: bool = False
+    quiesce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSnapshot:
+    """A snapshot of ours of a VM. `parent` is the snapshot below it in the tree, `created` seconds since the epoch."""
+
+    snapshot: SnapshotID
+    parent: SnapshotID | None
+    memory: bool
+    created: float
+    current: bool = False
+    """Whether the VM's disks continue from this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSnapshot:
+    """A snapshot of ours of a volume in a pool: a content of its own that outlives the volume; sizes in bytes."""
+
+    snapshot: SnapshotID
+    volume_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class VMDisk:
+    """A disk in a pool that was made for a VM, whether or not that VM is still defined."""
+
+    instance: InstanceID
+    name: str
+    volume_id: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolContents:
+    """All in a pool that carries our names."""
+
+    disks: tuple[VMDisk, ...] = ()
+    volumes: tuple[ObservedVolume, ...] = ()
+    snapshots: tuple[VolumeSnapshot, ...] = ()
