@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from controller.inventory.calls import SnapshotCalls, VolumeCalls
 from drivers.errors import NotFound, Transient
 from drivers.types import (
     ApplyMode,
@@ -53,6 +54,8 @@ class HostLink:
         self.sole = sole
         self._session = session
         self._refusal: tuple[str, str] | None = None
+        self.volumes = VolumeCalls(session, self._host, self._changing)
+        self.snapshots = SnapshotCalls(session, self._host, self._changing)
 
     def refuse(self, reason: str, message: str) -> None:
         """Make no calls through this link, and say why: the host behind it must not be used under this name."""

@@ -7,7 +7,7 @@ Nothing here talks to an API server or a hypervisor. The allocators are rebuilt 
 from __future__ import annotations
 
 from controller.ipam.addresses import Address, AddressAllocator
-from controller.ipam.identity import instance_id, mac_address
+from controller.ipam.identity import instance_id, mac_address, snapshot_id, volume_id
 from controller.ipam.ledger import Conflict, Owner
 from controller.ipam.refusal import Reason, Refusal
 from controller.ipam.segments import SegmentAllocator, VLANRange
@@ -28,4 +28,6 @@ __all__ = [
     "instance_id",
     "mac_address",
     "parse_subnet",
+    "snapshot_id",
+    "volume_id",
 ]

@@ -1,4 +1,4 @@
-"""Deterministic identities: the same VirtualMachine has the same UUID and MAC addresses before and after any loss of state."""
+"""Deterministic identities: the same object has the same UUID and MAC addresses before and after any loss of state."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 from typing import Final
 from uuid import UUID, uuid5
 
-from drivers.types import InstanceID
+from drivers.types import InstanceID, SnapshotID, VolumeID
 
-__all__ = ["instance_id", "mac_address"]
+__all__ = ["instance_id", "mac_address", "snapshot_id", "volume_id"]
 
 _NAMESPACE: Final = UUID("9d1f5c1e-6a52-4f0e-8b6c-3a6a7f2d9c04")
-"""Namespace of our UUIDv5 identities. Changing it would orphan every VM."""
+"""Namespace of our UUIDv5 identities. Changing it would orphan every VM, volume and snapshot."""
 
 _TAP_PREFIX: Final = 0xFE
 """First octet that libvirt and Xen give to the host's side of a guest interface."""
@@ -20,6 +20,16 @@ _TAP_PREFIX: Final = 0xFE
 def instance_id(uid: str) -> InstanceID:
     """UUID of the VM made for the VirtualMachine with this uid: UUIDv5 (RFC 9562, 5.5), lower case with dashes."""
     return InstanceID(str(uuid5(_NAMESPACE, uid)))
+
+
+def volume_id(uid: str) -> VolumeID:
+    """UUID of the volume made for the Volume with this uid, derived as `instance_id` is: uids differ between kinds too."""
+    return VolumeID(str(uuid5(_NAMESPACE, uid)))
+
+
+def snapshot_id(uid: str) -> SnapshotID:
+    """UUID of the snapshot taken for the Snapshot with this uid, derived as `instance_id` is."""
+    return SnapshotID(str(uuid5(_NAMESPACE, uid)))
 
 
 def mac_address(uid: str, nic: str) -> str:
