@@ -165,7 +165,8 @@ class Volumes(Protocol):
     def snapshot_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: DesiredSnapshot) -> Done | Started:
         """Keep the volume's present content as a snapshot of its own in the same pool; an existing snapshot is success.
 
-        Complete or absent, never half. On a volume of a running VM it needs Capability.VOLUME_SNAPSHOT_LIVE (Conflict otherwise).
+        Complete or absent, never half. On a volume of a running VM it needs Capability.VOLUME_SNAPSHOT_LIVE (Conflict otherwise),
+        and with `quiesce` as `Snapshots.create_snapshot` says; `memory` is InvalidSpec.
         Raises NotFound, Conflict, InvalidSpec for lack of room, Transient.
         """
 
@@ -189,8 +190,9 @@ class Snapshots(Protocol):
     def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done | Started:
         """Take a snapshot; an existing one with this identity is success. On failure the VM is as before and runs on.
 
-        On a running VM it needs Capability.SNAPSHOT_RUNNING (Conflict otherwise), `memory` SNAPSHOT_MEMORY and a running VM
-        (Conflict), `quiesce` SNAPSHOT_QUIESCE and an agent that answers (Conflict, with the filesystems thawed again).
+        Without `memory` a running VM needs Capability.SNAPSHOT_RUNNING (Conflict otherwise). `memory` needs SNAPSHOT_MEMORY
+        (Unsupported otherwise) and a running VM (Conflict), `quiesce` SNAPSHOT_QUIESCE (Unsupported otherwise) and an agent that
+        answers (Conflict, with the filesystems thawed again); both together are InvalidSpec.
         Raises NotFound, Busy, Transient, InvalidSpec.
         """
 
@@ -198,13 +200,16 @@ class Snapshots(Protocol):
         """Bring disks and volumes, and with a memory snapshot the running state, back to the snapshot. Other snapshots stay.
 
         CPUs, memory size, NICs and seed stay those of the VM now wherever it ends powered off. After a snapshot with memory the
-        VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request:
-        one that took effect already (`ObservedVM.restored`) is success without another effect.
+        VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request
+        and is not empty (InvalidSpec): one that took effect already (`ObservedVM.restored`) is success without another effect.
         Raises NotFound, Conflict, Transient.
         """
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done | Started:
-        """Remove one snapshot anywhere in the tree, on a running VM too; its children move to its parent. Absent is success."""
+        """Remove one snapshot anywhere in the tree, on a running VM too; its children move to its parent.
+
+        Absent is success, also together with its VM.
+        """
 
 
 class Tasks(Protocol):

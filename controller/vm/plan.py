@@ -14,15 +14,18 @@ from controller.vm.facets import disks, nics, seed, size
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Change,
     DesiredVM,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     ObservedVM,
     Power,
     SetCPUs,
     SetMemory,
     SetSeed,
+    VolumeID,
 )
 
 ModeOf = Callable[[Change, ObservedVM], ApplyMode]
@@ -191,8 +194,16 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return f"networks[{nic.name}]", "absent", nic.network
         case DetachNIC(name):
             return f"networks[{name}]", "present", "absent"
+        case AttachVolume(attachment):
+            return f"volumes[{attachment.name}]", "absent", attachment.volume
+        case DetachVolume(volume):
+            return f"volumes[{_attached_name(have, volume)}]", "present", "absent"
         case SetSeed(wanted_seed):
             return "cloudInit", have.seed_digest[:12], wanted_seed.digest[:12]
+
+
+def _attached_name(have: ObservedVM, volume: VolumeID) -> str:
+    return next((attached.name for attached in have.volumes if attached.volume == volume), volume)
 
 
 def _disk_size(have: ObservedVM, name: str) -> int:

@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("fields", nargs="*", metavar="FIELD=VALUE", help=f"kind ({', '.join(FaultKind)}) and {_fault_fields()}")
     oob = commands.add_parser("oob", help="do something behind Vireo's back")
     oob.add_argument("act", choices=list(Act))
-    oob.add_argument("target", nargs="?", default="", help="HOST, or HOST/UUID of a VM")
+    oob.add_argument("target", nargs="?", default="", help="HOST, or HOST/UUID of a VM, volume or snapshot")
     oob.add_argument("value", nargs="?", default="")
     census = commands.add_parser("census", help="print everything that exists as JSON")
     for command in (add, oob, census):

@@ -33,6 +33,7 @@ from drivers.types import (
 from .engine.compute import VMPage
 from .engine.modes import apply_mode
 from .methods import SessionExpired, Welcome
+from .volumes import SnapshotCalls, VolumeCalls
 
 __all__ = ["Session", "SimulatorConnection", "Transport"]
 
@@ -206,6 +207,8 @@ class SimulatorConnection:
         self.compute = _Compute(self._session)
         self.power = _Power(self._session)
         self.storage = _Storage(self._session)
+        self.volumes = VolumeCalls(self._session.call)
+        self.snapshots = SnapshotCalls(self._session.call)
         self.tasks = _Tasks(self._session)
         self.events = _Events(self._session)
 

@@ -18,9 +18,13 @@ from drivers import errors
 from drivers.errors import Busy, DriverError, InvalidSpec, Transient
 from drivers.types import (
     AttachNIC,
+    AttachVolume,
     Capability,
+    DesiredSnapshot,
     DesiredVM,
+    DesiredVolume,
     DetachNIC,
+    DetachVolume,
     Done,
     Failed,
     GrowDisk,
@@ -32,15 +36,18 @@ from drivers.types import (
     ObservedPool,
     ObservedVM,
     OpRef,
+    PoolContents,
     PoolSpec,
     Running,
     SetCPUs,
     SetMemory,
     SetSeed,
+    SnapshotID,
     Started,
     StopMode,
     Succeeded,
     VMChanged,
+    VolumeID,
 )
 
 from .engine.actions import Action
@@ -89,7 +96,9 @@ Changes = tuple[
     | tuple[Literal["GrowDisk"], GrowDisk]
     | tuple[Literal["AttachNIC"], AttachNIC]
     | tuple[Literal["DetachNIC"], DetachNIC]
-    | tuple[Literal["SetSeed"], SetSeed],
+    | tuple[Literal["SetSeed"], SetSeed]
+    | tuple[Literal["AttachVolume"], AttachVolume]
+    | tuple[Literal["DetachVolume"], DetachVolume],
     ...,
 ]
 Pools = tuple[PoolSpec, ...]
@@ -103,6 +112,11 @@ class Method(NamedTuple):
     mutates: bool = False
     capability: Capability | None = None
     tagged: bool = False
+
+
+def _work(params: Any, capability: Capability) -> Method:
+    """A method that changes something and may be a native task."""
+    return Method(params, Outcome, True, capability, tagged=True)
 
 
 METHODS: dict[str, Method] = {
@@ -120,6 +134,16 @@ METHODS: dict[str, Method] = {
     "storage.has_image": Method(tuple[HostID, PoolSpec, str], bool, False, Capability.STORAGE),
     "storage.put_image": Method(tuple[HostID, PoolSpec, ImageFile], Outcome, True, Capability.STORAGE, tagged=True),
     "storage.delete_image": Method(tuple[HostID, PoolSpec, str], Outcome, True, Capability.STORAGE, tagged=True),
+    "volumes.contents": Method(tuple[HostID, PoolSpec], PoolContents, False, Capability.VOLUMES),
+    "volumes.create_volume": _work(tuple[HostID, DesiredVolume], Capability.VOLUMES),
+    "volumes.grow_volume": _work(tuple[HostID, PoolSpec, VolumeID, int], Capability.VOLUMES),
+    "volumes.delete_volume": _work(tuple[HostID, PoolSpec, VolumeID], Capability.VOLUMES),
+    "volumes.snapshot_volume": _work(tuple[HostID, PoolSpec, VolumeID, DesiredSnapshot], Capability.VOLUME_SNAPSHOTS),
+    "volumes.restore_volume": _work(tuple[HostID, PoolSpec, VolumeID, SnapshotID], Capability.VOLUME_SNAPSHOTS),
+    "volumes.delete_volume_snapshot": _work(tuple[HostID, PoolSpec, SnapshotID], Capability.VOLUME_SNAPSHOTS),
+    "snapshots.create_snapshot": _work(tuple[HostID, InstanceID, DesiredSnapshot], Capability.SNAPSHOTS),
+    "snapshots.restore": _work(tuple[HostID, InstanceID, SnapshotID, str], Capability.SNAPSHOTS),
+    "snapshots.delete_snapshot": _work(tuple[HostID, InstanceID, SnapshotID], Capability.SNAPSHOTS),
     "tasks.poll": Method(tuple[OpRef], Report, tagged=True),
     "events.wait": Method(tuple[str, int, float], News, False, Capability.EVENTS),
     "control.add_fault": Method(tuple[Fault], int, True),

@@ -19,13 +19,9 @@ from drivers.errors import AuthFailed, DriverError, InvalidSpec, NotFound, Trans
 from drivers.types import (
     Capability,
     Credentials,
-    DesiredVM,
     Failed,
     HostID,
-    ImageFile,
-    InstanceID,
     ObservedHost,
-    PoolSpec,
     Started,
     StopMode,
 )
@@ -37,13 +33,19 @@ from .engine.clock import Clock
 from .engine.compute import Compute
 from .engine.datacentre import Datacentre, Scope
 from .engine.faults import Fault, FaultKind, Faults
+from .engine.names import names_of_call
 from .engine.observe import observed_host
 from .engine.power import PowerControl
 from .engine.settings import Settings
+from .engine.snapshots import Snapshots
 from .engine.storage import Storage
+from .engine.volumes import Volumes
 from .methods import METHODS, News, SessionExpired, Welcome
 
 __all__ = ["Service"]
+
+_ON_A_HOST = ("compute.", "power.", "storage.", "volumes.", "snapshots.")
+"""Groups of methods whose first argument is a host."""
 
 SESSIONS = 100_000
 """Sessions that are remembered; the oldest one expires."""
@@ -75,12 +77,13 @@ class Service:
         """Handlers by method; the first argument of each is the session's scope."""
         dc = self.dc
         compute, changer, power, storage = Compute(dc), Changer(dc), PowerControl(dc), Storage(dc)
+        volumes, snapshots = Volumes(dc), Snapshots(dc)
         return {
             "hosts.list": self._list_hosts,
             "compute.observe_page": compute.observe_page,
             "compute.observe": lambda _, *args: compute.observe(*args),
             "compute.create": compute.create,
-            "compute.apply": lambda _, *args: changer.apply(*args),
+            "compute.apply": changer.apply,
             "compute.delete": lambda _, *args: compute.delete(*args),
             "power.start": lambda _, *args: power.start(*args),
             "power.stop": lambda _, *args: power.stop(*args),
@@ -88,6 +91,16 @@ class Service:
             "storage.has_image": lambda _, *args: storage.has_image(*args),
             "storage.put_image": lambda _, *args: storage.put_image(*args),
             "storage.delete_image": lambda _, *args: storage.delete_image(*args),
+            "volumes.contents": lambda _, *args: volumes.contents(*args),
+            "volumes.create_volume": lambda _, *args: volumes.create_volume(*args),
+            "volumes.grow_volume": volumes.grow_volume,
+            "volumes.delete_volume": volumes.delete_volume,
+            "volumes.snapshot_volume": volumes.snapshot_volume,
+            "volumes.restore_volume": volumes.restore_volume,
+            "volumes.delete_volume_snapshot": lambda _, *args: volumes.delete_volume_snapshot(*args),
+            "snapshots.create_snapshot": lambda _, *args: snapshots.create_snapshot(*args),
+            "snapshots.restore": lambda _, *args: snapshots.restore(*args),
+            "snapshots.delete_snapshot": lambda _, *args: snapshots.delete_snapshot(*args),
             "tasks.poll": lambda _, op: dc.tasks.poll(op),
             "events.wait": self._news,
             "control.add_fault": lambda _, fault: self.faults.add(fault, self.clock.now()),
@@ -145,24 +158,7 @@ class Service:
         """Faults that happen to this call."""
         if method.startswith("control.") or not self.faults.in_force():
             return []
-        return self.faults.strike(method, self._objects(args), self.clock.now())
-
-    def _objects(self, args: tuple[Any, ...]) -> list[str]:
-        """Names by which a fault may mean this call."""
-        names: list[str] = []
-        for arg in args:
-            if isinstance(arg, DesiredVM):
-                names += [arg.instance, arg.name, arg.owner.name]
-            elif isinstance(arg, PoolSpec | ImageFile):
-                names.append(arg.name)
-            elif isinstance(arg, str):
-                names += [arg, *self._names_of(InstanceID(arg))]
-        return names
-
-    def _names_of(self, instance: InstanceID) -> list[str]:
-        """By which people know a VM that exists."""
-        vms = [self.dc.hosts[host].vms[instance] for host in self.dc.places.get(instance, ())]
-        return [name for vm in vms for name in (vm.name, vm.owner.name if vm.owner else "")]
+        return self.faults.strike(method, names_of_call(self.dc, args), self.clock.now())
 
     def execute(self, token: str, method: str, args: tuple[Any, ...], faults: list[Fault]) -> Any:
         """Carry out a call under its faults; delays, hangs and lost replies are the transport's to act.
@@ -201,7 +197,7 @@ class Service:
             return
         if method.startswith("control."):
             raise Unsupported("control needs a session for all hosts", native_code="SIM_UNSUPPORTED")
-        if method.startswith(("compute.", "power.", "storage.")) and method != "compute.observe_page" and args[0] != scope:
+        if method.startswith(_ON_A_HOST) and method != "compute.observe_page" and args[0] != scope:
             raise NotFound(f"this endpoint has no host {args[0]!r}", native_code="SIM_HOST_UNKNOWN")
 
     def _list_hosts(self, scope: Scope) -> tuple[ObservedHost, ...]:

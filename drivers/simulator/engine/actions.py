@@ -9,6 +9,7 @@ from enum import StrEnum
 from drivers.errors import InvalidSpec, NotFound
 from drivers.types import Failed, Firmware, HostID, InstanceID, ObservedNIC, Power
 
+from . import storage_acts
 from .datacentre import Datacentre
 from .model import VM, Host
 from .power import power_off
@@ -17,7 +18,7 @@ __all__ = ["Act", "Action", "Actions"]
 
 
 class Act(StrEnum):
-    """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`."""
+    """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`, as of acts on what a host's pools hold."""
 
     CRASH_HOST = "crash-host"
     BOOT_HOST = "boot-host"
@@ -41,6 +42,12 @@ class Act(StrEnum):
     REMOVE_DISK = "remove-disk"
     MOVE_VM = "move-vm"
     IGNORE_STOP = "ignore-stop"
+    WRITE_DISK = "write-disk"
+    DETACH_VOLUME = "detach-volume"
+    DELETE_SNAPSHOT = "delete-snapshot"
+    WRITE_VOLUME = "write-volume"
+    DELETE_VOLUME = "delete-volume"
+    DELETE_VOLUME_SNAPSHOT = "delete-volume-snapshot"
     FORGET_TASKS = "forget-tasks"
 
 
@@ -81,6 +88,14 @@ class Actions:
             Act.REMOVE_DISK: self._remove_disk,
             Act.MOVE_VM: self._move,
             Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
+            Act.WRITE_DISK: lambda vm, value: storage_acts.write_disk(datacentre, vm, value),
+            Act.DETACH_VOLUME: lambda vm, value: storage_acts.detach_volume(datacentre, vm, value),
+            Act.DELETE_SNAPSHOT: lambda vm, value: storage_acts.delete_snapshot(datacentre, vm, value),
+        }
+        self._pool_acts: dict[Act, Callable[[Datacentre, Host, str, str], None]] = {
+            Act.WRITE_VOLUME: storage_acts.write_volume,
+            Act.DELETE_VOLUME: storage_acts.delete_volume,
+            Act.DELETE_VOLUME_SNAPSHOT: storage_acts.delete_volume_snapshot,
         }
 
     def do(self, action: Action) -> None:
@@ -99,6 +114,9 @@ class Actions:
             self._host_acts[action.act](self._host(action.target), action.value)
         elif action.act is Act.FOREIGN_VM:
             self._foreign_vm(action.target)
+        elif action.act in self._pool_acts:
+            host, _, identity = action.target.partition("/")
+            self._pool_acts[action.act](self._dc, self._host(host), identity, action.value)
         else:
             vm = self._vm(action.target)
             self._vm_acts[action.act](vm, action.value)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drivers.types import HostID, InstanceID, ObservedNIC, Power
+from drivers.types import AttachedVolume, HostID, InstanceID, ObservedNIC, ObservedSnapshot, Power, SnapshotID, VolumeID
 
 from .datacentre import Datacentre
+from .model import VM, Pool
+from .observe import observed_snapshots, observed_volumes
 
-__all__ = ["Census", "CensusDisk", "CensusImage", "CensusVM", "take_census"]
+__all__ = ["Census", "CensusDisk", "CensusImage", "CensusSnapshot", "CensusVM", "CensusVolume", "take_census"]
 
 
 @dataclass(frozen=True, slots=True)
 class CensusVM:
     """A VM. `owner` is the uid in its owner mark, empty if it isn't ours; `memory` in bytes; `starts` counts power-ons.
 
-    `made` counts how often its identity was defined, on any host, since the server started.
+    `made` counts how often its identity was defined, on any host, since the server started; `restores` how often it was brought
+    back to a snapshot.
     """
 
     host: HostID
@@ -28,17 +32,50 @@ class CensusVM:
     starts: int
     made: int
     nics: tuple[ObservedNIC, ...]
+    volumes: tuple[AttachedVolume, ...]
+    snapshots: tuple[ObservedSnapshot, ...]
+    restores: int
 
 
 @dataclass(frozen=True, slots=True)
 class CensusDisk:
-    """A disk of ours in a pool directory; `host` is empty in a shared one; `size` in bytes."""
+    """A disk of ours in a pool directory; `host` is empty in a shared one; `size` in bytes, `content` stands for what is on it."""
 
     host: str
     path: str
     instance: InstanceID
     name: str
     size: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CensusVolume:
+    """A volume in a pool directory. `users` are the VMs that have it, as HOST/UUID; `made` counts as of a VM."""
+
+    host: str
+    path: str
+    volume: VolumeID
+    name: str
+    owner: str
+    size: int
+    content: str
+    users: tuple[str, ...]
+    made: int
+
+
+@dataclass(frozen=True, slots=True)
+class CensusSnapshot:
+    """A snapshot of a volume in a pool directory; `made` counts as of a VM."""
+
+    host: str
+    path: str
+    snapshot: SnapshotID
+    name: str
+    owner: str
+    size: int
+    content: str
+    made: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +94,53 @@ class Census:
     vms: tuple[CensusVM, ...]
     disks: tuple[CensusDisk, ...]
     images: tuple[CensusImage, ...]
+    volumes: tuple[CensusVolume, ...]
+    snapshots: tuple[CensusSnapshot, ...]
 
 
 def take_census(dc: Datacentre) -> Census:
     """Count a datacentre, whatever the state of its hosts."""
-    vms = (vm for host in dc.hosts.values() for vm in host.vms.values())
+    pools = dc.pools.values()
     return Census(
+        tuple(_vm(dc, vm) for host in dc.hosts.values() for vm in host.vms.values()),
         tuple(
-            CensusVM(
-                host=vm.host,
-                instance=vm.instance,
-                name=vm.name,
-                owner=vm.owner.uid if vm.owner else "",
-                power=vm.power,
-                cpus=vm.cpus,
-                memory=vm.memory,
-                starts=vm.starts,
-                made=dc.made[vm.instance],
-                nics=tuple(vm.nics.values()),
-            )
-            for vm in vms
-        ),
-        tuple(
-            CensusDisk(*key, instance, disk.name, disk.size)
-            for key, pool in dc.pools.items()
+            CensusDisk(*pool.key, instance, disk.name, disk.size, disk.content)
+            for pool in pools
             for instance, disks in pool.disks.items()
             for disk in disks.values()
         ),
-        tuple(CensusImage(*key, name) for key, pool in dc.pools.items() for name in pool.images),
+        tuple(CensusImage(*pool.key, name) for pool in pools for name in pool.images),
+        tuple(one for pool in pools for one in _volumes(dc, pool)),
+        tuple(one for pool in pools for one in _snapshots(dc, pool)),
     )
+
+
+def _vm(dc: Datacentre, vm: VM) -> CensusVM:
+    return CensusVM(
+        host=vm.host,
+        instance=vm.instance,
+        name=vm.name,
+        owner=vm.owner.uid if vm.owner else "",
+        power=vm.power,
+        cpus=vm.cpus,
+        memory=vm.memory,
+        starts=vm.starts,
+        made=dc.made[vm.instance],
+        nics=tuple(vm.nics.values()),
+        volumes=observed_volumes(vm),
+        snapshots=observed_snapshots(vm),
+        restores=vm.restores,
+    )
+
+
+def _volumes(dc: Datacentre, pool: Pool) -> Iterator[CensusVolume]:
+    for one in pool.volumes.values():
+        users = tuple(f"{vm.host}/{vm.instance}" for vm in dc.users(None, pool.key, one.volume))
+        made = dc.made[one.volume]
+        yield CensusVolume(*pool.key, one.volume, one.name, one.owner.uid, one.size, one.content, users, made)
+
+
+def _snapshots(dc: Datacentre, pool: Pool) -> Iterator[CensusSnapshot]:
+    for one in pool.snapshots.values():
+        made = dc.made[one.snapshot]
+        yield CensusSnapshot(*pool.key, one.snapshot, one.name, one.owner.uid, one.size, one.content, made)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
+from drivers.errors import Conflict, InvalidSpec, NotFound, Transient, Unsupported
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
+    Capability,
     Change,
     DetachNIC,
+    DetachVolume,
     Done,
     GrowDisk,
     HostID,
@@ -18,16 +21,18 @@ from drivers.types import (
     SetMemory,
     SetSeed,
     Started,
+    VolumeID,
 )
 
 from .compute import observed_nic
-from .datacentre import Datacentre
+from .datacentre import Datacentre, Scope
 from .guest import read_seed
 from .model import VM
 from .modes import apply_mode
 from .observe import observed_vm
 from .power import used_memory
-from .rules import check_nic
+from .rules import check_attachment, check_nic
+from .volumes import attachable
 
 __all__ = ["Changer"]
 
@@ -38,22 +43,31 @@ class Changer:
     def __init__(self, datacentre: Datacentre) -> None:
         self._dc = datacentre
 
-    def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
-        """Apply changes. Raises NotFound, Conflict, InvalidSpec, Busy, Transient."""
+    def apply(self, scope: Scope, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
+        """Apply changes. Raises NotFound, Conflict, InvalidSpec, Busy, Transient, Unsupported."""
+        if any(isinstance(change, AttachVolume | DetachVolume) for change in changes) and not self._dc.has(Capability.VOLUMES):
+            raise Unsupported(f"this endpoint lacks {Capability.VOLUMES}", native_code="SIM_UNSUPPORTED")
         vm = self._dc.idle_vm(host, instance)
-        pending = self._pending(vm, changes)
+        pending = self._pending(scope, vm, changes)
         if not pending:
             return Done()
-        return self._dc.run("compute.apply", (host, instance), lambda: self._apply(vm, changes))
+        return self._dc.run("compute.apply", (host, instance), lambda: self._apply(scope, vm, changes))
 
-    def _pending(self, vm: VM, changes: Sequence[Change]) -> list[tuple[Change, ApplyMode]]:
+    def _pending(self, scope: Scope, vm: VM, changes: Sequence[Change]) -> list[tuple[Change, ApplyMode]]:
         """Changes not in effect yet with their modes. Raises if any of them can't be made now."""
         assert vm.owner is not None
         observed = observed_vm(vm, vm.owner, self._dc.hosts[vm.host], self._dc.settings.capabilities)
         pending = [change for change in changes if not in_effect(vm, change)]
         moded = [(change, apply_mode(change, observed, self._dc.settings.capabilities)) for change in pending]
+        going = {change.name for change in pending if isinstance(change, DetachNIC)}
+        gone = {change.volume for change in pending if isinstance(change, DetachVolume)}
         for change, mode in moded:
             self._check(vm, change, live=mode is ApplyMode.LIVE)
+            _check_snapshots(vm, change)
+            if isinstance(change, AttachNIC):
+                _check_nic(vm, change, going)
+            elif isinstance(change, AttachVolume):
+                self._check_volume(scope, vm, change, gone)
             if mode is ApplyMode.POWER_OFF and vm.has_power:
                 raise Conflict(f"{type(change).__name__} needs VM {vm.instance} powered off", native_code="SIM_VM_RUNS")
         return moded
@@ -70,21 +84,29 @@ class Changer:
                 raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
             case GrowDisk(name, size):
                 _check_grow(vm, name, size)
-            case AttachNIC(nic):
-                check_nic(nic)
-                if nic.name in vm.nics or any(other.mac == nic.mac for other in vm.nics.values()):
-                    raise Conflict(f"VM {vm.instance} has another NIC {nic.name!r} or {nic.mac}", native_code="SIM_NIC_EXISTS")
             case _:
                 pass
 
-    def _apply(self, vm: VM, changes: Sequence[Change]) -> None:
+    def _check_volume(self, scope: Scope, vm: VM, change: AttachVolume, gone: set[VolumeID]) -> None:
+        """Raises if the VM can't have this volume, even without those that are `gone` by then."""
+        attachment = change.attachment
+        check_attachment(attachment)
+        taken = {attached.name for volume, attached in vm.volumes.items() if volume not in gone} | vm.disks.keys()
+        if attachment.name in taken or attachment.volume in vm.volumes:
+            raise Conflict(
+                f"VM {vm.instance} has another disk {attachment.name!r}, or volume {attachment.volume} under another name",
+                native_code="SIM_DISK_EXISTS",
+            )
+        attachable(self._dc, scope, vm.host, vm.instance, attachment)
+
+    def _apply(self, scope: Scope, vm: VM, changes: Sequence[Change]) -> None:
         """Looks again at what is pending, because time has passed if this is the end of a task."""
         self._dc.vm(vm.host, vm.instance)
-        for change, mode in self._pending(vm, changes):
-            self._make(vm, change, live=mode is ApplyMode.LIVE)
+        for change, mode in self._pending(scope, vm, changes):
+            self._make(scope, vm, change, live=mode is ApplyMode.LIVE)
         self._dc.vm_changed(vm)
 
-    def _make(self, vm: VM, change: Change, *, live: bool) -> None:
+    def _make(self, scope: Scope, vm: VM, change: Change, *, live: bool) -> None:
         match change:
             case SetCPUs(cpus):
                 vm.cpus = cpus
@@ -99,8 +121,27 @@ class Changer:
                 vm.nics[nic.name] = observed_nic(nic)
             case DetachNIC(name):
                 del vm.nics[name]
+            case AttachVolume(attachment):
+                self._dc.attach(vm, attachment.name, attachable(self._dc, scope, vm.host, vm.instance, attachment))
+            case DetachVolume(volume):
+                self._dc.detach(vm, volume)
             case SetSeed(seed):
                 vm.seed_digest, vm.guest = seed.digest, read_seed(seed)
+
+
+def _check_nic(vm: VM, change: AttachNIC, going: set[str]) -> None:
+    """Raises if the VM can't have this NIC, even without those that are `going`."""
+    nic = change.nic
+    check_nic(nic)
+    others = [other for other in vm.nics.values() if other.name not in going]
+    if any(nic.name == other.name or nic.mac == other.mac for other in others):
+        raise Conflict(f"VM {vm.instance} has another NIC {nic.name!r} or {nic.mac}", native_code="SIM_NIC_EXISTS")
+
+
+def _check_snapshots(vm: VM, change: Change) -> None:
+    """Raises for a change that would part a VM from its snapshots."""
+    if vm.snapshots and isinstance(change, GrowDisk | AttachVolume | DetachVolume):
+        raise Conflict(f"VM {vm.instance} has snapshots, which forbid {type(change).__name__}", native_code="SIM_VM_HAS_SNAPSHOTS")
 
 
 def _check_grow(vm: VM, name: str, size: int) -> None:
@@ -123,5 +164,10 @@ def in_effect(vm: VM, change: Change) -> bool:
             return vm.nics.get(nic.name) == observed_nic(nic)
         case DetachNIC(name):
             return name not in vm.nics
+        case AttachVolume(attachment):
+            there = vm.volumes.get(attachment.volume)
+            return there is not None and there.name == attachment.name
+        case DetachVolume(volume):
+            return volume not in vm.volumes
         case SetSeed(seed):
             return vm.seed_digest == seed.digest

@@ -20,12 +20,12 @@ from drivers.types import (
     Started,
 )
 
-from .datacentre import DISK_OVERHEAD, Datacentre, Scope
+from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
 from .guest import read_seed
 from .model import VM, Disk, GuestConfig, Host
 from .observe import observed_vm
 from .rules import check_pool, check_vm
-from .storage import pool_key
+from .volumes import attachable
 
 __all__ = ["Compute", "HostVMs", "VMPage", "observed_nic"]
 
@@ -97,8 +97,7 @@ class Compute:
         if self._exists(scope, there, vm.instance):
             return Done()
         self._check_fits(there, vm)
-        for disk in vm.disks:
-            self._check_disk(host, vm.instance, disk)
+        self._check_storage(scope, host, vm)
         return self._dc.run("compute.create", subject, lambda: self._define(scope, there, vm))
 
     def _exists(self, scope: Scope, host: Host, instance: InstanceID) -> bool:
@@ -114,6 +113,13 @@ class Compute:
         if vm.cpus > host.cpus or vm.memory > host.memory:
             message = f"VM {vm.instance} with {vm.cpus} CPUs and {vm.memory} bytes is larger than host {host.host!r}"
             raise InvalidSpec(message, native_code="SIM_TOO_LARGE")
+
+    def _check_storage(self, scope: Scope, host: HostID, vm: DesiredVM) -> None:
+        """Raises what forbids its disks or volumes."""
+        for disk in vm.disks:
+            self._check_disk(host, vm.instance, disk)
+        for attachment in vm.volumes:
+            attachable(self._dc, scope, host, vm.instance, attachment)
 
     def _check_disk(self, host: HostID, instance: InstanceID, disk: DesiredDisk) -> None:
         """Raises what forbids this disk; one of ours that exists is used as it is."""
@@ -133,37 +139,43 @@ class Compute:
         """Checks again, because time has passed if this is the end of a task; then makes disks and VM in one step."""
         if self._exists(scope, host, vm.instance):
             return
-        for disk in vm.disks:
-            self._check_disk(host.host, vm.instance, disk)
+        self._check_storage(scope, host.host, vm)
         self._dc.made[vm.instance] += 1
-        self._dc.add_vm(
-            VM(
-                instance=vm.instance,
-                host=host.host,
-                name=vm.name,
-                owner=vm.owner,
-                cpus=vm.cpus,
-                memory=vm.memory,
-                running_cpus=vm.cpus,
-                running_memory=vm.memory,
-                firmware=vm.firmware,
-                disks={disk.name: self._disk(host.host, vm.instance, disk) for disk in vm.disks},
-                nics={nic.name: observed_nic(nic) for nic in vm.nics},
-                seed_digest=vm.seed.digest if vm.seed else "",
-                guest=read_seed(vm.seed) if vm.seed else GuestConfig(),
-            )
+        made = self._vm(host, vm)
+        self._dc.add_vm(made)
+        for attachment in vm.volumes:
+            self._dc.attach(made, attachment.name, attachable(self._dc, scope, host.host, vm.instance, attachment))
+
+    def _vm(self, host: Host, vm: DesiredVM) -> VM:
+        return VM(
+            instance=vm.instance,
+            host=host.host,
+            name=vm.name,
+            owner=vm.owner,
+            cpus=vm.cpus,
+            memory=vm.memory,
+            running_cpus=vm.cpus,
+            running_memory=vm.memory,
+            firmware=vm.firmware,
+            disks={disk.name: self._disk(host.host, vm.instance, disk) for disk in vm.disks},
+            nics={nic.name: observed_nic(nic) for nic in vm.nics},
+            seed_digest=vm.seed.digest if vm.seed else "",
+            guest=read_seed(vm.seed) if vm.seed else GuestConfig(),
         )
 
     def _disk(self, host: HostID, instance: InstanceID, disk: DesiredDisk) -> Disk:
         key = pool_key(host, disk.pool)
         if (existing := self._dc.pools[key].disks.get(instance, {}).get(disk.name)) is not None:
             return existing
-        made = Disk(disk.name, key, disk.pool.name, disk.size, disk.image)
+        made = Disk(disk.name, key, disk.pool.name, disk.size, disk.image, content=disk.image)
         self._dc.add_disk(instance, made)
         return made
 
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec]) -> Done | Started:
-        """Remove a VM and its disks, running or not. Raises Conflict if it isn't ours, Busy, Transient."""
+        """Remove a VM with its snapshots and disks, running or not; its volumes stay.
+
+        Raises Conflict if it isn't ours, Busy, Transient.
+        """
         there = self._dc.host(host)
         self._dc.tasks.require_idle((host, instance))
         for pool in pools:

@@ -8,21 +8,26 @@ from dataclasses import dataclass, field
 from random import Random
 
 from drivers.errors import Conflict, NotFound, Transient
-from drivers.types import Capability, Done, Failed, HostID, InstanceID, Started
+from drivers.types import Capability, Done, Failed, HostID, InstanceID, PoolSpec, SnapshotID, Started, VolumeID
 
 from .changes import Changes
 from .clock import Clock, Timers
-from .model import VM, Disk, Host, Pool, PoolKey
+from .model import VM, Attached, Disk, Host, Pool, PoolKey, PoolSnapshot, Volume
 from .settings import Settings
 from .tasks import Tasks
 
-__all__ = ["Datacentre", "Scope"]
+__all__ = ["Datacentre", "Scope", "pool_key"]
 
 DISK_OVERHEAD = 256 * 1024
 """Bytes that a fresh thin disk takes in its pool."""
 
 Scope = HostID | None
 """Which hosts an endpoint reaches: one, or with None all."""
+
+
+def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
+    """A shared pool is the same on all hosts."""
+    return PoolKey("" if pool.shared else host, pool.path)
 
 
 @dataclass(slots=True)
@@ -36,8 +41,10 @@ class Datacentre:
     hosts: dict[HostID, Host] = field(default_factory=dict)
     pools: dict[PoolKey, Pool] = field(default_factory=dict)
     places: dict[InstanceID, tuple[HostID, ...]] = field(default_factory=dict)
-    made: Counter[InstanceID] = field(default_factory=Counter)
-    """How often each identity was defined by `compute.create`."""
+    made: Counter[str] = field(default_factory=Counter)
+    """How often each VM, volume and snapshot was made, by its identity."""
+    attached: dict[tuple[PoolKey, VolumeID], tuple[VM, ...]] = field(default_factory=dict)
+    """The VMs that have a volume."""
     timers: Timers = field(default_factory=Timers)
     changes: Changes = field(default_factory=Changes)
     tasks: Tasks = field(init=False)
@@ -91,11 +98,15 @@ class Datacentre:
         """Define a VM on its host."""
         self.hosts[vm.host].vms[vm.instance] = vm
         self.places[vm.instance] = (*self.places.get(vm.instance, ()), vm.host)
+        for attached in vm.volumes.values():
+            self._note_user(vm, attached.volume)
         self.vm_changed(vm)
 
     def remove_vm(self, vm: VM) -> None:
-        """Forget a VM's definition; its disks stay."""
+        """Forget a VM's definition; its disks and volumes stay."""
         self.hosts[vm.host].vms.pop(vm.instance, None)
+        for attached in vm.volumes.values():
+            self._drop_user(vm, attached.volume)
         left = tuple(host for host in self.places.get(vm.instance, ()) if host != vm.host)
         if left:
             self.places[vm.instance] = left
@@ -141,12 +152,84 @@ class Datacentre:
         """Note that a disk changed."""
         self.dirty.add(("disk", *disk.pool, instance, disk.name))
 
+    # Volumes -------------------------------------------------------------------------------------------------------
+
+    def pool(self, host: HostID, pool: PoolSpec) -> Pool:
+        """A pool of a host. Raises NotFound, Transient."""
+        self.host(host)
+        if (found := self.pools.get(pool_key(host, pool))) is None:
+            raise NotFound(f"no pool {pool.name!r} on host {host!r}", native_code="SIM_POOL_UNKNOWN")
+        return found
+
+    def add_volume(self, volume: Volume) -> None:
+        """Put a new thin volume into its pool."""
+        pool = self.pools[volume.pool]
+        pool.volumes[volume.volume] = volume
+        pool.used += DISK_OVERHEAD
+        self.volume_changed(volume)
+
+    def remove_volume(self, volume: Volume) -> None:
+        """Take a volume out of its pool; a VM that has it keeps its entry, as a definition does."""
+        pool = self.pools[volume.pool]
+        del pool.volumes[volume.volume]
+        pool.used -= DISK_OVERHEAD
+        self.volume_changed(volume)
+
+    def volume_changed(self, volume: Volume) -> None:
+        """Note that a volume changed, and with it the VMs that have it."""
+        self.dirty.add(("volume", *volume.pool, volume.volume))
+        for vm in self.attached.get((volume.pool, volume.volume), ()):
+            self.vm_changed(vm)
+
+    def add_snapshot(self, snapshot: PoolSnapshot) -> None:
+        """Put a volume's snapshot into its pool."""
+        pool = self.pools[snapshot.pool]
+        pool.snapshots[snapshot.snapshot] = snapshot
+        pool.used += DISK_OVERHEAD
+        self.dirty.add(("snapshot", *snapshot.pool, snapshot.snapshot))
+
+    def remove_snapshot(self, key: PoolKey, snapshot: SnapshotID) -> None:
+        """Take a volume's snapshot out of its pool."""
+        pool = self.pools[key]
+        del pool.snapshots[snapshot]
+        pool.used -= DISK_OVERHEAD
+        self.dirty.add(("snapshot", *key, snapshot))
+
+    def users(self, scope: Scope, key: PoolKey, volume: VolumeID) -> list[VM]:
+        """The VMs within reach of an endpoint that have a volume."""
+        return [vm for vm in self.attached.get((key, volume), ()) if scope in (None, vm.host)]
+
+    def attach(self, vm: VM, name: str, volume: Volume) -> None:
+        """Give a VM a volume."""
+        vm.volumes[volume.volume] = Attached(name, volume)
+        self._note_user(vm, volume)
+        self.vm_changed(vm)
+
+    def detach(self, vm: VM, volume: VolumeID) -> None:
+        """Take a volume from a VM."""
+        self._drop_user(vm, vm.volumes.pop(volume).volume)
+        self.vm_changed(vm)
+
+    def _note_user(self, vm: VM, volume: Volume) -> None:
+        place = (volume.pool, volume.volume)
+        self.attached[place] = (*self.attached.get(place, ()), vm)
+
+    def _drop_user(self, vm: VM, volume: Volume) -> None:
+        place = (volume.pool, volume.volume)
+        left = tuple(user for user in self.attached.get(place, ()) if user is not vm)
+        if left:
+            self.attached[place] = left
+        else:
+            self.attached.pop(place, None)
+
     def remove_pool(self, key: PoolKey) -> None:
         """Take a pool away with all that is in it."""
         pool = self.pools.pop(key)
         self.dirty.add(("pool", *key))
         self.dirty.update(("image", *key, name) for name in pool.images)
         self.dirty.update(("disk", *key, instance, name) for instance, disks in pool.disks.items() for name in disks)
+        self.dirty.update(("volume", *key, volume) for volume in pool.volumes)
+        self.dirty.update(("snapshot", *key, snapshot) for snapshot in pool.snapshots)
 
     # Work ----------------------------------------------------------------------------------------------------------
 

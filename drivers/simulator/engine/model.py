@@ -5,9 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from drivers.types import Firmware, HostID, InstanceID, ObservedNIC, Owner, Power
+from drivers.types import Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, SnapshotID, VolumeID
 
-__all__ = ["VM", "Disk", "GuestConfig", "Host", "Image", "Pool", "PoolKey"]
+__all__ = [
+    "VM",
+    "Attached",
+    "Disk",
+    "GuestConfig",
+    "Host",
+    "Image",
+    "Pool",
+    "PoolKey",
+    "PoolSnapshot",
+    "RunningState",
+    "VMSnapshot",
+    "Volume",
+]
 
 
 class PoolKey(NamedTuple):
@@ -27,24 +40,66 @@ class Image:
 
 @dataclass(slots=True)
 class Disk:
-    """A disk of ours, named after its VM, in a pool; `image` is the template image that it is layered on."""
+    """A disk of ours, named after its VM, in a pool; `image` is the template image that it is layered on.
+
+    `content` is a text that stands for what is on it: the image's name until something else is written.
+    """
 
     name: str
     pool: PoolKey
     pool_name: str
     size: int
     image: str = ""
+    content: str = ""
+
+
+@dataclass(slots=True)
+class Volume:
+    """A volume of ours in a pool, independent of what it was made from; `content` as of a disk."""
+
+    volume: VolumeID
+    name: str
+    owner: Owner
+    pool: PoolKey
+    pool_name: str
+    size: int
+    content: str = ""
+
+
+@dataclass(slots=True)
+class Attached:
+    """A volume as a disk of a VM; it may have been deleted under its VM."""
+
+    name: str
+    volume: Volume
+
+
+@dataclass(slots=True)
+class PoolSnapshot:
+    """A snapshot of a volume: content and size of its own."""
+
+    snapshot: SnapshotID
+    name: str
+    owner: Owner
+    pool: PoolKey
+    size: int
+    content: str
 
 
 @dataclass(slots=True)
 class Pool:
-    """A directory with images and disks. `disks` is by VM, then by disk name; a disk may outlive its VM's definition."""
+    """A directory with images, disks, volumes and their snapshots.
+
+    `disks` is by VM, then by disk name; a disk may outlive its VM's definition.
+    """
 
     key: PoolKey
     capacity: int
     used: int = 0
     images: dict[str, Image] = field(default_factory=dict)
     disks: dict[InstanceID, dict[str, Disk]] = field(default_factory=dict)
+    volumes: dict[VolumeID, Volume] = field(default_factory=dict)
+    snapshots: dict[SnapshotID, PoolSnapshot] = field(default_factory=dict)
     layered: dict[str, int] = field(default_factory=dict)
     """How many disks are layered on an image."""
 
@@ -57,12 +112,38 @@ class GuestConfig:
     addresses: tuple[tuple[str, tuple[str, ...]], ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RunningState:
+    """What a snapshot with memory keeps of a running VM; `ready_in` is how many seconds its boot had left, None if none."""
+
+    cpus: int
+    memory: int
+    booted: GuestConfig | None
+    ready_in: float | None
+
+
+@dataclass(slots=True)
+class VMSnapshot:
+    """A snapshot of a VM: the contents of its disks by name and of its volumes, and its running state if that was asked for."""
+
+    snapshot: SnapshotID
+    name: str
+    owner: Owner
+    parent: SnapshotID | None
+    created: float
+    disks: dict[str, str]
+    volumes: dict[VolumeID, str]
+    running: RunningState | None = None
+
+
 @dataclass(slots=True)
 class VM:
     """A virtual machine; `owner` None means that it is not ours. `cpus` and `memory` are those of the next start.
 
     `ready_at` is when the guest agent answers after a start, `stop_at` when the guest obeys a soft stop; both None when not
-    due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons.
+    due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
+    `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
+    its disks continue from.
     """
 
     instance: InstanceID
@@ -85,6 +166,11 @@ class VM:
     stop_at: float | None = None
     ignores_stop: bool = False
     starts: int = 0
+    volumes: dict[VolumeID, Attached] = field(default_factory=dict)
+    snapshots: dict[SnapshotID, VMSnapshot] = field(default_factory=dict)
+    current: SnapshotID | None = None
+    restored: str = ""
+    restores: int = 0
 
     @property
     def has_power(self) -> bool:

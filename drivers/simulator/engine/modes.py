@@ -5,9 +5,11 @@ from __future__ import annotations
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Capability,
     Change,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     ObservedVM,
     Power,
@@ -19,7 +21,8 @@ __all__ = ["apply_mode"]
 
 
 def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Capability]) -> ApplyMode:
-    """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows and NICs come and go if declared.
+    """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows, and NICs and volumes come
+    and go, if declared.
 
     A seed is read at the next start.
     """
@@ -36,5 +39,7 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
             return ApplyMode.LIVE if Capability.DISK_GROW_LIVE in capabilities else ApplyMode.POWER_OFF
         case AttachNIC() | DetachNIC():
             return ApplyMode.LIVE if Capability.NIC_HOTPLUG in capabilities else ApplyMode.POWER_OFF
+        case AttachVolume() | DetachVolume():
+            return ApplyMode.LIVE if Capability.VOLUME_HOTPLUG in capabilities else ApplyMode.POWER_OFF
         case _:
             return ApplyMode.RESTART

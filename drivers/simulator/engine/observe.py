@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from drivers.types import (
+    AttachedVolume,
     Capability,
     InstanceID,
     ObservedDisk,
     ObservedHost,
     ObservedPool,
+    ObservedSnapshot,
     ObservedVM,
+    ObservedVolume,
     Owner,
+    PoolContents,
     PoolSpec,
     Power,
+    VMDisk,
+    VolumeSnapshot,
 )
 
 from .guest import guest_info
 from .model import VM, Disk, Host, Pool
 
-__all__ = ["observed_host", "observed_pool", "observed_vm"]
+__all__ = ["observed_host", "observed_pool", "observed_snapshots", "observed_vm", "observed_volumes", "pool_contents"]
 
 VERSION = "1.0"
 
@@ -59,8 +65,43 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         seed_digest=vm.seed_digest,
         guest=guest_info(vm, capabilities),
         foreign_devices=vm.foreign,
+        volumes=observed_volumes(vm),
+        snapshots=observed_snapshots(vm),
+        restored=vm.restored,
     )
 
 
 def _disk(instance: InstanceID, disk: Disk) -> ObservedDisk:
-    return ObservedDisk(disk.name, disk.pool_name, f"{disk.pool.path}/{instance}-{disk.name}", disk.size)
+    return ObservedDisk(disk.name, disk.pool_name, _path(instance, disk), disk.size)
+
+
+def _path(instance: InstanceID, disk: Disk) -> str:
+    return f"{disk.pool.path}/{instance}-{disk.name}"
+
+
+def observed_volumes(vm: VM) -> tuple[AttachedVolume, ...]:
+    """The volumes that a VM has."""
+    found = ((attached.name, attached.volume) for attached in vm.volumes.values())
+    return tuple(AttachedVolume(name, volume.volume, volume.pool_name, volume.size) for name, volume in found)
+
+
+def observed_snapshots(vm: VM) -> tuple[ObservedSnapshot, ...]:
+    """The snapshots of a VM."""
+    return tuple(
+        ObservedSnapshot(one.snapshot, one.parent, one.running is not None, one.created, one.snapshot == vm.current)
+        for one in vm.snapshots.values()
+    )
+
+
+def pool_contents(pool: Pool) -> PoolContents:
+    """All disks, volumes and snapshots of volumes in a pool."""
+    path = pool.key.path
+    return PoolContents(
+        tuple(
+            VMDisk(instance, disk.name, _path(instance, disk), disk.size)
+            for instance, disks in pool.disks.items()
+            for disk in disks.values()
+        ),
+        tuple(ObservedVolume(one.volume, f"{path}/volume-{one.volume}", one.size) for one in pool.volumes.values()),
+        tuple(VolumeSnapshot(one.snapshot, f"{path}/snapshot-{one.snapshot}", one.size) for one in pool.snapshots.values()),
+    )

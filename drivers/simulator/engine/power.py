@@ -8,7 +8,7 @@ from drivers.types import Done, HostID, InstanceID, Power, Started, StopMode
 from .datacentre import Datacentre
 from .model import VM, Host
 
-__all__ = ["PowerControl", "power_off", "used_memory", "watch_guest"]
+__all__ = ["PowerControl", "power_off", "require_disks", "used_memory", "watch_guest"]
 
 
 class PowerControl:
@@ -23,7 +23,7 @@ class PowerControl:
         if vm.power is Power.ON:
             return Done()
         self._check_room(vm)
-        self._check_disks(vm)
+        require_disks(self._dc, vm)
         return self._dc.run("power.start", (host, instance), lambda: self._start(vm))
 
     def _check_room(self, vm: VM) -> None:
@@ -32,12 +32,6 @@ class PowerControl:
             raise InvalidSpec(f"VM {vm.instance} is larger than host {vm.host!r}", native_code="SIM_TOO_LARGE")
         if not vm.has_power and vm.memory > host.memory - used_memory(host):
             raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
-
-    def _check_disks(self, vm: VM) -> None:
-        for disk in vm.disks.values():
-            pool = self._dc.pools.get(disk.pool)
-            if pool is None or disk.name not in pool.disks.get(vm.instance, {}):
-                raise InvalidSpec(f"disk {disk.name!r} of VM {vm.instance} is gone", native_code="SIM_DISK_MISSING")
 
     def _start(self, vm: VM) -> None:
         self._dc.vm(vm.host, vm.instance)
@@ -77,6 +71,18 @@ class PowerControl:
         vm.stop_at = self._dc.clock.now() + self._dc.settings.shutdown
         self._dc.dirty.add(("vm", vm.host, vm.instance))
         watch_guest(self._dc, vm)
+
+
+def require_disks(dc: Datacentre, vm: VM) -> None:
+    """Raises InvalidSpec if a disk or volume of the VM was removed under it."""
+    for disk in vm.disks.values():
+        pool = dc.pools.get(disk.pool)
+        if pool is None or disk.name not in pool.disks.get(vm.instance, {}):
+            raise InvalidSpec(f"disk {disk.name!r} of VM {vm.instance} is gone", native_code="SIM_DISK_MISSING")
+    for attached in vm.volumes.values():
+        pool = dc.pools.get(attached.volume.pool)
+        if pool is None or attached.volume.volume not in pool.volumes:
+            raise InvalidSpec(f"volume {attached.name!r} of VM {vm.instance} is gone", native_code="SIM_VOLUME_MISSING")
 
 
 def used_memory(host: Host) -> int:

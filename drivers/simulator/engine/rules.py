@@ -8,9 +8,29 @@ from collections import Counter
 from collections.abc import Iterable
 
 from drivers.errors import InvalidSpec, Unsupported
-from drivers.types import Capability, DesiredDisk, DesiredNIC, DesiredVM, Firmware, ImageFile, PoolSpec
+from drivers.types import (
+    Capability,
+    DesiredDisk,
+    DesiredNIC,
+    DesiredSnapshot,
+    DesiredVM,
+    DesiredVolume,
+    Firmware,
+    ImageFile,
+    PoolSpec,
+    VolumeAttachment,
+)
 
-__all__ = ["check_image", "check_nic", "check_pool", "check_vm"]
+__all__ = [
+    "check_attachment",
+    "check_image",
+    "check_image_file",
+    "check_nic",
+    "check_pool",
+    "check_snapshot",
+    "check_vm",
+    "check_volume",
+]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -53,23 +73,58 @@ def check_nic(nic: DesiredNIC) -> None:
         raise _refuse(f"NIC {nic.name!r} has no bridge to attach to")
 
 
+def check_attachment(attachment: VolumeAttachment) -> None:
+    """Raises InvalidSpec for a name that can't be a disk's."""
+    check_pool(attachment.pool)
+    if not _FILE.fullmatch(attachment.name):
+        raise _refuse(f"disk name {attachment.name!r} is not a file name")
+
+
+def check_volume(volume: DesiredVolume) -> None:
+    """Raises InvalidSpec for a bad identity, name or size, or for two sources."""
+    _check_identity(volume.volume, volume.name, "volume")
+    check_pool(volume.pool)
+    if volume.size < 1:
+        raise _refuse(f"volume {volume.name!r} has no size")
+    if volume.image and volume.snapshot is not None:
+        raise _refuse(f"volume {volume.name!r} can't be made from an image and a snapshot")
+    if volume.image:
+        check_image(volume.image)
+
+
+def check_snapshot(snapshot: DesiredSnapshot) -> None:
+    """Raises InvalidSpec for a bad identity or name, or for memory of a guest that is to be frozen."""
+    _check_identity(snapshot.snapshot, snapshot.name, "snapshot")
+    if snapshot.memory and snapshot.quiesce:
+        raise _refuse(f"snapshot {snapshot.name!r} can't have the memory of a guest that is frozen")
+
+
+def _check_identity(identity: str, name: str, what: str) -> None:
+    if not _UUID.fullmatch(identity):
+        raise _refuse(f"{identity!r} is not a UUID in lower case")
+    if not name or not name.isprintable():
+        raise _refuse(f"{name!r} is no name for a {what}")
+
+
 def check_vm(vm: DesiredVM, capabilities: frozenset[Capability]) -> None:
-    """Raises InvalidSpec, or Unsupported for UEFI without Capability.UEFI."""
-    if not _UUID.fullmatch(vm.instance):
-        raise _refuse(f"{vm.instance!r} is not a UUID in lower case")
-    if not vm.name or not vm.name.isprintable():
-        raise _refuse(f"{vm.name!r} is no name for a VM")
+    """Raises InvalidSpec, or Unsupported for UEFI or volumes without their capability."""
+    _check_identity(vm.instance, vm.name, "VM")
     if vm.cpus < 1 or vm.memory < 1:
         raise _refuse(f"a VM with {vm.cpus} CPUs and {vm.memory} bytes of memory is impossible")
     if vm.firmware is Firmware.UEFI and Capability.UEFI not in capabilities:
         raise Unsupported("this host has no UEFI firmware", native_code="SIM_NO_UEFI")
-    _check_unique("disk", (disk.name for disk in vm.disks))
+    if vm.volumes and Capability.VOLUMES not in capabilities:
+        raise Unsupported(f"this endpoint lacks {Capability.VOLUMES}", native_code="SIM_UNSUPPORTED")
+    _check_unique("disk", [disk.name for disk in vm.disks] + [attached.name for attached in vm.volumes])
+    _check_unique("volume", (attached.volume for attached in vm.volumes))
     _check_unique("NIC", (nic.name for nic in vm.nics))
     _check_unique("MAC", (nic.mac for nic in vm.nics))
     for disk in vm.disks:
         _check_disk(disk)
     for nic in vm.nics:
         check_nic(nic)
+    for attached in vm.volumes:
+        check_attachment(attached)
 
 
 def _check_disk(disk: DesiredDisk) -> None:

@@ -12,7 +12,23 @@ from drivers.types import Capability
 __all__ = ["TASK_METHODS", "Settings"]
 
 TASK_METHODS = frozenset(
-    {"compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image"},
+    {
+        "compute.create",
+        "compute.apply",
+        "compute.delete",
+        "power.start",
+        "power.stop",
+        "storage.put_image",
+        "volumes.create_volume",
+        "volumes.grow_volume",
+        "volumes.delete_volume",
+        "volumes.snapshot_volume",
+        "volumes.restore_volume",
+        "volumes.delete_volume_snapshot",
+        "snapshots.create_snapshot",
+        "snapshots.restore",
+        "snapshots.delete_snapshot",
+    },
 )
 """Methods that can be native tasks; of `power.stop` only HARD."""
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Conflict, InvalidSpec
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started
 
-from .datacentre import Datacentre
-from .model import Image, Pool, PoolKey
+from .datacentre import Datacentre, pool_key
+from .model import Image, Pool
 from .observe import observed_pool
 from .rules import check_image, check_image_file, check_pool
 
-__all__ = ["Storage", "pool_key"]
-
-
-def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
-    """A shared pool is the same on all hosts."""
-    return PoolKey("" if pool.shared else host, pool.path)
+__all__ = ["Storage"]
 
 
 class Storage:
@@ -42,7 +37,7 @@ class Storage:
 
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
         """Put an image; it is not there before the task's end. Raises InvalidSpec, NotFound, Busy, Transient."""
-        target = self._pool(host, pool)
+        target = self._dc.pool(host, pool)
         check_image_file(image)
         if image.name in target.images:
             return Done()
@@ -71,9 +66,3 @@ class Storage:
         found.used -= found.images.pop(image).physical_size
         self._dc.dirty.add(("image", *found.key, image))
         return Done()
-
-    def _pool(self, host: HostID, pool: PoolSpec) -> Pool:
-        self._dc.host(host)
-        if (found := self._dc.pools.get(pool_key(host, pool))) is None:
-            raise NotFound(f"no pool {pool.name!r} on host {host!r}", native_code="SIM_POOL_UNKNOWN")
-        return found

@@ -10,15 +10,23 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from drivers.simulator.engine.datacentre import Datacentre
-from drivers.simulator.engine.model import VM, Disk, Host, Image, Pool, PoolKey
+from drivers.simulator.engine.model import VM, Disk, Host, Image, Pool, PoolKey, PoolSnapshot, Volume
 from drivers.simulator.engine.power import watch_guest
-from drivers.types import HostID, InstanceID
+from drivers.types import HostID, InstanceID, SnapshotID, VolumeID
 
 __all__ = ["StateFile"]
 
 _SEPARATOR = "\x1f"
-_KINDS: dict[str, Any] = {"host": Host, "pool": Pool, "image": Image, "disk": Disk, "vm": VM}
-_OMIT = {"host": {"vms"}, "pool": {"images", "disks", "layered", "used"}}
+_KINDS: dict[str, Any] = {
+    "host": Host,
+    "pool": Pool,
+    "image": Image,
+    "disk": Disk,
+    "volume": Volume,
+    "snapshot": PoolSnapshot,
+    "vm": VM,
+}
+_OMIT = {"host": {"vms"}, "pool": {"images", "disks", "volumes", "snapshots", "layered", "used"}}
 
 
 @cache
@@ -27,7 +35,10 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 
 class StateFile:
-    """One row for each host, pool, image, disk and VM. Raises sqlite3.Error if the file can't be used."""
+    """One row for each host, pool, image, disk, volume, snapshot of a volume, and VM.
+
+    Raises sqlite3.Error if the file can't be used.
+    """
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, timeout=0)
@@ -78,6 +89,10 @@ def _find(dc: Datacentre, key: tuple[str, ...]) -> object | None:
         return pool
     if kind == "image":
         return pool.images.get(rest[1])
+    if kind == "volume":
+        return pool.volumes.get(VolumeID(rest[1]))
+    if kind == "snapshot":
+        return pool.snapshots.get(SnapshotID(rest[1]))
     return pool.disks.get(InstanceID(rest[1]), {}).get(rest[2])
 
 
@@ -94,6 +109,10 @@ def _put(dc: Datacentre, kind: str, names: list[str], value: bytes) -> None:
         pool.used += thing.physical_size
     elif kind == "disk":
         dc.add_disk(InstanceID(names[2]), thing)
+    elif kind == "volume":
+        dc.add_volume(thing)
+    elif kind == "snapshot":
+        dc.add_snapshot(thing)
     else:
         _put_vm(dc, thing)
 
@@ -103,5 +122,8 @@ def _put_vm(dc: Datacentre, vm: VM) -> None:
         # A disk may have been removed under its VM, by a delete on another host that shares the pool.
         pool = dc.pools.get(disk.pool)
         vm.disks[name] = pool.disks.get(vm.instance, {}).get(name, disk) if pool is not None else disk
+    for volume, attached in vm.volumes.items():
+        pool = dc.pools.get(attached.volume.pool)
+        attached.volume = pool.volumes.get(volume, attached.volume) if pool is not None else attached.volume
     dc.add_vm(vm)
     watch_guest(dc, vm)

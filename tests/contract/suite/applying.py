@@ -11,9 +11,11 @@ from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Change,
     DesiredVM,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     InstanceID,
     ObservedNIC,
@@ -58,6 +60,10 @@ def next_start_has(seen: ObservedVM, change: Change) -> bool:
             return ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip) in seen.nics
         case DetachNIC(name):
             return all(nic.name != name for nic in seen.nics)
+        case AttachVolume(attachment):
+            return any((one.name, one.volume) == (attachment.name, attachment.volume) for one in seen.volumes)
+        case DetachVolume(volume):
+            return all(one.volume != volume for one in seen.volumes)
         case SetSeed(seed):
             return seen.seed_digest == seed.digest
 
