@@ -6,9 +6,12 @@ from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.pod import Pod
 from crds.v1alpha1.serviceoffering import ServiceOffering
+from crds.v1alpha1.snapshot import Snapshot
+from crds.v1alpha1.snapshotrestore import SnapshotRestore
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.volume import Volume
 from crds.v1alpha1.zone import Zone
 
 __all__ = [
@@ -18,9 +21,12 @@ __all__ = [
     "Network",
     "Pod",
     "ServiceOffering",
+    "Snapshot",
+    "SnapshotRestore",
     "StoragePool",
     "Template",
     "VirtualMachine",
+    "Volume",
     "Zone",
 ]
 
@@ -34,5 +40,8 @@ KINDS: tuple[type[Resource], ...] = (
     Template,
     Network,
     VirtualMachine,
+    Volume,
+    Snapshot,
+    SnapshotRestore,
 )
-"""Every kind, from the datacentre down to the VM."""
+"""Every kind, from the datacentre down to the VM, and what it keeps."""

@@ -15,6 +15,8 @@ from crds.v1alpha1.template import Firmware
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineStatus
 
 __all__ = [
+    "AntiAffinity",
+    "AntiAffinityMode",
     "DeletionPolicy",
     "DriftPolicy",
     "NetworkInterface",
@@ -26,6 +28,7 @@ __all__ = [
     "UserData",
     "VirtualMachine",
     "VirtualMachineSpec",
+    "VolumeMount",
 ]
 
 
@@ -59,12 +62,12 @@ class DriftPolicy(StrEnum):
 
 
 class TemplateReference(Model):
-    """The image a VM is made from."""
+    """The image that a VM or a volume is made from."""
 
     name: Name
     """Name of the Template."""
     namespace: NamespaceName | None = None
-    """Namespace of the Template, which must allow this one. Default: the VM's."""
+    """Namespace of the Template, which must allow this one. Default: this object's."""
 
 
 class RootDisk(Model):
@@ -117,6 +120,31 @@ class UserData(Model):
     """Key of a Secret in the VM's namespace that holds the user data."""
 
 
+class VolumeMount(Model):
+    """A volume as a disk of the VM."""
+
+    name: Annotated[Label, Rule("self != 'root'", "must not be root: that is the disk of the template")]
+    """Name of the disk within the VM; not root."""
+    volume: Name
+    """Name of the Volume, in this namespace. It can be on one VM at a time."""
+
+
+class AntiAffinityMode(StrEnum):
+    """How much two VMs of a group want to be apart (CloudStack: strict and non-strict host anti-affinity)."""
+
+    REQUIRED = "Required"
+    PREFERRED = "Preferred"
+
+
+class AntiAffinity(Model):
+    """VMs that should not share a host."""
+
+    group: Label
+    """Name of the group; VMs of this namespace with the same one are kept apart."""
+    mode: AntiAffinityMode = AntiAffinityMode.REQUIRED
+    """Required: waits rather than share a host; Preferred: shares one only if no other fits. Default Required."""
+
+
 class Placement(Model):
     """Where a VM may run."""
 
@@ -126,6 +154,8 @@ class Placement(Model):
     """Only on this Host. Default: any."""
     host_tags: Tags = Field(default_factory=list)
     """Tags that the host must have beside the offering's. Default: any host."""
+    anti_affinity: AntiAffinity | None = None
+    """VMs to keep off the same host, looked at when the VM is placed. Default: none."""
 
 
 SSHKey = Annotated[str, Field(max_length=8192, pattern=r"^(ssh-|ecdsa-|sk-)[A-Za-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\r\n]*)?$")]
@@ -140,6 +170,11 @@ class VirtualMachineSpec(Model):
             "!has(oldSelf.rootDisk) || !has(oldSelf.rootDisk.size) || (has(self.rootDisk) && has(self.rootDisk.size))",
             "rootDisk.size cannot be removed once set: it only grows",
             ".rootDisk",
+        ),
+        Rule(
+            "!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(w, w.volume == v.volume))",
+            "a volume can be attached once only",
+            ".volumes",
         ),
         Rule(
             "!has(self.networks) || self.networks.filter(n, has(n.default) && n.default).size() <= 1",
@@ -165,6 +200,8 @@ class VirtualMachineSpec(Model):
     """The disk that the VM boots from. Default: of the template's size, in any pool."""
     networks: Annotated[list[NetworkInterface], Field(max_length=8), ListType("map", ("name",))] = Field(default_factory=list)
     """Network interfaces, by name. Default: none."""
+    volumes: Annotated[list[VolumeMount], Field(max_length=16), ListType("map", ("name",))] = Field(default_factory=list)
+    """Volumes attached to the VM, by name; attached and detached while it runs, where the hypervisor can. Default: none."""
     hostname: Label | None = None
     """Host name for the guest. Default: the VM's name up to its first dot, at most 63 characters."""
     ssh_keys: Annotated[list[SSHKey], Field(max_length=32), ListType("set")] = Field(default_factory=list)
@@ -192,8 +229,8 @@ class VirtualMachineSpec(Model):
     """A later time than status.appliedRestartAt restarts the VM once; RFC 3339 UTC. Default: no restart."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default Delete."""
-    drift_policy: DriftPolicy = DriftPolicy.CORRECT
-    """Correct what was changed behind Vireo's back, or Report it in a condition. Default Correct."""
+    drift_policy: DriftPolicy | None = None
+    """Correct what was changed behind Vireo's back, or Report it. Default: power is corrected, hardware is reported."""
 
 
 class VirtualMachine(Resource):

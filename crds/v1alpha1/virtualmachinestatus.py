@@ -20,6 +20,7 @@ __all__ = [
     "PlacementReport",
     "VirtualMachineState",
     "VirtualMachineStatus",
+    "VolumeMountStatus",
 ]
 
 
@@ -70,6 +71,19 @@ class DiskStatus(Model):
     """StoragePool that the disk is in."""
     volume_id: Annotated[str, Field(max_length=1024)] | None = None
     """The hypervisor's path or identifier of the disk."""
+    size: Quantity
+    """Size that the guest sees, a quantity in bytes."""
+
+
+class VolumeMountStatus(Model):
+    """A volume that the VM has."""
+
+    name: Label
+    """Name from spec.volumes."""
+    volume: Name | None = None
+    """Name of the Volume; absent where there is none with that identity."""
+    volume_id: Annotated[str, Field(max_length=1024)]
+    """UUID of the volume in the hypervisor."""
     size: Quantity
     """Size that the guest sees, a quantity in bytes."""
 
@@ -130,11 +144,17 @@ class VirtualMachineStatus(Status):
     """Network interfaces, by name."""
     disks: Annotated[list[DiskStatus], Field(max_length=64), ListType("map", ("name",))] = Field(default_factory=list)
     """Disks, by name."""
+    volumes: Annotated[list[VolumeMountStatus], Field(max_length=64), ListType("map", ("name",))] = Field(default_factory=list)
+    """Volumes that the VM has, by name."""
     guest: GuestStatus | None = None
     """What the guest agent reports; absent before it was ever asked."""
     pending_changes: Annotated[list[PendingChange], Field(max_length=32), ListType("map", ("field",))] = Field(default_factory=list)
     """Fields of spec that the running VM does not have yet."""
     placement_report: PlacementReport | None = None
     """Why no host was found; absent once placed."""
+    stopped_at: Timestamp | None = None
+    """When the VM was seen stopped; absent while it runs. RFC 3339 UTC."""
+    room_released: bool | None = None
+    """True once a stopped VM has given CPU and memory back, after the Cluster's stoppedReservation; it needs room again to start."""
     applied_restart_at: Timestamp | None = None
     """spec.restartedAt as last carried out; RFC 3339 UTC."""

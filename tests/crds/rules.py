@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from crds.base import Resource
-from crds.v1alpha1 import Cluster, Host, Network, Pod, ServiceOffering, StoragePool, Template, VirtualMachine, Zone
+from crds.v1alpha1 import (
+    Cluster,
+    Host,
+    Network,
+    Pod,
+    ServiceOffering,
+    Snapshot,
+    SnapshotRestore,
+    StoragePool,
+    Template,
+    VirtualMachine,
+    Volume,
+    Zone,
+)
 from tests.crds.samples import FULL, MINIMAL
 
 Spec = dict[str, Any]
@@ -346,7 +359,72 @@ VM += [
     )
 ]
 
-CASES = [*INFRASTRUCTURE, *STORAGE, *TEMPLATE, *NETWORK, *VM]
+
+def mounts(*pairs: tuple[str, str]) -> Spec:
+    return {"volumes": [{"name": name, "volume": volume} for name, volume in pairs]}
+
+
+_ROOT = "must not be root: that is the disk of the template"
+_ONCE = "a volume can be attached once only"
+
+VM += [
+    value(VirtualMachine, "spec.volumes[].name", _ROOT, mounts(("roots", "v")), mounts(("root", "v"))),
+    value(VirtualMachine, "spec.volumes", _ONCE, mounts(("a", "v"), ("b", "w")), mounts(("a", "v"), ("b", "w"), ("c", "v"))),
+]
+
+_FROM_SNAPSHOT = {"source": {"snapshot": {"name": "s"}}}
+_FROM_TEMPLATE = {"source": {"template": {"name": "t"}}}
+_SOURCES = "exactly one of snapshot and template must be set"
+_POOLED = MINIMAL[Volume] | {"pool": "p1"} | _FROM_SNAPSHOT
+_OTHER_POOL, _OTHER_SOURCE = "pool is immutable", "source is immutable"
+
+VOLUME = [
+    *fixed(Volume, "spec.zone", {"size": "2Gi"}, {"zone": "other"}),
+    *fixed(Volume, "spec.pool", {"tags": ["ssd"]}, {"pool": "p1"}, message=_OTHER_POOL),
+    *fixed(Volume, "spec.pool", {"pool": "p1"}, {"pool": "p2"}, {"pool": None}, old=_POOLED, message=_OTHER_POOL),
+    *fixed(Volume, "spec.source", {"size": "2Gi"}, _FROM_TEMPLATE, message=_OTHER_SOURCE),
+    *fixed(
+        Volume,
+        "spec.source",
+        _FROM_SNAPSHOT,
+        {"source": {"snapshot": {"name": "other"}}},
+        {"source": None},
+        {"source": {"snapshot": None, "template": {"name": "s"}}},
+        old=_POOLED,
+        message=_OTHER_SOURCE,
+    ),
+    *(
+        value(Volume, "spec.source", _SOURCES, _FROM_TEMPLATE, {"source": bad})
+        for bad in ({}, {**_FROM_SNAPSHOT["source"], **_FROM_TEMPLATE["source"]})
+    ),
+    *(
+        change(Volume, "spec.size", _SHRINK, {"size": good}, {"size": bad}, MINIMAL[Volume] | {"size": "10Gi"})
+        for good, bad in (("10240Mi", "10G"), (10737418240, 10737418239), ("1Ti", "9.999Gi"))
+    ),
+    *size(Volume, "spec.size", lambda text: {"size": text}),
+]
+
+_OF_VOLUME = {"volume": "data-1"}
+_ONE_SOURCE = "exactly one of virtualMachine and volume must be set"
+_EXCLUDE = "includeMemory and quiesce exclude each other"
+_VM_ONLY = "includeMemory and quiesce go with virtualMachine only"
+_ANY = {"virtualMachine": "web-1"}
+
+SNAPSHOT = [
+    value(Snapshot, "spec", _ONE_SOURCE, _ANY, {}, {}),
+    value(Snapshot, "spec", _ONE_SOURCE, _OF_VOLUME, _OF_VOLUME | _ANY, {}),
+    value(Snapshot, "spec", _EXCLUDE, {"quiesce": True}, {"quiesce": True, "includeMemory": True}),
+    value(Snapshot, "spec", _EXCLUDE, {"includeMemory": True}, {"quiesce": True, "includeMemory": True}),
+    value(Snapshot, "spec", _VM_ONLY, {"includeMemory": False}, {"includeMemory": True}, _OF_VOLUME),
+    value(Snapshot, "spec", _VM_ONLY, {"quiesce": False}, {"quiesce": True}, _OF_VOLUME),
+    *fixed(Snapshot, "spec.virtualMachine", _ANY, {"virtualMachine": "other"}, message="virtualMachine is immutable"),
+    *fixed(Snapshot, "spec.volume", _OF_VOLUME, {"volume": "other"}, old=_OF_VOLUME, message="volume is immutable"),
+    *fixed(Snapshot, "spec.includeMemory", {"includeMemory": False}, {"includeMemory": True}),
+    *fixed(Snapshot, "spec.quiesce", {"quiesce": False}, {"quiesce": True}),
+    *fixed(SnapshotRestore, "spec.snapshot", {"snapshot": "before-upgrade"}, {"snapshot": "other"}),
+]
+
+CASES = [*INFRASTRUCTURE, *STORAGE, *TEMPLATE, *NETWORK, *VM, *VOLUME, *SNAPSHOT]
 
 UNREACHABLE = {
     ("StoragePool", "spec.type", "is immutable"): "Directory is the only type, so no other value passes the enum",

@@ -9,9 +9,12 @@ from crds.v1alpha1 import (
     Network,
     Pod,
     ServiceOffering,
+    Snapshot,
+    SnapshotRestore,
     StoragePool,
     Template,
     VirtualMachine,
+    Volume,
     Zone,
 )
 
@@ -44,6 +47,9 @@ MINIMAL: dict[Kind, Spec] = {
     Template: {"source": {"url": "https://images.example.org/debian-12.qcow2"}},
     Network: {"zone": "z", "type": "L2"},
     VirtualMachine: {"zone": "z", "offering": "small", "template": {"name": "debian-12"}},
+    Volume: {"zone": "z", "size": "1Gi"},
+    Snapshot: {"virtualMachine": "web-1"},
+    SnapshotRestore: {"snapshot": "before-upgrade"},
 }
 
 FULL: dict[Kind, list[Spec]] = {
@@ -110,6 +116,7 @@ FULL: dict[Kind, list[Spec]] = {
                 {"name": "front", "network": "front", "ip": "10.1.0.20", "mac": "02:00:00:00:00:01", "default": True},
                 {"name": "back", "network": "back.shop", "networkNamespace": "nets"},
             ],
+            "volumes": [{"name": "data", "volume": "data-1"}, {"name": "log", "volume": "web.log"}],
             "hostname": "web-1",
             "sshKeys": [KEY],
             "userData": {"inline": "#cloud-config\n"},
@@ -123,6 +130,23 @@ FULL: dict[Kind, list[Spec]] = {
         },
         MINIMAL[VirtualMachine] | {"userData": {"secretRef": {"name": "seed", "key": "user-data"}}},
     ],
+    Volume: [
+        {
+            "zone": "z",
+            "pool": "p1",
+            "size": "10Gi",
+            "tags": ["ssd"],
+            "source": {"template": {"name": "debian-12", "namespace": "images"}},
+            "deletionPolicy": "Retain",
+        },
+        MINIMAL[Volume] | {"source": {"snapshot": {"name": "nightly"}}},
+    ],
+    Snapshot: [
+        {"virtualMachine": "web-1", "includeMemory": True},
+        {"virtualMachine": "web-1", "quiesce": True},
+        {"volume": "data-1"},
+    ],
+    SnapshotRestore: [{"snapshot": "before-upgrade"}],
 }
 
 _TIME = "2026-11-20T10:00:00Z"
@@ -196,9 +220,34 @@ STATUS: dict[Kind, Spec] = {
         "ipAddress": "10.1.0.20",
         "nics": [{"name": "front", "mac": "02:00:00:00:00:01", "ip": "10.1.0.20", "network": "shop/front", "segment": "vlan-120"}],
         "disks": [{"name": "root", "pool": "p1", "volumeID": "/srv/vireo/5f3c-root.qcow2", "size": "10Gi"}],
+        "volumes": [{"name": "data", "volume": "data-1", "volumeID": "5f3c0000-0000-5000-8000-00000000000a", "size": "20Gi"}],
         "guest": {"agent": True, "hostname": "web-1", "addresses": ["10.1.0.20", "2001:db8::20"]},
         "pendingChanges": [{"field": "spec.offering", "current": "small", "desired": "big", "needs": "Restart"}],
         "placementReport": {"rejected": {"InsufficientMemory": 12}, "message": "0 of 12 hosts fit"},
         "appliedRestartAt": _TIME,
     },
+    Volume: _COMMON
+    | {
+        "state": "Ready",
+        "job": _JOB,
+        "pool": "p1",
+        "host": "h1",
+        "volumeID": "5f3c0000-0000-5000-8000-00000000000a",
+        "size": "20Gi",
+        "attachedTo": {"virtualMachine": "web-1", "name": "data"},
+    },
+    Snapshot: _COMMON
+    | {
+        "state": "Ready",
+        "job": _JOB,
+        "snapshotID": "5f3c0000-0000-5000-8000-00000000000b",
+        "sourceID": "5f3c0000-0000-5000-8000-000000000000",
+        "createdAt": _TIME,
+        "size": "20Gi",
+        "parent": "before-upgrade",
+        "host": "h1",
+        "pool": "p1",
+        "memory": True,
+    },
+    SnapshotRestore: _COMMON | {"state": "Completed", "job": _JOB, "completedAt": _TIME},
 }

@@ -39,6 +39,7 @@ def stored(kubectl: Kubectl, manifest: Object) -> Object:
     [
         ("networks", [{"name": "a", "network": "front"}], [{"name": "b", "network": "back"}]),
         ("sshKeys", [KEY], [OTHER_KEY]),
+        ("volumes", [{"name": "data", "volume": "data-1"}], [{"name": "log", "volume": "log-1"}]),
     ],
 )
 def test_two_managers_share_a_list(kubectl: Kubectl, vm: Object, field: str, first: list[Any], second: list[Any]) -> None:

@@ -12,9 +12,12 @@ from crds.v1alpha1 import (
     Network,
     Pod,
     ServiceOffering,
+    Snapshot,
+    SnapshotRestore,
     StoragePool,
     Template,
     VirtualMachine,
+    Volume,
     Zone,
 )
 from tests.crds.api import Api
@@ -41,6 +44,9 @@ DEFAULTS: dict[type[Resource], dict[str, Any]] = {
         "deletionPolicy": "Delete",
         "driftPolicy": "Correct",
     },
+    Volume: {"deletionPolicy": "Delete"},
+    Snapshot: {"includeMemory": False, "quiesce": False},
+    SnapshotRestore: {},
 }
 
 PARTIAL = [

@@ -15,9 +15,12 @@ from crds.v1alpha1 import (
     Network,
     Pod,
     ServiceOffering,
+    Snapshot,
+    SnapshotRestore,
     StoragePool,
     Template,
     VirtualMachine,
+    Volume,
     Zone,
 )
 from tests.crds.api import Api, Object
@@ -74,6 +77,25 @@ SHOWN: dict[type[Resource], tuple[dict[str, str], dict[str, str]]] = {
         {"STATE": "Running", "READY": "True", "HOST": "h1", "IP": "10.1.0.20"},
         {"OFFERING": "small", "TEMPLATE": "debian-12", "JOB": "DeployVirtualMachine", "REASON": "Running"},
     ),
+    Volume: (
+        {"STATE": "Ready", "READY": "True", "SIZE": "20Gi", "VM": "web-1", "POOL": "p1"},
+        {"HOST": "h1", "JOB": "DeployVirtualMachine", "REASON": "Running"},
+    ),
+    Snapshot: (
+        {"STATE": "Ready", "READY": "True", "VM": "web-1", "VOLUME": ""},
+        {
+            "MEMORY": "true",
+            "PARENT": "before-upgrade",
+            "SIZE": "20Gi",
+            "HOST": "h1",
+            "JOB": "DeployVirtualMachine",
+            "REASON": "Running",
+        },
+    ),
+    SnapshotRestore: (
+        {"STATE": "Completed", "READY": "True", "SNAPSHOT": "before-upgrade"},
+        {"JOB": "DeployVirtualMachine", "REASON": "Running"},
+    ),
 }
 
 SHORT = {
@@ -86,6 +108,9 @@ SHORT = {
     Template: "vtemplate",
     Network: "vnet",
     VirtualMachine: "vvm",
+    Volume: "vvol",
+    Snapshot: "vsnap",
+    SnapshotRestore: "vrestore",
 }
 
 

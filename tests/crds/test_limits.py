@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from crds.base import Resource
-from crds.v1alpha1 import Cluster, Host, Network, StoragePool, Template, VirtualMachine, Zone
+from crds.v1alpha1 import Cluster, Host, Network, Snapshot, StoragePool, Template, VirtualMachine, Volume, Zone
 from tests.crds.api import Api
 from tests.crds.conftest import Make
 from tests.crds.samples import ENDPOINT, MINIMAL, STATUS
@@ -60,11 +60,20 @@ LARGEST: dict[type[Resource], dict[str, Any]] = {
         "template": {"name": LONG_NAME, "namespace": "n" * 63},
         "rootDisk": {"size": "1023.999999999Pi", "tags": TAGS},
         "networks": NICS,
+        "volumes": [{"name": f"{index:02}" + "n" * 61, "volume": f"{index:02}" + LONG_NAME[2:]} for index in range(16)],
         "hostname": "h" * 63,
         "sshKeys": [f"ssh-rsa {index:02}" + "A" * 8182 for index in range(32)],
         "userData": {"inline": "\U0001f600" * 65536},
         "placement": {"cluster": LONG_NAME, "host": LONG_NAME, "hostTags": TAGS},
     },
+    Volume: {
+        "zone": LONG_NAME,
+        "pool": LONG_NAME,
+        "size": "1023.999999999Pi",
+        "tags": TAGS,
+        "source": {"template": {"name": LONG_NAME, "namespace": "n" * 63}},
+    },
+    Snapshot: {"virtualMachine": LONG_NAME, "includeMemory": True},
 }
 
 

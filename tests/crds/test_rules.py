@@ -13,7 +13,7 @@ from tests.crds.api import Api, Object, Reply, merged
 from tests.crds.conftest import Make
 from tests.crds.rules import CASES, UNREACHABLE, Case
 
-PREAMBLE = re.compile(r'^Invalid value: (?:(?:"[^"]*"|-?\d+): )?')
+PREAMBLE = re.compile(r'^Invalid value: (?:(?:"[^"]*"|-?\d+|true|false): )?')
 
 
 def rules_in(schema: Object, kind: str, path: str) -> Iterator[tuple[str, str, str]]:
