@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from controller.kube import events
 from controller.kube.http import Http
 from controller.kube.kinds import Kinds
 from controller.runtime.keys import Key
 from controller.runtime.ports import EventRecord, Gone, Page
 
 _CHUNK = "500"
-_COMPONENT = "vireo.dev/controller"
-_LONGEST_NAME = 200  # of an object in an Event's name; with the random part at most 253
 
 
 class KubeApi:
@@ -65,23 +63,16 @@ class KubeApi:
             raise Gone(f"{path}: another object of that name")
         return raw
 
-    async def create_event(self, event: EventRecord) -> None:
-        """Create an events.k8s.io/v1 Event; one about a cluster-scoped object goes to namespace `default`.  Raises ApiError."""
-        kind = self._kinds[event.key.kind]
-        namespace = event.key.namespace or "default"
-        regarding = {"apiVersion": kind.api_version, "kind": kind.kind, "name": event.key.name, "uid": event.uid}
-        body = {
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": f"{event.key.name[:_LONGEST_NAME].rstrip('.-')}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
-            "eventTime": event.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "reportingController": _COMPONENT,
-            "reportingInstance": self._identity[:128],
-            "action": event.reason,
-            "reason": event.reason,
-            "note": event.message,
-            "type": event.type,
-            "regarding": {**regarding, "namespace": event.key.namespace} if event.key.namespace else regarding,
-        }
-        path = "/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        await self._http.post(path, {"namespace": namespace}, body)
+    async def create_event(self, event: EventRecord) -> str:
+        """Create an events.k8s.io/v1 Event and return its name; one about a cluster-scoped object goes to `default`.
+
+        Raises ApiError.
+        """
+        body = events.created(event, self._kinds[event.key.kind], self._identity)
+        await self._http.post(events.PATH, {"namespace": events.namespace(event)}, body)
+        return str(body["metadata"]["name"])
+
+    async def repeat_event(self, event: EventRecord, name: str, count: int) -> None:
+        """Note how often an Event has happened, and when last.  Raises ApiError: Gone when it has expired."""
+        values = {"namespace": events.namespace(event), "name": name}
+        await self._http.merge_patch(f"{events.PATH}/{{name}}", values, events.repeated(event, count))

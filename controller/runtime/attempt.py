@@ -19,6 +19,7 @@ from controller.runtime.ports import ApiError, EventType, NotLeader
 from controller.runtime.queue import Priority
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.results import Result, failed, requeue, waiting
+from controller.runtime.scope import Scope, entered
 from controller.runtime.session import ObjectWrites, Session
 from controller.runtime.store import Store
 
@@ -70,10 +71,18 @@ class Attempt:
 
         Raises ApiError when a write failed, NotLeader, and Unparsable.
         """
-        ctx, session = self._open(key)
+        name = self._new_id()
+        ctx, session = self._open(key, name)
         if ctx is None or session is None:
             self._reported.pop(key, None)
             return None, False
+        with entered(Scope(key, name, ctx.object)):
+            return await self._run(reconciler, ctx, session, name)
+
+    async def _run(
+        self, reconciler: Reconciler[Any], ctx: Context[Any], session: Session[Any], name: str
+    ) -> tuple[Result | None, bool]:
+        opened: tuple[Context[Any], Session[Any]] | tuple[None, None] = ctx, session
         if ctx.object.metadata.annotations.get(self._options.paused_annotation) == "true":
             await self._pause(ctx, session)
             return None, False
@@ -85,20 +94,25 @@ class Attempt:
             raise
         except Exception as error:
             result = self._explain(ctx, error)
-            ctx, session = self._open(key)  # what the draft got before the exception is not to be trusted
+            opened = self._open(ctx.key, name)  # what the draft got before the exception is not to be trusted
         else:
-            self._reported.pop(key, None)
-        if ctx is not None and session is not None:
-            ctx.conditions.apply(result)
-            await session.write_status()
-        return result, session is not None and session.gone
+            self._reported.pop(ctx.key, None)
+        return result, await self._conclude(result, *opened)
 
-    def _open(self, key: Key) -> tuple[Context[Any], Session[Any]] | tuple[None, None]:
+    async def _conclude(self, result: Result, ctx: Context[Any] | None, session: Session[Any] | None) -> bool:
+        """Write how it ended; return whether the object is gone."""
+        if ctx is None or session is None:
+            return False
+        ctx.conditions.apply(result)
+        await session.write_status()
+        return session.gone
+
+    def _open(self, key: Key, name: str) -> tuple[Context[Any], Session[Any]] | tuple[None, None]:
         found = self._store.checkout(key)
         if found is None:
             return None, None
         session: Session[Any] = Session(*found, self._writes, self._options.finalizer)
-        log = self._log.bind(kind=key.kind, namespace=key.namespace, name=key.name, reconcile=self._new_id())
+        log = self._log.bind(kind=key.kind, namespace=key.namespace, name=key.name, reconcile=name)
         context: Context[Any] = Context(session, self._store, self._clock, log, self._make_condition, self._record, self._enqueue)
         return context, session
 

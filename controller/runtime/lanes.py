@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from controller.runtime.breaker import Breaker, BreakerOptions, State
 
@@ -26,6 +30,7 @@ R = TypeVar("R")
 
 _IDLE = 10.0  # seconds that a thread waits for its next call
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SHOWN = 20  # lanes whose saturation is told one by one
 
 
 class LaneBusy(Exception):
@@ -45,7 +50,10 @@ class CallTimeout(Exception):
 
 
 class LaneMetrics:
-    """Collectors of all lanes, labelled by what a lane is for, not by endpoint: there may be thousands."""
+    """Collectors of all lanes, labelled by what a lane is for, not by endpoint: there may be thousands.
+
+    Only the saturation names endpoints, and only the worst of them.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.calls = Counter("vireo_lane_calls", "Calls of endpoints by outcome.", ["purpose", "outcome"], registry=registry)
@@ -55,6 +63,8 @@ class LaneMetrics:
         self.running = Gauge("vireo_lane_running", "Calls that hold a thread.", ["purpose"], registry=registry)
         self.queued = Gauge("vireo_lane_queued", "Calls that wait for a thread.", ["purpose"], registry=registry)
         self.open = Gauge("vireo_lane_open", "Lanes whose endpoint is left alone.", ["purpose"], registry=registry)
+        self.lanes: weakref.WeakSet[Lane] = weakref.WeakSet()
+        registry.register(_Saturation(self.lanes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class _Call:
     function: Callable[[], Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
     started: bool = False
     called: bool = False
     abandoned: bool = False
@@ -109,6 +120,17 @@ class Lane:
         self._idle = 0
         self._abandoned = 0
         self._closed = False
+        metrics.lanes.add(self)
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Endpoint and purpose: its metrics' labels."""
+        return self._name.removesuffix(f" {self._options.purpose}"), self._options.purpose
+
+    @property
+    def saturation(self) -> float:
+        """Calls that run or wait, by threads: at 1 all threads are busy, beyond it calls wait."""
+        return (self._threads - self._idle + len(self._queue)) / self._options.threads
 
     @property
     def abandoned(self) -> int:
@@ -199,7 +221,7 @@ class Lane:
         try:
             self._guard()
             call.called = True
-            value = call.function()
+            value = call.context.run(call.function)
         except BaseException as raised:
             plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
             error = raised if plain else RuntimeError(f"{type(raised).__name__} out of a call")
@@ -253,3 +275,20 @@ class Lane:
         tell_breaker()
         change = closed - (self._breaker.state is State.CLOSED)
         self._metrics.open.labels(self._options.purpose).inc(change)
+
+
+class _Saturation(Collector):
+    """The most saturated lanes, told when somebody asks."""
+
+    def __init__(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = lanes
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the one metric."""
+        text = f"Calls that run or wait, by threads of the lane; the {_SHOWN} worst lanes."
+        found = GaugeMetricFamily("vireo_lane_saturation", text, labels=["endpoint", "purpose"])
+        busy = sorted(((lane.saturation, *lane.labels) for lane in self._lanes), reverse=True)
+        for saturation, endpoint, purpose in busy[:_SHOWN]:
+            if saturation > 0:
+                found.add_metric([endpoint, purpose], saturation)
+        yield found

@@ -18,12 +18,15 @@ from controller.runtime.objects import ConditionFactory
 from controller.runtime.ports import Api, ApiError, Conflict, Gone, NotLeader, Rejected, Throttled
 from controller.runtime.queue import Closed, Priority, Queue
 from controller.runtime.reconciler import Reconciler
-from controller.runtime.recorder import Recorder
+from controller.runtime.recorder import Record, Recorder
 from controller.runtime.results import Done, Failed, Requeue, Result, Waiting
 from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.runtime.triggers import Triggers
 
 _LAST_EVENTS = 1.0  # seconds given to Events that still wait at a stop
+
+Witness = Callable[[Change, Record], None]
+"""Told of each change that this process wrote itself, and by what to have Kubernetes Events written about it."""
 
 
 class Manager:
@@ -47,10 +50,12 @@ class Manager:
         metrics: Metrics,
         log: FilteringBoundLogger,
         observers: Sequence[Callable[[Change], None]] = (),
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         """Nothing happens yet.
 
-        `observers` are told of every change before anything is woken by it.  `random` gives floats in [0, 1), `new_id` names
+        `observers` are told of every change before anything is woken by it, `witnesses` of our own.
+        `random` gives floats in [0, 1), `new_id` names
         reconciles in the log, `fence` raises NotLeader when this process may no longer write.
         """
         self._store = store
@@ -63,6 +68,8 @@ class Manager:
         self._metrics = metrics
         self._log = log
         self._observers = observers
+        self._witnesses = witnesses
+        self._busy: dict[Key, float] = {}
         self._queue: Queue | None = None
         self._gone: dict[Key, list[str]] = {}
         self.intake = Intake(store, self._on_change)
@@ -80,14 +87,14 @@ class Manager:
 
     async def run(self) -> None:
         """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
-        queue = self._queue = Queue(self._clock.monotonic, self._random)
+        queue = self._queue = Queue(self._clock.monotonic, self._random, added=self._metrics.added)
         for kind in self._reconcilers:
             for key in sorted(self._store.keys(kind), key=self._store.observed):  # first those that somebody waits for
                 queue.add(key, Priority.RESYNC)
         for key in self._gone:
             queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
-        self._metrics.depth.set_function(lambda: len(queue))
+        self._metrics.look_at(self._reconcilers, queue.ready, self._working_for)
         recorder = asyncio.create_task(self._recorder.run())
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._options.workers)]
         try:
@@ -118,13 +125,12 @@ class Manager:
                 key, waited = await queue.get()
             except Closed:
                 return
-            self._metrics.waited.observe(waited)
-            active = self._metrics.active.labels(key.kind)
-            active.inc()
+            self._metrics.waited.labels(key.kind).observe(waited)
+            self._busy[key] = self._clock.monotonic()
             try:
                 await self._turn(queue, key)
             finally:
-                active.dec()
+                del self._busy[key]
                 queue.done(key)
             await asyncio.sleep(0)  # a run that waits for nothing must not keep the lease, the feed and the probes waiting
 
@@ -149,8 +155,12 @@ class Manager:
             outcome = self._schedule(queue, key, result)
             if gone:
                 self.intake.delete(key)
-        self._metrics.reconciles.labels(key.kind, outcome).inc()
-        self._metrics.seconds.labels(key.kind).observe(self._clock.monotonic() - started)
+        self._metrics.reconciled(key.kind, outcome, self._clock.monotonic() - started)
+
+    def _working_for(self, kind: str) -> list[float]:
+        """Seconds that each reconcile of the kind has been under way."""
+        begun = [since for key, since in self._busy.items() if key.kind == kind]
+        return [self._clock.monotonic() - since for since in begun]
 
     def _schedule(self, queue: Queue, key: Key, result: Result | None) -> str:
         """Set the next look at the object as its result says; return the name that the metric has for it."""
@@ -171,7 +181,7 @@ class Manager:
 
     def _retry(self, queue: Queue, key: Key, after: float | None) -> None:
         if after is None:
-            self._metrics.retries.inc()
+            self._metrics.retries.labels(key.kind).inc()
             queue.retry(key)
         else:
             queue.add_after(key, after)
@@ -198,8 +208,17 @@ class Manager:
                 observe(change)
             except Exception as error:
                 self._log.error("observer failed", changed=str(change.key), exc_info=error)
+        if own:
+            self._witness(change)
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)
+
+    def _witness(self, change: Change) -> None:
+        for witness in self._witnesses:
+            try:
+                witness(change, self._recorder.record)
+            except Exception as error:
+                self._log.error("witness failed", changed=str(change.key), exc_info=error)
 
     def _note_gone(self, key: Key, uid: str) -> None:
         """Have what is held for a uid forgotten: in the key's next turn, or at once while there are no turns.

@@ -89,8 +89,12 @@ class Writer(Protocol):
         """Merge `patch` into `metadata`."""
         ...
 
-    async def create_event(self, event: EventRecord) -> None:
-        """Create a Kubernetes Event about an object."""
+    async def create_event(self, event: EventRecord) -> str:
+        """Create a Kubernetes Event about an object; return its name."""
+        ...
+
+    async def repeat_event(self, event: EventRecord, name: str, count: int) -> None:
+        """Note on the Event of that name that it has now happened `count` times, the last time at `event.at`."""
         ...
 
 

@@ -55,10 +55,18 @@ class Backoff:
 class Queue:
     """Keys waiting to be reconciled.  Lives in one event loop."""
 
-    def __init__(self, clock: Callable[[], float], random: Callable[[], float], backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        backoff: Backoff | None = None,
+        added: Callable[[Key], None] = lambda _: None,
+    ) -> None:
+        """`added` is told of each key that was not on the queue before; `random` gives floats in [0, 1)."""
         self._clock = clock
         self._random = random
         self._backoff = backoff or Backoff()
+        self._added = added
         self._ready: dict[Priority, OrderedDict[Key, float]] = {priority: OrderedDict() for priority in Priority}
         self._priority: dict[Key, Priority] = {}
         self._processing: set[Key] = set()
@@ -75,6 +83,10 @@ class Queue:
         """Return how many keys are ready to be handed out now."""
         return len(self._priority)
 
+    def ready(self, kind: str) -> int:
+        """Return how many keys of a kind are ready to be handed out now."""
+        return sum(key.kind == kind for key in self._priority)
+
     @property
     def delayed(self) -> int:
         """How many keys wait for their time."""
@@ -90,14 +102,21 @@ class Queue:
         if self._closed:
             return
         if key in self._processing:
+            if key not in self._dirty:
+                self._added(key)
             self._dirty[key] = min(priority, self._dirty.get(key, priority))
             return
         waiting = self._priority.get(key)
+        if waiting is None:
+            self._added(key)
         if waiting is None or priority < waiting:
             since = self._ready[waiting].pop(key) if waiting is not None else self._clock()
-            self._priority[key] = priority
-            self._ready[priority][key] = since
-            self._wake_one()
+            self._put(key, priority, since)
+
+    def _put(self, key: Key, priority: Priority, since: float) -> None:
+        self._priority[key] = priority
+        self._ready[priority][key] = since
+        self._wake_one()
 
     def add_after(self, key: Key, delay: float, priority: Priority = Priority.DEPENDENCY) -> None:
         """Add a key in `delay` seconds, unless it is to be added earlier already."""
@@ -146,7 +165,7 @@ class Queue:
         self._processing.remove(key)
         priority = self._dirty.pop(key, None)
         if priority is not None:
-            self.add(key, priority)
+            self._put(key, priority, self._clock())
 
     async def get(self) -> tuple[Key, float]:
         """Wait for the next key (see `pop`).  Raises Closed."""

@@ -49,6 +49,8 @@ class FakeApi:
         self.objects: dict[Key, Raw] = {}
         self.history: list[Raw] = []
         self.events: list[EventRecord] = []
+        self.repeats: list[tuple[str, int]] = []
+        self.expired: set[str] = set()
         self.writes: Counter[str] = Counter()
         self.requests: Counter[str] = Counter()
         self.fault: Callable[[str, Key | None], Fault | None] = lambda verb, key: None
@@ -101,11 +103,18 @@ class FakeApi:
     async def patch_metadata(self, key: Key, uid: str, resource_version: str, patch: Mapping[str, Any]) -> Raw:
         return await self._patch("metadata", key, uid, resource_version, patch)
 
-    async def create_event(self, event: EventRecord) -> None:
+    async def create_event(self, event: EventRecord) -> str:
         lost = await self._meet_fault("event", event.key)
         self.events.append(event)
         if lost:
             raise Unavailable("reply lost")
+        return f"event-{len(self.events)}"
+
+    async def repeat_event(self, event: EventRecord, name: str, count: int) -> None:
+        await self._meet_fault("repeat", event.key)
+        if name in self.expired:
+            raise Gone(name)
+        self.repeats.append((name, count))
 
     async def get(self, key: Key) -> Raw:
         await self._meet_fault("get", key)

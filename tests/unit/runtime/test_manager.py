@@ -131,8 +131,8 @@ def test_a_failure_backs_off_and_success_starts_the_backoff_afresh() -> None:
     for gap, (least, most) in zip(gaps, bounds, strict=True):
         assert least - 0.1 <= gap <= most + 0.1
     assert process.metric("controller_runtime_reconcile_errors_total", controller="Widget") == 6
-    assert process.metric("workqueue_retries_total") == 6
-    assert process.metric("workqueue_depth") == 0
+    assert process.metric("workqueue_retries_total", name="Widget") == 6
+    assert process.metric("workqueue_depth", name="Widget") == 0
     assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="error") == 6
     assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="success") == 1
     assert process.metric("controller_runtime_reconcile_time_seconds_count", controller="Widget") == 8

@@ -152,5 +152,5 @@ class Process:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

@@ -1,0 +1,46 @@
+"""What is being reconciled here, for whoever logs: in this task, and in the threads that make its calls (`lanes`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from controller.runtime import jobs
+from controller.runtime.keys import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One reconcile; `object` is its draft, whose job may begin at any time."""
+
+    key: Key
+    reconcile: str
+    object: Any
+
+    def fields(self) -> dict[str, str]:
+        """What a log line says of it: kind, namespace, name, reconcile id, and the id of the job under way."""
+        key = self.key
+        found = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "reconcile": self.reconcile}
+        job = getattr(self.object.status, "job", None)
+        return found | {"job": job.id} if job is not None and jobs.running(job) else found
+
+
+_current: ContextVar[Scope | None] = ContextVar("reconcile", default=None)
+
+
+def current() -> Scope | None:
+    """The reconcile that this code runs for, None if it runs for none."""
+    return _current.get()
+
+
+@contextmanager
+def entered(scope: Scope) -> Iterator[None]:
+    """Have everything in the block, and what it starts, run for this reconcile."""
+    token = _current.set(scope)
+    try:
+        yield
+    finally:
+        _current.reset(token)
