@@ -16,10 +16,12 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
+from controller.attachments import Attachments
 from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler
 from controller.images import ImageCache, Limits, http_client
 from controller.inventory import Inventory, PoolRegistry, endpoint_lanes
+from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import SecretCache
 from controller.inventory.secrets import Secrets as SecretReader
 from controller.ipam import AddressAllocator, SegmentAllocator
@@ -34,6 +36,7 @@ from controller.placement import Placements
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
 from controller.recovery import Recovery
+from controller.rooms import Rooms
 from controller.runtime.attempt import Options
 from controller.runtime.clock import SystemClock
 from controller.runtime.keys import Key
@@ -49,6 +52,8 @@ from controller.template.pools import PoolCopies
 from controller.vm import VirtualMachineReconciler
 from controller.vm.addressing import Addressing
 from controller.vm.services import Services
+from controller.volume import VolumeReconciler
+from controller.volume.services import Services as VolumeServices
 from controller.zone import ZoneReconciler
 from crds.base import GROUP, VERSION
 from crds.status import Condition
@@ -78,6 +83,9 @@ class Parts:
     segments: SegmentAllocator
     placements: Placements
     recovery: Recovery
+    rooms: Rooms
+    attachments: Attachments
+    contents: ContentsReader
 
 
 class Waker:
@@ -106,7 +114,7 @@ def make_parts(
     store.register(Namespace)
     metrics = LaneMetrics(registry)
     inventory = Inventory(load, lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics), wake, log)
-    addresses, segments = AddressAllocator(), SegmentAllocator()
+    addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
     return Parts(
         store=store,
         inventory=inventory,
@@ -114,14 +122,19 @@ def make_parts(
         library=Library(images, settings.image_cache_size, wake, clock, log),
         addresses=addresses,
         segments=segments,
-        placements=Placements(store, HostIndex()),
+        placements=Placements(store, index),
         recovery=Recovery(store, inventory, addresses, segments, clock),
+        rooms=Rooms(store, index),
+        attachments=Attachments(store, inventory),
+        contents=ContentsReader(clock.monotonic),
     )
 
 
 def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler[Any]]:
     """One line for each kind."""
     vm = Services(parts.inventory, parts.placements, Addressing(parts.addresses), parts.library, parts.recovery, secrets, _new_id)
+    disks = (parts.contents, parts.rooms, parts.attachments)
+    volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, _new_id)
     return [
         ZoneReconciler(),
         PodReconciler(),
@@ -132,6 +145,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),
         NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
         VirtualMachineReconciler(vm),
+        VolumeReconciler(volume),
     ]
 
 
@@ -161,7 +175,7 @@ async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: Fil
         client = await stack.enter_async_context(http_client(Limits()))
         images = ImageCache(settings.image_directory, client, Limits())
         parts = make_parts(settings, images, wake, connection.elector.check, registry, log)
-        for close in (parts.inventory.close, parts.pools.close, parts.library.close):
+        for close in (parts.inventory.close, parts.pools.close, parts.library.close, parts.contents.close):
             stack.push_async_callback(close)
         secrets = SecretCache(connection.secrets, SystemClock().monotonic)
         manager = wake.manager = _manager(settings, parts, connection, secrets, registry, log)
@@ -198,7 +212,7 @@ def _manager(
         fence=connection.elector.check,
         metrics=Metrics(registry),
         log=log,
-        observers=[parts.placements.take, parts.recovery.take],
+        observers=[parts.placements.take, parts.rooms.take, parts.recovery.take],
     )
 
 

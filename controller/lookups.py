@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from controller.ipam import volume_id
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.store import Store, Unparsable
 from crds.references import Endpoint
-from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine
+from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine, Volume
 from crds.v1alpha1.host import HostState
 from crds.v1alpha1.storagepool import PoolScope
 
@@ -52,8 +53,15 @@ __all__ = [
     "vms_by_pool",
     "vms_by_secret",
     "vms_by_template",
+    "vms_by_volume",
     "vms_by_zone",
     "vms_unplaced",
+    "volumes_by_host",
+    "volumes_by_id",
+    "volumes_by_pool",
+    "volumes_by_snapshot",
+    "volumes_by_template",
+    "volumes_by_zone",
 ]
 
 T = TypeVar("T", bound=Resource)
@@ -145,11 +153,27 @@ def _networks(vm: VirtualMachine) -> Iterator[str]:
 
 
 def _offering_on_host(vm: VirtualMachine) -> Iterable[str]:
-    return (qualified(vm.status.host, vm.spec.offering),) if vm.status.host else ()
+    """VMs by host and offering, as far as they hold the room that it stands for."""
+    return (qualified(vm.status.host, vm.spec.offering),) if vm.status.host and not vm.status.room_released else ()
 
 
 def _template(vm: VirtualMachine) -> Iterable[str]:
     return (qualified(vm.spec.template.namespace or vm.metadata.namespace, vm.spec.template.name),)
+
+
+def _volumes(vm: VirtualMachine) -> Iterator[str]:
+    names = [*(each.volume for each in vm.spec.volumes), *(each.volume for each in vm.status.volumes)]
+    yield from (qualified(vm.metadata.namespace, name) for name in names if name)
+
+
+def _volume_template(volume: Volume) -> Iterable[str]:
+    template = volume.spec.source.template if volume.spec.source else None
+    return (qualified(template.namespace or volume.metadata.namespace, template.name),) if template else ()
+
+
+def _volume_snapshot(volume: Volume) -> Iterable[str]:
+    snapshot = volume.spec.source.snapshot if volume.spec.source else None
+    return (qualified(volume.metadata.namespace, snapshot.name),) if snapshot else ()
 
 
 def _user_data_secret(vm: VirtualMachine) -> Iterable[str]:
@@ -184,7 +208,14 @@ vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
 vms_unplaced = Lookup(VirtualMachine, "unplaced", lambda vm: () if vm.status.host else (vm.spec.zone,))
+vms_by_volume = Lookup(VirtualMachine, "volume", _volumes)
 vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)
+volumes_by_zone = Lookup(Volume, "zone", lambda volume: (volume.spec.zone,))
+volumes_by_pool = Lookup(Volume, "pool", lambda volume: _some(volume.status.pool))
+volumes_by_host = Lookup(Volume, "host", lambda volume: _some(volume.status.host))
+volumes_by_id = Lookup(Volume, "id", lambda volume: (volume_id(volume.metadata.uid),))
+volumes_by_template = Lookup(Volume, "template", _volume_template)
+volumes_by_snapshot = Lookup(Volume, "snapshot", _volume_snapshot)
 
 LOOKUPS: tuple[Lookup[Any], ...] = (
     pods_by_zone,
@@ -210,6 +241,13 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     vms_by_network,
     vms_by_pool,
     vms_by_secret,
+    vms_by_volume,
     vms_unplaced,
+    volumes_by_zone,
+    volumes_by_pool,
+    volumes_by_host,
+    volumes_by_id,
+    volumes_by_template,
+    volumes_by_snapshot,
 )
 """Every lookup."""

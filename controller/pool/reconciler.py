@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from controller.deletion import blocked, existence, forced, if_deleting
 from controller.inventory import Inventory, PoolRegistry
 from controller.library import Library
-from controller.lookups import COUNT_SETTLE, SETTLE, pools_by_cluster, pools_by_host, pools_by_zone, pools_of_host, vms_by_pool
+from controller.lookups import (
+    COUNT_SETTLE,
+    SETTLE,
+    pools_by_cluster,
+    pools_by_host,
+    pools_by_zone,
+    pools_of_host,
+    vms_by_pool,
+    volumes_by_pool,
+)
 from controller.pool.images import remove_images
 from controller.pool.scope import resolve
 from controller.pool.status import Survey, allocated, capacity, describe, result
@@ -18,7 +27,7 @@ from controller.runtime.results import Done, Result, Waiting, done, waiting
 from controller.runtime.store import Store
 from controller.standing import standing
 from controller.translate import pool_spec
-from crds.v1alpha1 import Cluster, Host, StoragePool, VirtualMachine, Zone
+from crds.v1alpha1 import Cluster, Host, StoragePool, VirtualMachine, Volume, Zone
 
 REFRESH = 600.0
 PATIENCE = 2.0
@@ -52,8 +61,16 @@ def _disks(vm: VirtualMachine) -> object:
     return [(disk.pool, disk.size) for disk in vm.status.disks]
 
 
+def _of_volume(volume: Volume, _store: Store) -> Iterable[Key]:
+    return [Key(StoragePool.KIND, "", pool) for pool in _home_of(volume)]
+
+
+def _home_of(volume: Volume) -> list[str]:
+    return [volume.status.pool] if volume.status.pool else []
+
+
 class StoragePoolReconciler:
-    """Makes pools ready on their hosts, and keeps a pool that holds disks from being deleted."""
+    """Makes pools ready on their hosts, and keeps a pool that holds disks or volumes from being deleted."""
 
     kind = StoragePool
     watches = (
@@ -62,6 +79,8 @@ class StoragePoolReconciler:
         Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
         Watch(VirtualMachine, _of_vm, of=_disks, settle=SETTLE),
         Watch(VirtualMachine, if_deleting(StoragePool, _pools_of), of=_pools_of),
+        Watch(Volume, _of_volume, of=lambda volume: (volume.status.pool, volume.status.size), settle=SETTLE),
+        Watch(Volume, if_deleting(StoragePool, _home_of), of=_home_of),
     )
 
     def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library) -> None:
@@ -71,7 +90,7 @@ class StoragePoolReconciler:
         self._started: float | None = None
 
     async def reconcile(self, ctx: Context[StoragePool]) -> Result:
-        """A pool is ready when a host has it; its deletion waits for the disks in it, then takes our images along."""
+        """A pool is ready when a host has it; its deletion waits for the disks and volumes in it, then takes our images along."""
         pool = ctx.object
         if ctx.deleting:
             return await self._delete(ctx)
@@ -127,7 +146,8 @@ class StoragePoolReconciler:
                 return outcome
 
     async def _delete(self, ctx: Context[StoragePool]) -> Result:
-        if waits := blocked(ctx, vms_by_pool.keys(ctx.store, ctx.key.name)):
+        users = [*vms_by_pool.keys(ctx.store, ctx.key.name), *volumes_by_pool.keys(ctx.store, ctx.key.name)]
+        if waits := blocked(ctx, users):
             return waits
         if not forced(ctx) and (unfinished := await self._remove_images(ctx)):
             ctx.conditions.set(BLOCKED, True, unfinished.reason, unfinished.message)

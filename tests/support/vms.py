@@ -20,8 +20,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from controller.app import API_KINDS, Parts, make_reconcilers
+from controller.attachments import Attachments
 from controller.images import Image, ImageCache, ImageError, Source
 from controller.inventory import Inventory, Lanes, PoolRegistry
+from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import SecretCache
 from controller.ipam import AddressAllocator, SegmentAllocator
 from controller.library import Library
@@ -29,6 +31,7 @@ from controller.lookups import register_all
 from controller.namespace import Namespace
 from controller.placement import Placements
 from controller.recovery import Recovery
+from controller.rooms import Rooms
 from controller.runtime.attempt import Options
 from controller.runtime.keys import Key
 from controller.runtime.lanes import Lane
@@ -254,7 +257,7 @@ class VMController(base.Controller):
         self.inventory = Inventory(lambda _: cast("Driver", cloud.datacentre), cloud.lanes, self.enqueue, log)
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
         self.secrets = SecretCache(cloud, clock.monotonic)
-        addresses, segments = AddressAllocator(), SegmentAllocator()
+        addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
         self.parts = Parts(
             store=store,
             inventory=self.inventory,
@@ -262,8 +265,11 @@ class VMController(base.Controller):
             library=Library(cast("ImageCache", cloud.images), 1 << 40, self.enqueue, clock, log),
             addresses=addresses,
             segments=segments,
-            placements=Placements(store, HostIndex()),
+            placements=Placements(store, index),
             recovery=Recovery(store, self.inventory, addresses, segments, clock),
+            rooms=Rooms(store, index),
+            attachments=Attachments(store, self.inventory),
+            contents=ContentsReader(clock.monotonic),
         )
         self.manager = Manager(
             store,
@@ -277,7 +283,7 @@ class VMController(base.Controller):
             fence=lambda: None,
             metrics=Metrics(CollectorRegistry()),
             log=log,
-            observers=[self.parts.placements.take, self.parts.recovery.take],
+            observers=[self.parts.placements.take, self.parts.rooms.take, self.parts.recovery.take],
         )
         self.watcher = Watcher(cloud.api, self.manager.intake)
         self.resync = Resync(cloud.api, self.manager.intake, [kind.kind for kind in API_KINDS], random.Random(0).random, log)
@@ -291,6 +297,7 @@ class VMController(base.Controller):
 
     async def kill(self) -> None:
         await self.parts.library.close()
+        await self.parts.contents.close()
         await super().kill()
 
     @property

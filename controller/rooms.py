@@ -1,0 +1,75 @@
+"""Room for volumes in storage pools, counted together with the disks of VMs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from controller.runtime.store import Change, Store
+from controller.scheduler import Allocation, PoolScope, PoolView, Reason
+from controller.scheduler.index import HostIndex
+from controller.scheduler.storage import shortage
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.volume import Volume
+
+Scope = tuple[PoolScope, str]
+"""Which pools: their scope, and the zone, cluster or host that it names."""
+
+
+class Rooms:
+    """Which pool has room, and who was given how much of it; one book with the scheduler's, so that nothing is given twice.
+
+    `take` is told of every change of an object: what a status records counts, from the start on.
+    """
+
+    def __init__(self, store: Store, index: HostIndex) -> None:
+        self._store = store
+        self._index = index
+
+    def take(self, change: Change) -> None:
+        """Take over what a Volume's status says, unless this process knows better already."""
+        if change.key.kind != Volume.KIND:
+            return
+        if change.gone:
+            self._index.release(change.gone)
+        volume = change.after()
+        if volume is not None and volume.status.pool and self._index.allocation(volume.metadata.uid) is None:
+            self.reserve(volume.metadata.uid, volume.status.pool, (volume.status.size or volume.spec.size).bytes)
+
+    def reserve(self, uid: str, pool: str, size: int) -> None:
+        """Give a volume so many bytes of a pool, in place of what it had."""
+        self._index.assign(uid, Allocation("", pool, 0, 0, size))
+
+    def release(self, uid: str) -> None:
+        """Give back what a volume had."""
+        self._index.release(uid)
+
+    def lack(self, uid: str, pool: str, size: int) -> int:
+        """How many bytes the pool lacks so that this volume, or the root disk of this VM, has `size` bytes; 0 if it fits."""
+        held = self._index.allocation(uid)
+        more = size - (held.disk if held and held.pool == pool else 0)
+        view = self._view(pool)
+        if more <= 0 or view is None:
+            return 0
+        return max(0, shortage(view, self._index.pool_allocated(pool), more))
+
+    def best(self, scopes: Iterable[Scope], tags: frozenset[str], size: int) -> str | Reason:
+        """The emptiest pool of these scopes with the tags and the room, or why there is none."""
+        pools = [pool for scope, of in scopes for pool in self._index.pools(scope, of) if pool.enabled]
+        tagged = [pool for pool in pools if tags <= pool.tags]
+        fitting = [
+            (given / max(pool.capacity, 1), pool.name)
+            for pool in tagged
+            if shortage(pool, given := self._index.pool_allocated(pool.name), size) <= 0
+        ]
+        if fitting:
+            return min(fitting)[1]
+        if tagged:
+            return Reason.INSUFFICIENT_STORAGE
+        return Reason.STORAGE_TAGS_MISMATCH if pools else Reason.NO_STORAGE_POOL
+
+    def _view(self, name: str) -> PoolView | None:
+        pool = self._store.get(StoragePool, name)
+        if pool is None:
+            return None
+        views = self._index.pools(PoolScope(pool.spec.scope.value), pool.spec.cluster or pool.spec.host or pool.spec.zone)
+        return next((view for view in views if view.name == name), None)

@@ -1,0 +1,5 @@
+"""Volume: data disks that VMs come and go on."""
+
+from controller.volume.reconciler import VolumeReconciler
+
+__all__ = ["VolumeReconciler"]

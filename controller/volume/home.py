@@ -1,0 +1,136 @@
+"""Which pool a volume is in, or goes to."""
+
+from __future__ import annotations
+
+from controller.ipam import volume_id
+from controller.lookups import pools_by_zone
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, waiting
+from controller.scheduler import PoolScope, Reason
+from controller.translate import pool_spec
+from controller.volume.reach import Reach
+from controller.volume.services import Services
+from controller.volume.source import Source
+from crds.fields import Quantity
+from crds.v1alpha1.host import Host
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.volume import Volume
+from drivers.types import ObservedVolume
+
+WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
+"""Kubernetes' name for a volume that is placed with the first VM that wants it (StorageClass.volumeBindingMode)."""
+
+_ROOM_LOOKS = 30.0
+_HOST_LOOKS = 5.0
+
+
+class Home:
+    """Finds the pool of a volume: from its status, in the pools themselves, or by choosing one."""
+
+    def __init__(self, services: Services, reach: Reach) -> None:
+        self._services = services
+        self._reach = reach
+
+    def known(self, ctx: Context[Volume]) -> StoragePool | Result | None:
+        """The pool that the status names; None if it names none, or one that is gone before anything was made there."""
+        name = ctx.object.status.pool
+        if name is None:
+            return None
+        pool = ctx.store.get(StoragePool, name)
+        if pool is not None:
+            return pool
+        if ctx.has_finalizer:
+            return waiting("PoolNotFound", f"storage pool {name}, which the volume is in, does not exist")
+        ctx.object.status.pool = None
+        self._services.rooms.release(ctx.uid)
+        return None
+
+    async def find(self, ctx: Context[Volume]) -> StoragePool | Result | None:
+        """Look for a volume whose status is lost in every pool that may have it; None if it provably is nowhere.
+
+        Pool and job are written before the finalizer: one with a finalizer and without a pool has lost its status.
+        """
+        unseen: list[str] = []
+        for pool in self._in_question(ctx):
+            link = self._reach.link(ctx, pool)
+            if isinstance(link, Result):
+                unseen.append(pool.metadata.name)
+                continue
+            contents = await self._services.contents.read(link, pool_spec(pool))
+            found = next((each for each in contents.volumes if each.volume == volume_id(ctx.uid)), None)
+            if found is not None:
+                self._take_over(ctx, pool, link.name, found)
+                return pool
+        if not unseen:
+            return None
+        message = f"the volume may be in {len(unseen)} storage pools that no host has ready: {', '.join(unseen[:5])}"
+        return waiting("PoolsNotObserved", message, retry_after=_HOST_LOOKS)
+
+    def choose(self, ctx: Context[Volume], source: Source) -> StoragePool | Result:
+        """A pool with the room, which is taken at once: the pinned one, the source's, one that all VMs of the zone reach, or else
+        one of the host that the first VM which names the volume is on.
+        """
+        volume = ctx.object
+        pinned = volume.spec.pool or source.pool
+        if volume.spec.pool and source.pool and volume.spec.pool != source.pool:
+            message = f"the snapshot is in storage pool {source.pool}: the volume can't be made in {volume.spec.pool}"
+            return failed("SourceInOtherPool", message, terminal=True)
+        name = self._pinned(ctx, pinned) if pinned else self._fitting(ctx)
+        if not isinstance(name, str):
+            return name
+        pool = ctx.store.get(StoragePool, name)
+        if pool is None:
+            return waiting("PoolNotFound", f"storage pool {name} does not exist")
+        self._services.rooms.reserve(ctx.uid, name, volume.spec.size.bytes)
+        volume.status.pool = name
+        return pool
+
+    def _pinned(self, ctx: Context[Volume], name: str) -> str | Result:
+        pool, zone = ctx.store.get(StoragePool, name), ctx.object.spec.zone
+        if pool is None:
+            return waiting("PoolNotFound", f"storage pool {name} does not exist")
+        if pool.spec.zone != zone:
+            return failed("PoolNotInZone", f"storage pool {name} is in zone {pool.spec.zone}, the volume in {zone}", terminal=True)
+        if pool.deleting:
+            return waiting("PoolNotReady", f"storage pool {name} is being deleted")
+        return lacking(self._services, ctx, name) or name
+
+    def _fitting(self, ctx: Context[Volume]) -> str | Result:
+        spec, rooms = ctx.object.spec, self._services.rooms
+        tags, size = frozenset(spec.tags), spec.size.bytes
+        shared = rooms.best([(PoolScope.ZONE, spec.zone)], tags, size)
+        if not isinstance(shared, Reason):
+            return shared
+        consumer = self._services.attachments.consumer(ctx.object)
+        host = ctx.store.get(Host, consumer.status.host or "") if consumer else None
+        if host is None:
+            message = (
+                f"no storage pool of the whole zone fits ({shared}): the pool is chosen on the host of the first VM that names it"
+            )
+            return waiting(WAIT_FOR_CONSUMER, message, retry_after=_ROOM_LOOKS)
+        name = host.metadata.name
+        local = rooms.best([(PoolScope.CLUSTER, host.spec.cluster), (PoolScope.HOST, name)], tags, size)
+        if isinstance(local, Reason):
+            message = f"no storage pool that host {name} reaches has the tags and the room ({local})"
+            return waiting(local, message, retry_after=_ROOM_LOOKS)
+        return local
+
+    def _in_question(self, ctx: Context[Volume]) -> list[StoragePool]:
+        pinned = ctx.object.spec.pool
+        return [pool for pool in pools_by_zone.of(ctx.store, ctx.object.spec.zone) if pinned in (None, pool.metadata.name)]
+
+    def _take_over(self, ctx: Context[Volume], pool: StoragePool, host: str, found: ObservedVolume) -> None:
+        status = ctx.object.status
+        status.pool, status.host = pool.metadata.name, host
+        status.volume_id, status.size = found.volume, Quantity.of(found.size)
+        self._services.rooms.reserve(ctx.uid, pool.metadata.name, max(found.size, ctx.object.spec.size.bytes))
+        ctx.event("Normal", "Found", f"found in storage pool {pool.metadata.name}, taken over as it is")
+
+
+def lacking(services: Services, ctx: Context[Volume], pool: str) -> Result | None:
+    """Why a pool can't hold the volume at its declared size, None if it can."""
+    lack = services.rooms.lack(ctx.uid, pool, ctx.object.spec.size.bytes)
+    if not lack:
+        return None
+    message = f"storage pool {pool} lacks {lack} bytes for {ctx.object.spec.size}"
+    return waiting(Reason.INSUFFICIENT_STORAGE, message, retry_after=_ROOM_LOOKS)

@@ -1,0 +1,85 @@
+"""Through which host a volume is worked on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from controller.inventory import HostLink
+from controller.ipam import volume_id
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.results import Result, failed, waiting
+from controller.standing import standing
+from controller.volume import job
+from controller.volume.services import Services
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.volume import Volume, VolumeAttachment
+from drivers.types import Capability
+
+_HOST_LOOKS = 5.0
+
+
+class Reach:
+    """Finds the host to call: that of the VM which has the volume, or any that has the pool."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def link(self, ctx: Context[Volume], pool: StoragePool) -> HostLink | Result:
+        """A host that answers and has the pool ready; while a native task runs, the one that runs it."""
+        name = pool.metadata.name
+        if (only := self._only(ctx)) is not None:
+            link = self._services.inventory.link(only)
+            if link is None or not link.up:
+                if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
+                    return as_it_was
+                why = link.message if link else "not connected yet"
+                return waiting("HostDown", f"host {only} does not answer: {why}", retry_after=_HOST_LOOKS)
+            return link
+        ready = list(self._ready(ctx, name))
+        if not ready:
+            if not all(link.attempted for link in self._services.inventory.links()) and (as_it_was := standing(ctx)):
+                return as_it_was
+            return waiting("PoolNotReady", f"no host that answers has storage pool {name} ready", retry_after=_HOST_LOOKS)
+        able = [link for link in ready if Capability.VOLUMES in link.capabilities]
+        if not able:
+            return failed("VolumesUnsupported", f"no host that has storage pool {name} can manage volumes", terminal=True)
+        return able[0]
+
+    def _only(self, ctx: Context[Volume]) -> str | None:
+        status = ctx.object.status
+        running = job.current(ctx.object)
+        if running is not None and running.native_ref is not None:
+            return status.host
+        vm = having(ctx)
+        return vm.status.host if vm else None
+
+    def _ready(self, ctx: Context[Volume], pool: str) -> Iterator[HostLink]:
+        """Hosts that have the pool, the one used before first."""
+        before = ctx.object.status.host
+        for link in sorted(self._services.inventory.links(), key=lambda link: (link.name != before, link.name)):
+            if link.up and self._services.pools.ready(pool, link.name):
+                yield link
+
+
+def having(ctx: Context[Volume]) -> VirtualMachine | None:
+    """The VM that the volume was seen attached to."""
+    attached = ctx.object.status.attached_to
+    return ctx.store.get(VirtualMachine, attached.virtual_machine, ctx.key.namespace) if attached else None
+
+
+def show_attachment(ctx: Context[Volume], services: Services) -> None:
+    """Record who has the volume, as the VM's own status says."""
+    identity = volume_id(ctx.uid)
+    ctx.object.status.attached_to = None
+    for key in services.attachments.users(ctx.object):
+        vm = _vm(ctx, key)
+        name = next((each.name for each in vm.status.volumes if each.volume_id == identity), None) if vm else None
+        if name is not None:
+            ctx.object.status.attached_to = VolumeAttachment(virtual_machine=key.name, name=name)
+            return
+
+
+def _vm(ctx: Context[Volume], key: Key) -> VirtualMachine | None:
+    return ctx.store.get(VirtualMachine, key.name, key.namespace) if key.namespace == ctx.key.namespace else None

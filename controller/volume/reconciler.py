@@ -1,0 +1,169 @@
+"""Drives one Volume: a pool, the volume in it, its size; which VM has it is the VMs' affair and only shown here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from controller.deletion import existence
+from controller.inventory import HostLink, result_of
+from controller.lookups import (
+    qualified,
+    volumes_by_host,
+    volumes_by_pool,
+    volumes_by_snapshot,
+    volumes_by_template,
+    volumes_by_zone,
+)
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from controller.volume import job
+from controller.volume.delete import Deletion
+from controller.volume.home import Home
+from controller.volume.reach import Reach, show_attachment
+from controller.volume.services import Services
+from controller.volume.source import Source, resolve
+from controller.volume.steps import Steps
+from crds.v1alpha1.host import Host
+from crds.v1alpha1.snapshot import Snapshot
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.template import Template
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.volume import Volume, VolumeState
+from crds.v1alpha1.zone import Zone
+from drivers.errors import DriverError
+
+LOOKS = 600.0
+"""Seconds between looks at whether a volume is still in its pool."""
+
+_SHARED_LOOK = 60.0
+"""How old, in seconds, an answer about a pool may be that other volumes asked for."""
+
+
+def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
+    names = {*(each.volume for each in vm.spec.volumes), *(each.volume for each in vm.status.volumes)}
+    return [Key(Volume.KIND, vm.metadata.namespace, name) for name in names if name]
+
+
+def _of_pool(pool: StoragePool, store: Store) -> Iterable[Key]:
+    """Those in the pool, and those that have none yet."""
+    homeless = [volume for volume in volumes_by_zone.of(store, pool.spec.zone) if volume.status.pool is None]
+    return [*volumes_by_pool.keys(store, pool.metadata.name), *(Key.of(volume) for volume in homeless)]
+
+
+class VolumeReconciler:
+    """Makes each Volume true in a storage pool."""
+
+    kind = Volume
+    watches: Sequence[Watch] = (
+        Watch(Zone, lambda zone, store: volumes_by_zone.keys(store, zone.metadata.name), of=existence),
+        Watch(StoragePool, _of_pool, of=lambda pool: (pool.spec, pool.status.state, pool.status.hosts_mounted)),
+        Watch(Host, lambda host, store: volumes_by_host.keys(store, host.metadata.name), of=lambda host: host.status.state),
+        Watch(
+            Template,
+            lambda each, store: volumes_by_template.keys(store, qualified(each.metadata.namespace, each.metadata.name)),
+            of=lambda each: each.status.state,
+        ),
+        Watch(
+            Snapshot,
+            lambda each, store: volumes_by_snapshot.keys(store, qualified(each.metadata.namespace, each.metadata.name)),
+            of=lambda each: (each.status.state, each.status.pool),
+        ),
+        Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.spec.volumes, vm.status.volumes, vm.status.host)),
+    )
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._reach = Reach(services)
+        self._home = Home(services, self._reach)
+        self._steps = Steps(services)
+        self._deletion = Deletion(services, self._home, self._reach, self._steps)
+        self._looked: dict[str, float] = {}
+
+    async def reconcile(self, ctx: Context[Volume]) -> Result:
+        """Drive one Volume towards its spec until it is there, or something has to be waited for."""
+        try:
+            return await (self._deletion.run(ctx) if ctx.deleting else self._drive(ctx))
+        except DriverError as error:
+            return _refused(ctx, error)
+
+    def forget(self, key: Key, uid: str) -> None:
+        """Give back the room of a volume that is gone."""
+        self._services.rooms.release(uid)
+        self._looked.pop(uid, None)
+
+    async def _drive(self, ctx: Context[Volume]) -> Result:
+        show_attachment(ctx, self._services)
+        if ctx.store.get(Zone, ctx.object.spec.zone) is None:
+            return waiting("ZoneNotFound", f"zone {ctx.object.spec.zone} does not exist")
+        pool = self._home.known(ctx)
+        if pool is None and ctx.has_finalizer:
+            pool = await self._home.find(ctx)
+        if isinstance(pool, Result):
+            return pool
+        if pool is not None and ctx.object.status.volume_id is not None:
+            return await self._keep(ctx, pool)
+        return await self._make(ctx, pool)
+
+    async def _make(self, ctx: Context[Volume], pool: StoragePool | None) -> Result:
+        """Choose a pool, and make the volume there."""
+        if ctx.object.status.state is None:
+            ctx.object.status.state = VolumeState.ALLOCATED
+        source = resolve(ctx.object, ctx.store)
+        if not isinstance(source, Source):
+            return source
+        home = pool or self._home.choose(ctx, source)
+        if isinstance(home, Result):
+            return home
+        link = self._reach.link(ctx, home)
+        if isinstance(link, Result):
+            return link
+        unfinished = await self._steps.follow(ctx, link) or await self._steps.create(ctx, link, home, source)
+        return unfinished or self._settled(ctx)
+
+    async def _keep(self, ctx: Context[Volume], pool: StoragePool) -> Result:
+        """A volume that was made: let it grow, and see now and then whether it is still there."""
+        size, lost = ctx.object.status.size, ctx.object.status.state == VolumeState.ERROR
+        grown = size is not None and size.bytes >= ctx.object.spec.size.bytes and job.current(ctx.object) is None
+        if grown and not lost and not self._due(ctx):
+            return self._settled(ctx)
+        link = self._reach.link(ctx, pool)
+        if isinstance(link, Result):
+            return self._settled(ctx) if grown and not lost else link
+        if grown or lost:
+            return await self._still_there(ctx, link, pool)
+        unfinished = await self._steps.follow(ctx, link) or await self._steps.grow(ctx, link, pool)
+        return unfinished or self._settled(ctx)
+
+    async def _still_there(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result:
+        """A volume that somebody deleted is reported and not made afresh: it would come back empty."""
+        there = await self._steps.look(ctx, link, pool, older_than=_SHARED_LOOK)
+        self._looked[ctx.uid] = ctx.clock.monotonic()
+        if there:
+            return self._settled(ctx)
+        ctx.object.status.state = VolumeState.ERROR
+        message = f"deleted in storage pool {pool.metadata.name}; to have a new one, delete this object and apply it again"
+        return failed("VolumeMissing", message, retry_after=LOOKS)
+
+    def _due(self, ctx: Context[Volume]) -> bool:
+        """Whether it is time to look whether the volume is there; not at the start, when all would be looked at."""
+        now = ctx.clock.monotonic()
+        return now - self._looked.setdefault(ctx.uid, now) >= LOOKS
+
+    def _settled(self, ctx: Context[Volume]) -> Result:
+        ctx.object.status.state = VolumeState.READY
+        job.finish(ctx)
+        return done("Ready", recheck_after=LOOKS)
+
+
+def _refused(ctx: Context[Volume], error: DriverError) -> Result:
+    """The hypervisor said no: the job ends if nothing will be tried again by itself."""
+    result = result_of(error)
+    ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+    if getattr(result, "terminal", False):
+        job.fail(ctx, str(error))
+        if ctx.object.status.volume_id is None:
+            ctx.object.status.state = VolumeState.ERROR
+    return result

@@ -1,0 +1,141 @@
+"""Making and growing a volume: intent written first, then the driver called, then the pool looked at."""
+
+from __future__ import annotations
+
+from controller.errands import Broken, Finished
+from controller.inventory import HostLink
+from controller.ipam import volume_id
+from controller.library import image_name
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, requeue, waiting
+from controller.translate import pool_spec
+from controller.volume import job
+from controller.volume.home import lacking
+from controller.volume.job import Command
+from controller.volume.reach import having
+from controller.volume.services import Services
+from controller.volume.source import Source
+from crds.fields import Quantity
+from crds.status import Job
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.volume import Volume, VolumeState
+from drivers.errors import Conflict, NotFound
+from drivers.types import DesiredVolume, Done, Failed, InstanceID, OpRef, Owner, Running, Started, Succeeded
+
+_POLL = 1.0
+_RETRY = 15.0
+_BLOCKED_LOOKS = 30.0
+
+
+class Steps:
+    """Each step returns None to go on at once, or how the reconcile ends."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def follow(self, ctx: Context[Volume], link: HostLink) -> Result | None:
+        """Poll the native task that an earlier reconcile, or an earlier process, started."""
+        running = job.current(ctx.object)
+        if running is None or running.native_ref is None:
+            return None
+        try:
+            progress = await link.poll(OpRef(running.native_ref))
+        except NotFound:
+            progress = Succeeded()  # forgotten by the hypervisor: the same call again finds out
+        match progress:
+            case Running(percent):
+                jobs.progressed(running, progress=percent)
+                return _under_way(running)
+            case Failed(reason, retryable, code):
+                running.native_ref = None
+                text = f"{running.command}: {reason} ({code})" if code else reason
+                if not retryable:
+                    job.fail(ctx, text)
+                return failed("TaskFailed", text, terminal=not retryable)
+            case Succeeded():
+                running.native_ref = None
+        return None
+
+    async def create(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, source: Source) -> Result | None:
+        """Make the volume under its known identity."""
+        if source.template and (unready := self._image(ctx, link, pool, source)):
+            return unready
+        status = ctx.object.status
+        status.host = link.name
+        running = await job.ensure(ctx, Command.CREATE, self._services.new_id, VolumeState.CREATING)
+        await ctx.add_finalizer()
+        try:
+            outcome = await link.volumes.create(_desired(ctx.object, pool, source))
+        except NotFound as error:
+            if source.template:
+                self._services.library.lost(source.template, pool.metadata.name)
+            return requeue(_RETRY, "SourceLost", str(error))
+        return await self._outcome(ctx, link, pool, running, outcome)
+
+    async def grow(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result | None:
+        """Grow the volume to its declared size, once the pool has the room and no snapshot of its VM forbids it."""
+        if lack := lacking(self._services, ctx, pool.metadata.name):
+            return lack
+        vm, size = having(ctx), ctx.object.spec.size.bytes
+        instance = InstanceID(vm.status.instance_id) if vm and vm.status.instance_id else None
+        seen = link.known(instance) if instance else None
+        if seen is not None and seen.snapshots:
+            message = f"VM {seen.owner.name} has {len(seen.snapshots)} snapshots: the volume grows once they are deleted"
+            return waiting("SnapshotsExist", message, retry_after=_BLOCKED_LOOKS)
+        self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
+        ctx.object.status.host = link.name
+        running = await job.ensure(ctx, Command.RESIZE, self._services.new_id, VolumeState.READY)
+        try:
+            outcome = await link.volumes.grow(pool_spec(pool), volume_id(ctx.uid), size, instance)
+        except Conflict as error:
+            return waiting("GrowNotPossible", str(error), retry_after=_BLOCKED_LOOKS)
+        return await self._outcome(ctx, link, pool, running, outcome)
+
+    async def look(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, *, older_than: float = 0.0) -> bool:
+        """Take over what the pool says of the volume; whether it is there."""
+        contents = await self._services.contents.read(link, pool_spec(pool), older_than=older_than)
+        found = next((each for each in contents.volumes if each.volume == volume_id(ctx.uid)), None)
+        if found is not None:
+            ctx.object.status.volume_id, ctx.object.status.size = found.volume, Quantity.of(found.size)
+        return found is not None
+
+    async def _outcome(
+        self, ctx: Context[Volume], link: HostLink, pool: StoragePool, running: Job, outcome: Done | Started
+    ) -> Result | None:
+        if isinstance(outcome, Started):
+            jobs.started(running, outcome.op)
+            going_on = _under_way(running)
+            await ctx.save(going_on.reason, going_on.message)
+            return going_on
+        if not await self.look(ctx, link, pool):
+            return requeue(_RETRY, "NotThereYet", f"{running.command} is done, but the pool does not show the volume")
+        return None
+
+    def _image(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, source: Source) -> Result | None:
+        """Have the template's image in the pool, or say what is still missing."""
+        assert source.template is not None
+        match self._services.library.ensure(source.template, pool_spec(pool), link, ctx.key):
+            case Finished():
+                return None
+            case Broken(reason, message) as broken:
+                return failed(reason, message, terminal=broken.terminal, retry_after=None if broken.terminal else _RETRY)
+        where = f"template {source.template.metadata.name} is being copied to storage pool {pool.metadata.name}"
+        return waiting("TemplateSeeding", where, retry_after=_RETRY)
+
+
+def _desired(volume: Volume, pool: StoragePool, source: Source) -> DesiredVolume:
+    meta = volume.metadata
+    return DesiredVolume(
+        volume=volume_id(meta.uid),
+        name=f"{meta.namespace}-{meta.name}",
+        owner=Owner(meta.uid, meta.namespace, meta.name),
+        pool=pool_spec(pool),
+        size=volume.spec.size.bytes,
+        image=image_name(source.template) if source.template else "",
+        snapshot=source.snapshot,
+    )
+
+
+def _under_way(running: Job) -> Result:
+    return requeue(_POLL, job.under_way(running.command), f"{running.command} is under way")
