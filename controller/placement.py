@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from controller.lookups import clusters_by_pod, clusters_by_zone, vms_by_offering
+from controller.lookups import clusters_by_pod, clusters_by_zone, qualified, vms_by_offering
 from controller.runtime.store import Change, Part, Store
 from controller.scheduler import (
     Allocation,
@@ -19,6 +20,7 @@ from controller.scheduler import (
     Scheduler,
 )
 from controller.scheduler.index import HostIndex
+from controller.scheduler.report import show_size
 from crds.references import AllocationState
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host, HostState
@@ -27,6 +29,8 @@ from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.storagepool import PoolState, StoragePool
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.zone import Zone
+
+_NOTHING = (0, 0)
 
 
 class Placements:
@@ -88,7 +92,8 @@ class Placements:
         """Take the room for another size on the VM's host. Returns "" if it is taken, else what is missing, in one sentence.
 
         `has`: CPUs and memory of the VM as it is, None if it was not made yet. What it has, it keeps, however full the host is;
-        what was recorded for it after a restart may be a size that it never got. When room is missing, it counts as it is.
+        what was recorded for it after a restart may be a size that it never got. When room is missing, it counts as it is. One that
+        has (0, 0), since it gave its room back, is a new guest of its host.
         """
         held = self._index.allocation(uid)
         host = self._index.candidate(held.host) if held else None
@@ -98,10 +103,20 @@ class Placements:
         lack_cpus = max(0, cpus - max(has_cpus, host.cpus - host.usage.cpus + held.cpus))
         lack_memory = max(0, memory - max(has_memory, host.memory - host.usage.memory + held.memory))
         if lack_cpus or lack_memory:
-            self._index.assign(uid, Allocation(held.host, held.pool, has_cpus, has_memory, disk))
-            return f"host {held.host} lacks {lack_cpus} CPUs and {lack_memory} bytes of memory for the new size"
-        self._index.assign(uid, Allocation(held.host, held.pool, cpus, memory, disk))
+            self._index.assign(uid, replace(held, cpus=has_cpus, memory=has_memory, disk=disk))
+            return f"host {held.host} lacks {lack_cpus} CPUs and {show_size(lack_memory)} of memory"
+        most = host.cluster.max_guests
+        if has == _NOTHING and most is not None and host.usage.vms - (not held.released) >= most:
+            self._index.assign(uid, replace(held, cpus=0, memory=0, disk=disk))
+            return f"host {held.host} carries {most} VMs, and the cluster allows no more"
+        self._index.assign(uid, replace(held, cpus=cpus, memory=memory, disk=disk))
         return ""
+
+    def release_room(self, uid: str, disk: int) -> None:
+        """Give back CPU and memory of a VM that has been stopped for long; host and disk, of so many bytes, stay."""
+        held = self._index.allocation(uid)
+        if held is not None:
+            self._index.assign(uid, replace(held, cpus=0, memory=0, disk=disk))
 
     def _zone(self, zone: Zone) -> None:
         for cluster in clusters_by_zone.of(self._store, zone.metadata.name):
@@ -126,6 +141,7 @@ class Placements:
                 memory_overcommit=float(spec.overcommit.memory),
                 cpu_threshold=spec.disable_threshold.cpu,
                 memory_threshold=spec.disable_threshold.memory,
+                max_guests=spec.max_guests_per_host,
             )
         )
 
@@ -158,6 +174,7 @@ class Placements:
                 and spec.allocation_state is AllocationState.ENABLED
                 and not pool.deleting,
                 tags=frozenset(spec.tags),
+                failing=frozenset(pool.status.hosts_failing),
             )
         )
 
@@ -168,11 +185,20 @@ class Placements:
 
     def _vm(self, vm: VirtualMachine) -> None:
         """Take over the place that a status records; a size that changes later is asked for by `resize`."""
-        if not vm.status.host or not vm.status.disks or self._index.allocation(vm.metadata.uid) is not None:
+        held = self._index.allocation(vm.metadata.uid)
+        if held is not None:
+            self._index.assign(vm.metadata.uid, replace(held, group=group_of(vm)))
+        if held is not None or not vm.status.host or not vm.status.disks:
             return
         offering = self._store.get(ServiceOffering, vm.spec.offering)
         if offering is None:
             return
         root = vm.status.disks[0]
-        memory = offering.spec.memory.bytes
-        self._index.assign(vm.metadata.uid, Allocation(vm.status.host, root.pool, offering.spec.cpus, memory, root.size.bytes))
+        cpus, memory = (0, 0) if vm.status.room_released else (offering.spec.cpus, offering.spec.memory.bytes)
+        self._index.assign(vm.metadata.uid, Allocation(vm.status.host, root.pool, cpus, memory, root.size.bytes, group_of(vm)))
+
+
+def group_of(vm: VirtualMachine) -> str:
+    """The group of VMs that this one keeps apart from, "" if none; groups are by namespace."""
+    apart = vm.spec.placement.anti_affinity
+    return qualified(vm.metadata.namespace, apart.group) if apart else ""

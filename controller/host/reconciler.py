@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from controller.deletion import blocked, existence, if_deleting
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
-from controller.host.status import allocated, describe, fill, native_id, result
+from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
 from controller.lookups import (
+    COUNT_SETTLE,
     SETTLE,
     clusters_by_pod,
     clusters_by_zone,
@@ -31,7 +32,7 @@ from controller.runtime.results import Result, done
 from controller.runtime.store import Store
 from controller.standing import standing
 from crds.v1alpha1 import Cluster, Host, Pod, ServiceOffering, StoragePool, VirtualMachine, Zone
-from crds.v1alpha1.host import HostState
+from crds.v1alpha1.host import AdminState, HostState
 from drivers.types import Endpoint
 
 
@@ -50,6 +51,12 @@ def _of_pod(pod: Pod, store: Store) -> Iterable[Key]:
 def _of_offering(offering: ServiceOffering, store: Store) -> Iterable[Key]:
     name = offering.metadata.name
     return [host for host in store.keys(Host.KIND) if vms_by_offering_on_host.keys(store, qualified(host.name, name))]
+
+
+def _emptied(vm: VirtualMachine, store: Store) -> Iterable[Key]:
+    """The Host of this VM, if it waits for its VMs to stop."""
+    host = store.get(Host, vm.status.host) if vm.status.host else None
+    return [Key(Host.KIND, "", host.metadata.name)] if host and host.spec.admin_state is AdminState.MAINTENANCE else []
 
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -82,7 +89,8 @@ class HostReconciler:
             Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),
             Watch(Zone, _of_zone, of=existence),
             Watch(Pod, _of_pod, of=existence),
-            Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.status.host, vm.spec.offering), settle=SETTLE),
+            Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.status.host, vm.spec.offering, vm.status.room_released), settle=SETTLE),
+            Watch(VirtualMachine, _emptied, of=lambda vm: (vm.status.host, vm.status.state), settle=COUNT_SETTLE),
             Watch(ServiceOffering, _of_offering, of=existence, settle=SETTLE),
             Watch(VirtualMachine, if_deleting(Host, lambda vm: [vm.status.host or ""]), of=lambda vm: vm.status.host),
             Watch(StoragePool, if_deleting(Host, lambda pool: [pool.spec.host or ""]), of=existence),
@@ -101,6 +109,7 @@ class HostReconciler:
         outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
         before = ctx.object.status.state
         ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
+        ctx.object.status.running = await running(ctx.object, ctx.store)
         describe(ctx.object, ctx.conditions, link, outcome, users)
         _tell(ctx, before, outcome)
         return blocked(ctx, users) or outcome
@@ -145,10 +154,11 @@ class HostReconciler:
         self._identities.note(ctx.key.name, identity)
         seen = [rival for name in self._identities.rivals(ctx.key.name) if (rival := ctx.store.get(Host, name))]
         recorded = [rival for rival in hosts_by_native_id.of(ctx.store, identity) if rival.metadata.uid != ctx.uid]
-        refused = refusal(ctx.object, identity, [*seen, *recorded], bool(vms_by_host.keys(ctx.store, ctx.key.name)))
+        refused = refusal(ctx.object, identity, [*seen, *recorded], _carries(ctx), self._identities.holder(ctx.key.name))
         if refused:
             link.refuse(refused.reason, refused.message)
         else:
+            self._identities.admit(ctx.key.name)
             link.accept()
 
     def _announce(self, ctx: Context[Host], contact: _Contact) -> None:
@@ -167,6 +177,10 @@ class HostReconciler:
         self._inventory.detach(ctx.key.name)
         await ctx.remove_finalizer()
         return done("Deleted")
+
+
+def _carries(ctx: Context[Host]) -> bool:
+    return bool(vms_by_host.keys(ctx.store, ctx.key.name))
 
 
 def _users(ctx: Context[Host]) -> list[Key]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from controller.deletion import listing
 from controller.inventory import HostLink, LinkState
 from controller.lookups import qualified, vms_by_host, vms_by_offering_on_host
 from controller.runtime.conditions import Conditions
@@ -15,10 +16,11 @@ from crds.references import Allocated, Capacity
 from crds.v1alpha1 import Host, ServiceOffering
 from crds.v1alpha1.cluster import Overcommit
 from crds.v1alpha1.host import AdminState, HostResourceState, HostState, HostStatus
+from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 from drivers.errors import Unsupported
 from drivers.types import Capability, ObservedHost
 
-_LONGEST_NAME, _LONGEST_TEXT = 64, 128
+_LONGEST_NAME, _LONGEST_TEXT, _MOST_RUNNING = 64, 128, 100
 
 CONNECTED, SCHEDULABLE, SUPPORTED = "Connected", "Schedulable", "Supported"
 
@@ -41,7 +43,10 @@ def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capabil
 
 
 def allocated(store: Store, host: str) -> Allocated:
-    """CPU and memory of all VMs placed on the host, running or not, by the offerings that their specs name."""
+    """CPU and memory of the VMs placed on the host that hold their room, by the offerings that their specs name.
+
+    `vms` counts all that are placed there.
+    """
     of_offering = (
         (offering.spec, len(vms_by_offering_on_host.keys(store, qualified(host, offering.metadata.name))))
         for offering in store.list(ServiceOffering)
@@ -52,6 +57,17 @@ def allocated(store: Store, host: str) -> Allocated:
         memory=Quantity.of(sum(spec.memory.bytes * count for spec, count in used)),
         vms=len(vms_by_host.keys(store, host)),
     )
+
+
+async def running(host: Host, store: Store) -> list[str]:
+    """VMs that keep the host from Maintenance, as namespace/name: all there that are not known to be stopped. Else empty."""
+    if host.spec.admin_state is not AdminState.MAINTENANCE:
+        return []
+    found = []
+    async for vm in vms_by_host.slowly(store, host.metadata.name):
+        if vm.status.state != VirtualMachineState.STOPPED:
+            found.append(qualified(vm.metadata.namespace, vm.metadata.name))
+    return found[:_MOST_RUNNING]
 
 
 def state(link: HostLink | None, *, contacted: bool) -> HostState:
@@ -76,10 +92,12 @@ def state(link: HostLink | None, *, contacted: bool) -> HostState:
 def result(host: Host, link: HostLink) -> Result:
     """How the Host stands by its link alone. A lost contact is waited for: the session tries again and wakes the Host."""
     match link.state:
-        case LinkState.UP if host.spec.admin_state is AdminState.DISABLED:
-            return done("Disabled")
-        case LinkState.UP:
+        case LinkState.UP if host.spec.admin_state is AdminState.ENABLED:
             return done("Up")
+        case LinkState.UP if host.status.running:
+            return waiting("PrepareForMaintenance", f"running, and can't be moved: {listing(host.status.running)}; stop them")
+        case LinkState.UP:
+            return done(host.spec.admin_state)
         case LinkState.REFUSED:
             return failed(link.reason, link.message, terminal=True)
         case LinkState.CONNECTING | LinkState.DOWN:
@@ -88,9 +106,8 @@ def result(host: Host, link: HostLink) -> Result:
 
 def describe(host: Host, conditions: Conditions, link: HostLink | None, outcome: Result, leaving: Sequence[object]) -> None:
     """Set state, resource state and the facets Connected, Supported and Schedulable for a reconcile that ended with `outcome`."""
-    disabled = host.spec.admin_state is AdminState.DISABLED
     host.status.state = state(link, contacted=bool(host.metadata.finalizers))
-    host.status.resource_state = HostResourceState.DISABLED if disabled else HostResourceState.ENABLED
+    host.status.resource_state = _resource_state(host)
     if link and link.info is not None and link.info.up and link.reachable:
         conditions.set(CONNECTED, True, "Connected")
         conditions.set(SUPPORTED, True, "Supported")
@@ -98,14 +115,21 @@ def describe(host: Host, conditions: Conditions, link: HostLink | None, outcome:
         conditions.set(CONNECTED, False, link.reason if link else outcome.reason, link.message if link else outcome.message)
     if link and link.reason == Unsupported.reason:
         conditions.set(SUPPORTED, False, link.reason, link.message)
-    _schedulable(conditions, link, outcome, disabled=disabled, leaving=bool(leaving))
+    _schedulable(host.spec.admin_state, conditions, link, outcome, leaving=bool(leaving))
 
 
-def _schedulable(conditions: Conditions, link: HostLink | None, outcome: Result, *, disabled: bool, leaving: bool) -> None:
+def _resource_state(host: Host) -> HostResourceState:
+    """CloudStack's resource state: a host is in Maintenance once no VM runs there."""
+    if host.spec.admin_state is AdminState.MAINTENANCE and host.status.running:
+        return HostResourceState.PREPARE_FOR_MAINTENANCE
+    return HostResourceState(host.spec.admin_state.value)
+
+
+def _schedulable(wanted: AdminState, conditions: Conditions, link: HostLink | None, outcome: Result, *, leaving: bool) -> None:
     if leaving:
         conditions.set(SCHEDULABLE, False, "Deleting", "the host is being deleted")
-    elif disabled:
-        conditions.set(SCHEDULABLE, False, "Disabled", "adminState is Disabled")
+    elif wanted is not AdminState.ENABLED:
+        conditions.set(SCHEDULABLE, False, wanted, f"adminState is {wanted}")
     elif outcome.reason == "Up" and link and link.up:
         conditions.set(SCHEDULABLE, True, "Up")
     else:

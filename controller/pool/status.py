@@ -19,6 +19,8 @@ from drivers.types import ObservedPool
 
 HOSTS_READY = "HostsReady"
 STEPS = 100
+_MOST_HOSTS = 1000
+"""What the status takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def describe(pool: StoragePool, conditions: Conditions, survey: Survey) -> None:
     """Set state, the number of hosts and the condition HostsReady."""
     status = pool.status
     status.hosts_mounted = len(survey.ready)
+    status.hosts_failing = sorted(failure.host for failure in survey.failing)[:_MOST_HOSTS]
     if pool.spec.allocation_state is AllocationState.DISABLED:
         status.state = PoolState.DISABLED
     else:

@@ -6,6 +6,9 @@ status says so: entries are by VM, so nothing is counted twice and a decision in
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from controller.scheduler.views import Allocation, Usage
 
 __all__ = ["Allocations"]
@@ -20,6 +23,7 @@ class Allocations:
         self._by_vm: dict[str, Allocation] = {}
         self._hosts: dict[str, Usage] = {}
         self._pools: dict[str, int] = {}
+        self._groups: dict[str, Counter[str]] = {}
 
     def get(self, uid: str) -> Allocation | None:
         """What a VM has."""
@@ -32,6 +36,10 @@ class Allocations:
     def pool(self, name: str) -> int:
         """Sum of the disk sizes in a pool, in bytes."""
         return self._pools.get(name, 0)
+
+    def group(self, name: str) -> Mapping[str, int]:
+        """How many VMs of a group each host has that has any; also those that gave their room back."""
+        return self._groups.get(name, {})
 
     def put(self, uid: str, allocation: Allocation) -> set[str]:
         """Set what a VM has, in place of what it had. Returns the hosts whose sums changed."""
@@ -52,11 +60,21 @@ class Allocations:
 
     def _add(self, each: Allocation, sign: int) -> None:
         usage = self.host(each.host)
-        total = Usage(usage.cpus + sign * each.cpus, usage.memory + sign * each.memory, usage.vms + sign)
+        total = Usage(usage.cpus + sign * each.cpus, usage.memory + sign * each.memory, usage.vms + sign * (not each.released))
         disk = self.pool(each.pool) + sign * each.disk
         self._hosts[each.host] = total
         self._pools[each.pool] = disk
-        if not total.vms:
+        if total == _NOTHING:
             del self._hosts[each.host]
         if not disk:
             del self._pools[each.pool]
+        if each.group:
+            self._regroup(each, sign)
+
+    def _regroup(self, each: Allocation, sign: int) -> None:
+        hosts = self._groups.setdefault(each.group, Counter())
+        hosts[each.host] += sign
+        if not hosts[each.host]:
+            del hosts[each.host]
+        if not hosts:
+            del self._groups[each.group]

@@ -49,6 +49,12 @@ def host_tags_mismatch(host: Candidate, request: Request) -> Reason | None:
     return None if request.host_tags <= host.view.tags else Reason.HOST_TAGS_MISMATCH
 
 
+def too_many_guests(host: Candidate, request: Request) -> Reason | None:
+    """The host carries as many VMs as its cluster allows for each (CloudStack's limit of guests per hypervisor)."""
+    most = host.cluster.max_guests
+    return Reason.TOO_MANY_GUESTS if most is not None and host.usage.vms >= most else None
+
+
 def insufficient_cpu(host: Candidate, request: Request) -> Reason | None:
     """Too few CPUs left, or the VM has more CPUs than the host itself: overcommit never covers one VM with itself.
 
@@ -90,6 +96,7 @@ HOST_FILTERS: Final[tuple[Callable[[Candidate, Request], Reason | None], ...]] =
     host_down,
     unsupported_firmware,
     host_tags_mismatch,
+    too_many_guests,
     insufficient_cpu,
     insufficient_memory,
 )

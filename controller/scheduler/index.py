@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.scheduler.allocations import Allocations
@@ -144,6 +144,10 @@ class HostIndex:
     def pool_allocated(self, name: str) -> int:
         """Sum of the disk sizes in a pool, in bytes."""
         return self._allocations.pool(name)
+
+    def group(self, name: str) -> Mapping[str, int]:
+        """How many VMs of a group that keeps apart each host has, for those that have any."""
+        return self._allocations.group(name)
 
     def candidate(self, name: str) -> Candidate | None:
         """A host whose cluster is known."""

@@ -19,6 +19,7 @@ class Judge:
         self._clusters: dict[str, tuple[Reason | None, Reason | None]] = {}
         self._verdicts: dict[str, str | Reason] = {}
         self._pools = PoolChooser(index, request)
+        self._kin = index.group(request.group) if request.group and request.apart else {}
 
     def __call__(self, host: Candidate) -> str | Reason:
         """The pool to use on this host, or why it does not fit. A second question about a host costs nothing."""
@@ -37,4 +38,8 @@ class Judge:
             over = threshold_exceeded(host.cluster, self._index.totals(name), self._request)
             self._clusters[name] = judge_cluster(host.cluster), over
         closed, over = self._clusters[name]
-        return closed or judge_host(host, self._request) or over or self._pools.choose(host)
+        return closed or judge_host(host, self._request) or self._apart(host) or over or self._pools.choose(host)
+
+    def _apart(self, host: Candidate) -> Reason | None:
+        """The host has a VM of the group that must not share a host."""
+        return Reason.ANTI_AFFINITY if host.view.name in self._kin else None

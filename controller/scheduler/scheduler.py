@@ -38,7 +38,7 @@ class Scheduler:
             return rejection
         answer = select(self._index, request)
         if isinstance(answer, Placement):
-            given = Allocation(answer.host, answer.pool, request.cpus, request.memory, request.disk)
+            given = Allocation(answer.host, answer.pool, request.cpus, request.memory, request.disk, request.group)
             self._index.assign(request.uid, given)
         elif len(self._rejections) < _REMEMBERED:
             self._rejections[request] = answer
@@ -65,6 +65,15 @@ def select(index: HostIndex, request: Request) -> Placement | Rejection:
 
 
 def _in_order(index: HostIndex, request: Request) -> Iterator[Candidate]:
+    """Hosts as they are tried: those without a VM of the request's group first, then those with the fewest."""
+    kin = index.group(request.group) if request.group else {}
+    yield from (each for each in _walk(index, request) if each.view.name not in kin)
+    if kin and not request.apart:
+        shared = [each for each in _walk(index, request) if each.view.name in kin]
+        yield from sorted(shared, key=lambda each: kin[each.view.name])
+
+
+def _walk(index: HostIndex, request: Request) -> Iterator[Candidate]:
     if request.host:
         return in_question(index, request)
     return (each for each in index.walk(request.zone, request.uid) if request.cluster in ("", each.cluster.name))

@@ -36,28 +36,39 @@ class PoolChooser:
         self._index = index
         self._request = request
         self._shared: dict[str, Choice | Reason] = {}
+        self._failing: dict[str, frozenset[str]] = {}
 
     def choose(self, host: Candidate) -> str | Reason:
         """Name of the best pool that this host reaches, or the reason why none will do."""
-        cluster = host.cluster.name
-        if cluster not in self._shared:
-            self._shared[cluster] = self._best(self.shared(host))
-        shared, local = self._shared[cluster], self._best(self._index.pools(PoolScope.HOST, host.view.name))
+        shared, local = self._best_shared(host), self._best(self._local(host))
         choices = [each for each in (shared, local) if not isinstance(each, Reason)]
         if choices:
             return min(choices)[1]
         return max((each for each in (shared, local) if isinstance(each, Reason)), key=_STAGES.index)
 
-    def shared(self, host: Candidate) -> list[PoolView]:
-        """Pools that the host has in common with its cluster or zone."""
+    def lacking(self, host: Candidate) -> int:
+        """How many bytes the best tagged pool of this host lacks."""
+        pools = [*_usable(self._of_cluster(host), host), *self._local(host)]
+        fitting = (each for each in pools if each.enabled and self._request.storage_tags <= each.tags)
+        return min(shortage(each, self._index.pool_allocated(each.name), self._request.disk) for each in fitting)
+
+    def _best_shared(self, host: Candidate) -> Choice | Reason:
+        """The best pool that the host has in common with its cluster or zone; the same for all hosts where none of those fails."""
+        cluster = host.cluster.name
+        if cluster not in self._shared:
+            pools = self._of_cluster(host)
+            self._shared[cluster] = self._best(pools)
+            self._failing[cluster] = frozenset().union(*(pool.failing for pool in pools))
+        if host.view.name in self._failing[cluster]:
+            return self._best(_usable(self._of_cluster(host), host))
+        return self._shared[cluster]
+
+    def _of_cluster(self, host: Candidate) -> list[PoolView]:
         zone = self._index.pools(PoolScope.ZONE, host.cluster.zone)
         return [*zone, *self._index.pools(PoolScope.CLUSTER, host.cluster.name)]
 
-    def lacking(self, host: Candidate) -> int:
-        """How many bytes the best tagged pool of this host lacks."""
-        pools = [*self.shared(host), *self._index.pools(PoolScope.HOST, host.view.name)]
-        fitting = (each for each in pools if each.enabled and self._request.storage_tags <= each.tags)
-        return min(shortage(each, self._index.pool_allocated(each.name), self._request.disk) for each in fitting)
+    def _local(self, host: Candidate) -> list[PoolView]:
+        return _usable(self._index.pools(PoolScope.HOST, host.view.name), host)
 
     def _best(self, pools: Iterable[PoolView]) -> Choice | Reason:
         reason, best = Reason.NO_STORAGE_POOL, None
@@ -73,3 +84,8 @@ class PoolChooser:
                 choice = (allocated / max(pool.capacity, 1), pool.name)
                 best = min(best, choice) if best else choice
         return best or reason
+
+
+def _usable(pools: Iterable[PoolView], host: Candidate) -> list[PoolView]:
+    """Those that the host can use."""
+    return [pool for pool in pools if host.view.name not in pool.failing]

@@ -32,6 +32,8 @@ class Reason(StrEnum):
     HOST_DOWN = "HostDown"
     UNSUPPORTED_FIRMWARE = "UnsupportedFirmware"
     HOST_TAGS_MISMATCH = "HostTagsMismatch"
+    TOO_MANY_GUESTS = "TooManyGuests"
+    ANTI_AFFINITY = "AntiAffinity"
     INSUFFICIENT_CPU = "InsufficientCPU"
     INSUFFICIENT_MEMORY = "InsufficientMemory"
     CLUSTER_THRESHOLD_EXCEEDED = "ClusterThresholdExceeded"
@@ -50,7 +52,7 @@ class ClusterView:
     """A Cluster with what its Zone and Pod say about it.
 
     `cpu_overcommit` and `memory_overcommit` multiply the capacity of its hosts. No more VMs are placed once the allocated part of
-    that, in percent, would exceed a threshold.
+    that, in percent, would exceed a threshold. `max_guests`: VMs that one host may carry, None if any number.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ClusterView:
     memory_overcommit: float = 1.0
     cpu_threshold: int = 85
     memory_threshold: int = 85
+    max_guests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,10 @@ class PoolScope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PoolView:
-    """A StoragePool; `of` is the name of the zone, cluster or host that its scope means. `enabled`: allowed and working."""
+    """A StoragePool; `of` is the name of the zone, cluster or host that its scope means. `enabled`: allowed and working.
+
+    `failing`: hosts in its scope that can't use it.
+    """
 
     name: str
     scope: PoolScope
@@ -98,11 +104,15 @@ class PoolView:
     available: int
     enabled: bool = True
     tags: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a VM asks for. `uid` only breaks ties between hosts that are equally good. Empty cluster or host: any."""
+    """What a VM asks for. `uid` only breaks ties between hosts that are equally good. Empty cluster or host: any.
+
+    `group` (empty: none) names VMs that keep apart: `apart` on any terms, else only while another host fits.
+    """
 
     uid: str = field(compare=False)
     zone: str
@@ -114,22 +124,33 @@ class Request:
     host_tags: frozenset[str] = frozenset()
     storage_tags: frozenset[str] = frozenset()
     firmware: Firmware = Firmware.BIOS
+    group: str = ""
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """What a VM has been given: room on a host, and room in a pool."""
+    """What a VM has been given: room on a host, and room in a pool.
+
+    A VM without CPUs and memory has given them back while it is stopped; it is no guest then. `group`: see Request.
+    """
 
     host: str
     pool: str
     cpus: int
     memory: int
     disk: int
+    group: str = ""
+
+    @property
+    def released(self) -> bool:
+        """Whether the VM has given CPUs and memory back."""
+        return not self.cpus and not self.memory
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over the VMs of a host or a cluster."""
+    """Sums over the VMs of a host or a cluster; `vms` counts those that hold CPU and memory."""
 
     cpus: int = 0
     memory: int = 0

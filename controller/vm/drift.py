@@ -11,6 +11,7 @@ from drivers.types import AttachNIC, DesiredVM, DetachNIC, ObservedVM, Power, Se
 
 SYNCED = "PowerStateSynced"
 IN_SYNC = "InSync"
+_REMEDY = "change it back, change spec to match, or set driftPolicy Correct"
 DRIFT = "Drift"
 
 
@@ -26,7 +27,7 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
         return None
     message = f"the VM is {have.power} on the hypervisor, declared is {vm.spec.power_state}"
     ctx.event("Warning", "PowerStateDrift", message)
-    if vm.spec.drift_policy is DriftPolicy.CORRECT:
+    if vm.spec.drift_policy is not DriftPolicy.REPORT:
         return None
     ctx.conditions.set(SYNCED, False, DRIFT, message)
     return failed("PowerStateDrift", f"{message}; driftPolicy is Report", terminal=True)
@@ -46,7 +47,7 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
         return ""
     changes = [each for each in differences(want, have) if isinstance(each, SetCPUs | SetMemory | AttachNIC | DetachNIC)]
     named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
-    return f"changed on the hypervisor: {named}; driftPolicy is Report" if changes else ""
+    return f"changed on the hypervisor: {named}; {_REMEDY}" if changes else ""
 
 
 _NAMES = {SetCPUs: "CPUs", SetMemory: "memory", AttachNIC: "interfaces", DetachNIC: "interfaces"}

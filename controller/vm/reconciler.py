@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from controller.inventory import result_of
 from controller.ipam import instance_id
 from controller.library import image_name
 from controller.lookups import (
     qualified,
+    vms_by_cluster,
     vms_by_host,
     vms_by_network,
     vms_by_offering,
@@ -21,10 +21,10 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
-from controller.vm import job, report
+from controller.vm import job, report, room
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
-from controller.vm.plan import Want, is_on, pending, plan
+from controller.vm.plan import Start, Want, is_on, pending, plan
 from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
@@ -33,7 +33,7 @@ from controller.vm.translate import desired
 from controller.vm.userdata import user_data
 from crds.fields import Timestamp
 from crds.v1alpha1.cluster import Cluster
-from crds.v1alpha1.host import Host
+from crds.v1alpha1.host import AdminState, Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.storagepool import StoragePool
@@ -44,7 +44,6 @@ from drivers.errors import DriverError
 from drivers.types import DesiredVM, ObservedVM, Power
 
 _MOST_ACTIONS = 12
-_ROOM_LOOKS = 30.0
 _POWER_LOOKS = 15.0
 _GUEST_LOOKS = 5.0
 _GUEST_PATIENCE = 300.0
@@ -71,13 +70,22 @@ class VirtualMachineReconciler:
 
     kind = VirtualMachine
     watches: Sequence[Watch] = (
-        Watch(Host, lambda each, store: vms_by_host.keys(store, each.metadata.name), of=lambda each: each.status.state),
+        Watch(
+            Host,
+            lambda each, store: vms_by_host.keys(store, each.metadata.name),
+            of=lambda each: (each.status.state, each.spec.admin_state is AdminState.MAINTENANCE),
+        ),
         Watch(Host, _unplaced, of=_room),
         Watch(Cluster, lambda cluster, store: vms_unplaced.keys(store, cluster.spec.zone), of=lambda cluster: cluster.spec),
         Watch(
+            Cluster,
+            lambda each, store: vms_by_cluster.keys(store, each.metadata.name),
+            of=lambda each: each.spec.stopped_reservation,
+        ),
+        Watch(
             StoragePool,
             lambda pool, store: vms_unplaced.keys(store, pool.spec.zone),
-            of=lambda pool: (pool.spec, pool.status.state),
+            of=lambda pool: (pool.spec, pool.status.state, pool.status.hosts_failing),
         ),
         Watch(ServiceOffering, lambda each, store: vms_by_offering.keys(store, each.metadata.name), of=lambda each: each.spec),
         Watch(
@@ -156,16 +164,13 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
-        known = seat.link.known(wanted.instance)
-        has = (known.cpus, known.memory) if known else None
-        lack = self._services.placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size, has)
-        if lack and (size := self._services.placements.size(ctx.uid)):
-            wanted = replace(wanted, cpus=size.cpus, memory=size.memory)
+        wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
+        closed = room.in_maintenance(ctx, seat)
         if unfinished := await self._steps.follow(ctx, seat.link):
             return unfinished
         for _ in range(_MOST_ACTIONS):
             have = await seat.link.observe(wanted.instance)
-            want = Want(wanted, ctx.object.spec.power_state is PowerState.ON, restart=_restart_due(ctx.object))
+            want = Want(wanted, ctx.object.spec.power_state is PowerState.ON, restart=_restart_due(ctx.object) and not closed)
             if have is not None:
                 by_hand = hardware_drift(ctx, wanted, have)
                 _look(ctx, seat, have, nics)
@@ -175,12 +180,16 @@ class VirtualMachineReconciler:
                     return report_hardware(ctx, by_hand)
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
-                return self._settled(ctx, seat, want, have, lack)
+                return self._settled(ctx, refs, seat, want, have, lack)
+            if isinstance(action, Start) and (kept_off := room.not_started(ctx, seat, lack)):
+                return kept_off
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
                 return unfinished
         return failed("NotConverging", f"still not as declared after {_MOST_ACTIONS} actions; see the controller's log")
 
-    def _settled(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, have: ObservedVM, lack: str) -> Result:
+    def _settled(
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, have: ObservedVM, lack: str
+    ) -> Result:
         """Nothing left to do now. `lack`: what the host lacks for the declared size; all else is as declared."""
         vm = ctx.object
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
@@ -192,8 +201,11 @@ class VirtualMachineReconciler:
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
         if lack:
-            return waiting("InsufficientCapacity", lack, retry_after=_ROOM_LOOKS)
-        return done(str(vm.status.state), recheck_after=self._look_at_guest_again(ctx))
+            return waiting("InsufficientCapacity", f"{lack} for the new size", retry_after=room.RETRY)
+        if _restart_due(vm) and not want.restart:
+            return waiting("HostInMaintenance", f"host {seat.link.name} is in maintenance: the restart waits until that is over")
+        again = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
+        return done(str(vm.status.state), recheck_after=again)
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:
         """Seconds until the guest agent is asked again: for some minutes after a start, then its own events must tell."""
@@ -216,6 +228,7 @@ def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list
     vm = ctx.object
     report.place(vm.status, seat.link.name, seat.site.cluster.metadata.name, have.instance, nics)
     report.observed(vm, have, ctx.conditions)
+    room.note_power(ctx, have)
     ctx.conditions.set("Placed", True, "Placed", f"host {seat.link.name}")
 
 

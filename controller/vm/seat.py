@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from controller.inventory import HostLink, LinkState
 from controller.ipam import instance_id
 from controller.lookups import hosts_by_cluster
+from controller.placement import group_of
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
@@ -17,7 +18,7 @@ from controller.vm.translate import Site
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
-from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachine import AntiAffinityMode, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus, PlacementReport, VirtualMachineState
 from drivers.types import Firmware, InstanceID, ObservedVM
 
@@ -78,7 +79,8 @@ class Seating:
     def _found(self, ctx: Context[VirtualMachine], refs: References, host: str, seen: ObservedVM) -> Seat | Result:
         """The status is lost or names another host, the VM is not: take it over as it is."""
         pool = next((disk.pool for disk in seen.disks), "")
-        allocation = Allocation(host, pool, refs.offering.spec.cpus, refs.offering.spec.memory.bytes, refs.root_size)
+        cpus, memory = refs.offering.spec.cpus, refs.offering.spec.memory.bytes
+        allocation = Allocation(host, pool, cpus, memory, refs.root_size, group_of(ctx.object))
         self._services.placements.occupy(ctx.uid, allocation)
         self._services.recovery.take_over(ctx.object, seen)
         ctx.object.status.nics = [
@@ -148,6 +150,8 @@ def _request(vm: VirtualMachine, refs: References) -> Request:
         host_tags=frozenset([*refs.offering.spec.host_tags, *wanted.host_tags]),
         storage_tags=frozenset([*refs.offering.spec.storage_tags, *vm.spec.root_disk.tags]),
         firmware=Firmware(refs.firmware),
+        group=group_of(vm),
+        apart=wanted.anti_affinity is not None and wanted.anti_affinity.mode is AntiAffinityMode.REQUIRED,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE, Rule
-from crds.fields import Count, Name
+from crds.fields import Count, Duration, Name
 from crds.references import Allocated, AllocationState, Capacity, Endpoint
 from crds.status import Status
 
@@ -108,6 +108,13 @@ class ClusterSpec(Model):
     """Use above which the cluster gets no new VMs; default 85 percent of each."""
     allocation_state: AllocationState = AllocationState.ENABLED
     """Whether new VMs may be placed in the cluster: Enabled or Disabled. Default Enabled."""
+    max_guests_per_host: Annotated[int, Field(ge=1, le=10000)] | None = None
+    """VMs that a host may carry at most, 1–10000, those not counted that gave their room back. Default: no limit."""
+    stopped_reservation: Annotated[
+        Duration,
+        Rule("duration(self) <= duration('87600h')", "must be at most 87600h (ten years)"),
+    ] = Duration("1h")
+    """Time that a stopped VM keeps CPU and memory on its host, a duration from 0s to 87600h; its disks stay. Default 1h."""
     guest_network: GuestNetwork | None = None
     """How the hosts carry guest segments; required for KVM, not used by Simulator."""
 

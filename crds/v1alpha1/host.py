@@ -21,6 +21,7 @@ class AdminState(StrEnum):
 
     ENABLED = "Enabled"
     DISABLED = "Disabled"
+    MAINTENANCE = "Maintenance"
 
 
 class HostState(StrEnum):
@@ -41,6 +42,8 @@ class HostResourceState(StrEnum):
 
     ENABLED = "Enabled"
     DISABLED = "Disabled"
+    PREPARE_FOR_MAINTENANCE = "PrepareForMaintenance"
+    MAINTENANCE = "Maintenance"
 
 
 class HostSpec(Model):
@@ -55,7 +58,7 @@ class HostSpec(Model):
     tags: Tags = Field(default_factory=list)
     """Host tags; offerings and VMs ask for them. Default: none."""
     admin_state: AdminState = AdminState.ENABLED
-    """Enabled, or Disabled: no new VMs, those there stay. Default Enabled."""
+    """Enabled; Disabled: no new VMs, those there stay; or Maintenance: none is started either, see status.running. Default Enabled."""
 
 
 class HostStatus(Status):
@@ -64,7 +67,7 @@ class HostStatus(Status):
     state: Known[HostState] | None = None
     """Connection: Creating, Connecting, Up, Down, Disconnected, Alert, Removed or Error."""
     resource_state: Known[HostResourceState] | None = None
-    """Enabled or Disabled, as last carried out."""
+    """Enabled, Disabled, PrepareForMaintenance (VMs still run) or Maintenance (none does), as last carried out."""
     version: Annotated[str, Field(max_length=128)] | None = None
     """Version of the hypervisor."""
     native_id: Annotated[str, Field(max_length=128)] | None = None
@@ -77,6 +80,10 @@ class HostStatus(Status):
     """What may be promised to VMs, after overcommit."""
     allocated: Allocated = Field(default_factory=Allocated)
     """What is promised to VMs."""
+    running: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=100), ListType("set")] = Field(
+        default_factory=list
+    )
+    """VMs that keep a host from Maintenance, as namespace/name, the first 100: they run, and can't move to another host."""
     capabilities: Annotated[list[Tag], Field(max_length=64), ListType("set")] = Field(default_factory=list)
     """What the host can do, such as GuestAgent or CPUAddLive."""
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE, Rule
-from crds.fields import Count, Name, Quantity, Tags
+from crds.fields import Count, ListType, Name, Quantity, Tags
 from crds.references import AllocationState
 from crds.status import Known, Status
 
@@ -100,6 +100,8 @@ class StoragePoolStatus(Status):
     """Size and use."""
     hosts_mounted: Count = 0
     """Hosts that have the pool."""
+    hosts_failing: Annotated[list[Name], Field(max_length=1000), ListType("set")] = Field(default_factory=list)
+    """Hosts where the pool could not be made usable, the first 1000: no new disk goes there through them."""
 
 
 class StoragePool(Resource):

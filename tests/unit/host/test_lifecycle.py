@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from controller.runtime.keys import Key
 from drivers.types import Endpoint
 from tests.support.cloud import BASE, CLUSTER, HOST, POD, POOL, ZONE, Cloud, Controller, play, vm
@@ -16,21 +18,44 @@ def two_names_of_one_hypervisor(cloud: Cloud) -> None:
     cloud.hypervisors["fake://twin"] = Hypervisor(host("n", native_id="same"))
 
 
-def test_second_name_for_a_hypervisor_is_refused_and_nothing_scheduled_on_it() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_second_name_for_a_hypervisor_is_refused_and_nothing_scheduled_on_it(seed: int) -> None:
     async def story(cloud: Cloud) -> None:
         two_names_of_one_hypervisor(cloud)
         cloud.apply("\n---\n".join([PLACE, HOST, TWIN]))
         await cloud.settle()
-        assert cloud.kstatus("Host", "h1") == "Current"
-        assert cloud.condition("Host", "twin", "Stalled") == ("True", "DuplicateHost")
-        assert cloud.condition("Host", "twin", "Schedulable") == ("False", "DuplicateHost")
-        assert "h1" in cloud.message("Host", "twin")
-        assert not cloud.raw("Host", "twin")["metadata"].get("finalizers")
-        link = cloud.controller.inventory.link("twin")
+        winner, loser = sorted(("h1", "twin"), key=lambda name: cloud.kstatus("Host", name) != "Current")
+        assert cloud.kstatus("Host", winner) == "Current"
+        assert cloud.condition("Host", loser, "Stalled") == ("True", "DuplicateHost")
+        assert cloud.condition("Host", loser, "Schedulable") == ("False", "DuplicateHost")
+        assert winner in cloud.message("Host", loser)
+        assert not cloud.raw("Host", loser)["metadata"].get("finalizers")
+        link = cloud.controller.inventory.link(loser)
         assert link is not None
         assert not link.up
 
-    play(story)
+    play(story, seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_two_names_that_connect_at_one_moment_are_never_both_let_in(seed: int) -> None:
+    """Whoever is first wins at once, before anything of it is written; the older one that comes a moment later does not."""
+
+    async def story(cloud: Cloud) -> None:
+        two_names_of_one_hypervisor(cloud)
+        cloud.apply("\n---\n".join([PLACE, HOST, TWIN] if seed % 2 else [PLACE, TWIN, HOST]))
+        let_in: set[str] = set()
+        for _ in range(400):
+            await cloud.settle(0.05)
+            links = {name: cloud.controller.inventory.link(name) for name in ("h1", "twin")}
+            let_in |= {raw["metadata"]["name"] for raw in cloud.api.history if raw["metadata"].get("finalizers")} & set(links)
+            ready = {
+                name for name in links if cloud.exists("Host", name) and cloud.condition("Host", name, "Ready") == ("True", "Up")
+            }
+            assert len(ready) <= 1
+        assert len(let_in) == 1
+
+    play(story, seed=seed)
 
 
 def test_the_one_that_had_it_first_keeps_it_even_if_younger_and_across_restarts() -> None:

@@ -1,5 +1,7 @@
 """Sums over VMs: right after any changes, and gone with the last VM."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +15,7 @@ allocations = st.builds(
     cpus=st.integers(0, 4),
     memory=st.integers(0, 9),
     disk=st.integers(0, 9),
+    group=st.sampled_from(["", "shop/web", "shop/db"]),
 )
 uids = st.sampled_from(["a", "b", "c"])
 changes = st.lists(st.tuples(uids, st.none() | allocations), max_size=12)
@@ -37,10 +40,19 @@ def test_sums_are_those_of_the_vms_that_are_left(steps: list[tuple[str, Allocati
     made, model = after(steps)
     for host in ("h1", "h2"):
         mine = [each for each in model.values() if each.host == host]
-        assert made.host(host) == Usage(sum(each.cpus for each in mine), sum(each.memory for each in mine), len(mine))
+        guests = sum(1 for each in mine if each.cpus or each.memory)
+        assert made.host(host) == Usage(sum(each.cpus for each in mine), sum(each.memory for each in mine), guests)
     for pool in ("p1", "p2"):
         assert made.pool(pool) == sum(each.disk for each in model.values() if each.pool == pool)
     assert {uid: made.get(uid) for uid in ("a", "b", "c")} == {uid: model.get(uid) for uid in ("a", "b", "c")}
+
+
+@given(changes)
+def test_groups_count_their_vms_by_host(steps: list[tuple[str, Allocation | None]]) -> None:
+    made, model = after(steps)
+    for name in ("", "shop/web", "shop/db"):
+        expected = Counter(each.host for each in model.values() if name and each.group == name)
+        assert dict(made.group(name)) == dict(expected)
 
 
 @given(changes)
@@ -50,6 +62,7 @@ def test_nothing_is_left_when_all_vms_are_gone(steps: list[tuple[str, Allocation
         made.drop(uid)
     assert not made._hosts
     assert not made._pools
+    assert not made._groups
     assert not made._by_vm
 
 

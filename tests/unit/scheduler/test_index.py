@@ -41,6 +41,7 @@ allocations = st.builds(
     cpus=st.integers(0, 8),
     memory=st.integers(0, 8).map(lambda gi: gi * GI),
     disk=st.integers(0, 20),
+    group=st.sampled_from(["", "shop/web"]),
 )
 uids = st.sampled_from(["u1", "u2", "u3", "u4", "u5"])
 
@@ -54,6 +55,7 @@ def contents(index: HostIndex) -> dict[str, Any]:
         "totals": {name: index.totals(name) for name in ("c1", "c2", "c3")},
         "pools": {(scope, of): {each.name for each in index.pools(scope, of)} for scope in PoolScope for of in ("z1", "c1", "h1")},
         "allocated": {name: index.pool_allocated(name) for name in ("p1", "p2")},
+        "group": dict(index.group("shop/web")),
         "usage": {name: index.host_usage(name) for name in ("h1", "h2", "h3", "gone")},
     }
 
@@ -126,7 +128,8 @@ class Deltas(RuleBasedStateMachine):
     def sums_are_right(self) -> None:
         for name in ("h1", "gone"):
             mine = [each for each in self.allocations.values() if each.host == name]
-            expected = Usage(sum(each.cpus for each in mine), sum(each.memory for each in mine), len(mine))
+            guests = sum(1 for each in mine if each.cpus or each.memory)
+            expected = Usage(sum(each.cpus for each in mine), sum(each.memory for each in mine), guests)
             assert self.index.host_usage(name) == expected
         assert self.index.pool_allocated("p1") == sum(each.disk for each in self.allocations.values() if each.pool == "p1")
         for name, view in self.clusters.items():

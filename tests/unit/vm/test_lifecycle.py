@@ -314,15 +314,17 @@ def test_disk_grows() -> None:
 HARDWARE: list[tuple[Act, str, dict[str, Any], tuple[str, str]]] = [
     (Act.ADD_DEVICE, "usb-1", {}, ("False", "ForeignDevices")),
     (Act.REMOVE_DISK, "root", {}, ("False", "DiskMissing")),
-    (Act.REMOVE_NIC, "front", {}, ("True", "AsDeclared")),
-    (Act.SET_CPUS, "1", {}, ("True", "AsDeclared")),
+    (Act.REMOVE_NIC, "front", {"driftPolicy": "Correct"}, ("True", "AsDeclared")),
+    (Act.SET_CPUS, "1", {"driftPolicy": "Correct"}, ("True", "AsDeclared")),
 ]
 
 
-@pytest.mark.parametrize(("act", "value", "_", "expected"), HARDWARE, ids=[each[0] for each in HARDWARE])
-def test_hardware_changed_by_hand(act: Act, value: str, _: Any, expected: tuple[str, str]) -> None:
+@pytest.mark.parametrize(("act", "value", "policy", "expected"), HARDWARE, ids=[each[0] for each in HARDWARE])
+def test_hardware_changed_by_hand(act: Act, value: str, policy: dict[str, str], expected: tuple[str, str]) -> None:
     async def story(cloud: VMCloud) -> None:
         await running(cloud)
+        cloud.edit(**policy)
+        await cloud.settle(10)
         cloud.datacentre.act(act, "web", value)
         await cloud.settle(60)
         assert cloud.reason(type="InSync") == expected
