@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
+from controller import events
 from controller.attachments import Attachments
 from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler
@@ -29,6 +30,7 @@ from controller.kube import run as kube
 from controller.kube.kinds import ApiKind, Kinds
 from controller.library import Library
 from controller.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
+from controller.metrics import DriverMetrics, LifeMetrics
 from controller.namespace import Namespace
 from controller.network import NetworkReconciler
 from controller.offering import ServiceOfferingReconciler
@@ -112,8 +114,8 @@ def make_parts(
     clock, store = SystemClock(), Store()
     register_all(store)
     store.register(Namespace)
-    metrics = LaneMetrics(registry)
-    inventory = Inventory(load, lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics), wake, log)
+    metrics, drivers = LaneMetrics(registry), DriverMetrics(registry).over(load)
+    inventory = Inventory(drivers, lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics), wake, log)
     addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
     return Parts(
         store=store,
@@ -213,6 +215,7 @@ def _manager(
         metrics=Metrics(registry),
         log=log,
         observers=[parts.placements.take, parts.rooms.take, parts.recovery.take],
+        witnesses=[events.witness, LifeMetrics(registry, SystemClock()).witness],
     )
 
 

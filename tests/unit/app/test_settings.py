@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
@@ -12,6 +15,8 @@ from pydantic import ValidationError
 from controller import __main__ as command
 from controller.app import API_KINDS
 from controller.logs import configure
+from controller.runtime.keys import Key
+from controller.runtime.scope import Scope, entered
 from controller.settings import Settings
 from crds.v1alpha1 import KINDS
 
@@ -90,7 +95,7 @@ def test_api_that_does_not_answer_is_said_in_one_line(tmp_path: Path, capsys: py
 def test_kinds_of_the_api_are_those_of_the_models_and_namespaces() -> None:
     assert sorted(kind.kind for kind in API_KINDS) == sorted([*(kind.KIND for kind in KINDS), "Namespace"])
     namespaced = {kind.kind for kind in API_KINDS if kind.namespaced}
-    assert namespaced == {"Template", "Network", "VirtualMachine"}
+    assert namespaced == {"Template", "Network", "VirtualMachine", "Volume", "Snapshot", "SnapshotRestore"}
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
@@ -113,3 +118,67 @@ def test_log_has_no_local_variables(form: str, capsys: pytest.CaptureFixture[str
     assert '"hunter2"' not in printed.replace('password = "hunter2"', "")
     if form == "json":
         assert json.loads(printed.splitlines()[0])["level"] == "error"
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Leaves logging as it was."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def scope(job: object = None) -> Scope:
+    return Scope(Key("VirtualMachine", "shop", "web"), "r1", SimpleNamespace(status=SimpleNamespace(job=job)))
+
+
+RECONCILE = {"kind": "VirtualMachine", "namespace": "shop", "name": "web", "reconcile": "r1"}
+
+
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [(None, {}), (SimpleNamespace(id="j1", status="InProgress"), {"job": "j1"}), (SimpleNamespace(id="j1", status="Failed"), {})],
+)
+def test_lines_of_a_reconcile_say_which(job: object, more: dict[str, str], quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log = configure("info", "json")
+    log.info("outside")
+    with entered(scope(job)):
+        log.info("inside", host="h1")
+        log.info("its own name stays", name="other")
+    outside, inside, own = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert set(outside) == {"event", "level", "timestamp"}
+    assert {key: value for key, value in inside.items() if key not in ("event", "level", "timestamp")} == {
+        "host": "h1",
+        **RECONCILE,
+        **more,
+    }
+    assert own["name"] == "other"
+
+
+def test_libraries_log_in_the_same_form(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    configure("info", "json")
+    with entered(scope()):
+        logging.getLogger("some.library").warning("slow: %s s", 3)
+        logging.getLogger("some.library").info("nobody wants to know")
+        try:
+            raise ValueError("bad")
+        except ValueError:
+            logging.getLogger("some.library").exception("broken")
+    warned, broken = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (warned["event"], warned["level"], warned["logger"]) == ("slow: 3 s", "warning", "some.library")
+    assert {key: warned[key] for key in RECONCILE} == RECONCILE
+    assert broken["exception"][0]["exc_type"] == "ValueError"
+
+
+def test_text_is_for_people(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    log = configure("info", "text")
+    with entered(scope()):
+        log.info("inside")
+        logging.getLogger("some.library").warning("slow")
+    ours, theirs = capsys.readouterr().err.splitlines()
+    assert "inside" in ours
+    assert "slow" in theirs
+    assert all("shop" in line and not line.startswith("{") for line in (ours, theirs))
