@@ -12,6 +12,8 @@ from standalone import build
 from standalone.plane import ControlPlane
 from tests import planes
 from tests.kubectl import Kubectl
+from tests.support import tables
+from tests.support.tables import report as report  # the fixture, for every test
 
 MANIFESTS = Path(__file__).parent.parent / "crds" / "manifests"
 
@@ -65,11 +67,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """List what did not run and why: a green run says what it doesn't prove."""
+    """Print the tables of the tests; list what did not run and why: a green run says what it doesn't prove."""
+    tables.show(terminalreporter)
     by_reason: dict[str, list[str]] = defaultdict(list)
-    for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        by_reason[reason.removeprefix("Skipped: ")].append(report.nodeid)
+    for skipped in terminalreporter.stats.get("skipped", []):
+        reason = skipped.longrepr[2] if isinstance(skipped.longrepr, tuple) else str(skipped.longrepr)
+        by_reason[reason.removeprefix("Skipped: ")].append(skipped.nodeid)
     if by_reason:
         terminalreporter.section("NOT RUN")
     for reason, tests in sorted(by_reason.items()):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -28,10 +28,20 @@ _LONGEST_PAUSE = 60.0
 class Http:
     """One connection pool to one API server."""
 
-    def __init__(self, configuration: Configuration, metrics: ApiMetrics, connections: int = 32) -> None:
-        """Needs a running event loop; of more requests at once than `connections`, the later ones wait."""
+    def __init__(
+        self,
+        configuration: Configuration,
+        metrics: ApiMetrics,
+        connections: int = 32,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Needs a running event loop; of more requests at once than `connections`, the later ones wait.
+
+        `fence` raises what it likes when a write that has its turn must not be sent any more.
+        """
         self._client = ApiClient(configuration)
         self._metrics = metrics
+        self._fence = fence
         # aiohttp's own limit lets whoever just finished go again before those who wait
         self._turns = asyncio.Semaphore(connections)
 
@@ -90,6 +100,8 @@ class Http:
                 auth_settings=["BearerToken"],
             )
             async with self._turns:
+                if method != "GET":
+                    self._fence()
                 response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
                 code = str(response.status)
                 data = await response.read()  # type: ignore[no-untyped-call]

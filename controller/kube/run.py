@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from controller.kube.leases import KubeLease
 from controller.kube.metrics import ApiMetrics
 from controller.kube.secrets import Secrets
 from controller.runtime.clock import Clock
-from controller.runtime.lease import LeaderElector, LeaseTimes
+from controller.runtime.lease import LeaderElector, LeaseTimes, Restored
 from controller.runtime.manager import Manager
 from controller.runtime.resync import Resync
 
@@ -68,14 +68,16 @@ async def connect(
     """Open the way to the API server; nothing is sent yet.  Raises credentials.CredentialsError."""
     configuration = await credentials.load(settings.kubeconfig)
     metrics = ApiMetrics(registry)
-    http = Http(configuration, metrics)
     apart = Http(configuration, metrics, connections=1)  # renewals don't wait behind everything else
+    lease = KubeLease(apart, settings.lease_namespace, settings.lease_name)
+    elector = LeaderElector(lease, settings.identity, settings.lease_times, clock, random, log)
+    metrics.leader.labels(settings.lease_name).set_function(lambda: float(elector.is_leader))
+    http = Http(configuration, metrics, fence=elector.check)
     try:
-        lease = KubeLease(apart, settings.lease_namespace, settings.lease_name)
         yield Connection(
             api=KubeApi(http, kinds, settings.identity),
             secrets=Secrets(http, clock.monotonic, log),
-            elector=LeaderElector(lease, settings.identity, settings.lease_times, clock, random, log),
+            elector=elector,
             kinds=kinds,
             metrics=metrics,
         )
@@ -96,7 +98,8 @@ async def run(
     registry: CollectorRegistry,
     log: FilteringBoundLogger,
 ) -> None:
-    """Reconcile for one term of leadership: until `stop` is set, which finishes what runs and gives the lease back, or it is lost.
+    """Reconcile for one term of leadership: until `stop` is set, which finishes what runs and gives the lease back, or it is lost,
+    or the API server's data turns out to have been restored from a backup.
 
     Nothing that was known in a lost term may be used in the next: call it again with everything made anew.  `on_lead()` is called
     when the term begins and the Store holds everything; `on_secret(namespace, name)` when a Secret that was read has changed.
@@ -138,11 +141,12 @@ async def _watch(resync: Resync, feed: Feed) -> None:
 
 
 async def _lead(manager: Manager, elector: LeaderElector, resync: Resync, on_lead: Callable[[], None], stop: asyncio.Event) -> None:
-    """Wait for the lease and reconcile while it is held, or until `stop` is set."""
-    await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
-    if not stop.is_set():
-        on_lead()
-        await _reconcile(manager, elector, stop)
+    """Wait for the lease and reconcile while it is held, or until `stop` is set, or the API server has older data than before."""
+    with suppress(Restored):
+        await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
+        if not stop.is_set():
+            on_lead()
+            await _reconcile(manager, elector, stop)
     await elector.release()
 
 

@@ -59,8 +59,12 @@ class LeaseTimes:
     period: float = 2.0
 
 
+class Restored(Exception):
+    """The lease is older than it was: the API server's data was replaced by a backup, and whatever is known of it is wrong."""
+
+
 class LeaderElector:
-    """One candidate for one lease."""
+    """One candidate for one lease, for as long as nothing it knows goes back in time."""
 
     def __init__(
         self,
@@ -81,6 +85,7 @@ class LeaderElector:
         self._seen: LeaseRecord | None = None
         self._seen_at = clock.monotonic()
         self._held_until: float | None = None
+        self._newest = 0
 
     @property
     def is_leader(self) -> bool:
@@ -96,14 +101,14 @@ class LeaderElector:
             raise NotLeader(f"{self._identity} does not hold the lease")
 
     async def acquire(self) -> None:
-        """Return once this process leads."""
+        """Return once this process leads.  Raises Restored."""
         led = await self._try()
         while not led:
             await asyncio.sleep(self._pause() / 2)  # a lease given back is taken up soon; a look costs no write
             led = await self._try()
 
     async def hold(self) -> None:
-        """Renew; return once the lease is lost."""
+        """Renew; return once the lease is lost.  Raises Restored, when it is lost too."""
         while self.is_leader:
             await asyncio.sleep(min(self._pause(), self._left()))
             try:
@@ -128,7 +133,7 @@ class LeaderElector:
             self._log.info("lease not given back, it will expire", error=str(error))
 
     async def _try(self) -> bool:
-        """Take the lease, or renew it; tell whether that worked."""
+        """Take the lease, or renew it; tell whether that worked.  Raises Restored."""
         asked_at = self._clock.monotonic()
         try:
             written = await self._renew() if self.is_leader else None
@@ -139,6 +144,7 @@ class LeaderElector:
         if written is None:
             self._held_until = None
             return False
+        self._check_order(written)
         if not self.is_leader:
             self._log.info("lease acquired", identity=self._identity, transitions=written.transitions)
         self._seen, self._held_until = written, asked_at + self._times.deadline
@@ -160,6 +166,7 @@ class LeaderElector:
             found = await self._port.get()
         except Gone:
             return await self._port.create(mine)
+        self._check_order(found)
         self._look_at(found)
         if found.holder not in ("", self._identity) and not self._expired(found):
             return None
@@ -171,6 +178,16 @@ class LeaderElector:
     def _look_at(self, found: LeaseRecord) -> None:
         if self._seen is None or self._seen.resource_version != found.resource_version:
             self._seen, self._seen_at = found, self._clock.monotonic()
+
+    def _check_order(self, record: LeaseRecord) -> None:
+        """Versions of one API server's objects only grow, and reads of single objects are never stale.  Raises Restored."""
+        version = int(record.resource_version)
+        if version < self._newest:
+            self._held_until = None
+            text = f"the lease has resourceVersion {version}, and had {self._newest} before: the API server's data was restored"
+            self._log.error("everything is begun anew", reason=text)
+            raise Restored(text)
+        self._newest = version
 
     def _expired(self, found: LeaseRecord) -> bool:
         return self._clock.monotonic() >= self._seen_at + found.duration

@@ -13,11 +13,11 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.runtime.intake import Intake
 from controller.runtime.keys import Key
-from controller.runtime.ports import ApiError, Reader
+from controller.runtime.ports import ApiError, Reader, Throttled
 
 _SHORTEST, _LONGEST = 600.0, 900.0  # seconds between two lists of a kind
 _SETTLE, _LONGEST_SETTLE = 1.0, 15.0  # a gap shows as many events: one list, after the last of them
-_RETRY, _LONGEST_RETRY = 0.5, 30.0
+_RETRY, _LONGEST_RETRY = 0.5, 8.0  # a server that comes back is found soon; a dozen kinds ask
 _BATCH = 20  # objects between which others get their turn
 
 
@@ -81,8 +81,9 @@ class Resync:
                 await self._list(kind)
                 return
             except ApiError as error:
-                self._log.warning("kind not listed", kind=kind, error=str(error), retry_after=pause)
-            await asyncio.sleep(pause)
+                wait = max(pause, error.retry_after) if isinstance(error, Throttled) else pause
+                self._log.warning("kind not listed", kind=kind, error=str(error), retry_after=wait)
+            await asyncio.sleep(wait)
             pause = min(2 * pause, _LONGEST_RETRY)
 
     async def _list(self, kind: str) -> None:

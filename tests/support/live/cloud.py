@@ -40,9 +40,9 @@ class LiveCloud:
         self.checksum = f"sha256:{hashlib.sha256(self.image).hexdigest()}"
         self.control: Control = simulator.control()
 
-    def replica(self, identity: str) -> ControllerProcess:
-        """A controller process, not started."""
-        return ControllerProcess(self.plane.controller_kubeconfig, self.directory / "controllers", identity)
+    def replica(self, identity: str, kubeconfig: Path | None = None) -> ControllerProcess:
+        """A controller process, not started; `kubeconfig` is another way to the API server."""
+        return ControllerProcess(kubeconfig or self.plane.controller_kubeconfig, self.directory / "controllers", identity)
 
     def install(self) -> None:
         """Install the CRDs and the namespaces, and wait until the API server serves them."""
@@ -53,9 +53,12 @@ class LiveCloud:
         self.until(lambda: all(self.api.established(each["metadata"]["name"]) for each in definitions), "CRDs are established")
         self.api.apply(make.namespace("shop"), make.namespace("vireo-system"))
 
-    def basics(self, hosts: int = 3, *, endpoint_per_host: bool = False) -> None:
-        """Apply a zone with hosts, a shared pool, three offerings, a template and a network; nothing is waited for."""
-        url, names = self.simulator.url, host_names(hosts)
+    def basics(self, hosts: int = 3, *, endpoint_per_host: bool = False, url: str = "") -> None:
+        """Apply a zone with hosts, a shared pool, three offerings, a template and a network; nothing is waited for.
+
+        `url` is another way to the simulator.
+        """
+        url, names = url or self.simulator.url, host_names(hosts)
         self.api.apply(make.zone(), make.manifest("Pod", "p", zone="z"), make.cluster("" if endpoint_per_host else url))
         self.api.apply(*(make.host(name, f"{url}/{name}?timeout=3" if endpoint_per_host else "") for name in names))
         self.api.apply(make.pool(), make.template(self.image_url, self.checksum), make.network())

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.kube.http import Http, failure
 from controller.kube.metrics import ApiMetrics
-from controller.runtime.ports import ApiError, Conflict, Gone, Rejected, Throttled, Unavailable
+from controller.runtime.ports import ApiError, Conflict, Gone, NotLeader, Rejected, Throttled, Unavailable
 
 from .server import Answer, listening, serving, status, until
 
@@ -140,3 +140,31 @@ async def test_busy_callers_do_not_starve_the_others() -> None:
         await asyncio.gather(*busy)
         await http.close()
     assert order.index("/modest") <= asked + 8
+
+
+async def test_a_write_that_waited_for_its_turn_is_fenced() -> None:
+    """Who was the leader when it asked need not be when the turn comes; reads may go on."""
+    sent: list[str] = []
+    may_write, gate = True, asyncio.Event()
+
+    def fence() -> None:
+        if not may_write:
+            raise NotLeader("somebody else leads")
+
+    async def slow(request: web.Request) -> web.Response:
+        sent.append(request.method)
+        await gate.wait()
+        return web.json_response({})
+
+    async with listening(slow) as url:
+        http = Http(Configuration(host=url), ApiMetrics(CollectorRegistry()), connections=1, fence=fence)
+        first, second = (asyncio.create_task(http.merge_patch("/x", {}, {})) for _ in range(2))
+        await until(lambda: sent == ["PATCH"])
+        may_write = False
+        gate.set()
+        await first
+        with pytest.raises(NotLeader):
+            await second
+        await http.get("/x")
+        await http.close()
+    assert sent == ["PATCH", "GET"]

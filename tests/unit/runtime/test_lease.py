@@ -12,7 +12,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.runtime.lease import LeaderElector, LeaseRecord, LeaseTimes
+from controller.runtime.lease import LeaderElector, LeaseRecord, LeaseTimes, Restored
 from controller.runtime.ports import Conflict, Gone, NotLeader, Unavailable
 
 from .virtual import LoopClock, run
@@ -240,6 +240,48 @@ def test_release_is_best_effort() -> None:
         trouble[0] = "down"
         await one.release()
         assert not one.is_leader
+
+    run(main())
+
+
+def restored(server: Server, record: LeaseRecord | None, version: int) -> None:
+    """Put a backup of the lease in its place; None: from before there was one."""
+    server.record, server.version = record, version
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with an older lease", "without the lease"])
+def test_a_leader_whose_server_was_restored_from_a_backup_is_none_any_more(known: bool) -> None:
+    async def main() -> None:
+        server = Server()
+        one = elector(server, "one")
+        server.version = 100
+        await one.acquire()
+        backup = server.record if known else None
+        holding = asyncio.create_task(one.hold())
+        await asyncio.sleep(10)
+        assert not holding.done()
+        restored(server, backup, 101 if known else 50)
+        with pytest.raises(Restored, match="was restored"):
+            await asyncio.wait_for(holding, timeout=5)
+        assert not one.is_leader
+        await elector(server, "one").acquire()
+
+    run(main())
+
+
+def test_a_candidate_whose_server_was_restored_from_a_backup_waits_no_more() -> None:
+    async def main() -> None:
+        server = Server()
+        one, two = elector(server, "one"), elector(server, "two")
+        await one.acquire()
+        backup = server.record
+        holding, waiting = asyncio.create_task(one.hold()), asyncio.create_task(two.acquire())
+        await asyncio.sleep(10)
+        holding.cancel()
+        restored(server, backup, 1)
+        with pytest.raises(Restored):
+            await asyncio.wait_for(waiting, timeout=5)
+        assert not two.is_leader
 
     run(main())
 

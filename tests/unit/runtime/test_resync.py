@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import structlog
+
 from controller.runtime.keys import Key
+from controller.runtime.resync import Resync
 
 from .fakes import FakeApi, Fault
 from .models import Widget
@@ -64,6 +67,29 @@ def test_a_list_that_expires_midway_is_begun_anew() -> None:
         await process.start()
         assert process.store.count(Widget) == 6
         await process.kill()
+
+    run(main())
+
+
+def test_a_list_that_is_put_off_is_not_asked_for_earlier() -> None:
+    """The server says one second, which is longer than the first pause and shorter than the fourth."""
+
+    async def main() -> None:
+        api, loop = FakeApi(), asyncio.get_running_loop()
+        asked: list[float] = []
+
+        def throttled(verb: str, key: Key | None) -> Fault | None:
+            if verb == "list":
+                asked.append(loop.time())
+            return Fault.THROTTLED if verb == "list" and len(asked) < 5 else None
+
+        api.fault = throttled
+        log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+        resync = Resync(api, made(api).manager.intake, ["Widget"], lambda: 0.5, log)
+        listing = asyncio.create_task(resync.run())
+        await resync.synced()
+        assert [round(after - before, 1) for before, after in itertools.pairwise(asked)] == [1.0, 1.0, 2.0, 4.0]
+        listing.cancel()
 
     run(main())
 
@@ -171,7 +197,7 @@ def test_an_api_server_that_is_down_is_not_hammered() -> None:
         process = made(api)
         starting = asyncio.create_task(process.start())
         await asyncio.sleep(600)
-        assert 2 * 600 / 31 <= api.requests["list"] <= 2 * (600 / 30 + 10)
+        assert 2 * 600 / 9 <= api.requests["list"] <= 2 * (600 / 8 + 10)
         starting.cancel()
         await process.kill()
 

@@ -1,0 +1,111 @@
+"""A relay before the simulator that records which process called what: the witness of what a controller did."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from drivers.simulator.methods import METHODS
+
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True)
+class Called:
+    """A call as it came in: when (monotonic), from which process, and which method."""
+
+    at: float
+    pid: int
+    method: str
+
+    @property
+    def mutates(self) -> bool:
+        return METHODS[self.method].mutates
+
+
+class Relay:
+    """Passes everything on between clients on this machine and the simulator at `url`."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("simulator://").rpartition(":")
+        self._simulator = (host, int(port))
+        self._loop = asyncio.new_event_loop()
+        self.url = ""
+        self.calls: list[Called] = []
+
+    def changes(self, pid: int, since: float = 0.0) -> list[Called]:
+        """What a process changed, or tried to, since then."""
+        return [each for each in list(self.calls) if each.pid == pid and each.at >= since and each.mutates]
+
+    @contextmanager
+    def running(self) -> Iterator[Relay]:
+        """Serve within the block."""
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop).result(30)
+        self.url = f"simulator://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(30)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join(10)
+            self._loop.close()
+
+    async def _end(self, server: asyncio.Server) -> None:
+        server.close()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pid = _process_at(writer.get_extra_info("peername")[1])
+        answers, requests = await asyncio.open_connection(*self._simulator)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_requests(pid, reader, requests))
+                group.create_task(_pass(answers, writer))
+        except (OSError, asyncio.IncompleteReadError, ExceptionGroup):
+            pass  # either side has hung up
+        finally:
+            for end in (writer, requests):
+                end.close()
+
+    async def _pass_requests(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readexactly(_LENGTH.size)
+            payload = await reader.readexactly(_LENGTH.unpack(head)[0])
+            self.calls.append(Called(time.monotonic(), pid, payload.partition(b" ")[0].decode()))
+            writer.write(head + payload)
+            await writer.drain()
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    raise ConnectionResetError("the simulator hung up")
+
+
+def _process_at(port: int) -> int:
+    """The process that holds the local end of a TCP connection at this port; 0 if it is gone already."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ends = [f"socket:[{fields[9]}]" for fields in lines if int(fields[1].partition(":")[2], 16) == port and fields[9] != "0"]
+    return next((int(each.parent.name) for each in Path("/proc").glob("[0-9]*/fd") if _holds(each, ends)), 0)
+
+
+def _holds(directory: Path, ends: list[str]) -> bool:
+    """Whether one of these sockets is among the open files of a process."""
+    found = []
+    with suppress(OSError):  # the process has ended
+        for each in directory.iterdir():
+            with suppress(OSError):  # the file was closed
+                found.append(str(each.readlink()))
+    return not set(found).isdisjoint(ends)
