@@ -5,25 +5,28 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import libvirt
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import creation, domains, names, volumes
+from drivers.kvm import attaching, creation, domains, names, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
-from drivers.kvm.domain.disks import DISK_STEP, SEED_TARGET, seed_disk
-from drivers.kvm.mark import Mark, MarkedDisk, MarkedNIC
+from drivers.kvm.domain.disks import SEED_TARGET, seed_disk
+from drivers.kvm.mark import MarkedDisk, MarkedNIC
 from drivers.kvm.profile import HostProfile
-from drivers.kvm.xmltext import parse, render
+from drivers.kvm.subject import CONFIG, LIVE, Subject, subject
+from drivers.kvm.xmltext import render
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Change,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     InstanceID,
     ObservedVM,
@@ -32,9 +35,6 @@ from drivers.types import (
     SetMemory,
     SetSeed,
 )
-
-CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
-LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 
 
 def mode(change: Change, observed: ObservedVM) -> ApplyMode:
@@ -53,7 +53,7 @@ def mode(change: Change, observed: ObservedVM) -> ApplyMode:
             return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
         case SetSeed(seed):
             return ApplyMode.LIVE if seed.digest == observed.seed_digest else ApplyMode.RESTART
-        case GrowDisk() | AttachNIC() | DetachNIC():
+        case GrowDisk() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
             return ApplyMode.LIVE
 
 
@@ -71,42 +71,10 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             nics.build(nic)
         case SetSeed():
             _require_disk(vm)
-        case DetachNIC():
+        case AttachVolume(attachment):
+            attaching.check(vm, attachment)
+        case DetachNIC() | DetachVolume():
             pass
-
-
-@dataclass(slots=True)
-class Subject:
-    """A domain while changes are made to it: its documents as they were read before the first of them."""
-
-    connection: Any
-    domain: Any
-    instance: InstanceID
-    inactive: ET.Element
-    live: ET.Element | None
-    mark: Mark
-
-    @property
-    def both(self) -> int:
-        """Flags for what it runs with, if it runs, and for its next start."""
-        return int(CONFIG if self.live is None else CONFIG | LIVE)
-
-    def write_mark(self, changed: Mark) -> None:
-        """Replace the owner mark in the documents there are."""
-        text = render(marks.build(changed, bare=True))
-        self.domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, marks.PREFIX, marks.NAMESPACE, self.both)
-        self.mark = changed
-
-
-def subject(connection: Any, instance: InstanceID) -> Subject:
-    """Read the domain. Raises NotFound, Conflict."""
-    domain = domains.owned(connection, instance)
-    live = parse(domain.XMLDesc(0)) if domains.active(domain) else None
-    inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-    mark = marks.read(inactive)
-    if mark is None:
-        raise NotFound(f"the VM {instance} lost its owner mark while it was read")
-    return Subject(connection, domain, instance, inactive, live, mark)
 
 
 def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile) -> None:
@@ -133,6 +101,10 @@ def _apply(vm: Subject, change: Change) -> None:
             _detach_nic(vm, name)
         case SetSeed():
             _set_seed(vm, change)
+        case AttachVolume(attachment):
+            attaching.attach(vm, attachment)
+        case DetachVolume(volume):
+            attaching.detach(vm, volume)
 
 
 def _set_cpus(vm: Subject, cpus: int) -> None:
@@ -147,7 +119,7 @@ def _write_cpus(vm: Subject, cpus: int) -> None:
     if vm.inactive.findtext("vcpu") == str(platform.ceiling(cpus)):
         vm.domain.setVcpusFlags(cpus, CONFIG)
         return
-    fresh = parse(vm.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    fresh = vm.definition()
     platform.set_processors(fresh, cpus)
     vm.connection.defineXMLFlags(render(fresh), 0)
 
@@ -163,8 +135,9 @@ def _set_memory(vm: Subject, memory: int) -> None:
 
 def _grow_disk(vm: Subject, name: str, size: int) -> None:
     disk = _marked_disk(vm, name)
-    rounded = -(-size // DISK_STEP) * DISK_STEP
+    rounded = volumes.rounded(size)
     if rounded > _require_growth(vm, disk, rounded):
+        vm.require_no_snapshots("grow its disks")
         if vm.live is not None:
             vm.domain.blockResize(disk.target, rounded, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
@@ -177,7 +150,7 @@ def _grow_disk(vm: Subject, name: str, size: int) -> None:
 def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
     """The present size. Raises InvalidSpec if `size` is below it."""
     current = int(vm.domain.blockInfo(disk.target, 0)[0])
-    if -(-size // DISK_STEP) * DISK_STEP < current:
+    if volumes.rounded(size) < current:
         raise InvalidSpec(f"the disk {disk.name} has {current} bytes; it cannot shrink to {size}")
     return current
 
@@ -248,7 +221,10 @@ def _interface(domain: ET.Element, mac: str) -> ET.Element | None:
 
 
 def _set_seed(vm: Subject, change: SetSeed) -> None:
-    """A new volume, then the definition, then the mark, then the seeds that nothing names any more."""
+    """A new volume, then the definition, then the mark, then the seeds that nothing names any more.
+
+    A snapshot with memory runs with the seed of its time: while there are snapshots, none is removed.
+    """
     if vm.mark.seed == change.seed.digest:
         return
     disk = _file(vm.inactive, _require_disk(vm))
@@ -259,6 +235,8 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     change_device(render(seed_disk(path)), CONFIG)
     vm.write_mark(replace(vm.mark, seed=change.seed.digest))
     in_use = {name, PurePosixPath(_seed_file(vm.live)).name}
+    if vm.domain.snapshotNum(0):
+        return
     for other in volumes.names_in(pool):
         if names.is_seed(other, vm.instance) and other not in in_use:
             volumes.remove(pool, other)

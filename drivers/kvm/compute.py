@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 from drivers.errors import Conflict
 from drivers.kvm import agent, creation, deletion, domains
 from drivers.kvm import changes as rules
+from drivers.kvm.datavolumes import volume_key
 from drivers.kvm.domain import observe
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
-from drivers.types import ApplyMode, Change, DesiredVM, Done, GuestInfo, HostID, InstanceID, ObservedVM, PoolSpec
+from drivers.types import (
+    ApplyMode,
+    AttachVolume,
+    Change,
+    DesiredVM,
+    Done,
+    GuestInfo,
+    HostID,
+    InstanceID,
+    ObservedVM,
+    PoolSpec,
+    VolumeID,
+)
 
 
 class KVMCompute:
@@ -51,13 +65,19 @@ class KVMCompute:
     def create(self, host: HostID, vm: DesiredVM) -> Done:
         """Disks, seed and domain; see `drivers.kvm.creation`."""
         self._hosts.require(host)
-        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, self._hosts.profile))
+        volumes = [attachment.volume for attachment in vm.volumes]
+        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, self._hosts.profile), volumes)
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
         """All changes are checked before the first is made; each is made on the VM as the one before left it."""
         self._hosts.require(host)
-        self._change("change", instance, lambda connection: rules.apply(connection, instance, changes, self._hosts.profile))
+        volumes = [change.attachment.volume for change in changes if isinstance(change, AttachVolume)]
+
+        def make(connection: Any) -> None:
+            rules.apply(connection, instance, changes, self._hosts.profile)
+
+        self._change("change", instance, make, volumes)
         return Done()
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -72,11 +92,16 @@ class KVMCompute:
         self._change("delete", instance, lambda connection: deletion.delete(connection, instance, pools))
         return Done()
 
-    def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None]) -> None:
-        """Changes to one VM follow each other; the turn is held by the call itself, which may outlast who waits for it."""
+    def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None], volumes: Sequence[VolumeID] = ()) -> None:
+        """Changes to one VM, and to volumes that come to it, follow each other.
+
+        The turn is held by the call itself, which may outlast who waits for it.
+        """
 
         def run(connection: Any) -> None:
-            with self._locks.hold(instance, self._session.timeouts.turn):
+            with ExitStack() as turns:
+                for key in (instance, *sorted(map(volume_key, set(volumes)))):
+                    turns.enter_context(self._locks.hold(key, self._session.timeouts.turn))
                 function(connection)
 
         self._session.run(Role.WORK, f"{verb} the VM {instance}", run, mutating=True)

@@ -7,12 +7,14 @@ import threading
 from drivers.errors import NotFound
 from drivers.kvm import hosts
 from drivers.kvm.compute import KVMCompute
+from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.power import KVMPower
 from drivers.kvm.session import Session, Timeouts
 from drivers.kvm.storage import KVMStorage
+from drivers.kvm.vmsnapshots import KVMSnapshots
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
 
@@ -67,6 +69,8 @@ class KVMConnection:
         self.compute = KVMCompute(session, self.hosts, locks)
         self.power = KVMPower(session, self.hosts, locks)
         self.storage = KVMStorage(session, self.hosts)
+        self.volumes = KVMVolumes(session, self.hosts, locks)
+        self.snapshots = KVMSnapshots(session, self.hosts, locks)
         self.tasks = NoTasks()
         self.events = KVMEvents(session)
 

@@ -10,8 +10,10 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
-from drivers.kvm import domains, names, pools, seed, volumes
+from drivers.kvm import attaching, domains, names, pools, seed, volumes
 from drivers.kvm.domain.build import build
+from drivers.kvm.domain.volumes import BUS
+from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.storage import image_complete
 from drivers.kvm.xmltext import render
@@ -25,13 +27,14 @@ def create(connection: Any, vm: DesiredVM, host: HostProfile) -> None:
     """
     if domains.find_owned(connection, vm.instance) is not None:
         return
-    render(build(vm, host, "/seed"))
+    attached = _attached(connection, vm)
+    render(build(vm, host, "/seed", attached))
     _require_free(connection, names.domain(vm.name, vm.instance), vm)
     made: list[tuple[Any, str]] = []
     try:
         disks = tuple([_create_disk(connection, vm, disk, made) for disk in vm.disks])
         path = _create_seed(connection, vm, made)
-        document = render(build(replace(vm, disks=disks), host, path))
+        document = render(build(replace(vm, disks=disks), host, path, attached))
         connection.defineXMLFlags(document, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
     except BaseException:
         _undo(made)
@@ -50,6 +53,16 @@ def _require_free(connection: Any, name: str, vm: DesiredVM) -> None:
     with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
         other = connection.lookupByName(name)
         raise Conflict(f"the name {name} is taken on the host by another VM, {other.UUIDString()}, not {vm.instance}")
+
+
+def _attached(connection: Any, vm: DesiredVM) -> list[tuple[MarkedVolume, str]]:
+    """The volumes, each with the path of its file. Raises NotFound, and Conflict for one that another VM has."""
+    found = []
+    for index, attachment in enumerate(vm.volumes):
+        path, size = attaching.find(connection, attachment, vm.instance)
+        place = target(index, BUS)
+        found.append((MarkedVolume(attachment.name, attachment.volume, attachment.pool.name, place, size), path))
+    return found
 
 
 def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> DesiredDisk:

@@ -10,6 +10,7 @@ import libvirt
 
 from drivers.kvm import domains, names, pools, volumes
 from drivers.kvm.domain.observe import source
+from drivers.kvm.domain.volumes import identities
 from drivers.kvm.xmltext import parse
 from drivers.types import InstanceID, PoolSpec
 
@@ -19,6 +20,8 @@ def delete(connection: Any, instance: InstanceID, specs: Sequence[PoolSpec]) -> 
     domain = domains.find_owned(connection, instance)
     found = _pools(connection, domain, specs)
     if domain is not None:
+        domains.cut_power(domain)
+        _free_volumes(domain)
         domains.remove(domain)
     for pool in found:
         _clean(pool, instance)
@@ -29,6 +32,15 @@ def cut_power(connection: Any, instance: InstanceID) -> None:
     domain = domains.find_owned(connection, instance)
     if domain is not None:
         domains.cut_power(domain)
+
+
+def _free_volumes(domain: Any) -> None:
+    """Snapshots of the VM are kept in its volumes too, which stay: take them out. In its own disks they go with the files."""
+    disks = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).iterfind("devices/disk")
+    if any(True for disk in disks for _ in identities(disk)):
+        for snapshot in domain.listAllSnapshots(0):
+            with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT):
+                snapshot.delete(0)
 
 
 def _pools(connection: Any, domain: Any | None, specs: Sequence[PoolSpec]) -> list[Any]:

@@ -10,6 +10,7 @@ import libvirt
 
 from drivers.errors import Conflict, NotFound
 from drivers.kvm import errors, mark, names
+from drivers.kvm.domain import snapshots
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.xmltext import parse
 from drivers.types import InstanceID
@@ -74,7 +75,7 @@ def _documents(domain: Any, state: int, reason: int) -> Documents | None:
     if mark.read(inactive) is None:
         return None
     live = None if state == libvirt.VIR_DOMAIN_SHUTOFF else parse(domain.XMLDesc(0))
-    return Documents(inactive, live, state, reason)
+    return Documents(inactive, live, state, reason, snapshots.observe(domain))
 
 
 def active(domain: Any) -> bool:

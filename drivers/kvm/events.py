@@ -74,9 +74,14 @@ class KVMEvents:
     def _register(self, connection: Any) -> None:
         self._current = connection
         callbacks = self._callbacks.setdefault(id(connection), [])
-        connection.registerCloseCallback(self._on_close, None)
-        for kind in KINDS:
-            callbacks.append(connection.domainEventRegisterAny(None, kind, self._on_event, None))
+        try:
+            connection.registerCloseCallback(self._on_close, None)
+            for kind in KINDS:
+                callbacks.append(connection.domainEventRegisterAny(None, kind, self._on_event, None))
+        except libvirt.libvirtError:
+            with suppress(libvirt.libvirtError):
+                self._unregister(connection)
+            raise
 
     def _unregister(self, connection: Any) -> None:
         """Take the callbacks back: libvirt keeps a connection open that has some."""

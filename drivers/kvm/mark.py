@@ -1,8 +1,10 @@
 """Our owner mark: one element in a domain's <metadata>, from which an observation gets the names that libvirt does not know.
 
-    <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…">
+    <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…"
+              restored="…">
       <vireo:disk name="root" pool="local" target="vda" size="…"/>
       <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…"/>
+      <vireo:volume name="data" volume="…" pool="local" target="sda" size="…"/>
     </vireo:vm>
 
 A domain without it is not ours, whatever its name or UUID.
@@ -14,7 +16,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from drivers.kvm.xmltext import add, element
-from drivers.types import DesiredNIC, DesiredVM, Owner, Segment
+from drivers.types import DesiredNIC, DesiredVM, Owner, Segment, VolumeID
 
 NAMESPACE = "https://vireo.dev/libvirt/1"
 PREFIX = "vireo"
@@ -45,8 +47,22 @@ class MarkedNIC:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkedVolume:
+    """A volume of ours on the VM: `target` is its device name in the domain, `size` its bytes when it was last set."""
+
+    name: str
+    volume: VolumeID
+    pool: str
+    target: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
-    """What the owner mark says. `memory` is the size in bytes as it was asked for, before rounding."""
+    """What the owner mark says.
+
+    `memory` is the size in bytes as it was asked for, before rounding; `restored` names the last restore of a snapshot.
+    """
 
     owner: Owner
     display: str
@@ -54,23 +70,25 @@ class Mark:
     seed: str
     disks: tuple[MarkedDisk, ...] = ()
     nics: tuple[MarkedNIC, ...] = ()
+    volumes: tuple[MarkedVolume, ...] = ()
+    restored: str = ""
 
 
-def target(index: int) -> str:
+def target(index: int, bus: str = "vd") -> str:
     """Device name of the disk at `index`: vda … vdz, vdaa …"""
     letters = ""
     number = index + 1
     while number:
         number, rest = divmod(number - 1, 26)
         letters = chr(ord("a") + rest) + letters
-    return f"vd{letters}"
+    return f"{bus}{letters}"
 
 
-def of(vm: DesiredVM) -> Mark:
-    """The mark of a VM to be made."""
+def of(vm: DesiredVM, volumes: tuple[MarkedVolume, ...] = ()) -> Mark:
+    """The mark of a VM to be made, with `volumes`."""
     disks = (MarkedDisk(disk.name, disk.pool.name, target(index), disk.size) for index, disk in enumerate(vm.disks))
     seed = vm.seed.digest if vm.seed else ""
-    return Mark(vm.owner, vm.name, vm.memory, seed, tuple(disks), tuple(map(of_nic, vm.nics)))
+    return Mark(vm.owner, vm.name, vm.memory, seed, tuple(disks), tuple(map(of_nic, vm.nics)), volumes)
 
 
 def of_nic(nic: DesiredNIC) -> MarkedNIC:
@@ -84,12 +102,16 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
     space = "" if bare else _SPACE
     owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
     about = {"display": mark.display, "memory": str(mark.memory), "seed": mark.seed}
-    root = element(f"{space}vm", {**owner, **about})
+    restored = {"restored": mark.restored} if mark.restored else {}
+    root = element(f"{space}vm", {**owner, **about, **restored})
     for disk in mark.disks:
         add(root, f"{space}disk", {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
     for nic in mark.nics:
         where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
         add(root, f"{space}nic", {"name": nic.name, "mac": nic.mac, **where})
+    for volume in mark.volumes:
+        where = {"volume": volume.volume, "pool": volume.pool, "target": volume.target, "size": str(volume.size)}
+        add(root, f"{space}volume", {"name": volume.name, **where})
     return root
 
 
@@ -105,7 +127,18 @@ def read(domain: ET.Element) -> Mark | None:
         seed=root.get("seed", ""),
         disks=tuple(map(_disk, root.iterfind(f"{_SPACE}disk"))),
         nics=tuple(map(_nic, root.iterfind(f"{_SPACE}nic"))),
+        volumes=tuple(map(_volume, root.iterfind(f"{_SPACE}volume"))),
+        restored=root.get("restored", ""),
     )
+
+
+def write(domain: ET.Element, mark: Mark) -> None:
+    """Give the document this mark in place of the one it has."""
+    metadata = domain.find("metadata")
+    metadata = add(domain, "metadata") if metadata is None else metadata
+    for old in metadata.findall(f"{_SPACE}vm"):
+        metadata.remove(old)
+    metadata.append(build(mark))
 
 
 def _disk(item: ET.Element) -> MarkedDisk:
@@ -116,6 +149,11 @@ def _nic(item: ET.Element) -> MarkedNIC:
     segment = item.get("segment", "").removeprefix("vlan-")
     vlan = Segment(_number(segment)) if segment.isdecimal() else Segment()
     return MarkedNIC(item.get("name", ""), item.get("mac", "").lower(), item.get("network", ""), vlan, item.get("ip", ""))
+
+
+def _volume(item: ET.Element) -> MarkedVolume:
+    where = (item.get("pool", ""), item.get("target", ""), _number(item.get("size", "")))
+    return MarkedVolume(item.get("name", ""), VolumeID(item.get("volume", "")), *where)
 
 
 def _number(text: str) -> int:

@@ -6,12 +6,16 @@
 | disk volume | `<instance>-<disk>.qcow2` |
 | seed volume | `<instance>-seed-<digest>.iso` |
 | image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
+| volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
+| snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | storage pool | `vireo-<pool>` |
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
@@ -23,7 +27,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _POOL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,198}[a-z0-9])?")
-_INSTANCE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_INSTANCE = re.compile(_UUID)
+_DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.qcow2")
+_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|complete)")
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
 
@@ -49,6 +56,12 @@ def domain(name: str, instance: InstanceID) -> str:
 def disk(instance: InstanceID, name: str) -> str:
     """Volume of the disk `name`. Raises InvalidSpec for a name that is not a DNS label."""
     return f"{instance_id(instance)}-{_checked(_PART, name, 'the disk name')}.qcow2"
+
+
+def disk_of(volume: str) -> tuple[InstanceID, str] | None:
+    """VM and disk name of a disk volume; None for any other volume."""
+    found = _DISK.fullmatch(volume)
+    return (InstanceID(found[1]), found[2]) if found else None
 
 
 def seed(instance: InstanceID, digest: str) -> str:
@@ -89,3 +102,49 @@ def pool_path(path: str) -> str:
     if parts[1] in _SYSTEM:
         raise InvalidSpec(f"a pool cannot be inside the system directory /{parts[1]}")
     return path
+
+
+class Kind(StrEnum):
+    """What a content in a pool is of."""
+
+    VOLUME = "vol"
+    SNAPSHOT = "snap"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A content of a volume or a snapshot. Each that is written anew has the next number, so that none is written over."""
+
+    kind: Kind
+    identity: str
+    number: int
+
+    @property
+    def file(self) -> str:
+        """The volume with the content. Raises InvalidSpec for an identity that is not a UUID."""
+        return f"{self._stem}.qcow2"
+
+    @property
+    def marker(self) -> str:
+        """Empty volume whose presence says that the content is complete."""
+        return f"{self._stem}.complete"
+
+    @property
+    def _stem(self) -> str:
+        return f"vireo-{self.kind}-{uuid_text(self.identity)}.{self.number}"
+
+
+def content_of(volume: str) -> Content | None:
+    """The content that the volume is the file or the marker of; None for any other volume."""
+    found = _CONTENT.fullmatch(volume)
+    return Content(Kind(found[1]), found[2], int(found[3])) if found else None
+
+
+def uuid_text(text: str) -> str:
+    """`text` if it is a UUID in lower case with dashes. Raises InvalidSpec."""
+    return _checked(_INSTANCE, text, "the identity")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in lower case with dashes."""
+    return _INSTANCE.fullmatch(text) is not None

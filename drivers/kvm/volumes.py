@@ -37,7 +37,7 @@ def create_disk(pool: Any, name: str, size: int, backing: str = "") -> bool:
     One that is there already, known to libvirt or not, is kept; the answer tells whether this call made it.
     """
     check_size(size)
-    volume = _volume(name, -(-size // DISK_STEP) * DISK_STEP, "qcow2")
+    volume = _volume(name, rounded(size), "qcow2")
     if backing:
         store = add(volume, "backingStore")
         add(store, "path", text=backing)
@@ -58,6 +58,16 @@ def check_size(size: int) -> None:
     """Raises InvalidSpec for a size that a disk cannot have."""
     if not DISK_STEP <= size <= MAX_DISK:
         raise InvalidSpec(f"a disk has {DISK_STEP} to {MAX_DISK} bytes, not {size}")
+
+
+def rounded(size: int) -> int:
+    """`size` in bytes as libvirt makes it."""
+    return -(-size // DISK_STEP) * DISK_STEP
+
+
+def description(name: str, size: int) -> str:
+    """The document of a qcow2 volume of `size` bytes that stands alone."""
+    return render(_volume(name, size, "qcow2"))
 
 
 def create_empty(pool: Any, name: str) -> None:

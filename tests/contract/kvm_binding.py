@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import libvirt
 
-from drivers.base import Connection
+from drivers.base import Connection, Driver
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
@@ -46,7 +46,7 @@ class KVMBinding:
     """One host of the lab; its own pool in a directory that is not there yet."""
 
     def __init__(self, host: Host, image: ImageFile, memory: int = 16 * MIB) -> None:
-        self.driver = KVMDriver(QUICK)
+        self.driver: Driver = KVMDriver(QUICK)
         self.lab_host = host
         self.url = host.uri
         self.endpoint = Endpoint(host.uri)
@@ -55,9 +55,14 @@ class KVMBinding:
         self.image = image
         self.attachment = Attachment(NetworkBackend.OVS, "ovsbr0")
         self.memory = memory
-        self.bad_urls = ("qemu:///system", "qemu+tcp://127.0.0.1/system", "xen+tls://host/system", "qemu+tls://host/session")
+        self.bad_urls: Sequence[str] = (
+            "qemu:///system",
+            "qemu+tcp://127.0.0.1/system",
+            "xen+tls://host/system",
+            "qemu+tls://host/session",
+        )
         self.dead = Endpoint(f"qemu+unix:///system?socket={host.local}/nobody")
-        self.bad_pools = (str(host.local / "file"), "/proc/pool", "relative/pool", "/var/../etc/pool", "/dev/null")
+        self.bad_pools: Sequence[str] = (str(host.local / "file"), "/proc/pool", "relative/pool", "/var/../etc/pool", "/dev/null")
         (host.local / "file").write_text("no directory")
 
     def connect(self) -> Connection:

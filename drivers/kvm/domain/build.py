@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 
 from drivers.errors import InvalidSpec
 from drivers.kvm import mark, names
-from drivers.kvm.domain import disks, nics, platform
+from drivers.kvm.domain import disks, nics, platform, volumes
+from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM
 
 
-def build(vm: DesiredVM, host: HostProfile, seed_path: str = "") -> ET.Element:
-    """The domain, powered off, with our owner mark. Raises InvalidSpec for what the host cannot have."""
+def build(vm: DesiredVM, host: HostProfile, seed_path: str = "", attached: Sequence[tuple[MarkedVolume, str]] = ()) -> ET.Element:
+    """The domain, powered off, with our owner mark; `attached` are its volumes, each with the path of its file.
+
+    Raises InvalidSpec for what the host cannot have.
+    """
     _check_names(vm)
     root = ET.Element("domain", {"type": host.domain_type})
     add(root, "name", text=names.domain(vm.name, vm.instance))
     add(root, "uuid", text=names.instance_id(vm.instance))
-    add(root, "metadata").append(mark.build(mark.of(vm)))
+    add(root, "metadata").append(mark.build(mark.of(vm, tuple(volume for volume, _ in attached))))
     platform.add_memory(root, vm)
     platform.add_processors(root, vm, host)
     platform.add_firmware(root, vm, host)
     platform.add_behaviour(root, host)
-    root.append(_devices(vm, host, seed_path))
+    root.append(_devices(vm, host, seed_path, attached))
     return root
 
 
-def _devices(vm: DesiredVM, host: HostProfile, seed_path: str) -> ET.Element:
+def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequence[tuple[MarkedVolume, str]]) -> ET.Element:
     devices = ET.Element("devices")
     add(devices, "emulator", text=host.emulator)
     disks.add_disks(devices, vm)
     if seed_path:
         devices.append(disks.seed_disk(seed_path))
+    devices.extend([volumes.build(volume, path) for volume, path in attached])
     devices.extend([nics.build(nic) for nic in vm.nics])
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics))
     return devices
@@ -41,7 +47,10 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str) -> ET.Element:
 def _check_names(vm: DesiredVM) -> None:
     if not vm.owner.uid:
         raise InvalidSpec("a VM needs an owner")
-    for what, listed in (("disk", [disk.name for disk in vm.disks]), ("NIC", [nic.name for nic in vm.nics])):
+    for what, listed in (
+        ("disk", [*(disk.name for disk in vm.disks), *(volume.name for volume in vm.volumes)]),
+        ("NIC", [nic.name for nic in vm.nics]),
+    ):
         if len(listed) != len(set(listed)):
             raise InvalidSpec(f"two {what}s of the VM have the same name")
     if len(vm.nics) != len({nic.mac for nic in vm.nics}):

@@ -13,10 +13,22 @@ from pathlib import PurePosixPath
 import libvirt
 
 from drivers.kvm import names
+from drivers.kvm.domain import pending, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.platform import MEMORY_STEP
 from drivers.kvm.mark import Mark, read
-from drivers.types import GuestInfo, HostID, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Power, Segment
+from drivers.types import (
+    AttachedVolume,
+    GuestInfo,
+    HostID,
+    InstanceID,
+    ObservedDisk,
+    ObservedNIC,
+    ObservedSnapshot,
+    ObservedVM,
+    Power,
+    Segment,
+)
 
 AGENT_CHANNEL = "devices/channel/target[@name='org.qemu.guest_agent.0']"
 
@@ -37,7 +49,7 @@ _EXCEPTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """What libvirt says about one domain.
+    """What libvirt says about one domain, with its snapshots.
 
     `inactive` is the document of the next start, `live` the one it runs with (None when off). `state` and `reason` are libvirt's
     numbers.
@@ -47,6 +59,7 @@ class Documents:
     live: ET.Element | None
     state: int
     reason: int
+    snapshots: tuple[ObservedSnapshot, ...] = ()
 
 
 def power(state: int, reason: int) -> Power:
@@ -62,6 +75,7 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     devices = documents.inactive if documents.live is None else documents.live
     instance = InstanceID(devices.findtext("uuid", "").strip().lower())
     seen_disks = _disks(devices, instance, mark)
+    seen_volumes = _volumes(devices, mark)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
     seen_nics = _nics(devices, mark, gone)
     return ObservedVM(
@@ -78,7 +92,10 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         nics=seen_nics,
         seed_digest=mark.seed,
         guest=GuestInfo(agent=agent_connected(documents.live)),
-        foreign_devices=_foreign(devices, instance, seen_disks, {nic.mac for nic in mark.nics} | gone),
+        foreign_devices=_foreign(devices, instance, seen_disks, mark, gone),
+        volumes=seen_volumes,
+        snapshots=documents.snapshots,
+        restored="" if pending.read(documents.inactive) else mark.restored,
     )
 
 
@@ -153,6 +170,13 @@ def _disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> tuple[Observ
     return tuple(found)
 
 
+def _volumes(domain: ET.Element, mark: Mark) -> tuple[AttachedVolume, ...]:
+    """Volumes that the mark names and whose file is on the VM; sizes are the mark's, as for disks."""
+    there = {identity for item in domain.iterfind("devices/disk") for identity in volumes.identities(item)}
+    marked = (volume for volume in mark.volumes if volume.volume in there)
+    return tuple(AttachedVolume(volume.name, volume.volume, volume.pool, volume.size) for volume in marked)
+
+
 def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str]) -> tuple[ObservedNIC, ...]:
     marked = {nic.mac: nic for nic in mark.nics}
     found = []
@@ -172,10 +196,14 @@ def _segment(nic: ET.Element, recorded: Segment) -> Segment:
     return Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
 
 
-def _foreign(domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], macs: set[str]) -> tuple[str, ...]:
+def _foreign(
+    domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], mark: Mark, gone: frozenset[str]
+) -> tuple[str, ...]:
     """Device names of disks and MACs of NICs that are neither ours nor on their way out."""
-    files = {disk.volume_id for disk in ours}
-    disks = [device(item) for item in domain.iterfind("devices/disk") if not _own(item, instance, files)]
+    files, attached = {disk.volume_id for disk in ours}, {volume.volume for volume in mark.volumes}
+    others = [item for item in domain.iterfind("devices/disk") if attached.isdisjoint(volumes.identities(item))]
+    disks = [device(item) for item in others if not _own(item, instance, files)]
+    macs = {nic.mac for nic in mark.nics} | gone
     return (*disks, *(mac(item) for item in domain.iterfind("devices/interface") if mac(item) not in macs))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec, Unsupported
+from drivers.kvm.domain.volumes import controller
 from drivers.kvm.profile import ARCHITECTURE, HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM, Firmware
@@ -27,8 +28,8 @@ TRANSLATION_CACHE = 32
 SPARE_PORTS = 8
 """Empty PCI Express ports for NICs that come later: q35 has no other slot to plug them into."""
 
-_FIXED_PORTS = 4
-"""Ports for the seed, virtio-serial, balloon and entropy."""
+_FIXED_PORTS = 5
+"""Ports for the seed, virtio-serial, the controller of volumes, balloon and entropy."""
 
 
 def ceiling(cpus: int) -> int:
@@ -107,6 +108,7 @@ def add_fixtures(devices: ET.Element, plugged: int) -> None:
     add(devices, "controller", {"type": "pci", "index": "0", "model": "pcie-root"})
     for _ in range(_FIXED_PORTS + plugged + SPARE_PORTS):
         add(devices, "controller", {"type": "pci", "model": "pcie-root-port"})
+    devices.append(controller())
     add(devices, "serial", {"type": "pty"})
     add(add(devices, "console", {"type": "pty"}), "target", {"type": "serial"})
     channel = add(devices, "channel", {"type": "unix"})

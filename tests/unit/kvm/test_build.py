@@ -223,5 +223,5 @@ def test_there_are_empty_ports_however_many_devices_there_are() -> None:
         nics = tuple(replace(NIC, name=f"n{number}", mac=f"02:00:00:00:00:0{number}") for number in range(count))
         root = build(replace(VM, nics=nics), HOST)
         ports = sum(item.get("model") == "pcie-root-port" for item in root.iterfind("devices/controller"))
-        taken = 4 + len(VM.disks) + count
+        taken = 5 + len(VM.disks) + count
         assert ports - taken == platform.SPARE_PORTS

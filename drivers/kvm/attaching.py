@@ -1,0 +1,114 @@
+"""Volumes come to a VM and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import libvirt
+
+from drivers.errors import Busy, Conflict
+from drivers.kvm import domains, holdings, pools
+from drivers.kvm import volumes as files
+from drivers.kvm.domain import observe, volumes
+from drivers.kvm.mark import MarkedVolume
+from drivers.kvm.names import Kind
+from drivers.kvm.subject import LIVE, Subject
+from drivers.kvm.xmltext import parse, render
+from drivers.types import InstanceID, VolumeAttachment, VolumeID
+
+
+def user(connection: Any, volume: str) -> Any | None:
+    """The domain of this host that has the volume, whether it is ours or not, now or at its next start; or None."""
+    for domain in connection.listAllDomains(0):
+        with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
+            if any(volumes.find(parse(text), volume) is not None for text in _documents(domain)):
+                return domain
+    return None
+
+
+def _documents(domain: Any) -> Iterator[str]:
+    yield domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    if domains.active(domain):
+        yield domain.XMLDesc(0)
+
+
+def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID) -> tuple[str, int]:
+    """Path and size of the volume's file. Raises NotFound, and Conflict if another domain has it."""
+    pool = pools.get(connection, attachment.pool)
+    content = holdings.get(pool, Kind.VOLUME, attachment.volume)
+    other = user(connection, attachment.volume)
+    if other is not None and other.UUIDString() != instance:
+        raise Conflict(f"the volume {attachment.volume} is attached to another VM")
+    return files.path_of(pool, content.file), files.capacity(pool, content.file)
+
+
+def check(vm: Subject, attachment: VolumeAttachment) -> None:
+    """Raises NotFound, and Conflict for a volume or a name that is taken."""
+    find(vm.connection, attachment, vm.instance)
+    if any(disk.name == attachment.name for disk in vm.mark.disks):
+        raise Conflict(f"the VM has a disk named {attachment.name}")
+
+
+def attach(vm: Subject, attachment: VolumeAttachment) -> None:
+    """The mark first, as for NICs; then the next start, then what runs."""
+    missing = [flag for document, flag in vm.documents if volumes.find(document, attachment.volume) is None]
+    if missing:
+        vm.require_no_snapshots("attach a volume")
+    path, size = find(vm.connection, attachment, vm.instance)
+    marked = _marked(vm, attachment, size)
+    if marked not in vm.mark.volumes:
+        others = (other for other in vm.mark.volumes if other.volume != marked.volume)
+        vm.write_mark(replace(vm.mark, volumes=(*others, marked)))
+    item = volumes.build(marked, path)
+    for document, flag in vm.documents:
+        if flag in missing:
+            if not volumes.has_controller(document):
+                vm.domain.attachDeviceFlags(render(volumes.controller()), flag)
+            vm.domain.attachDeviceFlags(render(item), flag)
+
+
+def _marked(vm: Subject, attachment: VolumeAttachment, size: int) -> MarkedVolume:
+    """The volume's mark: in the place that it has, or in a free one. Raises Conflict if its name is another's."""
+    places = [place for document, _ in vm.documents if (place := _place(document, attachment.volume))]
+    for other in vm.mark.volumes:
+        if other.volume == attachment.volume:
+            places.append(other.target)
+        elif other.name == attachment.name:
+            raise Conflict(f"the VM has another volume named {attachment.name}; it must be detached first")
+    taken = (other.target for other in vm.mark.volumes)
+    target = places[0] if places else volumes.free_target((document for document, _ in vm.documents), taken)
+    return MarkedVolume(attachment.name, attachment.volume, attachment.pool.name, target, size)
+
+
+def _place(document: Any, volume: VolumeID) -> str:
+    disk = volumes.find(document, volume)
+    return "" if disk is None else observe.device(disk)
+
+
+def detach(vm: Subject, volume: VolumeID) -> None:
+    """The next start is without it at once, then what runs; the mark goes when no device is left.
+
+    Raises Busy while the guest holds the device, which on virtio-scsi none should.
+    """
+    known = any(other.volume == volume for other in vm.mark.volumes)
+    there = [(disk, flag) for document, flag in vm.documents if (disk := volumes.find(document, volume)) is not None]
+    if not known:
+        return
+    if there:
+        vm.require_no_snapshots("detach a volume")
+    for disk, flag in there:
+        with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
+            vm.domain.detachDeviceFlags(render(disk), flag)
+    if any(flag == LIVE for _, flag in there):
+        _require_gone(vm, volume)
+    vm.write_mark(replace(vm.mark, volumes=tuple(other for other in vm.mark.volumes if other.volume != volume)))
+
+
+def _require_gone(vm: Subject, volume: VolumeID) -> None:
+    with suppress(libvirt.libvirtError):
+        if volumes.find(parse(vm.domain.XMLDesc(0)), volume) is None:
+            return
+    raise Busy("the guest has not released the volume yet", retry_after=5.0)

@@ -1,0 +1,83 @@
+"""Volumes as disks of a VM, on virtio-scsi: such a disk goes at once when it is detached, without waiting for the guest.
+
+A guest finds a volume by its serial number, which is the volume's identity; udev shows its first 20 characters in
+/dev/disk/by-id/scsi-0QEMU_QEMU_HARDDISK_….
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from drivers.errors import InvalidSpec
+from drivers.kvm import names
+from drivers.kvm.mark import MarkedVolume, target
+from drivers.kvm.names import Kind
+from drivers.kvm.xmltext import add
+
+BUS = "sd"
+LIMIT = 64
+"""Most volumes of a VM."""
+
+
+def controller() -> ET.Element:
+    """The controller that all volumes of a VM are on."""
+    return ET.Element("controller", {"type": "scsi", "index": "0", "model": "virtio-scsi"})
+
+
+def has_controller(domain: ET.Element) -> bool:
+    """Whether the domain has it."""
+    return domain.find("devices/controller[@type='scsi'][@index='0'][@model='virtio-scsi']") is not None
+
+
+def build(volume: MarkedVolume, path: str) -> ET.Element:
+    """The disk with the file `path`."""
+    item = ET.Element("disk", {"type": "file", "device": "disk"})
+    add(item, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})
+    add(item, "source", {"file": path})
+    add(item, "target", {"dev": volume.target, "bus": "scsi"})
+    add(item, "serial", text=volume.volume)
+    where = {"controller": "0", "bus": "0", "target": "0", "unit": str(_targets().index(volume.target))}
+    add(item, "address", {"type": "drive", **where})
+    return item
+
+
+def free_target(domains: Iterable[ET.Element], taken: Iterable[str] = ()) -> str:
+    """A device name that neither the documents nor `taken` use. Raises InvalidSpec when there is none."""
+    used = set(taken)
+    for domain in domains:
+        for disk in domain.iterfind("devices/disk"):
+            used |= {item.get("dev", "") for item in disk.iterfind("target")}
+            used |= {_at(item) for item in disk.iterfind("address[@type='drive']")}
+    for name in _targets():
+        if name not in used:
+            return name
+    raise InvalidSpec(f"a VM has at most {LIMIT} volumes")
+
+
+def find(domain: ET.Element, volume: str) -> ET.Element | None:
+    """The disk that has a content of the volume."""
+    for disk in domain.iterfind("devices/disk"):
+        if volume in identities(disk):
+            return disk
+    return None
+
+
+def identities(disk: ET.Element) -> Iterator[str]:
+    """The volume whose content the disk has, if it is one."""
+    for source in disk.iterfind("source"):
+        content = names.content_of(PurePosixPath(source.get("file", "")).name)
+        if content is not None and content.kind is Kind.VOLUME:
+            yield content.identity
+
+
+def _at(address: ET.Element) -> str:
+    """The name of the place where a disk of somebody else sits on our controller."""
+    unit = address.get("unit", "")
+    ours = address.get("controller") == "0" and unit.isdecimal() and int(unit) < LIMIT
+    return _targets()[int(unit)] if ours else ""
+
+
+def _targets() -> list[str]:
+    return [target(index, BUS) for index in range(LIMIT)]

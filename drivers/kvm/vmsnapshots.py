@@ -1,0 +1,94 @@
+"""Snapshots of whole VMs (drivers.base.Snapshots): internal ones, kept in the qcow2 files of the VM's disks and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import libvirt
+
+from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.kvm import domains, freeze, livesnapshot, names, restoring
+from drivers.kvm.datavolumes import COPY_LIMIT
+from drivers.kvm.domain import snapshots
+from drivers.kvm.hosts import KVMHosts
+from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.session import Role, Session
+from drivers.kvm.subject import Subject, subject
+from drivers.kvm.xmltext import render
+from drivers.types import DesiredSnapshot, Done, HostID, InstanceID, SnapshotID
+
+
+class KVMSnapshots:
+    """Every call is synchronous in libvirt, so none returns a task."""
+
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+        """`locks` by instance are shared with KVMCompute."""
+        self._session = session
+        self._hosts = hosts
+        self._locks = locks
+
+    def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done:
+        """With libvirt a snapshot of a running VM has its running state; one without is made by QEMU itself."""
+        timeout = self._session.timeouts.agent
+        action = f"take a snapshot of the VM {instance}"
+        return self._run(host, instance, action, lambda vm: _create(vm, snapshot, timeout))
+
+    def restore(self, host: HostID, instance: InstanceID, snapshot: SnapshotID, token: str) -> Done:
+        """See `drivers.kvm.restoring`."""
+        action = f"restore the VM {instance}"
+        return self._run(host, instance, action, lambda vm: restoring.restore(vm, snapshot, token))
+
+    def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done:
+        """Its children move to its parent, which libvirt does."""
+        return self._run(host, instance, f"delete a snapshot of the VM {instance}", lambda vm: _delete(vm, snapshot))
+
+    def _run(self, host: HostID, instance: InstanceID, action: str, function: Callable[[Subject], None]) -> Done:
+        """Turn about with changes of the VM, since both rewrite its definition."""
+        self._hosts.require(host)
+
+        def run(connection: Any) -> None:
+            with self._locks.hold(instance, self._session.timeouts.turn):
+                function(subject(connection, instance))
+
+        self._session.run(Role.WORK, action, run, mutating=True, extra=COPY_LIMIT)
+        return Done()
+
+
+def _create(vm: Subject, snapshot: DesiredSnapshot, timeout: int) -> None:
+    if restoring.find(vm, snapshot.snapshot) is not None:
+        if snapshot.quiesce and vm.live is not None:
+            with suppress(Transient):
+                freeze.thaw(vm.domain)  # whoever took it may have died before
+        return
+    _require_possible(vm, snapshot)
+    if vm.live is None or snapshot.memory:
+        vm.domain.snapshotCreateXML(render(snapshots.build(snapshot, vm.inactive if vm.live is None else vm.live)), 0)
+    elif snapshot.quiesce:
+        with freeze.frozen(vm.domain, timeout):
+            livesnapshot.take(vm, snapshot)
+    else:
+        livesnapshot.take(vm, snapshot)
+
+
+def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
+    """Raises InvalidSpec for a VM that can never have a snapshot, Conflict for one that cannot have this one now."""
+    names.uuid_text(snapshot.snapshot)
+    if _uefi(vm):
+        raise InvalidSpec("a VM with UEFI firmware cannot have snapshots on this host: libvirt cannot keep its variable store")
+    if not any(map(snapshots.writable, vm.inactive.iterfind("devices/disk"))):
+        raise InvalidSpec("the VM has no disk that a snapshot could be kept in")
+    if vm.live is None and (snapshot.memory or snapshot.quiesce):
+        raise Conflict("the VM is off; only its disks can be kept, and no guest can be frozen")
+
+
+def _uefi(vm: Subject) -> bool:
+    return any(item.get("firmware") == "efi" or item.find("nvram") is not None for item in vm.inactive.iterfind("os"))
+
+
+def _delete(vm: Subject, snapshot: SnapshotID) -> None:
+    found = restoring.find(vm, snapshot)
+    if found is not None:
+        with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT):
+            found.delete(0)
