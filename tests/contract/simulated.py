@@ -12,9 +12,22 @@ from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.local import LocalTransport
 from drivers.simulator.service import Service
-from drivers.types import Attachment, Credentials, Endpoint, GuestInfo, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
+from drivers.types import (
+    Attachment,
+    Credentials,
+    Endpoint,
+    GuestInfo,
+    HostID,
+    ImageFile,
+    InstanceID,
+    NetworkBackend,
+    PoolSpec,
+    SnapshotID,
+    VolumeID,
+)
 from tests.support.simulator import SimulatorProcess
 
+VOLUME_CALLS = ("create_volume", "grow_volume", "delete_volume", "snapshot_volume", "restore_volume", "delete_volume_snapshot")
 METHODS = {
     "create": "compute.create",
     "delete": "compute.delete",
@@ -22,6 +35,8 @@ METHODS = {
     "start": "power.start",
     "stop": "power.stop",
     "put_image": "storage.put_image",
+    **{call: f"volumes.{call}" for call in VOLUME_CALLS},
+    **{call: f"snapshots.{call}" for call in ("create_snapshot", "restore", "delete_snapshot")},
 }
 
 
@@ -78,10 +93,28 @@ class SimulatorBinding:
         connection.close()
         return vm, seen
 
-    def leftovers(self, instance: InstanceID) -> set[str]:
+    def leftovers(self, identity: InstanceID | VolumeID | SnapshotID) -> set[str]:
         census = self._control.census()
-        vms = {f"VM on {vm.host}" for vm in census.vms if vm.instance == instance}
-        return vms | {disk.name for disk in census.disks if disk.instance == instance}
+        vms = {f"VM on {vm.host}" for vm in census.vms if vm.instance == identity}
+        disks = {disk.name for disk in census.disks if disk.instance == identity}
+        stored = {f"volume in {one.path}" for one in census.volumes if one.volume == identity}
+        kept = {f"snapshot in {one.path}" for one in census.snapshots if one.snapshot == identity}
+        taken = {f"snapshot of {vm.instance}" for vm in census.vms for one in vm.snapshots if one.snapshot == identity}
+        return vms | disks | stored | kept | taken
+
+    def write(self, path: str, marker: str) -> None:
+        name = path.removeprefix(f"{self.pool.path}/")
+        if name.startswith("volume-"):
+            self._control.act(Act.WRITE_VOLUME, f"{self.host}/{name.removeprefix('volume-')}", marker)
+        else:
+            self._control.act(Act.WRITE_DISK, f"{self.host}/{name[:36]}", f"{name[37:]}={marker}")
+
+    def read(self, path: str) -> str:
+        census = self._control.census()
+        disks = [disk.content for disk in census.disks if f"{disk.path}/{disk.instance}-{disk.name}" == path]
+        volumes = [one.content for one in census.volumes if f"{one.path}/volume-{one.volume}" == path]
+        [content] = disks + volumes
+        return content
 
     def lose_reply(self, call: str) -> None:
         self._control.add_fault(Fault(FaultKind.LOSE_REPLY, METHODS[call], count=1))

@@ -5,22 +5,37 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.simulator.engine.clock import RealClock
-from drivers.simulator.engine.settings import Settings
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from drivers.simulator.service import Service
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
 
 from .simulated import LocalBinding, ServedBinding, SimulatorBinding
-from .suite import Capabilities, Credentialed, DriverContract, Guests, LostReplies
+from .suite import (
+    Attaching,
+    Capabilities,
+    Credentialed,
+    DriverContract,
+    Guests,
+    LostReplies,
+    LostStorageReplies,
+    SnapshotMemory,
+    SnapshotQuiesce,
+    Snapshots,
+    Volumes,
+    VolumeSnapshots,
+)
+from .suite.undeclared import Undeclared
 
 AT_ONCE = ["--hosts", "3", "--boot", "0", "--shutdown", "0"]
-TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [
-    f"--duration={method}=0.03"
-    for method in ("compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image")
-]
+TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [f"--duration={method}=0.03" for method in sorted(TASK_METHODS)]
 
 
-class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies):
+class Storage(Volumes, Attaching, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies):
+    """Everything about volumes and snapshots."""
+
+
+class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -28,7 +43,7 @@ class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies):
             yield ServedBinding(process, tmp_path_factory.mktemp("image"))
 
 
-class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies):
+class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -37,7 +52,7 @@ class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies):
             yield ServedBinding(process, directory, "host-00002")
 
 
-class TestInProcess(DriverContract, Guests, LostReplies):
+class TestInProcess(DriverContract, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
@@ -52,9 +67,20 @@ class TestPowerAndStorageOnly(DriverContract):
         return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
 
 
-class TestNoCapability(Capabilities):
+class TestNoCapability(Capabilities, Undeclared):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
         settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=frozenset())
+        return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
+
+
+class TestNothingLive(Volumes, Attaching, VolumeSnapshots, Snapshots, Undeclared):
+    """Volumes and snapshots only of VMs that are off."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        capabilities = {Capability.POWER, Capability.STORAGE, Capability.VOLUMES, Capability.VOLUME_SNAPSHOTS, Capability.SNAPSHOTS}
+        settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=frozenset(capabilities))
         return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))

@@ -6,8 +6,9 @@ skipped at run time.
 """
 
 from .applying import Applying
+from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, FaultyBinding
+from .binding import Binding, FaultyBinding, StorageBinding
 from .capabilities import Capabilities
 from .connecting import Connecting, Credentialed
 from .creating import Creating
@@ -20,11 +21,18 @@ from .observing import Observing
 from .owning import Owning
 from .powering import Powering
 from .replies import LostReplies
+from .snapshot_memory import SnapshotMemory, SnapshotQuiesce
+from .snapshots import Snapshots
+from .storage_replies import LostStorageReplies
 from .storing import Storing
 from .tasks import Tasks
 from .threads import Threads
+from .undeclared import Undeclared
+from .volume_snapshots import VolumeSnapshots
+from .volumes import Volumes
 
 __all__ = [
+    "Attaching",
     "Binding",
     "Capabilities",
     "ContractBase",
@@ -33,6 +41,13 @@ __all__ = [
     "FaultyBinding",
     "Guests",
     "LostReplies",
+    "LostStorageReplies",
+    "SnapshotMemory",
+    "SnapshotQuiesce",
+    "Snapshots",
+    "StorageBinding",
+    "VolumeSnapshots",
+    "Volumes",
 ]
 
 
@@ -51,5 +66,6 @@ class DriverContract(
     Capabilities,
     Hostile,
     Threads,
+    Undeclared,
 ):
     """All that every driver with power and storage must do."""

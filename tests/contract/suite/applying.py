@@ -179,7 +179,9 @@ class _ChangesTogether(ContractBase):
         assert binding.fingerprint(vm.instance) == before
 
     @pytest.mark.parametrize("change", [SetCPUs(0), SetCPUs(-1), SetMemory(0), SetMemory(-1)])
-    def test_impossible_sizes_are_refused(self, binding: Binding, connection: Connection, make: Maker, change: Change) -> None:
+    def test_changes_to_impossible_sizes_are_refused(
+        self, binding: Binding, connection: Connection, make: Maker, change: Change
+    ) -> None:
         vm = make.created(empty=True)
         with raises_ours(InvalidSpec):
             settle(connection, lambda: connection.compute.apply(binding.host, vm.instance, [change]))

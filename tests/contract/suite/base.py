@@ -1,5 +1,6 @@
 """Fixtures that all parts of the suite share."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,14 @@ class CleaningMaker(Maker):
 
 class ContractBase:
     """A connection for each class with pool and image in place, and a maker of VMs for each test."""
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a test that another part of the suite would hide by its name."""
+        super().__init_subclass__()
+        parts = [part for part in cls.__mro__ if part is not cls]
+        names = Counter(name for part in parts for name in vars(part) if name.startswith("test_"))
+        if hidden := [name for name, count in names.items() if count > 1]:
+            raise TypeError(f"{cls.__name__}: more than one test is named {hidden[0]}")
 
     @pytest.fixture(scope="class")
     @classmethod

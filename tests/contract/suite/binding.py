@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from drivers.base import Connection, Driver
-from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, PoolSpec
+from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, PoolSpec, SnapshotID, VolumeID
 
 
 class Binding(Protocol):
@@ -47,12 +47,25 @@ class Binding(Protocol):
     def cut_power(self, instance: InstanceID) -> None:
         """Power a running VM off."""
 
-    def leftovers(self, instance: InstanceID) -> set[str]:
-        """Names of all files and definitions on `host` that belong to this VM."""
+    def leftovers(self, identity: InstanceID | VolumeID | SnapshotID) -> set[str]:
+        """Names of all files, definitions and snapshots on `host` that belong to this VM, volume or snapshot."""
+
+
+class StorageBinding(Binding, Protocol):
+    """A counterpart where disks can be written to and read, past any guest. `path` is what the driver calls `volume_id`."""
+
+    def write(self, path: str, marker: str) -> None:
+        """Write up to 16 ASCII characters to the beginning of a disk or volume that no running VM has."""
+
+    def read(self, path: str) -> str:
+        """The marker that was written last, else anything that is the same for the same content."""
 
 
 class FaultyBinding(Binding, Protocol):
     """A counterpart that can lose replies."""
 
     def lose_reply(self, call: str) -> None:
-        """Let the next `call` (`create`, `delete`, `apply`, `start`, `stop` or `put_image`) take effect without a reply."""
+        """Let the next `call` take effect without a reply.
+
+        It is `create`, `delete`, `apply`, `start`, `stop`, `put_image`, or a method of volumes or snapshots.
+        """

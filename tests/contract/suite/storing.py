@@ -47,7 +47,7 @@ class Storing(ContractBase):
         with raises_ours(NotFound, InvalidSpec):
             settle(connection, lambda: connection.storage.put_image(binding.host, pool, image))
 
-    def test_an_unknown_host_is_not_found(self, binding: Binding, connection: Connection) -> None:
+    def test_pools_of_an_unknown_host_are_not_found(self, binding: Binding, connection: Connection) -> None:
         with raises_ours(NotFound):
             connection.storage.ensure_pool(HostID("no-such-host.invalid"), binding.pool)
 
