@@ -18,6 +18,7 @@ from controller.runtime.store import Change, Part, Store
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import NICStatus
 from drivers.types import ObservedNIC, ObservedVM
 
 DEADLINE = 60.0
@@ -79,9 +80,15 @@ class Recovery:
         """Take over what statuses record. Call it once, when the Store holds everything."""
         for network in self._store.list(Network):
             self._take_over_network(network)
-        for vm in self._store.list(VirtualMachine):
+        for vm in sorted(self._store.list(VirtualMachine), key=lambda each: each.metadata.creation_timestamp or ""):
             for nic in vm.status.nics:
                 self._address(vm, nic.name, nic.network, nic.ip or "")
+                self._mac(vm, nic)
+
+    def _mac(self, vm: VirtualMachine, nic: NICStatus) -> None:
+        """A MAC address that a NIC pins and has; of two that have it, as after an unlucky restore, the older keeps it."""
+        if any(declared.name == nic.name and declared.mac == nic.mac for declared in vm.spec.networks):
+            self._addresses.macs.hold(vm.spec.zone, nic.mac, address_owner(vm, nic.name))
 
     def _claim_pins(self, vm: VirtualMachine) -> None:
         for nic in vm.spec.networks:

@@ -153,6 +153,8 @@ class HostLink:
             vm = await self._session.lanes.read(connection.compute.observe, host, instance)
         except NotFound:
             vm = None
+            if self.known(instance) is not None and len(self._session.hosts) > 1:
+                self._session.look_around()
         snapshot.put(instance, vm, asked)
         return vm
 

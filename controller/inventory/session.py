@@ -16,6 +16,7 @@ from controller.inventory.link import LinkState
 from controller.inventory.opening import opened
 from controller.inventory.outcomes import is_refusal
 from controller.inventory.snapshot import Snapshot
+from controller.inventory.strangers import Strangers
 from drivers.base import Connection, Driver
 from drivers.errors import Busy, DriverError, Transient
 from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
@@ -27,8 +28,8 @@ class Cadence:
 
     `heartbeat` lists the hosts. `resync` observes all VMs where native events tell of changes, `poll` where there are none.
     `first_retry` doubles up to `last_retry` while the endpoint can't be reached, and starts anew once a connection has lasted
-    longer than that. `refused_retry` paces an endpoint that refuses us: often enough to notice a repair on its side, too rarely
-    to get an account locked.
+    longer than that. `gather` is how long changes that may concern any VM are gathered before all are observed. `refused_retry`
+    paces an endpoint that refuses us: often enough to notice a repair on its side, too rarely to get an account locked.
     """
 
     heartbeat: float = 15.0
@@ -37,6 +38,7 @@ class Cadence:
     first_retry: float = 1.0
     last_retry: float = 30.0
     refused_retry: float = 300.0
+    gather: float = 1.0
 
 
 class Listener(Protocol):
@@ -82,6 +84,7 @@ class Session:
         self._connects = 0
         self._boots: Counter[HostID] = Counter()
         self._resync = asyncio.Event()
+        self._strangers = Strangers()
 
     def connection(self) -> Connection:
         """The open connection. Raises Transient with the reason while the endpoint is not up."""
@@ -92,6 +95,10 @@ class Session:
     def epoch(self, host: HostID) -> int:
         """Counts connections of the endpoint and returns of the host: what was prepared on it holds for one epoch."""
         return self._connects + self._boots[host]
+
+    def look_around(self) -> None:
+        """Observe all VMs soon: one that was expected on some host is not there, and may be on another."""
+        self._resync.set()
 
     async def run(self) -> None:
         """Connect, watch and observe until cancelled; every failure leads to a new attempt, later and later."""
@@ -166,8 +173,11 @@ class Session:
         """Observe all VMs regularly, and whenever events may have been lost."""
         period = self._cadence.resync if Capability.EVENTS in self.capabilities else self._cadence.poll
         while True:
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._resync.wait(), period)
+                await asyncio.sleep(self._cadence.gather)
+            except TimeoutError:
+                self._strangers.forget()
             self._resync.clear()
             try:
                 self._listener.vms_changed(await self._survey(connection))
@@ -193,10 +203,12 @@ class Session:
         for event in events:
             match event:
                 case VMChanged(instance):
-                    self.snapshot.mark_stale(instance)
                     known = self.snapshot.get(instance)
                     if known is not None:
                         changed[instance] = known
+                    elif self.snapshot.is_fresh(instance) and self._strangers.meet(instance):
+                        self._resync.set()  # nobody here made it: it may be one of ours that was moved here
+                    self.snapshot.mark_stale(instance)
                 case HostChanged():
                     hosts = True
         self._listener.vms_changed(changed.values())
@@ -214,7 +226,9 @@ class Session:
 
     async def _survey(self, connection: Connection) -> list[ObservedVM]:
         asked = self.snapshot.moment()
-        return self.snapshot.replace(await self.lanes.survey(connection.compute.observe_all), asked)
+        seen = await self.lanes.survey(connection.compute.observe_all)
+        self._strangers.looked(seen)
+        return self.snapshot.replace(seen, asked)
 
     def _down(self, failure: DriverError) -> None:
         """Take note of a failure; one of the same sort as the last changes nothing, so that nobody writes the same news again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from controller.ipam.addresses import Address, AddressAllocator
 from controller.ipam.identity import instance_id, mac_address, snapshot_id, volume_id
 from controller.ipam.ledger import Conflict, Owner
+from controller.ipam.macs import PinnedMACs
 from controller.ipam.refusal import Reason, Refusal
 from controller.ipam.segments import SegmentAllocator, VLANRange
 from controller.ipam.subnets import AddressRange, InvalidSubnet, Subnet, parse_subnet
@@ -20,6 +21,7 @@ __all__ = [
     "Conflict",
     "InvalidSubnet",
     "Owner",
+    "PinnedMACs",
     "Reason",
     "Refusal",
     "SegmentAllocator",

@@ -8,6 +8,7 @@ from typing import Final
 
 from controller.ipam.ledger import Conflict, Ledger, Owner
 from controller.ipam.ledgers import Ledgers
+from controller.ipam.macs import PinnedMACs
 from controller.ipam.refusal import Reason, Refusal
 from controller.ipam.subnets import Subnet
 
@@ -38,6 +39,7 @@ class AddressAllocator:
 
     def __init__(self) -> None:
         self._networks = Ledgers()
+        self.macs = PinnedMACs()
 
     def reserve(self, network: str, subnet: Subnet, owner: Owner, pinned: str | None = None) -> Address | Refusal:
         """The owner's address: the one it holds, else the one it pins, else a free one.
@@ -72,12 +74,14 @@ class AddressAllocator:
         return self._networks.open(network, owner).adopt(int(ip), owner)
 
     def release(self, owner: Owner) -> None:
-        """Free what this NIC holds and claims, in every network."""
+        """Free what this NIC holds and claims, in every network, and the MAC address that it pins."""
         self._networks.release(owner)
+        self.macs.keep(owner, None)
 
     def release_all(self, uid: str) -> None:
-        """Free what all NICs of the object with this uid hold and claim."""
+        """Free what all NICs of the object with this uid hold, claim and pin."""
         self._networks.release_all(uid)
+        self.macs.release_all(uid)
 
     def release_network(self, network: str) -> None:
         """Forget a network with all that is held in it."""

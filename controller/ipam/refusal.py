@@ -20,6 +20,7 @@ class Reason(StrEnum):
     ADDRESS_IN_USE = "AddressInUse"
     ADDRESS_FIXED = "AddressFixed"
     ADDRESSES_EXHAUSTED = "AddressesExhausted"
+    MAC_IN_USE = "MACAddressInUse"
     SEGMENT_INVALID = "SegmentInvalid"
     SEGMENT_IN_USE = "SegmentInUse"
     SEGMENT_FIXED = "SegmentFixed"

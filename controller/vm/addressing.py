@@ -12,7 +12,7 @@ from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
 
-_MAY_FREE_UP = {Reason.ADDRESS_IN_USE, Reason.ADDRESSES_EXHAUSTED}
+_MAY_FREE_UP = {Reason.ADDRESS_IN_USE, Reason.ADDRESSES_EXHAUSTED, Reason.MAC_IN_USE}
 _RETRY = 30.0
 
 
@@ -44,7 +44,10 @@ class Addressing:
         self._allocator.release_all(uid)
 
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
-        spec = interface.spec
+        spec, owner = interface.spec, address_owner(vm, interface.spec.name)
+        self._allocator.macs.keep(owner, spec.mac)
+        if spec.mac and (taken := self._allocator.macs.hold(vm.spec.zone, spec.mac, owner)):
+            return _refused(taken)
         segment = interface.network.status.segment
         nic = NICStatus(
             name=spec.name,
@@ -58,7 +61,6 @@ class Addressing:
             subnet = subnet_of(interface.network)
         except InvalidSubnet as error:
             return failed("InvalidSubnet", f"network {interface.key}: {error}", terminal=True)
-        owner = address_owner(vm, spec.name)
         address = self._allocator.reserve(interface.key, subnet, owner, spec.ip)
         if isinstance(address, Refusal):
             return _refused(address)

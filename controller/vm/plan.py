@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.vm.facets import disks, nics, seed, size
+from controller.runtime.results import Result
+from controller.vm.facets import disks, nics, seed, size, volumes
 from drivers.types import (
     ApplyMode,
     AttachNIC,
@@ -33,11 +34,15 @@ ModeOf = Callable[[Change, ObservedVM], ApplyMode]
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is declared. `restart` is set while a restart was asked for and has not been carried out."""
+    """What is declared. `restart` is set while a restart was asked for and has not been carried out.
+
+    `missing`: what has to be waited for before the VM can have all its volumes; one that exists goes on without them.
+    """
 
     vm: DesiredVM
     power_on: bool
     restart: bool = False
+    missing: Result | None = None
 
 
 class Why(StrEnum):
@@ -82,7 +87,10 @@ Action = Create | Stop | RecordRestart | Apply | Start
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A declared value that the running VM does not have yet, and what it needs to get it."""
+    """A declared value that the running VM does not have yet, and what it needs to get it.
+
+    `field` is a path below spec; `userData` stands for all that the cloud-init seed is made of.
+    """
 
     field: str
     current: str
@@ -124,13 +132,29 @@ def stop_for_restart(want: Want, have: ObservedVM) -> Action | None:
 def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action | None:
     """Write all changes that the VM's power allows; those for the next start are written once.
 
-    A NIC that is replaced comes under the name of the old one: it waits until that can go.
+    What is replaced comes under the name of the old one: it waits until that is gone. What a snapshot of the VM forbids waits too.
     """
-    changes = differences(want.vm, have)
+    changes = [change for change in differences(want.vm, have) if not _held(change, have)]
     due = [change for change in changes if _due(change, have, mode_of)]
     staying = {change.name for change in changes if isinstance(change, DetachNIC) and change not in due}
-    ready = [change for change in due if not (isinstance(change, AttachNIC) and change.nic.name in staying)]
+    leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
+    taken = {each.name for each in have.volumes if each.volume in leaving}
+    ready = [
+        change
+        for change in due
+        if not (isinstance(change, AttachNIC) and change.nic.name in staying)
+        and not (isinstance(change, AttachVolume) and (change.attachment.volume in leaving or change.attachment.name in taken))
+    ]
     return Apply(tuple(ready)) if ready else None
+
+
+def held_by_snapshots(want: DesiredVM, have: ObservedVM) -> list[str]:
+    """Fields whose change waits until the VM has no snapshots any more."""
+    return sorted({f"spec.{_described(change, have)[0]}" for change in differences(want, have) if _held(change, have)})
+
+
+def _held(change: Change, have: ObservedVM) -> bool:
+    return bool(have.snapshots) and isinstance(change, GrowDisk | AttachVolume | DetachVolume)
 
 
 def start_when_declared_on(want: Want, have: ObservedVM) -> Action | None:
@@ -145,18 +169,27 @@ def is_on(have: ObservedVM) -> bool:
 
 def differences(want: DesiredVM, have: ObservedVM) -> list[Change]:
     """All changes that lead from observed to declared, in the order in which they are applied."""
-    return [change for facet in (size, disks, nics, seed) for change in facet.changes(want, have)]
+    return [change for facet in (size, disks, nics, volumes, seed) for change in facet.changes(want, have)]
 
 
 def pending(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
     """What the running VM does not have yet; empty for one that is off, which gets everything before it starts."""
     if not is_on(have):
         return []
-    return [
-        Pending(*_described(change, have), mode)
-        for change in differences(want, have)
-        if (mode := mode_of(change, have)) is not ApplyMode.LIVE
-    ]
+    fields: dict[str, Pending] = {}
+    for change in differences(want, have):
+        if (mode := mode_of(change, have)) is not ApplyMode.LIVE:
+            each = Pending(*_described(change, have), mode)
+            fields[each.field] = _joined(fields[each.field], each) if each.field in fields else each
+    return list(fields.values())
+
+
+def _joined(one: Pending, two: Pending) -> Pending:
+    """Two changes of one field of spec: an offering's CPUs and memory, or a NIC that is replaced."""
+    needs = max(one.needs, two.needs, key=list(ApplyMode).index)
+    if one.desired == two.current:
+        return Pending(one.field, one.current, two.desired, needs)
+    return Pending(one.field, f"{one.current}, {two.current}", f"{one.desired}, {two.desired}", needs)
 
 
 def _due(change: Change, have: ObservedVM, mode_of: ModeOf) -> bool:
@@ -185,11 +218,11 @@ def _written(change: Change, have: ObservedVM) -> bool:
 def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
     match change:
         case SetCPUs(cpus):
-            return "offering.cpus", str(have.running_cpus), str(cpus)
+            return "offering", f"{have.running_cpus} CPUs", f"{cpus} CPUs"
         case SetMemory(memory):
-            return "offering.memory", str(have.running_memory), str(memory)
+            return "offering", f"{have.running_memory} bytes of memory", f"{memory} bytes of memory"
         case GrowDisk(name, wanted):
-            return f"disks[{name}].size", str(_disk_size(have, name)), str(wanted)
+            return "rootDisk.size", str(_disk_size(have, name)), str(wanted)
         case AttachNIC(nic):
             return f"networks[{nic.name}]", "absent", nic.network
         case DetachNIC(name):
@@ -198,8 +231,13 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return f"volumes[{attachment.name}]", "absent", attachment.volume
         case DetachVolume(volume):
             return f"volumes[{_attached_name(have, volume)}]", "present", "absent"
+        case AttachVolume(attachment):
+            return f"volumes[{attachment.name}]", "absent", attachment.volume
+        case DetachVolume(volume):
+            name = next((each.name for each in have.volumes if each.volume == volume), volume)
+            return f"volumes[{name}]", volume, "absent"
         case SetSeed(wanted_seed):
-            return "cloudInit", have.seed_digest[:12], wanted_seed.digest[:12]
+            return "userData", have.seed_digest[:12], wanted_seed.digest[:12]
 
 
 def _attached_name(have: ObservedVM, volume: VolumeID) -> str:

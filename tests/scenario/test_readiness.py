@@ -116,7 +116,7 @@ def test_a_resize_that_needs_a_restart(cloud: LiveCloud, history: History) -> No
     change(cloud, "one", offering="narrow")
     pending = cloud.api.get("VirtualMachine", "one")
     assert pending is not None
-    assert [each["field"] for each in pending["status"]["pendingChanges"]] == ["spec.offering.memory"]
+    assert [each["field"] for each in pending["status"]["pendingChanges"]] == ["spec.offering"]
     starts = seen(cloud, "one").starts
     time.sleep(1.1)  # a restart asked for in the second of the creation is none
     change(cloud, "one", restartedAt=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))

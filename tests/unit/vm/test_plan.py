@@ -93,7 +93,7 @@ def test_change_that_needs_power_off_waits_and_is_pending() -> None:
     vm = wanted()
     observed = replace(as_made(vm), cpus=1, running_cpus=1)
     assert plan(Want(vm, power_on=True), observed, POWER_OFF) is None
-    assert pending(vm, observed, POWER_OFF) == [Pending("offering.cpus", "1", "2", ApplyMode.POWER_OFF)]
+    assert pending(vm, observed, POWER_OFF) == [Pending("offering", "1 CPUs", "2 CPUs", ApplyMode.POWER_OFF)]
 
 
 def test_change_for_the_next_start_is_written_once_and_stays_pending() -> None:
@@ -102,7 +102,19 @@ def test_change_for_the_next_start_is_written_once_and_stays_pending() -> None:
     assert plan(Want(vm, power_on=True), before, RESTART) == Apply((SetMemory(2 * GIB),))
     written = replace(before, memory=2 * GIB)
     assert plan(Want(vm, power_on=True), written, RESTART) is None
-    assert pending(vm, written, RESTART) == [Pending("offering.memory", str(GIB), str(2 * GIB), ApplyMode.RESTART)]
+    assert pending(vm, written, RESTART) == [
+        Pending("offering", f"{GIB} bytes of memory", f"{2 * GIB} bytes of memory", ApplyMode.RESTART)
+    ]
+
+
+def test_several_changes_of_one_field_are_pending_as_one() -> None:
+    """The list is keyed by field: two entries with one could not be written."""
+    vm = wanted(nics=(nic(mac="02:00:00:00:00:09"),))
+    observed = replace(as_made(wanted()), cpus=1, running_cpus=1, memory=GIB, running_memory=GIB)
+    assert pending(vm, observed, POWER_OFF) == [
+        Pending("offering", f"1 CPUs, {GIB} bytes of memory", f"2 CPUs, {2 * GIB} bytes of memory", ApplyMode.POWER_OFF),
+        Pending("networks[front]", "present", "shop/front", ApplyMode.POWER_OFF),
+    ]
 
 
 def test_nothing_is_pending_while_off() -> None:
