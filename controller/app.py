@@ -134,7 +134,17 @@ def make_parts(
 
 def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler[Any]]:
     """One line for each kind."""
-    vm = Services(parts.inventory, parts.placements, Addressing(parts.addresses), parts.library, parts.recovery, secrets, _new_id)
+    vm = Services(
+        parts.inventory,
+        parts.placements,
+        Addressing(parts.addresses),
+        parts.library,
+        parts.recovery,
+        secrets,
+        parts.rooms,
+        parts.attachments,
+        _new_id,
+    )
     disks = (parts.contents, parts.rooms, parts.attachments)
     volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, _new_id)
     return [

@@ -10,9 +10,18 @@ from controller.ipam import volume_id
 from controller.lookups import qualified, vms_by_volume
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
+from controller.scheduler import Reason
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
 from drivers.types import VolumeID
+
+WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
+"""Kubernetes' name for a volume that is placed with the first VM that wants it (StorageClass.volumeBindingMode)."""
+
+UNBOUND = frozenset(
+    {WAIT_FOR_CONSUMER, Reason.NO_STORAGE_POOL.value, Reason.STORAGE_TAGS_MISMATCH.value, Reason.INSUFFICIENT_STORAGE.value}
+)
+"""Reasons of a Volume without a pool that the place of a VM which names it can mend."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,8 @@ class Deletion:
             jobs.started(running, outcome.op)
             await ctx.save("Expunging", "the hypervisor is removing the VM")
             return requeue(_POLL, "Expunging", "the hypervisor is removing the VM")
+        if ctx.object.status.volumes:
+            await link.observe(instance_id(ctx.uid))  # its volumes are free for others once it is seen to be gone
         return await self._let_go(ctx)
 
     async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:

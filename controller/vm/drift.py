@@ -7,7 +7,17 @@ from controller.runtime.results import Result, failed
 from controller.vm import job
 from controller.vm.plan import differences, is_on
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
-from drivers.types import AttachNIC, DesiredVM, DetachNIC, ObservedVM, Power, SetCPUs, SetMemory
+from drivers.types import (
+    AttachNIC,
+    AttachVolume,
+    DesiredVM,
+    DetachNIC,
+    DetachVolume,
+    ObservedVM,
+    Power,
+    SetCPUs,
+    SetMemory,
+)
 
 SYNCED = "PowerStateSynced"
 IN_SYNC = "InSync"
@@ -34,7 +44,7 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
 
 
 def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: ObservedVM) -> str:
-    """What was changed by hand of CPU, memory or interfaces, in a sentence, if the policy is to report that; else "".
+    """What was changed by hand of CPU, memory, interfaces or volumes, in a sentence, if the policy is to report that; else "".
 
     Ask before the conditions are brought up to date. A spec that changed since, a job under way, or a change that waits for a
     restart or for room is no drift.
@@ -45,12 +55,19 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
     settled = ctx.conditions.is_true("Ready") and ctx.conditions.is_true(IN_SYNC)
     if not _held(ctx, IN_SYNC) or not (settled or _drifted(ctx)):
         return ""
-    changes = [each for each in differences(want, have) if isinstance(each, SetCPUs | SetMemory | AttachNIC | DetachNIC)]
+    changes = [each for each in differences(want, have) if type(each) in _NAMES]
     named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
     return f"changed on the hypervisor: {named}; {_REMEDY}" if changes else ""
 
 
-_NAMES = {SetCPUs: "CPUs", SetMemory: "memory", AttachNIC: "interfaces", DetachNIC: "interfaces"}
+_NAMES = {
+    SetCPUs: "CPUs",
+    SetMemory: "memory",
+    AttachNIC: "interfaces",
+    DetachNIC: "interfaces",
+    AttachVolume: "volumes",
+    DetachVolume: "volumes",
+}
 
 
 def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:

@@ -25,6 +25,8 @@ class Command(StrEnum):
     REBOOT = "RebootVirtualMachine"
     UPDATE = "UpdateVirtualMachine"
     SCALE = "ScaleVirtualMachine"
+    ATTACH = "AttachVolume"
+    DETACH = "DetachVolume"
     DESTROY = "DestroyVirtualMachine"
 
 
@@ -75,7 +77,8 @@ def elapsed(ctx: Context[VirtualMachine], job: Job) -> float:
 
 
 def _continues(running: str, wanted: Command) -> bool:
-    whole = {Command.DEPLOY: {Command.START}, Command.REBOOT: {Command.START, Command.STOP, Command.UPDATE, Command.SCALE}}
+    changes = {Command.UPDATE, Command.SCALE, Command.ATTACH, Command.DETACH}
+    whole = {Command.DEPLOY: {Command.START}, Command.REBOOT: {Command.START, Command.STOP, *changes}}
     return running == wanted or wanted in whole.get(Command(running) if running in set(Command) else wanted, set())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from controller.inventory import result_of
 from controller.ipam import instance_id
@@ -14,6 +15,7 @@ from controller.lookups import (
     vms_by_network,
     vms_by_offering,
     vms_by_template,
+    vms_by_volume,
     vms_unplaced,
 )
 from controller.runtime.context import Context
@@ -21,16 +23,17 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
-from controller.vm import job, report, room
+from controller.vm import growth, job, report, room
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
-from controller.vm.plan import Start, Want, is_on, pending, plan
+from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
 from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.steps import Steps
 from controller.vm.translate import desired
 from controller.vm.userdata import user_data
+from controller.vm.volumes import Mounting, show
 from crds.fields import Timestamp
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host
@@ -40,6 +43,7 @@ from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus, VirtualMachineState
+from crds.v1alpha1.volume import Volume
 from drivers.errors import DriverError
 from drivers.types import DesiredVM, ObservedVM, Power
 
@@ -49,7 +53,7 @@ _GUEST_LOOKS = 5.0
 _GUEST_PATIENCE = 300.0
 
 
-def _named(obj: Template | Network) -> str:
+def _named(obj: Template | Network | Volume) -> str:
     return qualified(obj.metadata.namespace, obj.metadata.name)
 
 
@@ -63,6 +67,13 @@ def _room(host: Host) -> object:
     """What of a host matters to VMs that want to go there."""
     status = host.status
     return status.state, host.spec.admin_state, host.spec.tags, status.capacity, status.allocated, status.capabilities
+
+
+def _usability(volume: Volume) -> object:
+    """What of a volume matters to VMs that name it."""
+    status = volume.status
+    ready = [each.reason for each in status.conditions if each.type == "Ready"]
+    return status.state, status.pool, status.volume_id, status.size, status.attached_to, volume.deleting, ready
 
 
 class VirtualMachineReconciler:
@@ -94,12 +105,14 @@ class VirtualMachineReconciler:
         Watch(
             Network, lambda each, store: vms_by_network.keys(store, _named(each)), of=lambda each: (each.spec, each.status.segment)
         ),
+        Watch(Volume, lambda each, store: vms_by_volume.keys(store, _named(each)), of=_usability),
     )
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._seating = Seating(services)
-        self._steps = Steps(services, self._seating)
+        self._mounting = Mounting(services.attachments)
+        self._seating = Seating(services, self._mounting)
+        self._steps = Steps(services, self._seating, self._mounting)
         self._deletion = Deletion(services, self._seating)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
@@ -115,6 +128,7 @@ class VirtualMachineReconciler:
         """Give back the place and the addresses of a VM that is gone."""
         self._seating.forget(uid)
         self._services.addressing.forget(uid)
+        self._mounting.forget(uid)
         self._steps.forget(uid)
 
     async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
@@ -146,6 +160,7 @@ class VirtualMachineReconciler:
                 return unfinished
             have = await link.observe(have.instance) or have
         report.observed(vm, have, ctx.conditions)
+        show(vm, have, ctx.store)
         report.guest_ready(vm, ctx.conditions)
         if vm.spec.power_state is PowerState.OFF and not is_on(have):
             job.finish(ctx)
@@ -164,15 +179,18 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
+        refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
         wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
         closed = room.in_maintenance(ctx, seat)
         if unfinished := await self._steps.follow(ctx, seat.link):
             return unfinished
         for _ in range(_MOST_ACTIONS):
             have = await seat.link.observe(wanted.instance)
-            want = Want(wanted, ctx.object.spec.power_state is PowerState.ON, restart=_restart_due(ctx.object) and not closed)
+            mounts = self._mounting.mounts(ctx, seat.link.name, have)
+            full, on = replace(wanted, volumes=mounts.attachments), ctx.object.spec.power_state is PowerState.ON
+            want = Want(full, on, restart=_restart_due(ctx.object) and not closed, missing=mounts.missing)
             if have is not None:
-                by_hand = hardware_drift(ctx, wanted, have)
+                by_hand = hardware_drift(ctx, full, have)
                 _look(ctx, seat, have, nics)
                 if drift := power_drifted(ctx, have):
                     return drift
@@ -180,7 +198,7 @@ class VirtualMachineReconciler:
                     return report_hardware(ctx, by_hand)
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
-                return self._settled(ctx, refs, seat, want, have, lack)
+                return self._settled(ctx, refs, seat, want, have, lack or tight)
             if isinstance(action, Start) and (kept_off := room.not_started(ctx, seat, lack)):
                 return kept_off
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
@@ -204,6 +222,11 @@ class VirtualMachineReconciler:
             return waiting("InsufficientCapacity", f"{lack} for the new size", retry_after=room.RETRY)
         if _restart_due(vm) and not want.restart:
             return waiting("HostInMaintenance", f"host {seat.link.name} is in maintenance: the restart waits until that is over")
+        if want.missing:
+            return want.missing
+        if held := held_by_snapshots(want.vm, have):
+            message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
+            return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         again = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
         return done(str(vm.status.state), recheck_after=again)
 
@@ -228,6 +251,7 @@ def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list
     vm = ctx.object
     report.place(vm.status, seat.link.name, seat.site.cluster.metadata.name, have.instance, nics)
     report.observed(vm, have, ctx.conditions)
+    show(vm, have, ctx.store)
     room.note_power(ctx, have)
     ctx.conditions.set("Placed", True, "Placed", f"host {seat.link.name}")
 

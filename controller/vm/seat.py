@@ -15,6 +15,7 @@ from controller.standing import standing
 from controller.vm.references import References
 from controller.vm.services import Services
 from controller.vm.translate import Site
+from controller.vm.volumes import Mounting, Reach
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
@@ -35,8 +36,9 @@ class Seat:
 class Seating:
     """Finds the host of a VM: from its status, on the hypervisors, or by placing it."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, mounting: Mounting) -> None:
         self._services = services
+        self._mounting = mounting
         self._new: set[str] = set()
 
     def seat(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
@@ -114,7 +116,13 @@ class Seating:
         return unseen
 
     def _place(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
-        answer = self._services.placements.place(_request(ctx.object, refs))
+        reach = self._mounting.reach(ctx)
+        if not isinstance(reach, Reach):
+            return reach
+        answer = self._services.placements.place(_request(ctx.object, refs, reach))
+        if isinstance(answer, Placement) and _contradicts(reach, answer):  # chosen before its volumes had a pool
+            self._services.placements.release(ctx.uid)
+            answer = self._services.placements.place(_request(ctx.object, refs, reach))
         if isinstance(answer, Rejection):
             return _rejected(ctx, answer)
         seat = self._at(ctx, answer.host, answer.pool, fresh=True)
@@ -137,7 +145,11 @@ class Seating:
         return found[0] if found and found[0] != link.name else None
 
 
-def _request(vm: VirtualMachine, refs: References) -> Request:
+def _contradicts(reach: Reach, placement: Placement) -> bool:
+    return reach.host not in ("", placement.host) or reach.cluster not in ("", placement.cluster)
+
+
+def _request(vm: VirtualMachine, refs: References, reach: Reach) -> Request:
     wanted = vm.spec.placement
     return Request(
         uid=vm.metadata.uid,
@@ -145,8 +157,8 @@ def _request(vm: VirtualMachine, refs: References) -> Request:
         cpus=refs.offering.spec.cpus,
         memory=refs.offering.spec.memory.bytes,
         disk=refs.root_size,
-        cluster=wanted.cluster or "",
-        host=wanted.host or "",
+        cluster=reach.cluster,
+        host=reach.host,
         host_tags=frozenset([*refs.offering.spec.host_tags, *wanted.host_tags]),
         storage_tags=frozenset([*refs.offering.spec.storage_tags, *vm.spec.root_disk.tags]),
         firmware=Firmware(refs.firmware),

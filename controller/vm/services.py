@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from controller.attachments import Attachments
 from controller.inventory import Inventory
 from controller.inventory.secrets import Secrets
 from controller.library import Library
 from controller.placement import Placements
 from controller.recovery import Recovery
+from controller.rooms import Rooms
 from controller.vm.addressing import Addressing
 
 
@@ -23,4 +25,6 @@ class Services:
     library: Library
     recovery: Recovery
     secrets: Secrets
+    rooms: Rooms
+    attachments: Attachments
     new_id: Callable[[], str]

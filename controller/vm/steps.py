@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from controller.errands import Broken, Finished
 from controller.inventory import HostLink
 from controller.ipam import instance_id
@@ -9,19 +11,35 @@ from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.translate import pool_spec
-from controller.vm import job, report
+from controller.vm import job, report, volumes
 from controller.vm.job import Command
 from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why
 from controller.vm.references import References
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.stop import Stopping
+from controller.vm.volumes import Mounting
 from crds.fields import Quantity
 from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import DiskStatus, NICStatus, VirtualMachineState
 from drivers.errors import NotFound
-from drivers.types import DetachNIC, Done, Failed, InstanceID, ObservedVM, OpRef, Running, SetCPUs, SetMemory, Started, Succeeded
+from drivers.types import (
+    AttachVolume,
+    Change,
+    DetachNIC,
+    DetachVolume,
+    Done,
+    Failed,
+    InstanceID,
+    ObservedVM,
+    OpRef,
+    Running,
+    SetCPUs,
+    SetMemory,
+    Started,
+    Succeeded,
+)
 
 _POLL = 1.0
 _RETRY = 15.0
@@ -30,9 +48,10 @@ _RETRY = 15.0
 class Steps:
     """One method for each kind of action; each returns None to go on at once, or how the reconcile ends."""
 
-    def __init__(self, services: Services, seating: Seating) -> None:
+    def __init__(self, services: Services, seating: Seating, mounting: Mounting) -> None:
         self._services = services
         self._seating = seating
+        self._mounting = mounting
         self._stopping = Stopping(services.new_id)
 
     def forget(self, uid: str) -> None:
@@ -104,6 +123,22 @@ class Steps:
             return failed("InstanceMissing", message, terminal=True)
         if unready := self._image(ctx, refs, seat):
             return unready
+        await self._settle_in(ctx, seat, want, nics)
+        if want.missing:  # those that have no storage pool yet get one now that the VM has a host
+            return want.missing
+        volumes.note(ctx.object, want.vm.volumes, ctx.store)
+        running = await job.ensure(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
+        if want.vm.volumes and (gone := await self._mounting.intend(ctx, want.vm.volumes, *_under_way(ctx, running))):
+            return gone
+        try:
+            outcome = await seat.link.create(want.vm)
+        except NotFound as error:
+            self._services.library.lost(refs.template, seat.site.pool.metadata.name)
+            return requeue(_POLL, "TemplateLost", str(error))
+        return await self._outcome(ctx, outcome)
+
+    async def _settle_in(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, nics: list[NICStatus]) -> None:
+        """Record where the VM goes: its place is its own from here on."""
         if not ctx.has_finalizer:
             self._seating.finalizer_added(ctx.uid)
             await ctx.add_finalizer()
@@ -111,13 +146,6 @@ class Steps:
         ctx.object.status.disks = [
             DiskStatus(name=disk.name, pool=disk.pool.name, size=Quantity.of(disk.size)) for disk in want.vm.disks
         ]
-        await job.ensure(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
-        try:
-            outcome = await seat.link.create(want.vm)
-        except NotFound as error:
-            self._services.library.lost(refs.template, seat.site.pool.metadata.name)
-            return requeue(_POLL, "TemplateLost", str(error))
-        return await self._outcome(ctx, outcome)
 
     def _image(self, ctx: Context[VirtualMachine], refs: References, seat: Seat) -> Result | None:
         """Have the template's image in the pool, or say what is still missing."""
@@ -138,8 +166,11 @@ class Steps:
         return await self._outcome(ctx, await seat.link.start(want.vm.instance))
 
     async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
-        resized = any(isinstance(change, SetCPUs | SetMemory) for change in action.changes)
-        await job.ensure(ctx, Command.SCALE if resized else Command.UPDATE, self._services.new_id)
+        attached = [change.attachment for change in action.changes if isinstance(change, AttachVolume)]
+        volumes.note(ctx.object, attached, ctx.store)
+        running = await job.ensure(ctx, _command(action.changes), self._services.new_id)
+        if attached and (gone := await self._mounting.intend(ctx, attached, *_under_way(ctx, running))):
+            return gone
         outcome = await seat.link.apply(want.vm.instance, action.changes)
         kept = {nic.name for nic in want.vm.nics}
         for change in action.changes:
@@ -171,6 +202,12 @@ def _under_way(ctx: Context[VirtualMachine], running: Job) -> tuple[str, str]:
     state = ctx.object.status.state
     moving = state in (VirtualMachineState.STARTING, VirtualMachineState.STOPPING)
     return str(state) if moving else "Updating", f"{running.command} is under way"
+
+
+def _command(changes: Sequence[Change]) -> Command:
+    """What CloudStack would call these changes, if it made them one by one: the first that has a name of its own."""
+    named = {SetCPUs: Command.SCALE, SetMemory: Command.SCALE, AttachVolume: Command.ATTACH, DetachVolume: Command.DETACH}
+    return next((named[type(change)] for change in changes if type(change) in named), Command.UPDATE)
 
 
 def _instance(ctx: Context[VirtualMachine]) -> InstanceID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controller.attachments import WAIT_FOR_CONSUMER
 from controller.ipam import volume_id
 from controller.lookups import pools_by_zone
 from controller.runtime.context import Context
@@ -16,9 +17,6 @@ from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume
 from drivers.types import ObservedVolume
-
-WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
-"""Kubernetes' name for a volume that is placed with the first VM that wants it (StorageClass.volumeBindingMode)."""
 
 _ROOM_LOOKS = 30.0
 _HOST_LOOKS = 5.0

@@ -11,13 +11,13 @@ from tests.support.vms import VMCloud
 LOCAL = """
 kind: StoragePool
 metadata: {{name: local-h{n}}}
-spec: {{zone: z1, scope: Host, host: h{n}, type: Directory, path: /local{n}}}
+spec: {{zone: z1, scope: Host, host: h{n}, type: Directory, path: /local{n}, tags: {tags}}}
 """
 
 
-def local_pools(count: int = 2) -> str:
+def local_pools(count: int = 2, tags: str = "[]") -> str:
     """A pool of its own for each of so many hosts."""
-    return "\n---\n".join(LOCAL.format(n=n) for n in range(1, count + 1))
+    return "\n---\n".join(LOCAL.format(n=n, tags=tags) for n in range(1, count + 1))
 
 
 def volume(name: str = "data", size: str = "5Gi", extra: str = "") -> str:

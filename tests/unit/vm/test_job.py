@@ -45,6 +45,8 @@ CONTINUES = {
     (Command.REBOOT, Command.START),
     (Command.REBOOT, Command.UPDATE),
     (Command.REBOOT, Command.SCALE),
+    (Command.REBOOT, Command.ATTACH),
+    (Command.REBOOT, Command.DETACH),
     *((command, command) for command in Command),
 }
 

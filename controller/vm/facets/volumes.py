@@ -1,0 +1,14 @@
+"""Volumes: disks with a life of their own."""
+
+from __future__ import annotations
+
+from drivers.types import AttachVolume, Change, DesiredVM, DetachVolume, ObservedVM
+
+
+def changes(want: DesiredVM, have: ObservedVM) -> list[Change]:
+    """Take off what is no longer declared, or under another name; put on what is declared and not there."""
+    declared = {(each.name, each.volume) for each in want.volumes}
+    present = {(each.name, each.volume) for each in have.volumes}
+    wrong = [DetachVolume(each.volume) for each in have.volumes if (each.name, each.volume) not in declared]
+    missing = [AttachVolume(each) for each in want.volumes if (each.name, each.volume) not in present]
+    return [*wrong, *missing]
