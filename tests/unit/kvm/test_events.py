@@ -1,0 +1,154 @@
+"""Subscriptions: what is told, what counts as a loss, and what is taken back."""
+
+from collections.abc import Callable
+from typing import Any
+
+import libvirt
+import pytest
+
+from drivers.errors import Transient
+from drivers.kvm.events import KINDS, KVMEvents
+from drivers.kvm.session import Role
+from drivers.types import InstanceID, VMChanged
+from tests.unit.kvm.fakes import libvirt_error
+
+FIRST = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
+SECOND = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b12")
+
+
+class FakeConnection:
+    """Keeps callbacks as libvirt does: one for its end, any number for events, of which the `fails_at`-th is refused."""
+
+    def __init__(self, fails_at: int = -1) -> None:
+        self.close_callback: Callable[..., None] | None = None
+        self.callbacks: dict[int, Callable[..., None]] = {}
+        self._made = 0
+        self._fails_at = fails_at
+
+    def registerCloseCallback(self, callback: Callable[..., None], _opaque: object) -> None:
+        if self.close_callback is not None:
+            raise libvirt_error(libvirt.VIR_ERR_OPERATION_INVALID, "A close callback is already registered")
+        self.close_callback = callback
+
+    def unregisterCloseCallback(self) -> None:
+        self.close_callback = None
+
+    def domainEventRegisterAny(self, _domain: object, _kind: int, callback: Callable[..., None], _opaque: object) -> int:
+        self._made += 1
+        if self._made == self._fails_at:
+            raise libvirt_error(libvirt.VIR_ERR_RPC, "no more callbacks")
+        self.callbacks[self._made] = callback
+        return self._made
+
+    def domainEventDeregisterAny(self, callback: int) -> None:
+        del self.callbacks[callback]
+
+    def happen(self, instance: str) -> None:
+        """Every kind of event about that VM."""
+        for callback in list(self.callbacks.values()):
+            callback(self, FakeDomain(instance), 0, 0)
+
+    def die(self) -> None:
+        """The connection breaks; libvirt tells once."""
+        assert self.close_callback is not None
+        self.close_callback(self, 0, None)
+
+
+class FakeDomain:
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+
+    def UUIDString(self) -> str:
+        return self._instance
+
+
+class FakeSession:
+    """Gives out the connections in turn; the last one stays."""
+
+    def __init__(self, *connections: FakeConnection) -> None:
+        self.farewells: dict[Role, Callable[[Any], None]] = {}
+        self._connections = list(connections)
+
+    def run(self, _role: Role, action: str, function: Callable[[Any], Any]) -> Any:
+        connection = self._connections[0]
+        if len(self._connections) > 1:
+            self._connections.pop(0)
+        try:
+            return function(connection)
+        except libvirt.libvirtError:
+            raise Transient(f"cannot {action}") from None
+
+
+def subscribed(*connections: FakeConnection) -> KVMEvents:
+    return KVMEvents(FakeSession(*connections))  # type: ignore[arg-type]  # what a subscription needs of one
+
+
+def test_each_vm_is_told_once() -> None:
+    connection = FakeConnection()
+    events = subscribed(connection)
+    assert len(connection.callbacks) == len(KINDS)
+    for instance in (FIRST, SECOND, FIRST):
+        connection.happen(instance)
+    assert list(events.wait(0)) == [VMChanged(FIRST), VMChanged(SECOND)]
+    assert list(events.wait(0)) == []
+
+
+def test_a_loss_is_told_once_and_what_follows_is_kept() -> None:
+    old, new = FakeConnection(), FakeConnection()
+    events = subscribed(old, new)
+    old.happen(FIRST)
+    old.die()
+    with pytest.raises(Transient, match="is back"):
+        events.wait(0)
+    new.happen(SECOND)
+    assert list(events.wait(0)) == [VMChanged(SECOND)]
+
+
+def test_what_happens_while_it_subscribes_again_is_kept() -> None:
+    """Events that come between the new subscription and the Transient that tells of the loss."""
+    old, new = FakeConnection(), FakeConnection()
+    register = new.domainEventRegisterAny
+
+    def busy(*arguments: Any) -> int:
+        made = register(*arguments)
+        new.happen(FIRST)
+        return made
+
+    new.domainEventRegisterAny = busy  # type: ignore[method-assign]
+    events = subscribed(old, new)
+    old.die()
+    with pytest.raises(Transient):
+        events.wait(0)
+    assert list(events.wait(0)) == [VMChanged(FIRST)]
+
+
+def test_the_end_of_an_old_connection_is_no_loss_of_the_new_one() -> None:
+    old, new = FakeConnection(), FakeConnection()
+    events = subscribed(old, new)
+    old.die()
+    with pytest.raises(Transient):
+        events.wait(0)
+    old.die()
+    assert list(events.wait(0)) == []
+
+
+@pytest.mark.parametrize("fails_at", range(1, len(KINDS) + 1))
+def test_a_subscription_that_fails_halfway_is_taken_back(fails_at: int) -> None:
+    """The connection may live on, and takes one close callback only: a leftover would refuse every later attempt."""
+    old, new = FakeConnection(), FakeConnection(fails_at)
+    events = subscribed(old, new)
+    old.die()
+    with pytest.raises(Transient, match="cannot subscribe"):
+        events.wait(0)
+    assert (new.callbacks, new.close_callback) == ({}, None)
+    with pytest.raises(Transient, match="is back"):
+        events.wait(0)
+    new.happen(FIRST)
+    assert list(events.wait(0)) == [VMChanged(FIRST)]
+
+
+def test_closing_ends_it() -> None:
+    events = subscribed(FakeConnection())
+    events.close()
+    with pytest.raises(Transient, match="closed"):
+        events.wait(60)
