@@ -37,6 +37,16 @@ def _parser() -> argparse.ArgumentParser:
     tree = commands.add_parser("tree", help="draw the cloud: zones, pods, clusters, hosts, VMs")
     tree.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
     tree.set_defaults(run=_tree)
+    why = commands.add_parser(
+        "why",
+        help="say in plain words what an object waits for",
+        description="Say in plain words what an object waits for. Exit code: 0 ready, 1 not ready, 2 not found, 3 could not ask.",
+    )
+    why.add_argument("kind", help="as kubectl takes it: VirtualMachine, virtualmachines, vvm")
+    why.add_argument("name")
+    why.add_argument("-n", "--namespace", default=None, help="default: that of the kubeconfig's context")
+    why.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
+    why.set_defaults(run=_why)
     return parser
 
 
@@ -85,6 +95,23 @@ def _tree(arguments: argparse.Namespace) -> int:
             print(f"vireo: {error}", file=sys.stderr)
             return 1
     return 0
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    from controller.kube.credentials import CredentialsError
+    from controller.runtime.ports import ApiError
+    from controller.why import KINDS_BY_NAME, why
+
+    if arguments.kind.lower() not in KINDS_BY_NAME:
+        print(f"vireo: there is no kind {arguments.kind}", file=sys.stderr)
+        return 2
+    try:
+        return asyncio.run(why(arguments.kubeconfig, arguments.kind, arguments.name, arguments.namespace))
+    except (CredentialsError, ApiError) as error:
+        print(f"vireo: {error}", file=sys.stderr)
+    except ValueError:
+        print(f"vireo: {arguments.kind} {arguments.name} does not fit this version of vireo", file=sys.stderr)
+    return 3
 
 
 if __name__ == "__main__":

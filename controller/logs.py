@@ -43,7 +43,7 @@ def configure(level: str, form: str) -> FilteringBoundLogger:
             processors=[strip, *rendered], foreign_pre_chain=[structlog.stdlib.add_logger_name, *common]
         )
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logger: FilteringBoundLogger = structlog.get_logger()
     return logger
 

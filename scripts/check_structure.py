@@ -16,7 +16,7 @@ FUNCTION_LINES = 50
 
 SOURCES = ("crds", "drivers", "controller", "standalone")
 
-SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images"})
+SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why"})
 """Folders of controller/ that serve every kind; each other folder is a kind's."""
 
 KIND_DRIVER_MODULES = frozenset({"drivers.base", "drivers.types", "drivers.errors"})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -24,19 +26,39 @@ async def load(kubeconfig: Path | None) -> Configuration:
     does. Raises CredentialsError.
     """
     found = Configuration()
-    try:
+    with _told():
         if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
             config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
         else:
             await _load_file(found, kubeconfig)
+    found.proxy = found.proxy or _proxy(found.host)
+    found.client_session_kwargs = {"trust_env": False}  # or each request reads ~/.netrc and looks up proxies anew
+    return found
+
+
+def namespace(kubeconfig: Path | None) -> str:
+    """Return the namespace that the context of `kubeconfig`, or of the one in kubectl's usual places, names; else `default`.
+
+    Raises CredentialsError.
+    """
+    if kubeconfig is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return "default"
+    chosen = str(kubeconfig) if kubeconfig else None
+    with _told():
+        _, context = config.list_kube_config_contexts(config_file=chosen)  # type: ignore[no-untyped-call]
+        return str(context["context"].get("namespace") or "default")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise CredentialsError for whatever is wrong with a kubeconfig."""
+    try:
+        yield
     except (config.ConfigException, OSError) as error:
         raise CredentialsError(f"cannot read how to reach the API server: {error}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         # no more than its type: a parser's message quotes the file, which holds secrets
         raise CredentialsError(f"cannot read how to reach the API server: not a kubeconfig ({type(error).__name__})") from None
-    found.proxy = found.proxy or _proxy(found.host)
-    found.client_session_kwargs = {"trust_env": False}  # or each request reads ~/.netrc and looks up proxies anew
-    return found
 
 
 def _proxy(server: str) -> str | None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import structlog
 from pydantic import ValidationError
+from structlog.typing import FilteringBoundLogger
 
 from controller import __main__ as command
 from controller.app import API_KINDS
@@ -131,6 +132,12 @@ def quiet() -> Iterator[None]:
     root.setLevel(level)
 
 
+def fresh(level: str, form: str) -> FilteringBoundLogger:
+    """As in a process of its own, where nobody listens yet; pytest does."""
+    logging.getLogger().handlers.clear()
+    return configure(level, form)
+
+
 def scope(job: object = None) -> Scope:
     return Scope(Key("VirtualMachine", "shop", "web"), "r1", SimpleNamespace(status=SimpleNamespace(job=job)))
 
@@ -143,7 +150,7 @@ RECONCILE = {"kind": "VirtualMachine", "namespace": "shop", "name": "web", "reco
     [(None, {}), (SimpleNamespace(id="j1", status="InProgress"), {"job": "j1"}), (SimpleNamespace(id="j1", status="Failed"), {})],
 )
 def test_lines_of_a_reconcile_say_which(job: object, more: dict[str, str], quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
-    log = configure("info", "json")
+    log = fresh("info", "json")
     log.info("outside")
     with entered(scope(job)):
         log.info("inside", host="h1")
@@ -159,7 +166,7 @@ def test_lines_of_a_reconcile_say_which(job: object, more: dict[str, str], quiet
 
 
 def test_libraries_log_in_the_same_form(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
-    configure("info", "json")
+    fresh("info", "json")
     with entered(scope()):
         logging.getLogger("some.library").warning("slow: %s s", 3)
         logging.getLogger("some.library").info("nobody wants to know")
@@ -174,7 +181,7 @@ def test_libraries_log_in_the_same_form(quiet: None, capsys: pytest.CaptureFixtu
 
 
 def test_text_is_for_people(quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
-    log = configure("info", "text")
+    log = fresh("info", "text")
     with entered(scope()):
         log.info("inside")
         logging.getLogger("some.library").warning("slow")
