@@ -162,10 +162,12 @@ class Datacentre:
         return found
 
     def add_volume(self, volume: Volume) -> None:
-        """Put a new thin volume into its pool."""
+        """Put a new thin volume into its pool. A VM that still names one that was deleted under it has this one then."""
         pool = self.pools[volume.pool]
         pool.volumes[volume.volume] = volume
         pool.used += DISK_OVERHEAD
+        for vm in self.attached.get((volume.pool, volume.volume), ()):
+            vm.volumes[volume.volume].volume = volume
         self.volume_changed(volume)
 
     def remove_volume(self, volume: Volume) -> None:

@@ -8,7 +8,7 @@ from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.simulator.engine.actions import Act
 from drivers.types import DesiredVM, InstanceID, Power, StopMode, VMChanged
 
-from .world import HOST, OTHER, POOL, SHARED, World, disk, vm
+from .world import HOST, OTHER, POOL, SHARED, World, attachment, disk, snapshot, vm
 
 
 def at(wanted: DesiredVM) -> str:
@@ -120,6 +120,14 @@ def test_a_foreign_vm_has_no_mark_of_ours() -> None:
         (Act.FOREIGN_VM, "{vm}", "", InvalidSpec),
         (Act.ADD_HOST, HOST, "", InvalidSpec),
         (Act.LIE, HOST, "a:b", InvalidSpec),
+        (Act.WRITE_DISK, "{vm}", "no-such-disk=x", InvalidSpec),
+        (Act.WRITE_DISK, "{vm}", "root", InvalidSpec),
+        (Act.DETACH_VOLUME, "{vm}", "no-such-volume", InvalidSpec),
+        (Act.DELETE_SNAPSHOT, "{vm}", "no-such-snapshot", InvalidSpec),
+        (Act.WRITE_VOLUME, f"{HOST}/no-such-volume", "x", InvalidSpec),
+        (Act.DELETE_VOLUME, f"{HOST}/no-such-volume", "", InvalidSpec),
+        (Act.DELETE_VOLUME, "nowhere/no-such-volume", "", NotFound),
+        (Act.DELETE_VOLUME_SNAPSHOT, f"{HOST}/no-such-snapshot", "", InvalidSpec),
     ],
 )
 def test_what_makes_no_sense_is_refused_and_does_nothing(act: Act, target: str, value: str, error: type[Exception]) -> None:
@@ -129,6 +137,54 @@ def test_what_makes_no_sense_is_refused_and_does_nothing(act: Act, target: str, 
     with pytest.raises(error):
         world.control.act(act, target.format(vm=at(wanted)), value)
     assert world.control.census() == before
+
+
+class TestStored:
+    """Volumes and snapshots by hand."""
+
+    def test_a_volume_deleted_under_its_vm_is_missed_at_the_next_start(self) -> None:
+        world = World()
+        volume = world.stored()
+        wanted = world.running(volumes=(attachment(volume),))
+        world.control.act(Act.DELETE_VOLUME, f"{HOST}/{volume.volume}")
+        assert world.control.census().volumes == ()
+        assert [one.volume for one in world.see(wanted).volumes] == [volume.volume]
+        world.connection.power.stop(HOST, wanted.instance, StopMode.HARD)
+        with pytest.raises(InvalidSpec, match="gone"):
+            world.connection.power.start(HOST, wanted.instance)
+        world.connection.volumes.create_volume(HOST, volume)
+        world.connection.power.start(HOST, wanted.instance)
+        assert world.see(wanted).power is Power.ON
+
+    def test_a_volume_of_a_pool_that_all_hosts_share_is_found_from_each(self) -> None:
+        world = World()
+        volume = world.stored(pool=SHARED)
+        world.control.act(Act.WRITE_VOLUME, f"{OTHER}/{volume.volume}", "written")
+        assert [one.content for one in world.control.census().volumes] == ["written"]
+        with pytest.raises(InvalidSpec):
+            world.control.act(Act.DELETE_VOLUME, f"{OTHER}/{world.stored().volume}")
+
+    def test_a_volume_is_detached_snapshots_or_not(self) -> None:
+        world = World()
+        volume = world.stored()
+        wanted = world.created(volumes=(attachment(volume),))
+        taken = world.taken(wanted)
+        listener = world.connect()
+        world.control.act(Act.DETACH_VOLUME, at(wanted), volume.volume)
+        assert VMChanged(wanted.instance) in listener.events.wait(0)
+        assert world.see(wanted).volumes == ()
+        with pytest.raises(Conflict, match="other disks"):
+            world.connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "token")
+
+    def test_snapshots_are_deleted(self) -> None:
+        world = World()
+        wanted, volume = world.created(), world.stored()
+        taken, kept = world.taken(wanted), snapshot()
+        world.connection.volumes.snapshot_volume(HOST, POOL, volume.volume, kept)
+        world.control.act(Act.DELETE_SNAPSHOT, at(wanted), taken.snapshot)
+        world.control.act(Act.DELETE_VOLUME_SNAPSHOT, f"{HOST}/{kept.snapshot}")
+        assert world.see(wanted).snapshots == ()
+        assert world.control.census().snapshots == ()
 
 
 class TestPlaces:
@@ -163,6 +219,8 @@ class TestPlaces:
             lambda: alone.compute.observe(HOST, wanted.instance),
             lambda: alone.power.start(HOST, wanted.instance),
             lambda: alone.storage.ensure_pool(HOST, POOL),
+            lambda: alone.volumes.contents(HOST, POOL),
+            lambda: alone.snapshots.delete_snapshot(HOST, wanted.instance, snapshot().snapshot),
         ):
             with pytest.raises(NotFound):
                 call()

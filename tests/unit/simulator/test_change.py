@@ -33,8 +33,7 @@ def test_a_nic_may_be_exchanged_in_one_call() -> None:
     world = World()
     wanted = world.created()
     fresh = nic("front")
-    world.connection.compute.apply(HOST, wanted.instance, [DetachNIC("front")])
-    world.connection.compute.apply(HOST, wanted.instance, [AttachNIC(fresh)])
+    world.connection.compute.apply(HOST, wanted.instance, [DetachNIC("front"), AttachNIC(fresh)])
     assert [one.mac for one in world.see(wanted).nics] == [fresh.mac]
 
 

@@ -17,18 +17,50 @@ from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.clock import VirtualClock
 from drivers.simulator.engine.datacentre import DISK_OVERHEAD
 from drivers.simulator.engine.faults import Fault, FaultKind
+from drivers.simulator.engine.model import VM
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.server.state import StateFile
 from drivers.simulator.service import Service
-from drivers.types import AttachNIC, DetachNIC, GrowDisk, HostID, PoolSpec, SetCPUs, SetMemory, StopMode
+from drivers.types import (
+    AttachNIC,
+    AttachVolume,
+    DetachNIC,
+    DetachVolume,
+    GrowDisk,
+    HostID,
+    PoolSpec,
+    SetCPUs,
+    SetMemory,
+    StopMode,
+)
 
-from .world import HOST, MIB, OTHER, POOL, SHARED, World, disk, nic, vm
+from .world import HOST, MIB, OTHER, POOL, SHARED, World, attachment, disk, nic, snapshot, vm, volume
 
 HOSTS = st.sampled_from([HOST, OTHER])
 NUMBERS = st.integers(1, 4)
 POOLS = st.sampled_from([POOL, SHARED])
-VM_ACTS = (Act.POWER_ON, Act.POWER_OFF, Act.PAUSE, Act.CRASH_VM, Act.DELETE_VM, Act.DISOWN_VM, Act.REMOVE_DISK, Act.MOVE_VM)
-VALUES = {Act.REMOVE_DISK: "root", Act.MOVE_VM: OTHER}
+VM_ACTS = (
+    Act.POWER_ON,
+    Act.POWER_OFF,
+    Act.PAUSE,
+    Act.CRASH_VM,
+    Act.DELETE_VM,
+    Act.DISOWN_VM,
+    Act.REMOVE_DISK,
+    Act.MOVE_VM,
+    Act.WRITE_DISK,
+    Act.DETACH_VOLUME,
+    Act.DELETE_SNAPSHOT,
+)
+VALUES = {
+    Act.REMOVE_DISK: "root",
+    Act.MOVE_VM: OTHER,
+    Act.WRITE_DISK: "root=written",
+    Act.DETACH_VOLUME: volume(1).volume,
+    Act.DELETE_SNAPSHOT: snapshot(1).snapshot,
+}
+POOL_ACTS = (Act.WRITE_VOLUME, Act.DELETE_VOLUME, Act.DELETE_VOLUME_SNAPSHOT)
+FEW = st.integers(1, 2)
 HOST_ACTS = (Act.CRASH_HOST, Act.BOOT_HOST, Act.CUT_HOST, Act.HEAL_HOST, Act.REMOVE_HOST, Act.ADD_HOST)
 CHANGES = st.sampled_from(
     [
@@ -48,7 +80,14 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        durations = {"compute.create": 3.0, "compute.delete": 2.0, "power.start": 1.0}
+        durations = {
+            "compute.create": 3.0,
+            "compute.delete": 2.0,
+            "power.start": 1.0,
+            "volumes.create_volume": 1.0,
+            "volumes.delete_volume": 1.0,
+            "snapshots.restore": 2.0,
+        }
         self.world = World(Settings(hosts=2, memory=2048 * MIB, boot=4, shutdown=2, durations=durations))
         self.directory = TemporaryDirectory()
         self.state = StateFile(Path(self.directory.name) / "state")
@@ -92,6 +131,55 @@ class Life(RuleBasedStateMachine):
         with suppress(DriverError):
             self.world.control.act(act, f"{host}/{vm(number).instance}", VALUES.get(act, ""))
 
+    @rule(host=HOSTS, number=FEW, pool=POOLS, source=st.one_of(st.none(), FEW))
+    def store(self, host: HostID, number: int, pool: PoolSpec, source: int | None) -> None:
+        wanted = volume(number, pool=pool, snapshot=source and snapshot(source).snapshot)
+        with suppress(DriverError):
+            self.world.connection.volumes.create_volume(host, wanted)
+
+    @rule(host=HOSTS, number=FEW, pool=POOLS, what=st.sampled_from(["grow", "delete", "keep", "back", "drop"]), other=FEW)
+    def storage_calls(self, host: HostID, number: int, pool: PoolSpec, what: str, other: int) -> None:
+        volumes, wanted, kept = self.world.connection.volumes, volume(number).volume, snapshot(other)
+        with suppress(DriverError):
+            if what == "grow":
+                volumes.grow_volume(host, pool, wanted, (8 + other) * MIB)
+            elif what == "delete":
+                volumes.delete_volume(host, pool, wanted)
+            elif what == "keep":
+                volumes.snapshot_volume(host, pool, wanted, kept)
+            elif what == "back":
+                volumes.restore_volume(host, pool, wanted, kept.snapshot)
+            else:
+                volumes.delete_volume_snapshot(host, pool, kept.snapshot)
+
+    @rule(host=HOSTS, number=NUMBERS, other=FEW, pool=POOLS, attach=st.booleans(), alone=st.booleans())
+    def attach(self, host: HostID, number: int, other: int, pool: PoolSpec, attach: bool, alone: bool) -> None:
+        wanted = volume(other, pool=pool)
+        change = AttachVolume(attachment(wanted, f"v{other}")) if attach else DetachVolume(wanted.volume)
+        with suppress(DriverError):
+            self.world.connect(host if alone else "").compute.apply(host, vm(number).instance, [change])
+
+    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4), memory=st.booleans())
+    def take(self, host: HostID, number: int, other: int, memory: bool) -> None:
+        with suppress(DriverError):
+            self.world.connection.snapshots.create_snapshot(host, vm(number).instance, snapshot(other, memory=memory))
+
+    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4), token=st.sampled_from(["", "a", "b"]))
+    def restore(self, host: HostID, number: int, other: int, token: str) -> None:
+        with suppress(DriverError):
+            self.world.connection.snapshots.restore(host, vm(number).instance, snapshot(other).snapshot, token)
+
+    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4))
+    def forget(self, host: HostID, number: int, other: int) -> None:
+        with suppress(DriverError):
+            self.world.connection.snapshots.delete_snapshot(host, vm(number).instance, snapshot(other).snapshot)
+
+    @rule(host=HOSTS, number=FEW, act=st.sampled_from(POOL_ACTS))
+    def files_by_hand(self, host: HostID, number: int, act: Act) -> None:
+        identity = snapshot(number).snapshot if act is Act.DELETE_VOLUME_SNAPSHOT else volume(number).volume
+        with suppress(DriverError):
+            self.world.control.act(act, f"{host}/{identity}", "written")
+
     @rule(host=HOSTS, act=st.sampled_from(HOST_ACTS))
     def hardware(self, host: HostID, act: Act) -> None:
         with suppress(DriverError):
@@ -115,7 +203,8 @@ class Life(RuleBasedStateMachine):
     def pools_add_up(self) -> None:
         for pool in self.world.dc.pools.values():
             disks = [disk for disks in pool.disks.values() for disk in disks.values()]
-            assert pool.used == len(disks) * DISK_OVERHEAD + sum(image.physical_size for image in pool.images.values())
+            thin = len(disks) + len(pool.volumes) + len(pool.snapshots)
+            assert pool.used == thin * DISK_OVERHEAD + sum(image.physical_size for image in pool.images.values())
             assert +Counter(pool.layered) == Counter(disk.image for disk in disks if disk.image)
             assert all(pool.disks.values())
 
@@ -139,6 +228,27 @@ class Life(RuleBasedStateMachine):
             assert self.keeper.compute.observe_all() == fresh
 
     @invariant()
+    def users_are_who_has_a_volume(self) -> None:
+        vms = self._vms()
+        there = {((one.volume.pool, name), vm.host, vm.instance) for vm in vms for name, one in vm.volumes.items()}
+        assert there == {(place, vm.host, vm.instance) for place, users in self.world.dc.attached.items() for vm in users}
+        for user in vms:
+            for name, one in user.volumes.items():
+                pool = self.world.dc.pools.get(one.volume.pool)
+                assert pool is None or pool.volumes.get(name, one.volume) is one.volume
+
+    @invariant()
+    def snapshots_are_trees(self) -> None:
+        for one in self._vms():
+            assert one.current is None or one.current in one.snapshots
+            for taken in one.snapshots.values():
+                assert taken.parent is None or taken.parent in one.snapshots
+                assert _depth(one.snapshots, taken.snapshot) <= len(one.snapshots)
+
+    def _vms(self) -> list[VM]:
+        return [vm for host in self.world.dc.hosts.values() for vm in host.vms.values()]
+
+    @invariant()
     def what_is_saved_is_what_there_is(self) -> None:
         self.state.save(self.world.dc)
         self.world.dc.dirty.clear()
@@ -147,12 +257,23 @@ class Life(RuleBasedStateMachine):
         assert shape(restored) == shape(self.world.dc)
 
 
+def _depth(tree: Any, snapshot: Any) -> int:
+    """How far it is to the root; more than there are snapshots if that is never reached."""
+    depth = 1
+    while tree[snapshot].parent is not None and depth <= len(tree):
+        snapshot, depth = tree[snapshot].parent, depth + 1
+    return depth
+
+
 def shape(dc: Any) -> Any:
     """Everything of a datacentre that must survive, to compare."""
     hosts = copy.deepcopy(dc.hosts)
     for host in hosts.values():
         host.revision = 0
-    pools = {key: (pool.capacity, pool.used, pool.images, pool.disks, +Counter(pool.layered)) for key, pool in dc.pools.items()}
+    pools = {
+        key: (pool.capacity, pool.used, pool.images, pool.disks, pool.volumes, pool.snapshots, +Counter(pool.layered))
+        for key, pool in dc.pools.items()
+    }
     return hosts, pools, {instance: set(places) for instance, places in dc.places.items()}
 
 

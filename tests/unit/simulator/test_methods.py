@@ -12,9 +12,13 @@ from drivers.errors import Busy, DriverError, InvalidSpec, Transient
 from drivers.simulator.methods import METHODS, Problem, SessionExpired, codec, problem_adapter
 from drivers.types import (
     AttachNIC,
+    AttachVolume,
     Capability,
+    DesiredSnapshot,
     DesiredVM,
+    DesiredVolume,
     DetachNIC,
+    DetachVolume,
     Done,
     Failed,
     GrowDisk,
@@ -22,6 +26,8 @@ from drivers.types import (
     HostID,
     InstanceID,
     ObservedVM,
+    PoolContents,
+    PoolSpec,
     Running,
     SetCPUs,
     SetMemory,
@@ -36,8 +42,12 @@ from .world import World
 # Lone surrogates can't be written as UTF-8; nothing that YAML or JSON brings has them.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 st.register_type_strategy(str, TEXT)
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 CHANGES = st.lists(
-    st.one_of(*(st.from_type(kind) for kind in (SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed))), max_size=4
+    st.one_of(
+        *(st.from_type(kind) for kind in (SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume))
+    ),
+    max_size=4,
 )
 
 
@@ -60,6 +70,22 @@ def test_a_description_arrives_whole(host: str, vm: DesiredVM) -> None:
 def test_changes_arrive_as_what_they_are(changes: list[Any]) -> None:
     arrived = there_and_back("compute.apply", ("h", "i", tuple(changes)))[2]
     assert [(type(one), one) for one in arrived] == [(type(one), one) for one in changes]
+
+
+@given(TEXT, st.from_type(DesiredVolume), st.from_type(PoolSpec), st.from_type(DesiredSnapshot))
+def test_volumes_and_snapshots_arrive_whole(text: str, volume: DesiredVolume, pool: PoolSpec, snapshot: DesiredSnapshot) -> None:
+    for method, args in (
+        ("volumes.create_volume", (text, volume)),
+        ("volumes.snapshot_volume", (text, pool, volume.volume, snapshot)),
+        ("snapshots.create_snapshot", (text, text, snapshot)),
+        ("snapshots.restore", (text, text, snapshot.snapshot, text)),
+    ):
+        assert there_and_back(method, args) == args
+
+
+@given(st.from_type(PoolContents))
+def test_the_contents_of_a_pool_arrive_whole(contents: PoolContents) -> None:
+    assert result("volumes.contents", contents) == contents
 
 
 @given(st.from_type(ObservedVM))

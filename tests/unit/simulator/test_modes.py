@@ -6,9 +6,11 @@ from drivers.simulator.engine.modes import apply_mode
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Capability,
     Change,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     HostID,
     InstanceID,
@@ -21,7 +23,7 @@ from drivers.types import (
     SetSeed,
 )
 
-from .world import nic
+from .world import attachment, nic, volume
 
 EVERYTHING = frozenset(Capability)
 LIVE, RESTART, POWER_OFF = ApplyMode.LIVE, ApplyMode.RESTART, ApplyMode.POWER_OFF
@@ -44,6 +46,8 @@ def seen(power: Power) -> ObservedVM:
         (GrowDisk("root", 9), Capability.DISK_GROW_LIVE, LIVE, POWER_OFF),
         (AttachNIC(nic()), Capability.NIC_HOTPLUG, LIVE, POWER_OFF),
         (DetachNIC("front"), Capability.NIC_HOTPLUG, LIVE, POWER_OFF),
+        (AttachVolume(attachment(volume())), Capability.VOLUME_HOTPLUG, LIVE, POWER_OFF),
+        (DetachVolume(volume().volume), Capability.VOLUME_HOTPLUG, LIVE, POWER_OFF),
         (SetSeed(Seed("", "")), Capability.UEFI, RESTART, RESTART),
     ],
 )

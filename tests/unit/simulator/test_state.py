@@ -6,7 +6,10 @@ from random import Random
 
 import pytest
 
+from drivers.errors import Conflict
 from drivers.simulator.connection import SimulatorConnection
+from drivers.simulator.engine.actions import Act
+from drivers.simulator.engine.census import take_census
 from drivers.simulator.engine.clock import VirtualClock
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.local import LocalTransport
@@ -14,7 +17,7 @@ from drivers.simulator.server.state import StateFile
 from drivers.simulator.service import Service
 from drivers.types import Credentials, Power, StopMode
 
-from .world import HOST, POOL, World
+from .world import HOST, POOL, World, attachment, snapshot
 
 
 def reopened(world: World, path: Path) -> tuple[Service, SimulatorConnection, VirtualClock]:
@@ -96,3 +99,21 @@ def test_nothing_that_changed_costs_nothing(tmp_path: Path) -> None:
     state.save(world.dc)
     assert state.is_new()
     state.close()
+
+
+def test_volumes_and_snapshots_outlive_the_server(tmp_path: Path) -> None:
+    world = World()
+    one, kept = world.stored(), snapshot()
+    wanted = world.running(volumes=(attachment(one),))
+    world.connection.volumes.snapshot_volume(HOST, POOL, one.volume, kept)
+    world.control.act(Act.WRITE_DISK, f"{HOST}/{wanted.instance}", "root=before")
+    taken = world.taken(wanted, memory=True)
+    world.control.act(Act.WRITE_DISK, f"{HOST}/{wanted.instance}", "root=after")
+    service, connection, _ = reopened(world, tmp_path / "state")
+    assert connection.compute.observe(HOST, wanted.instance) == world.see(wanted)
+    assert connection.volumes.contents(HOST, POOL) == world.connection.volumes.contents(HOST, POOL)
+    with pytest.raises(Conflict):
+        connection.volumes.delete_volume(HOST, POOL, one.volume)
+    connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "token")
+    assert [one.content for one in take_census(service.dc).disks] == ["before"]
+    assert connection.compute.observe(HOST, wanted.instance).guest.agent

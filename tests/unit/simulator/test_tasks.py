@@ -7,17 +7,15 @@ from drivers.simulator.engine import tasks as module
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.clock import Timers, VirtualClock
 from drivers.simulator.engine.faults import Fault, FaultKind
-from drivers.simulator.engine.settings import Settings
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from drivers.simulator.engine.tasks import Tasks
 from drivers.types import Done, Failed, OpRef, Power, Running, SetCPUs, Started, StopMode, Succeeded
 
 from .world import HOST, POOL, World, disk, vm
 
-METHODS = ("compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image")
-
 
 def slow_world() -> World:
-    return World(Settings(hosts=2, boot=0, durations=dict.fromkeys(METHODS, 10.0)))
+    return World(Settings(hosts=2, boot=0, durations=dict.fromkeys(TASK_METHODS, 10.0)))
 
 
 def started(outcome: Done | Started) -> OpRef:

@@ -18,7 +18,9 @@ from drivers.types import (
     Credentials,
     DesiredDisk,
     DesiredNIC,
+    DesiredSnapshot,
     DesiredVM,
+    DesiredVolume,
     HostID,
     ImageFile,
     InstanceID,
@@ -28,6 +30,9 @@ from drivers.types import (
     PoolSpec,
     Seed,
     Segment,
+    SnapshotID,
+    VolumeAttachment,
+    VolumeID,
 )
 
 MIB = 1024**2
@@ -65,6 +70,25 @@ def vm(number: int | None = None, **values: Any) -> DesiredVM:
 
 def disk(name: str = "root", *, pool: PoolSpec = POOL, image: str = IMAGE, size: int = 8 * MIB) -> DesiredDisk:
     return DesiredDisk(name, pool, size, image)
+
+
+def volume(number: int | None = None, **values: Any) -> DesiredVolume:
+    """An empty volume; the same number gives the same identity."""
+    number = next(_numbers) if number is None else number
+    identity = VolumeID(str(uuid.UUID(int=1_000_000 + number)))
+    wanted = DesiredVolume(identity, f"volume-{number}", Owner(f"uid-v{number}", "shop", f"data-{number}"), POOL, 8 * MIB)
+    return replace(wanted, **values)
+
+
+def snapshot(number: int | None = None, **values: Any) -> DesiredSnapshot:
+    """A snapshot without memory; the same number gives the same identity."""
+    number = next(_numbers) if number is None else number
+    identity = SnapshotID(str(uuid.UUID(int=2_000_000 + number)))
+    return replace(DesiredSnapshot(identity, f"snap-{number}", Owner(f"uid-s{number}", "shop", f"before-{number}")), **values)
+
+
+def attachment(wanted: DesiredVolume, name: str = "data") -> VolumeAttachment:
+    return VolumeAttachment(name, wanted.volume, wanted.pool)
 
 
 def seed(hostname: str, addresses: dict[str, str] | None = None) -> Seed:
@@ -122,6 +146,18 @@ class World:
         self.connection.power.start(HOST, wanted.instance)
         self.let(self.settings.boot)
         return wanted
+
+    def stored(self, **values: Any) -> DesiredVolume:
+        """A volume that exists."""
+        wanted = volume(**values)
+        self.connection.volumes.create_volume(HOST, wanted)
+        return wanted
+
+    def taken(self, wanted: DesiredVM, **values: Any) -> DesiredSnapshot:
+        """A snapshot of a VM."""
+        made = snapshot(**values)
+        self.connection.snapshots.create_snapshot(HOST, wanted.instance, made)
+        return made
 
     def see(self, wanted: DesiredVM, host: HostID = HOST) -> ObservedVM:
         return self.connection.compute.observe(host, wanted.instance)
