@@ -37,6 +37,7 @@ from controller.offering import ServiceOfferingReconciler
 from controller.placement import Placements
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
+from controller.reach import Reach
 from controller.recovery import Recovery
 from controller.rooms import Rooms
 from controller.runtime.attempt import Options
@@ -49,6 +50,10 @@ from controller.runtime.reconciler import Reconciler
 from controller.runtime.store import Store
 from controller.scheduler.index import HostIndex
 from controller.settings import Settings
+from controller.snapshot import SnapshotReconciler
+from controller.snapshot.services import Services as SnapshotServices
+from controller.snapshotrestore import SnapshotRestoreReconciler
+from controller.snapshotrestore.ending import Services as RestoreServices
 from controller.template import TemplateReconciler
 from controller.template.pools import PoolCopies
 from controller.vm import VirtualMachineReconciler
@@ -147,6 +152,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
     )
     disks = (parts.contents, parts.rooms, parts.attachments)
     volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, _new_id)
+    reach = Reach(parts.inventory, parts.pools)
     return [
         ZoneReconciler(),
         PodReconciler(),
@@ -158,6 +164,8 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
         VirtualMachineReconciler(vm),
         VolumeReconciler(volume),
+        SnapshotReconciler(SnapshotServices(reach, parts.contents, _new_id)),
+        SnapshotRestoreReconciler(RestoreServices(reach, _new_id), parts.attachments),
     ]
 
 

@@ -17,7 +17,19 @@ from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.store import Store, Unparsable
 from crds.references import Endpoint
-from crds.v1alpha1 import KINDS, Cluster, Host, Network, Pod, StoragePool, Template, VirtualMachine, Volume
+from crds.v1alpha1 import (
+    KINDS,
+    Cluster,
+    Host,
+    Network,
+    Pod,
+    Snapshot,
+    SnapshotRestore,
+    StoragePool,
+    Template,
+    VirtualMachine,
+    Volume,
+)
 from crds.v1alpha1.host import HostState
 from crds.v1alpha1.storagepool import PoolScope
 
@@ -44,6 +56,9 @@ __all__ = [
     "pools_of_host",
     "qualified",
     "register_all",
+    "restores_by_snapshot",
+    "snapshots_by_vm",
+    "snapshots_by_volume",
     "templates_by_pool",
     "vms_by_cluster",
     "vms_by_host",
@@ -176,6 +191,16 @@ def _volume_snapshot(volume: Volume) -> Iterable[str]:
     return (qualified(volume.metadata.namespace, snapshot.name),) if snapshot else ()
 
 
+def _own(name: Callable[[T], str | None]) -> Callable[[T], Iterable[str]]:
+    """By an object of the same namespace that `name` reads."""
+
+    def values(each: T) -> Iterable[str]:
+        named = name(each)
+        return (qualified(each.metadata.namespace or "", named),) if named else ()
+
+    return values
+
+
 def _user_data_secret(vm: VirtualMachine) -> Iterable[str]:
     secret = vm.spec.user_data.secret_ref if vm.spec.user_data else None
     return (qualified(vm.metadata.namespace, secret.name),) if secret else ()
@@ -216,6 +241,9 @@ volumes_by_host = Lookup(Volume, "host", lambda volume: _some(volume.status.host
 volumes_by_id = Lookup(Volume, "id", lambda volume: (volume_id(volume.metadata.uid),))
 volumes_by_template = Lookup(Volume, "template", _volume_template)
 volumes_by_snapshot = Lookup(Volume, "snapshot", _volume_snapshot)
+snapshots_by_vm = Lookup(Snapshot, "virtualMachine", _own(lambda each: each.spec.virtual_machine))
+snapshots_by_volume = Lookup(Snapshot, "volume", _own(lambda each: each.spec.volume))
+restores_by_snapshot = Lookup(SnapshotRestore, "snapshot", _own(lambda each: each.spec.snapshot))
 
 LOOKUPS: tuple[Lookup[Any], ...] = (
     pods_by_zone,
@@ -249,5 +277,8 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     volumes_by_id,
     volumes_by_template,
     volumes_by_snapshot,
+    snapshots_by_vm,
+    snapshots_by_volume,
+    restores_by_snapshot,
 )
 """Every lookup."""

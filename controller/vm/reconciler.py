@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from controller.holds import VM_WATCHES, keep_vm
 from controller.inventory import result_of
 from controller.ipam import instance_id
 from controller.library import image_name
@@ -66,7 +67,8 @@ def _unplaced(host: Host, store: Store) -> Iterable[Key]:
 def _room(host: Host) -> object:
     """What of a host matters to VMs that want to go there."""
     status = host.status
-    return status.state, host.spec.admin_state, host.spec.tags, status.capacity, status.allocated, status.capabilities
+    open_now = [each.status for each in status.conditions if each.type == "Schedulable"]
+    return status.state, open_now, host.spec.admin_state, host.spec.tags, status.capacity, status.allocated, status.capabilities
 
 
 def _usability(volume: Volume) -> object:
@@ -105,6 +107,7 @@ class VirtualMachineReconciler:
         Watch(
             Network, lambda each, store: vms_by_network.keys(store, _named(each)), of=lambda each: (each.spec, each.status.segment)
         ),
+        *VM_WATCHES,
         Watch(Volume, lambda each, store: vms_by_volume.keys(store, _named(each)), of=_usability),
     )
 
@@ -117,6 +120,8 @@ class VirtualMachineReconciler:
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
+        if held := keep_vm(ctx):
+            return held
         try:
             if ctx.deleting:
                 return await self._deletion.run(ctx)
@@ -180,6 +185,8 @@ class VirtualMachineReconciler:
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
         refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
+        if ctx.object.status.room_released:
+            await seat.link.observe(wanted.instance)  # it may have been started by hand
         wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
         closed = room.in_maintenance(ctx, seat)
         if unfinished := await self._steps.follow(ctx, seat.link):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from controller.deletion import existence
+from controller.holds import VOLUME_WATCHES, keep_volume
 from controller.inventory import HostLink, result_of
 from controller.lookups import (
     qualified,
@@ -72,6 +73,7 @@ class VolumeReconciler:
             of=lambda each: (each.status.state, each.status.pool),
         ),
         Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.spec.volumes, vm.status.volumes, vm.status.host)),
+        *VOLUME_WATCHES,
     )
 
     def __init__(self, services: Services) -> None:
@@ -84,6 +86,8 @@ class VolumeReconciler:
 
     async def reconcile(self, ctx: Context[Volume]) -> Result:
         """Drive one Volume towards its spec until it is there, or something has to be waited for."""
+        if held := keep_volume(ctx):
+            return held
         try:
             return await (self._deletion.run(ctx) if ctx.deleting else self._drive(ctx))
         except DriverError as error:

@@ -1,0 +1,145 @@
+"""Snapshots of whole VMs."""
+
+from __future__ import annotations
+
+from controller import holds, operation
+from controller.inventory import HostLink
+from controller.ipam import instance_id, snapshot_id
+from controller.lookups import qualified, restores_by_snapshot, snapshots_by_vm
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, done, failed, requeue, waiting
+from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
+from crds.fields import Timestamp
+from crds.v1alpha1.snapshot import Snapshot, SnapshotState
+from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
+from drivers.types import Capability, ObservedSnapshot, ObservedVM, Power
+
+_RETRY = 15.0
+_ON = (Power.ON, Power.PAUSED)
+
+
+class OfVM:
+    """Takes and removes snapshots of VMs. They lie with the VM, and go with it."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def drive(self, ctx: Context[Snapshot]) -> Result:
+        """Have the snapshot taken, once, and show it."""
+        status, vm = ctx.object.status, _vm(ctx)
+        if status.source_id is not None and (vm is None or instance_id(vm.metadata.uid) != status.source_id):
+            return lost(ctx, "SourceGone", f"VM {ctx.object.spec.virtual_machine} was deleted, and its snapshots with it")
+        if vm is None:
+            return waiting("VirtualMachineNotFound", f"VM {ctx.object.spec.virtual_machine} does not exist")
+        link = self._services.reach.vm(vm)
+        if not isinstance(link, HostLink):
+            return as_it_was(ctx, link)
+        if unfinished := await followed(ctx, link, instance_id(vm.metadata.uid)):
+            return unfinished
+        return await self._converge(ctx, vm, link)
+
+    async def remove(self, ctx: Context[Snapshot]) -> Result | None:
+        """Remove the snapshot from the tree of its VM; None once nothing is left. It is asked for even if none is seen."""
+        status, vm = ctx.object.status, _vm(ctx)
+        if vm is None or status.source_id not in (None, instance_id(vm.metadata.uid)):
+            return None
+        if vm.deleting:
+            return waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted, and its snapshots with it")
+        link = self._services.reach.vm(vm)
+        if not isinstance(link, HostLink):
+            return link
+        instance = instance_id(vm.metadata.uid)
+        if unfinished := await followed(ctx, link, instance):
+            return unfinished
+        if operation.current(ctx) is None and (busy := _busy(ctx, vm)):
+            return busy
+        job = await operation.begin(ctx, Command.DELETE_OF_VM, SnapshotState.EXPUNGING, self._services.new_id)
+        return await operation.called(ctx, job, await link.snapshots.delete(instance, snapshot_id(ctx.uid)))
+
+    async def _converge(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink) -> Result:
+        for attempt in (1, 2):
+            have = await link.observe(instance_id(vm.metadata.uid))
+            if have is None:
+                why = f"VM {vm.metadata.name} is not on host {link.name} now"
+                return waiting("VirtualMachineNotReady", why, retry_after=_RETRY)
+            seen = next((each for each in have.snapshots if each.snapshot == snapshot_id(ctx.uid)), None)
+            if seen is not None:
+                return _taken(ctx, vm, link, seen)
+            if ctx.object.status.created_at is not None:
+                return lost(ctx, "SnapshotMissing", f"deleted from VM {vm.metadata.name} on the hypervisor")
+            if attempt == 1 and (unfinished := await self._take(ctx, vm, link, have)):
+                return unfinished
+        return requeue(_RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
+
+    async def _take(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:
+        """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
+        status = ctx.object.status
+        if operation.current(ctx) is None and (not_now := _busy(ctx, vm) or _forbidden(ctx, vm, link, have)):
+            status.state = SnapshotState.ALLOCATED
+            return not_now
+        status.snapshot_id, status.source_id, status.host = snapshot_id(ctx.uid), have.instance, link.name
+        job = await operation.begin(ctx, Command.CREATE_OF_VM, SnapshotState.CREATING, self._services.new_id)
+        await ctx.add_finalizer()
+        wanted = desired(ctx.object, quiesce=ctx.object.spec.quiesce and have.power in _ON)
+        return await operation.called(ctx, job, await link.snapshots.create(have.instance, wanted))
+
+
+def _vm(ctx: Context[Snapshot]) -> VirtualMachine | None:
+    return ctx.store.get(VirtualMachine, ctx.object.spec.virtual_machine or "", ctx.key.namespace)
+
+
+def _busy(ctx: Context[Snapshot], vm: VirtualMachine) -> Result | None:
+    """Whether the VM is being worked on by others: each waits for the other to end, and none begins meanwhile."""
+    job = vm.status.job
+    if job is not None and jobs.running(job):
+        return waiting("VirtualMachineBusy", f"VM {vm.metadata.name} is being worked on: {job.command}")
+    hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
+    return waiting("VirtualMachineBusy", f"VM {vm.metadata.name}: {hold}") if hold else None
+
+
+def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:
+    """What keeps this snapshot from being taken of the VM as it is."""
+    spec, can, running = ctx.object.spec, link.capabilities, have.power in _ON
+    if vm.deleting:
+        return waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted")
+    wanted = {
+        Capability.SNAPSHOTS: True,
+        Capability.SNAPSHOT_MEMORY: spec.include_memory,
+        Capability.SNAPSHOT_QUIESCE: spec.quiesce,
+    }
+    lacking = [each.value for each, needed in wanted.items() if needed and each not in can]
+    if lacking:
+        return failed("SnapshotsUnsupported", f"host {link.name} lacks the capability {', '.join(lacking)}", terminal=True)
+    if spec.include_memory and not running:
+        text = f"VM {vm.metadata.name} does not run, so it has no memory to keep"
+        off = vm.spec.power_state is PowerState.OFF
+        return failed("VirtualMachineStopped", text, terminal=True) if off else waiting("VirtualMachineStopped", text)
+    if running and not spec.include_memory and Capability.SNAPSHOT_RUNNING not in can:
+        text = f"host {link.name} takes snapshots without memory of stopped VMs only: stop VM {vm.metadata.name} first"
+        return failed("VirtualMachineRunning", text, terminal=True)
+    if spec.quiesce and running and not have.guest.agent:
+        return waiting("AgentSilent", "the guest agent, which would freeze the filesystems, does not answer", retry_after=_RETRY)
+    return None
+
+
+def _taken(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, seen: ObservedSnapshot) -> Result:
+    status = ctx.object.status
+    if status.created_at is None:
+        status.created_at = Timestamp.at(ctx.clock.now().fromtimestamp(seen.created, ctx.clock.now().tzinfo))
+        ctx.event("Normal", "Taken", f"of VM {vm.metadata.name} on host {link.name}")
+    status.snapshot_id, status.source_id, status.host = seen.snapshot, instance_id(vm.metadata.uid), link.name
+    status.memory, status.parent = seen.memory, _parent(ctx, vm, seen)
+    operation.finish(ctx)
+    restores = restores_by_snapshot.of(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
+    reverting = any(jobs.running(each.status.job) for each in restores)
+    status.state = SnapshotState.REVERTING if reverting else SnapshotState.READY
+    return done("Ready", recheck_after=LOOKS)
+
+
+def _parent(ctx: Context[Snapshot], vm: VirtualMachine, seen: ObservedSnapshot) -> str | None:
+    """The snapshot below this one in the tree, by the name of its object if there is one."""
+    if seen.parent is None:
+        return None
+    siblings = snapshots_by_vm.of(ctx.store, qualified(ctx.key.namespace, vm.metadata.name))
+    return next((each.metadata.name for each in siblings if snapshot_id(each.metadata.uid) == seen.parent), seen.parent)

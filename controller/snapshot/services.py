@@ -1,0 +1,71 @@
+"""What the Snapshot reconciler works with beside the object itself, and what its two sorts have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller import operation
+from controller.inventory import HostLink
+from controller.inventory.contents import ContentsReader
+from controller.ipam import snapshot_id
+from controller.reach import Reach
+from controller.runtime.context import Context
+from controller.runtime.results import Done, Failed, Result, done, failed
+from controller.standing import standing
+from crds.v1alpha1.snapshot import Snapshot, SnapshotState
+from drivers.types import DesiredSnapshot, InstanceID, Owner
+
+LOOKS = 600.0
+"""Seconds between looks at whether a snapshot is still there."""
+_RETRY = 15.0
+
+
+class Command(StrEnum):
+    """CloudStack's names of the operations (its API reference, "Snapshot")."""
+
+    CREATE_OF_VM = "CreateVMSnapshot"
+    CREATE_OF_VOLUME = "CreateSnapshot"
+    DELETE_OF_VM = "DeleteVMSnapshot"
+    DELETE_OF_VOLUME = "DeleteSnapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by all reconciles. `new_id` makes job ids, UUIDs."""
+
+    reach: Reach
+    contents: ContentsReader
+    new_id: Callable[[], str]
+
+
+def desired(snapshot: Snapshot, *, quiesce: bool = False) -> DesiredSnapshot:
+    """What a driver is asked to take."""
+    meta = snapshot.metadata
+    owner = Owner(meta.uid, meta.namespace, meta.name)
+    name = f"{meta.namespace}-{meta.name}"
+    return DesiredSnapshot(snapshot_id(meta.uid), name, owner, memory=snapshot.spec.include_memory, quiesce=quiesce)
+
+
+async def followed(ctx: Context[Snapshot], link: HostLink, instance: InstanceID | None = None) -> Result | None:
+    """Follow a native task; None if there is none, or it has ended. One that failed is tried again, or it is an Error for good."""
+    result = await operation.follow(ctx, link, instance)
+    if not isinstance(result, Failed):
+        return result
+    if ctx.deleting:
+        return failed(result.reason, result.message, retry_after=_RETRY)
+    ctx.object.status.state = SnapshotState.ERROR if result.terminal else SnapshotState.ALLOCATED
+    return result
+
+
+def as_it_was(ctx: Context[Snapshot], why: Result) -> Result:
+    """A snapshot that was there stays so while nobody can be asked; else the reason why nobody can."""
+    return done("Ready", recheck_after=LOOKS) if isinstance(standing(ctx), Done) else why
+
+
+def lost(ctx: Context[Snapshot], reason: str, message: str) -> Result:
+    """The content is gone, or was never had; that is for good."""
+    operation.fail(ctx, message)
+    ctx.object.status.state = SnapshotState.ERROR
+    return failed(reason, message, terminal=True)

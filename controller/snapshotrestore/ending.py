@@ -1,0 +1,54 @@
+"""How a restore ends: once, for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from controller import operation
+from controller.reach import Reach
+from controller.runtime.context import Context
+from controller.runtime.results import Result, done, failed
+from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
+
+
+class Command(StrEnum):
+    """CloudStack's names of the operations (its API reference, "Snapshot")."""
+
+    VM = "RevertToVMSnapshot"
+    VOLUME = "RevertSnapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by all reconciles. `new_id` makes job ids, UUIDs."""
+
+    reach: Reach
+    new_id: Callable[[], str]
+
+
+def completed(ctx: Context[SnapshotRestore]) -> Result:
+    """The content is back."""
+    status = ctx.object.status
+    operation.finish(ctx)
+    if status.state != RestoreState.COMPLETED:
+        status.state, status.completed_at = RestoreState.COMPLETED, operation.now(ctx)
+        ctx.event("Normal", "Restored", f"from snapshot {ctx.object.spec.snapshot}")
+    return done("Completed")
+
+
+def given_up(ctx: Context[SnapshotRestore], reason: str, message: str) -> Result:
+    """It was refused while nothing had been changed, or can never be done: another attempt is another object."""
+    status = ctx.object.status
+    operation.fail(ctx, message)
+    status.state, status.completed_at = RestoreState.FAILED, operation.now(ctx)
+    ctx.event("Warning", reason, message)
+    return failed(reason, message, terminal=True)
+
+
+def pending(ctx: Context[SnapshotRestore], why: Result) -> Result:
+    """It has not begun, and nothing is held."""
+    if operation.current(ctx) is None:
+        ctx.object.status.state = RestoreState.PENDING
+    return why

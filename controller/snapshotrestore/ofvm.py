@@ -1,0 +1,89 @@
+"""Bringing a VM back to one of its snapshots."""
+
+from __future__ import annotations
+
+from controller import holds, operation
+from controller.inventory import HostLink
+from controller.ipam import instance_id, snapshot_id
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, requeue, waiting
+from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
+from crds.v1alpha1.snapshot import Snapshot
+from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
+from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
+from drivers.types import ObservedVM, Power
+
+_RETRY = 15.0
+_HELD = 2.0
+
+
+class OfVM:
+    """The hypervisor remembers with the VM which request took effect last: our uid. So none takes effect twice."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
+        """Restore when nothing forbids it, and follow it to its end."""
+        vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
+        if vm is None or instance_id(vm.metadata.uid) != snapshot.status.source_id:
+            message = f"VM {snapshot.spec.virtual_machine}, which the snapshot was taken of, was deleted"
+            return given_up(ctx, "SourceGone", message)
+        link = self._services.reach.vm(vm)
+        if not isinstance(link, HostLink):
+            return pending(ctx, link)
+        if unfinished := await operation.follow(ctx, link, instance_id(vm.metadata.uid)):
+            return pending(ctx, unfinished)
+        return await self._converge(ctx, snapshot, vm, link)
+
+    async def took_effect(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> bool | None:
+        """Whether the VM was brought back by this request last; None if nobody can be asked."""
+        vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
+        if vm is None:
+            return False
+        link = self._services.reach.vm(vm)
+        if not isinstance(link, HostLink):
+            return None
+        have = await link.observe(instance_id(vm.metadata.uid))
+        return have is not None and have.restored == ctx.uid
+
+    async def _converge(self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink) -> Result:
+        for attempt in (1, 2):
+            have = await link.observe(instance_id(vm.metadata.uid))
+            if have is None:
+                why = f"VM {vm.metadata.name} is not on host {link.name} now"
+                return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=_RETRY))
+            if have.restored == ctx.uid:
+                return completed(ctx)
+            if attempt == 1 and (unfinished := await self._restore(ctx, snapshot, vm, link, have)):
+                return unfinished
+        return requeue(_RETRY, "NotThereYet", "restored, but the hypervisor does not show it yet")
+
+    async def _restore(
+        self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink, have: ObservedVM
+    ) -> Result | None:
+        """What is asked for again after a crash was allowed before: nobody has touched the VM since."""
+        if operation.current(ctx) is None and (not_now := _not_now(ctx, snapshot, vm, have)):
+            return pending(ctx, not_now)
+        job = await operation.begin(ctx, Command.VM, RestoreState.REVERTING, self._services.new_id)
+        await ctx.add_finalizer()
+        outcome = await link.snapshots.restore(have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
+        return await operation.called(ctx, job, outcome)
+
+
+def _not_now(ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, have: ObservedVM) -> Result | None:
+    name = vm.metadata.name
+    if vm.deleting:
+        return failed("VirtualMachineDeleting", f"VM {name} is being deleted", terminal=True)
+    if not snapshot.status.memory:
+        if vm.spec.power_state is PowerState.ON:
+            text = f"the snapshot has no memory: stop VM {name} first (powerState Off), and start it again afterwards"
+            return failed("VirtualMachineRunning", text, terminal=True)
+        if have.power is not Power.OFF:
+            return waiting("VirtualMachineRunning", f"VM {name} is not off yet", retry_after=_HELD)
+    job = vm.status.job
+    if job is not None and jobs.running(job):
+        return waiting("VirtualMachineBusy", f"VM {name} is being worked on: {job.command}", retry_after=_HELD)
+    hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
+    return waiting("VirtualMachineBusy", f"VM {name}: {hold}", retry_after=_HELD) if hold else None

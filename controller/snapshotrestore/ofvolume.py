@@ -1,0 +1,81 @@
+"""Bringing a Volume back to one of its snapshots."""
+
+from __future__ import annotations
+
+from controller import holds, operation
+from controller.attachments import Attachments
+from controller.deletion import listing
+from controller.inventory import HostLink
+from controller.ipam import snapshot_id, volume_id
+from controller.lookups import qualified, vms_by_volume
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.results import Result, failed, waiting
+from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
+from controller.translate import pool_spec
+from crds.v1alpha1.snapshot import Snapshot
+from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
+from crds.v1alpha1.storagepool import StoragePool
+from crds.v1alpha1.volume import Volume
+
+_HELD = 2.0
+
+
+class OfVolume:
+    """The volume is on no VM meanwhile, and nobody else works on it: so to do it twice is to do it once."""
+
+    def __init__(self, services: Services, attachments: Attachments) -> None:
+        self._services = services
+        self._attachments = attachments
+
+    async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
+        """Restore when nothing forbids it, and follow it to its end."""
+        volume = ctx.store.get(Volume, snapshot.spec.volume or "", ctx.key.namespace)
+        if volume is None or volume_id(volume.metadata.uid) != snapshot.status.source_id:
+            message = f"volume {snapshot.spec.volume} was deleted; make a new one from the snapshot (spec.source.snapshot)"
+            return given_up(ctx, "SourceGone", message)
+        name = snapshot.status.pool or ""
+        pool = ctx.store.get(StoragePool, name)
+        if pool is None:
+            return pending(ctx, waiting("PoolNotFound", f"storage pool {name} does not exist", retry_after=_HELD))
+        link = self._link(ctx, name, volume)
+        if not isinstance(link, HostLink):
+            return pending(ctx, link)
+        if unfinished := await operation.follow(ctx, link):
+            return pending(ctx, unfinished)
+        job = operation.current(ctx)
+        if job is not None and job.phase == operation.ENDED:
+            return completed(ctx)
+        return await self._restore(ctx, snapshot, volume, pool, link)
+
+    def _link(self, ctx: Context[SnapshotRestore], pool: str, volume: Volume) -> HostLink | Result:
+        """The host whose native task it is, or any that has the pool; the one that the volume was made through first."""
+        job, reach = operation.current(ctx), self._services.reach
+        if job is not None and job.native_ref is not None and volume.status.host:
+            return reach.host(volume.status.host)
+        return reach.pool(pool, volume.status.host)
+
+    async def _restore(
+        self, ctx: Context[SnapshotRestore], snapshot: Snapshot, volume: Volume, pool: StoragePool, link: HostLink
+    ) -> Result:
+        if operation.current(ctx) is None and (not_now := self._not_now(ctx, volume)):
+            return pending(ctx, not_now)
+        job = await operation.begin(ctx, Command.VOLUME, RestoreState.REVERTING, self._services.new_id)
+        await ctx.add_finalizer()
+        identity, content = volume_id(volume.metadata.uid), snapshot_id(snapshot.metadata.uid)
+        outcome = await link.volumes.restore(pool_spec(pool), identity, content)
+        return await operation.called(ctx, job, outcome) or completed(ctx)
+
+    def _not_now(self, ctx: Context[SnapshotRestore], volume: Volume) -> Result | None:
+        name = volume.metadata.name
+        if volume.deleting:
+            return failed("VolumeDeleting", f"volume {name} is being deleted", terminal=True)
+        users = {*self._attachments.users(volume), *vms_by_volume.keys(ctx.store, qualified(ctx.key.namespace, name))}
+        if users:
+            text = f"volume {name} is attached to {listing(sorted(users))}: remove it from spec.volumes first"
+            return failed("VolumeAttached", text, terminal=True)
+        job = volume.status.job
+        if job is not None and jobs.running(job):
+            return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}", retry_after=_HELD)
+        hold = holds.on_volume(ctx.store, volume, besides=ctx.key)
+        return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=_HELD) if hold else None
