@@ -106,10 +106,10 @@ class HostReconciler:
         link = contact.link if isinstance(contact, _Contact) else self._inventory.link(ctx.key.name)
         if link and not link.attempted and (as_it_was := standing(ctx)):
             return as_it_was
+        ctx.object.status.running = await running(ctx.object, ctx.store)
         outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
         before = ctx.object.status.state
         ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
-        ctx.object.status.running = await running(ctx.object, ctx.store)
         describe(ctx.object, ctx.conditions, link, outcome, users)
         _tell(ctx, before, outcome)
         return blocked(ctx, users) or outcome

@@ -69,6 +69,8 @@ FULL: dict[Kind, list[Spec]] = {
             "endpoint": ENDPOINT,
             "overcommit": {"cpu": "4", "memory": "1.25"},
             "disableThreshold": {"cpu": 90, "memory": 80},
+            "maxGuestsPerHost": 120,
+            "stoppedReservation": "2h30m",
             "allocationState": "Disabled",
             "guestNetwork": {"backend": "Bridge", "bridge": "br-vlan{segment}"},
         }
@@ -121,7 +123,12 @@ FULL: dict[Kind, list[Spec]] = {
             "sshKeys": [KEY],
             "userData": {"inline": "#cloud-config\n"},
             "firmware": "UEFI",
-            "placement": {"cluster": "c", "host": "h1", "hostTags": ["ssd"]},
+            "placement": {
+                "cluster": "c",
+                "host": "h1",
+                "hostTags": ["ssd"],
+                "antiAffinity": {"group": "web", "mode": "Preferred"},
+            },
             "stopMode": "Hard",
             "stopTimeout": "1m30s",
             "restartedAt": "2026-11-20T10:00:00Z",
@@ -193,10 +200,16 @@ STATUS: dict[Kind, Spec] = {
         "capacity": _CAPACITY,
         "allocatable": _CAPACITY,
         "allocated": _ALLOCATED,
+        "running": ["shop/web-1"],
         "capabilities": ["GuestAgent", "Power"],
     },
     StoragePool: _COMMON
-    | {"state": "Up", "capacity": {"total": "100Gi", "available": "60Gi", "allocated": "80Gi"}, "hostsMounted": 2},
+    | {
+        "state": "Up",
+        "capacity": {"total": "100Gi", "available": "60Gi", "allocated": "80Gi"},
+        "hostsMounted": 2,
+        "hostsFailing": ["h3"],
+    },
     ServiceOffering: _COMMON,
     Template: _COMMON
     | {
@@ -225,6 +238,8 @@ STATUS: dict[Kind, Spec] = {
         "pendingChanges": [{"field": "spec.offering", "current": "small", "desired": "big", "needs": "Restart"}],
         "placementReport": {"rejected": {"InsufficientMemory": 12}, "message": "0 of 12 hosts fit"},
         "appliedRestartAt": _TIME,
+        "stoppedAt": _TIME,
+        "roomReleased": True,
     },
     Volume: _COMMON
     | {

@@ -31,7 +31,12 @@ SAME = {"allowedNamespaces": {"from": "Same"}}
 DEFAULTS: dict[type[Resource], dict[str, Any]] = {
     Zone: ENABLED,
     Pod: ENABLED,
-    Cluster: ENABLED | {"overcommit": {"cpu": "1", "memory": "1"}, "disableThreshold": {"cpu": 85, "memory": 85}},
+    Cluster: ENABLED
+    | {
+        "overcommit": {"cpu": "1", "memory": "1"},
+        "disableThreshold": {"cpu": 85, "memory": 85},
+        "stoppedReservation": "1h",
+    },
     Host: {"adminState": "Enabled"},
     StoragePool: ENABLED,
     ServiceOffering: {},
@@ -42,7 +47,6 @@ DEFAULTS: dict[type[Resource], dict[str, Any]] = {
         "stopMode": "TrySoft",
         "stopTimeout": "120s",
         "deletionPolicy": "Delete",
-        "driftPolicy": "Correct",
     },
     Volume: {"deletionPolicy": "Delete"},
     Snapshot: {"includeMemory": False, "quiesce": False},
@@ -66,6 +70,11 @@ PARTIAL = [
         Network,
         {"type": "Shared", "subnet": {"cidr": "10.1.0.0/24"}},
         {"type": "Shared", "subnet": {"cidr": "10.1.0.0/24", "addressing": "Managed"}},
+    ),
+    (
+        VirtualMachine,
+        {"placement": {"antiAffinity": {"group": "web"}}},
+        {"placement": {"antiAffinity": {"group": "web", "mode": "Required"}}},
     ),
     (VirtualMachine, {"rootDisk": {"tags": ["ssd"]}}, {"rootDisk": {"tags": ["ssd"]}}),
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.cloud import CLUSTER, HOST, POD, ZONE, Cloud, play
+from tests.support.cloud import BASE, CLUSTER, HOST, POD, ZONE, Cloud, play, vm
 from tests.support.hypervisors import Hypervisor, host
 
 PLACE = "\n---\n".join([ZONE, POD, CLUSTER])
@@ -222,6 +222,35 @@ def test_authority_from_a_secret_of_its_own() -> None:
         cloud.set_secret("infra", "ca", ca_crt=PEM)
         await cloud.settle(5)
         assert cloud.kstatus("Host", "h1") == "Current"
+
+    play(story)
+
+
+def test_an_endpoint_that_changes_leads_to_the_same_hypervisor_or_is_refused() -> None:
+    """VMs stay on the Host: only the way to it is another. The old connection is closed."""
+
+    async def story(cloud: Cloud) -> None:
+        old = cloud.hypervisors["fake://h1"] = Hypervisor(host("n", native_id="machine"))
+        new = cloud.hypervisors["fake://new"] = Hypervisor(host("n", native_id="machine"))
+        cloud.hypervisors["fake://wrong"] = Hypervisor(host("n", native_id="another"))
+        apply(cloud, BASE, vm())
+        await cloud.settle(30)
+        assert (old.open, new.open) == (1, 0)
+        apply(cloud, HOST.replace("fake://h1", "fake://new"))
+        await cloud.settle(30)
+        assert cloud.kstatus("Host", "h1") == "Current"
+        assert (old.open, new.open) == (0, 1)
+        apply(cloud, HOST.replace("fake://h1", "fake://wrong"))
+        await cloud.settle(30)
+        assert cloud.condition("Host", "h1", "Stalled") == ("True", "HostReplaced")
+        assert cloud.status("Host", "h1")["nativeID"] == "machine"
+        apply(cloud, HOST.replace("fake://h1", "fake://nobody"))
+        await cloud.settle(30)
+        assert cloud.status("Host", "h1")["state"] == "Alert"
+        apply(cloud, HOST)
+        await cloud.settle(60)
+        assert cloud.kstatus("Host", "h1") == "Current"
+        assert (old.open, new.open) == (1, 0)
 
     play(story)
 

@@ -197,3 +197,58 @@ def test_growing_never_gives_more_than_there_is(sizes: list[tuple[int, int]]) ->
         held = world.placements.size(uid)
         assert held is not None
         assert (held.cpus, held.memory) == (cpus, memory)
+
+
+GROUP = {"antiAffinity": {"group": "web"}}
+
+
+@given(order=st.permutations([OFFERING, HOST, VM]))
+def test_group_and_given_back_room_are_read_from_the_object_in_any_order(order: Sequence[str]) -> None:
+    world = World()
+    for text in (ZONE, POD, CLUSTER, POOL, *order):
+        if text == VM:
+            world.put(VM, PLACED | {"roomReleased": True}, placement=GROUP)
+        else:
+            world.put(text, READY_HOST if text == HOST else None)
+    assert world.placements.size("uid-web") == Allocation("h1", "s1", 0, 0, 10 * GI, "shop/web")
+
+
+def test_a_group_that_changes_is_taken_over_and_the_size_stays() -> None:
+    world = World()
+    world.ready()
+    world.put(VM, PLACED, placement=GROUP)
+    world.put(VM, PLACED, placement={"antiAffinity": {"group": "db"}})
+    assert world.placements.size("uid-web") == Allocation("h1", "s1", 2, 4 * GI, 10 * GI, "shop/db")
+    world.put(VM, PLACED)
+    assert world.placements.size("uid-web") == Allocation("h1", "s1", 2, 4 * GI, 10 * GI)
+
+
+def test_what_the_cluster_and_the_pool_say_reaches_the_scheduler() -> None:
+    world = World()
+    world.ready(maxGuestsPerHost=1)
+    assert isinstance(world.place("a"), Placement)
+    answer = world.place("b")
+    assert isinstance(answer, Rejection)
+    assert answer.counts == {"TooManyGuests": 1}
+    world.placements.release_room("a", 0)
+    world.put(POOL, READY_POOL | {"hostsFailing": ["h1"]})
+    answer = world.place("b")
+    assert isinstance(answer, Rejection)
+    assert answer.counts == {"NoStoragePool": 1}
+    world.put(POOL, READY_POOL)
+    assert isinstance(world.place("b"), Placement)
+
+
+def test_room_that_was_given_back_is_taken_again_only_while_there_is_some() -> None:
+    world = World()
+    world.ready()
+    world.placements.occupy("x", Allocation("h1", "s1", 4, 8 * GI, 10 * GI, "shop/web"))
+    world.placements.release_room("x", 20 * GI)
+    assert world.placements.size("x") == Allocation("h1", "s1", 0, 0, 20 * GI, "shop/web")
+    world.placements.occupy("others", Allocation("h1", "s1", 6, 8 * GI, 0))
+    assert world.placements.resize("x", 4, 8 * GI, 20 * GI, (0, 0)) == "host h1 lacks 2 CPUs and 0 of memory"
+    assert world.placements.size("x") == Allocation("h1", "s1", 0, 0, 20 * GI, "shop/web")
+    assert world.placements.resize("x", 2, 8 * GI, 20 * GI, (0, 0)) == ""
+    assert world.placements.size("x") == Allocation("h1", "s1", 2, 8 * GI, 20 * GI, "shop/web")
+    world.placements.release_room("nobody", 0)
+    assert world.placements.size("nobody") is None

@@ -173,3 +173,28 @@ def test_pins_are_claimed_when_they_are_seen() -> None:
     assert str(given) == "10.1.0.6", "a pinned address is given to nobody by chance"
     segment = world.segments.reserve("z1", [VLANRange(100, 101)], Holder("uid-other"))
     assert str(segment) == "vlan-101"
+
+
+PINS = 'mac: "02:00:00:00:00:01"'
+
+
+def test_a_pinned_mac_is_held_by_who_has_it_before_anybody_asks() -> None:
+    world = World()
+    pinning = "{name: front, network: front, " + PINS + "}"
+    world.put(vm("waits", networks=[pinning]))
+    world.put(vm("has", networks=[pinning]), status("10.1.0.5"))
+    world.put(vm("made", networks=["{name: front, network: front}"]), status("10.1.0.6"))
+    world.recovery.from_statuses()
+    refused = world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-waits", "front"))
+    assert refused is not None
+    assert refused.by == Holder("uid-has", "front"), "neither the older that waits nor one with a generated address"
+    assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-has", "front")) is None
+
+
+def test_of_two_that_have_one_pinned_mac_the_older_keeps_it() -> None:
+    world = World()
+    for name in ("older", "younger"):
+        world.put(vm(name, networks=["{name: front, network: front, " + PINS + "}"]), status("10.1.0.5"))
+    world.recovery.from_statuses()
+    assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-older", "front")) is None
+    assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-younger", "front")) is not None

@@ -338,10 +338,11 @@ def test_hardware_changed_by_hand(act: Act, value: str, policy: dict[str, str], 
     play(story)
 
 
+@pytest.mark.parametrize("policy", ["", "driftPolicy: Report"], ids=["by default", "Report"])
 @pytest.mark.parametrize("act", [(Act.SET_CPUS, "1"), (Act.REMOVE_NIC, "front")], ids=lambda act: act[0])
-def test_hardware_changed_by_hand_is_reported_and_left_until_the_spec_changes(act: tuple[Act, str]) -> None:
+def test_hardware_changed_by_hand_is_reported_and_left_until_the_spec_changes(act: tuple[Act, str], policy: str) -> None:
     async def story(cloud: VMCloud) -> None:
-        await running(cloud, "driftPolicy: Report")
+        await running(cloud, policy)
         cloud.datacentre.act(act[0], "web", act[1])
         await cloud.settle(60)
         assert cloud.reason() == ("False", "HardwareDrift")
