@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import enum
 import json
+import sys
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast, overload
 
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 
 T = TypeVar("T", bound=Resource)
 
-_PARSED_PER_KIND = 2048  # parsed objects kept; the rest is parsed again from JSON, about 50 µs each
+_PARSED_PER_KIND = 256  # parsed objects kept, 17 KB each for a VM; the rest is parsed again from JSON, about 50 µs each
 _TOMBSTONES = 16384  # deleted keys whose late events are still recognised
 _VOLATILE = ("managedFields", "resourceVersion", "generation")  # not part of what "metadata changed" means
 
@@ -77,6 +78,10 @@ class _Entry:
         return b'{"metadata":%s,"spec":%s,"status":%s}' % (metadata, self.spec, self.status)
 
 
+_Values = tuple[tuple[str, ...], ...]
+"""What one object is found under, by index in the order of their declaration."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
     """What is kept per kind."""
@@ -86,13 +91,41 @@ class _Kind:
     entries: dict[Key, _Entry]
     parsed: OrderedDict[Key, Any]
     by_value: Mapping[str, dict[str, set[Key]]]
-    values: dict[Key, dict[str, frozenset[str]]]
+    values: dict[Key, _Values]
+
+
+class _Found(Sequence[T], Generic[T]):
+    """Objects that are parsed when their turn comes: thousands of them are never in memory at once.
+
+    Those that vanished meanwhile, or don't fit their model, are passed over.
+    """
+
+    def __init__(self, keys: Sequence[Key], parse: Callable[[Key, bool], T | None]) -> None:
+        """`parse(key, keep)` gives an object or None; `keep` says that it may well be asked for again soon."""
+        self._keys = keys
+        self._parse = parse
+
+    def __iter__(self) -> Iterator[T]:
+        keep = len(self._keys) <= _PARSED_PER_KIND  # more than that would only push each other out
+        found = (self._parse(key, keep) for key in self._keys)
+        return (item for item in found if item is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        return list(self)[index]
 
 
 class Store:
     """Latest raw object per key, with declared indexes.
 
-    What `get`, `list` and `by_index` return is shared and read only.  Not thread-safe: it lives in the event loop.
+    What `get`, `list` and `by_index` return is shared and read only; the latter two parse while they are gone through, each time
+    anew.  Not thread-safe: it lives in the event loop.
     """
 
     def __init__(self) -> None:
@@ -115,7 +148,7 @@ class Store:
         that isn't registered.
         """
         kind, metadata = self._kinds[raw["kind"]], raw["metadata"]
-        key = Key(raw["kind"], metadata.get("namespace") or "", metadata["name"])
+        key = Key(kind.type.KIND, sys.intern(metadata.get("namespace") or ""), metadata["name"])
         old = kind.entries.get(key)
         if int(metadata["resourceVersion"]) <= (old.version if old else self._absent_at(key)):
             return None
@@ -165,12 +198,12 @@ class Store:
     def list(self, kind: type[T], namespace: str | None = None) -> Sequence[T]:
         """Return all objects of a kind (in one namespace), by name; those that don't fit their model are left out."""
         known = self._kinds[kind.KIND]
-        return self._parse_all(known, (key for key in known.entries if namespace is None or key.namespace == namespace))
+        return self._found(known, (key for key in known.entries if namespace is None or key.namespace == namespace))
 
     def by_index(self, kind: type[T], index: str, value: str) -> Sequence[T]:
         """Return the objects that the index lists under a value, by name; those that don't fit their model are left out."""
         known = self._kinds[kind.KIND]
-        return self._parse_all(known, known.by_value[index].get(value, ()))
+        return self._found(known, known.by_value[index].get(value, ()))
 
     def keys(self, kind: str) -> Sequence[Key]:
         """Return the keys of all objects of a kind."""
@@ -179,10 +212,6 @@ class Store:
     def keys_by_index(self, kind: type[Any], index: str, value: str) -> Sequence[Key]:
         """Return the keys that the index lists under a value, sorted; nothing is parsed: for watches."""
         return sorted(self._kinds[kind.KIND].by_value[index].get(value, ()))
-
-    def count(self, kind: type[Any]) -> int:
-        """Return how many objects of a kind there are."""
-        return len(self._kinds[kind.KIND].entries)
 
     def size(self, kind: str) -> int:
         """Return how many objects of a kind there are, the kind by its name."""
@@ -206,25 +235,29 @@ class Store:
             return None
         return _parse(kind.type, key, entry), json.loads(entry.status)
 
-    def _parse(self, kind: _Kind, key: Key) -> Any:
+    def _parse(self, kind: _Kind, key: Key, *, keep: bool = True) -> Any:
         if key in kind.parsed:
             kind.parsed.move_to_end(key)
             return kind.parsed[key]
-        parsed = kind.parsed[key] = _parse(kind.type, key, kind.entries[key])
-        if len(kind.parsed) > _PARSED_PER_KIND:
-            kind.parsed.popitem(last=False)
+        parsed = _parse(kind.type, key, kind.entries[key])
+        if keep:
+            kind.parsed[key] = parsed
+            if len(kind.parsed) > _PARSED_PER_KIND:
+                kind.parsed.popitem(last=False)
         return parsed
 
-    def _parse_all(self, kind: _Kind, keys: Iterable[Key]) -> Sequence[Any]:
-        found = (self._parse_quietly(kind, key, kind.entries[key]) for key in sorted(keys))
-        return [item for item in found if item is not None]
+    def _found(self, kind: _Kind, keys: Iterable[Key]) -> Sequence[Any]:
+        def parse(key: Key, keep: bool) -> Any | None:
+            return self._parse_quietly(kind, key, kind.entries.get(key), keep=keep)
 
-    def _parse_quietly(self, kind: _Kind, key: Key, entry: _Entry | None) -> Any | None:
+        return _Found(sorted(keys), parse)
+
+    def _parse_quietly(self, kind: _Kind, key: Key, entry: _Entry | None, *, keep: bool = True) -> Any | None:
         """Parse one version; None when it doesn't fit: the object's own reconcile reports that."""
         if entry is None:
             return None
         try:
-            return self._parse(kind, key) if kind.entries.get(key) is entry else _parse(kind.type, key, entry)
+            return self._parse(kind, key, keep=keep) if kind.entries.get(key) is entry else _parse(kind.type, key, entry)
         except Unparsable:
             return None
 
@@ -232,17 +265,12 @@ class Store:
         if not kind.indexes:
             return
         obj = self._parse_quietly(kind, key, kind.entries.get(key))
-        new = {name: frozenset(values(obj)) for name, values in kind.indexes.items()} if obj is not None else {}
-        old = kind.values.get(key, {})
-        for name, table in kind.by_value.items():
-            before, after = old.get(name, frozenset()), new.get(name, frozenset())
-            for value in before - after:
-                table[value].discard(key)
-                if not table[value]:
-                    del table[value]
-            for value in after - before:
-                table[value].add(key)
-        if new:
+        nothing: _Values = ((),) * len(kind.indexes)
+        old, new = kind.values.get(key, nothing), _values(kind, obj) if obj is not None else nothing
+        for table, before, after in zip(kind.by_value.values(), old, new, strict=True):
+            if before != after:
+                _move(table, key, before, after)
+        if new != nothing:
             kind.values[key] = new
         else:
             kind.values.pop(key, None)
@@ -255,6 +283,21 @@ class Store:
         self._tombstones[key] = max(version, self._tombstones.pop(key, -1))
         if len(self._tombstones) > _TOMBSTONES:
             self._tombstones.popitem(last=False)
+
+
+def _values(kind: _Kind, obj: Any) -> _Values:
+    """What the indexes find an object under: few different texts for thousands of objects, so each text is kept once."""
+    return tuple(tuple(sys.intern(str(value)) for value in dict.fromkeys(values(obj))) for values in kind.indexes.values())
+
+
+def _move(table: dict[str, set[Key]], key: Key, before: Sequence[str], after: Sequence[str]) -> None:
+    """Have one index find a key under other values."""
+    for value in before:
+        table[value].discard(key)
+        if not table[value]:
+            del table[value]
+    for value in after:
+        table[value].add(key)
 
 
 def _dump(value: Any) -> bytes:

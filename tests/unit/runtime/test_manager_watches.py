@@ -74,7 +74,7 @@ def test_a_deletion_while_a_write_is_under_way_is_seen() -> None:
         await asyncio.sleep(0.5)
         api._remove(key, dict(api.objects[key]))
         await asyncio.sleep(20)
-        assert process.store.count(Widget) == 0
+        assert process.store.size("Widget") == 0
         assert outside.forgotten == [(key, "uid-1")]
 
     counted(scenario)
@@ -85,7 +85,7 @@ def test_an_object_let_go_is_gone_at_once() -> None:
         api.delete(key)
         process.watcher.broken = True
         await asyncio.sleep(5)
-        assert process.store.count(Widget) == 0
+        assert process.store.size("Widget") == 0
         assert api.writes == {"metadata": 1}
         assert process.metric("controller_runtime_reconcile_total", controller="Widget", result="error") == 0
 
@@ -374,7 +374,7 @@ def test_an_object_deleted_unseen_is_dropped_when_a_write_finds_it_gone() -> Non
         api.delete(key)
         process.watcher.broken = False
         await asyncio.sleep(10)
-        assert process.store.count(Widget) == 0
+        assert process.store.size("Widget") == 0
         assert outside.forgotten == [(key, "uid-1")]
         assert outside.made == {}
         await process.kill()

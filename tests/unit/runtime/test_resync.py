@@ -11,7 +11,6 @@ from controller.runtime.keys import Key
 from controller.runtime.resync import Resync
 
 from .fakes import FakeApi, Fault
-from .models import Widget
 from .virtual import run
 from .world import Outside, Process, WidgetReconciler
 
@@ -49,7 +48,7 @@ def test_lists_come_in_chunks() -> None:
             api.create("Widget", f"w{number}")
         process = made(api)
         await process.start()
-        assert process.store.count(Widget) == 7
+        assert process.store.size("Widget") == 7
         assert api.requests["list"] == 4 + 1  # chunks of two, and one list without a parent
         await process.kill()
 
@@ -65,7 +64,7 @@ def test_a_list_that_expires_midway_is_begun_anew() -> None:
         api.fault = lambda verb, key: next(answers) if verb == "list" else None
         process = made(api)
         await process.start()
-        assert process.store.count(Widget) == 6
+        assert process.store.size("Widget") == 6
         await process.kill()
 
     run(main())
@@ -110,7 +109,7 @@ def test_a_broken_list_prunes_nothing() -> None:
         process.resync.request("Widget")
         await asyncio.sleep(300)
         assert next(pages) > 4
-        assert process.store.count(Widget) == 6
+        assert process.store.size("Widget") == 6
         await process.kill()
 
     run(main())

@@ -139,7 +139,7 @@ def test_prune_leaves_other_kinds_alone() -> None:
     made = store()
     made.upsert({**raw(1), "kind": "Parent"})
     assert made.prune("Widget", set(), "99") == []
-    assert made.count(Parent) == 1
+    assert made.size("Parent") == 1
 
 
 def test_list_is_by_name_and_by_namespace() -> None:
@@ -148,7 +148,7 @@ def test_list_is_by_name_and_by_namespace() -> None:
         made.upsert(raw(version, metadata__namespace=namespace, metadata__name=name))
     assert [str(Key.of(widget)) for widget in made.list(Widget)] == ["Widget/x/a", "Widget/x/c", "Widget/y/b"]
     assert [widget.metadata.name for widget in made.list(Widget, "x")] == ["a", "c"]
-    assert made.list(Widget, "z") == []
+    assert list(made.list(Widget, "z")) == []
 
 
 def test_a_cluster_scoped_object_has_no_namespace() -> None:
@@ -180,8 +180,8 @@ def test_an_object_that_does_not_fit_its_model() -> None:
         made.get(Widget, "a", "ns")
     with pytest.raises(Unparsable):
         made.checkout(KEY)
-    assert made.list(Widget) == []
-    assert made.count(Widget) == 1
+    assert list(made.list(Widget)) == []
+    assert made.size("Widget") == 1
     made.upsert(raw(2))
     assert made.get(Widget, "a", "ns").spec.size == 1
 
@@ -250,3 +250,56 @@ def test_the_version_before_is_not_parsed_again() -> None:
     assert change is not None
     assert change.before() is known
     assert change.after() is have.get(Widget, "a", "ns")
+
+
+def test_what_is_found_is_parsed_when_its_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of parsed objects in one list would stay in the process's memory for good."""
+    monkeypatch.setattr(module, "_PARSED_PER_KIND", 3)
+    made = store()
+    for number in range(1, 6):
+        made.upsert(raw(number, metadata__name=str(number), metadata__uid=str(number), spec={"parent": "p"}))
+    parsed: list[str] = []
+    plainly = Widget.model_validate_json
+    monkeypatch.setattr(Widget, "model_validate_json", lambda text: parsed.append(text) or plainly(text))
+    found = made.by_index(Widget, "parent", "p")
+    assert not parsed
+    first = next(iter(found))
+    assert first.metadata.name == "1"
+    assert len(parsed) == 1
+    assert [widget.metadata.name for widget in found] == ["1", "2", "3", "4", "5"]
+    assert len(made._kinds["Widget"].parsed) <= 3
+
+
+def test_what_vanishes_or_changes_while_it_is_gone_through() -> None:
+    made = store()
+    for version, name in enumerate(["a", "b", "c"], start=1):
+        made.upsert(raw(version, metadata__name=name, metadata__uid=name))
+    going = iter(made.list(Widget))
+    assert next(going).metadata.name == "a"
+    made.delete(Key("Widget", "ns", "b"))
+    made.upsert(raw(9, metadata__name="c", metadata__uid="c", spec={"size": 7}))
+    assert [(widget.metadata.name, widget.spec.size) for widget in going] == [("c", 7)]
+
+
+def test_what_is_found_is_a_sequence() -> None:
+    made = store()
+    for version, name in enumerate(["a", "b", "c"], start=1):
+        made.upsert(raw(version, metadata__name=name, metadata__uid=name))
+    made.upsert(raw(4, metadata__name="d", metadata__uid="d", spec={"size": "many"}))
+    found = made.list(Widget)
+    assert len(found) == 3, "what does not fit its model is left out"
+    assert found[-1].metadata.name == "c"
+    assert [widget.metadata.name for widget in found[:2]] == ["a", "b"]
+
+
+def test_an_object_is_indexed_once_under_each_of_its_values() -> None:
+    made = Store()
+    made.register(Widget, {"twice": lambda widget: [widget.spec.parent] * 2, "never": lambda _: ()})
+    made.upsert(raw(1, spec={"parent": "p"}))
+    assert made.keys_by_index(Widget, "twice", "p") == [KEY]
+    made.upsert(raw(2, spec={"parent": "q"}))
+    assert made.keys_by_index(Widget, "twice", "p") == []
+    assert made.keys_by_index(Widget, "twice", "q") == [KEY]
+    made.delete(KEY)
+    assert made._kinds["Widget"].by_value == {"twice": {}, "never": {}}
+    assert made._kinds["Widget"].values == {}

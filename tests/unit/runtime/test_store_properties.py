@@ -99,8 +99,8 @@ class StoreMachine(RuleBasedStateMachine):
             expected = [widget.metadata.name for widget in widgets if widget.spec.parent == parent]
             assert [widget.metadata.name for widget in self.store.by_index(Widget, "parent", parent)] == expected
             assert [key.name for key in self.store.keys_by_index(Widget, "parent", parent)] == expected
-        assert self.store.by_index(Widget, "parent", "") == []
-        assert self.store.count(Widget) == len(widgets)
+        assert not self.store.by_index(Widget, "parent", "")
+        assert self.store.size("Widget") == len(widgets)
 
     def teardown(self) -> None:
         """After one fresh list the Store holds exactly what the server does."""
