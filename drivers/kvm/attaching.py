@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, Conflict
-from drivers.kvm import domains, holdings, pools
+from drivers.kvm import domains, holdings, names, pools
 from drivers.kvm import volumes as files
 from drivers.kvm.domain import observe, volumes
 from drivers.kvm.mark import MarkedVolume
@@ -45,11 +45,20 @@ def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID) ->
     return files.path_of(pool, content.file), files.capacity(pool, content.file)
 
 
-def check(vm: Subject, attachment: VolumeAttachment) -> None:
-    """Raises NotFound, and Conflict for a volume or a name that is taken."""
+def check(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID]) -> None:
+    """Raises InvalidSpec, NotFound, and Conflict for a volume or a name that is taken. Those `leaving` are as good as gone."""
+    names.label(attachment.name)
     find(vm.connection, attachment, vm.instance)
     if any(disk.name == attachment.name for disk in vm.mark.disks):
         raise Conflict(f"the VM has a disk named {attachment.name}")
+    _require_free(attachment, [volume for volume in vm.mark.volumes if volume.volume not in leaving])
+
+
+def _require_free(attachment: VolumeAttachment, attached: Iterable[MarkedVolume]) -> None:
+    """Raises Conflict if the volume has another name there, or another volume its name."""
+    for other in attached:
+        if (other.name == attachment.name) != (other.volume == attachment.volume):
+            raise Conflict(f"the VM has the volume {other.volume} as {other.name}; it must be detached first")
 
 
 def attach(vm: Subject, attachment: VolumeAttachment) -> None:
@@ -71,13 +80,10 @@ def attach(vm: Subject, attachment: VolumeAttachment) -> None:
 
 
 def _marked(vm: Subject, attachment: VolumeAttachment, size: int) -> MarkedVolume:
-    """The volume's mark: in the place that it has, or in a free one. Raises Conflict if its name is another's."""
+    """The volume's mark: in the place that it has, or in a free one."""
+    _require_free(attachment, vm.mark.volumes)
     places = [place for document, _ in vm.documents if (place := _place(document, attachment.volume))]
-    for other in vm.mark.volumes:
-        if other.volume == attachment.volume:
-            places.append(other.target)
-        elif other.name == attachment.name:
-            raise Conflict(f"the VM has another volume named {attachment.name}; it must be detached first")
+    places += [other.target for other in vm.mark.volumes if other.volume == attachment.volume]
     taken = (other.target for other in vm.mark.volumes)
     target = places[0] if places else volumes.free_target((document for document, _ in vm.documents), taken)
     return MarkedVolume(attachment.name, attachment.volume, attachment.pool.name, target, size)

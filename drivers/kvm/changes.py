@@ -71,17 +71,18 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             nics.build(nic)
         case SetSeed():
             _require_disk(vm)
-        case AttachVolume(attachment):
-            attaching.check(vm, attachment)
-        case DetachNIC() | DetachVolume():
+        case DetachNIC() | AttachVolume() | DetachVolume():
             pass
 
 
 def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile) -> None:
     """Check all changes, then make one after the other, each on the VM as the one before left it."""
     before = subject(connection, instance)
+    leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
     for change in changes:
         check(before, change, host)
+        if isinstance(change, AttachVolume):
+            attaching.check(before, change.attachment, leaving)
     for change in changes:
         _apply(subject(connection, instance), change)
 

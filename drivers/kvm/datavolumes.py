@@ -9,7 +9,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Busy, Conflict, NotFound
+from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
 from drivers.kvm import attaching, backup, holdings, names, pools, volumes
 from drivers.kvm.domain import observe
 from drivers.kvm.domain import volumes as disks
@@ -150,7 +150,7 @@ def _require_detached(connection: Any, volume: VolumeID) -> None:
 def _create(pool: Any, volume: DesiredVolume) -> None:
     if holdings.find(pool, Kind.VOLUME, volume.volume) is not None:
         return
-    volumes.check_size(volume.size)
+    _check_size(pool, volume.size)
     source = _source(pool, volume)
 
     def fill(name: str) -> None:
@@ -162,8 +162,18 @@ def _create(pool: Any, volume: DesiredVolume) -> None:
     holdings.make(pool, Kind.VOLUME, volume.volume, fill)
 
 
+def _check_size(pool: Any, size: int) -> None:
+    """Volumes are thin, so together they may exceed their pool, but one alone that does could never be filled."""
+    volumes.check_size(size)
+    capacity = int(pool.info()[1])
+    if size > capacity:
+        raise InvalidSpec(f"the volume of {size} bytes is larger than its pool, which has {capacity}")
+
+
 def _source(pool: Any, volume: DesiredVolume) -> str:
     """The libvirt volume to copy; empty if there is none. Raises NotFound."""
+    if volume.snapshot is not None and volume.image:
+        raise InvalidSpec("a volume is made of an image or of a snapshot, not of both")
     if volume.snapshot is not None:
         return holdings.get(pool, Kind.SNAPSHOT, volume.snapshot).file
     if volume.image and not image_complete(pool, volume.image):
@@ -172,7 +182,7 @@ def _source(pool: Any, volume: DesiredVolume) -> str:
 
 
 def _grow(pool: Any, volume: VolumeID, size: int, vm: Subject | None) -> None:
-    volumes.check_size(size)
+    _check_size(pool, size)
     name = holdings.get(pool, Kind.VOLUME, volume).file
     rounded = volumes.rounded(size)
     if volumes.capacity(pool, name) < rounded:
@@ -205,6 +215,8 @@ def _snapshot(pool: Any, volume: VolumeID, snapshot: DesiredSnapshot, vm: Subjec
         return
     name = holdings.get(pool, Kind.VOLUME, volume).file
     running = vm if vm is not None and vm.live is not None else None
+    if snapshot.memory:
+        raise InvalidSpec("a snapshot of a volume has no memory")
     if snapshot.quiesce and running is None:
         raise Conflict("the volume is on no VM that runs, so there is no guest to freeze")
 

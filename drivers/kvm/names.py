@@ -53,9 +53,14 @@ def domain(name: str, instance: InstanceID) -> str:
     return f"{safe or 'vm'}-{suffix}"
 
 
+def label(name: str) -> str:
+    """`name` if a disk may have it. Raises InvalidSpec unless it is a DNS label."""
+    return _checked(_PART, name, "the disk name")
+
+
 def disk(instance: InstanceID, name: str) -> str:
     """Volume of the disk `name`. Raises InvalidSpec for a name that is not a DNS label."""
-    return f"{instance_id(instance)}-{_checked(_PART, name, 'the disk name')}.qcow2"
+    return f"{instance_id(instance)}-{label(name)}.qcow2"
 
 
 def disk_of(volume: str) -> tuple[InstanceID, str] | None:

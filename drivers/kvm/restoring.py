@@ -18,7 +18,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Conflict, NotFound
+from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.kvm import domains
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import pending, snapshots
@@ -41,7 +41,9 @@ def find(vm: Subject, snapshot: SnapshotID) -> Any | None:
 
 
 def restore(vm: Subject, snapshot: SnapshotID, token: str) -> None:
-    """Carry the request through; one that took effect is success. Raises NotFound, Conflict."""
+    """Carry the request through; one that took effect is success. Raises NotFound, Conflict, InvalidSpec."""
+    if not token:
+        raise InvalidSpec("a restore needs a token, so that it takes effect once")
     begun = pending.read(vm.inactive)
     if begun is not None:
         _return(vm, begun)

@@ -8,10 +8,11 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
 from drivers.kvm import domains, freeze, livesnapshot, names, restoring
 from drivers.kvm.datavolumes import COPY_LIMIT
 from drivers.kvm.domain import snapshots
+from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
@@ -41,8 +42,11 @@ class KVMSnapshots:
         return self._run(host, instance, action, lambda vm: restoring.restore(vm, snapshot, token))
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done:
-        """Its children move to its parent, which libvirt does."""
-        return self._run(host, instance, f"delete a snapshot of the VM {instance}", lambda vm: _delete(vm, snapshot))
+        """Its children move to its parent, which libvirt does. A VM that is gone has no snapshots."""
+        self._hosts.require(host)
+        with suppress(NotFound):
+            self._run(host, instance, f"delete a snapshot of the VM {instance}", lambda vm: _delete(vm, snapshot))
+        return Done()
 
     def _run(self, host: HostID, instance: InstanceID, action: str, function: Callable[[Subject], None]) -> Done:
         """Turn about with changes of the VM, since both rewrite its definition."""
@@ -75,12 +79,16 @@ def _create(vm: Subject, snapshot: DesiredSnapshot, timeout: int) -> None:
 def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
     """Raises InvalidSpec for a VM that can never have a snapshot, Conflict for one that cannot have this one now."""
     names.uuid_text(snapshot.snapshot)
+    if snapshot.memory and snapshot.quiesce:
+        raise InvalidSpec("a snapshot has the guest's memory or a frozen guest, not both")
+    if vm.live is None and (snapshot.memory or snapshot.quiesce):
+        raise Conflict("the VM is off; only its disks can be kept, and no guest can be frozen")
+    if snapshot.quiesce and not agent_connected(vm.live):
+        raise Conflict("no guest agent is connected, so the guest cannot be frozen")
     if _uefi(vm):
         raise InvalidSpec("a VM with UEFI firmware cannot have snapshots on this host: libvirt cannot keep its variable store")
     if not any(map(snapshots.writable, vm.inactive.iterfind("devices/disk"))):
         raise InvalidSpec("the VM has no disk that a snapshot could be kept in")
-    if vm.live is None and (snapshot.memory or snapshot.quiesce):
-        raise Conflict("the VM is off; only its disks can be kept, and no guest can be frozen")
 
 
 def _uefi(vm: Subject) -> bool:

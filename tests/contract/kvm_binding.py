@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,13 +14,15 @@ import libvirt
 from drivers.base import Connection, Driver
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.session import Timeouts
-from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec
+from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec, SnapshotID, VolumeID
 from tests.contract.kvm_proxy import LossyProxy
 from tests.lab import disposable
 from tests.lab.host import Host
 from tests.lab.shell import run
 
 MIB = 1 << 20
+MARKER = 512
+"""Bytes of a disk that hold what a test writes to it."""
 QUICK = Timeouts(connect=10.0, keepalive=1, keepalive_count=3, agent=5)
 
 FOREIGN = """
@@ -99,13 +102,28 @@ class KVMBinding:
         with self.admin() as admin:
             admin.lookupByUUIDString(instance).destroy()
 
-    def leftovers(self, instance: InstanceID) -> set[str]:
-        """Files of the pool's directory and definitions that name the VM, past libvirt's own idea of the directory."""
+    def leftovers(self, identity: InstanceID | VolumeID | SnapshotID) -> set[str]:
+        """Files of the pool's directory, snapshots in them, and definitions with that name, past libvirt's own idea of them."""
         directory = Path(self.pool.path)
-        files = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        files = sorted(directory.iterdir()) if directory.is_dir() else []
+        found = {path.name for path in files}
+        for disk in (path for path in files if path.suffix == ".qcow2"):
+            found |= {f"in {disk.name}: {line}" for line in run("qemu-img", "snapshot", "-U", "-l", str(disk)).splitlines()}
         with self.admin() as admin:
-            defined = {f"domain {domain.UUIDString()}" for domain in admin.listAllDomains()}
-        return {name for name in files | defined if instance in name}
+            for domain in admin.listAllDomains():
+                found |= {f"domain {domain.UUIDString()}", *(f"snapshot {name}" for name in domain.snapshotListNames())}
+        return {name for name in found if identity in name.partition(": ")[2 if name.startswith("in ") else 0]}
+
+    def write(self, path: str, marker: str) -> None:
+        with tempfile.NamedTemporaryFile(dir=self.lab_host.local) as content:
+            content.write(marker.encode("ascii").ljust(MARKER, b"\0"))
+            content.flush()
+            run("qemu-io", "-f", "qcow2", "-c", f"write -s {content.name} 0 {MARKER}", path)
+
+    def read(self, path: str) -> str:
+        with tempfile.NamedTemporaryFile(dir=self.lab_host.local) as content:
+            run("qemu-img", "dd", "-U", "-f", "qcow2", "-O", "raw", f"bs={MARKER}", "count=1", f"if={path}", f"of={content.name}")
+            return content.read(MARKER).rstrip(b"\0").decode("ascii", "replace")
 
     @contextmanager
     def admin(self) -> Iterator[Any]:

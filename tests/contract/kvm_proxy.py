@@ -16,10 +16,27 @@ from pathlib import Path
 CALL, REPLY = 0, 1
 PROGRAM = 0x20008086
 
-PROCEDURES = {"create": (350, 0), "start": (9, 0), "stop": (234, 0), "apply": (199, 0), "delete": (231, 0), "put_image": (93, 1)}
-"""The procedure of libvirt whose reply is lost for each call of the contract, and how many of its kind get theirs before.
+PROCEDURES: dict[str, tuple[set[int], int]] = {
+    "create": ({350}, 0),
+    "start": ({9}, 0),
+    "stop": ({234}, 0),
+    "apply": ({160, 161, 199}, 0),
+    "delete": ({231}, 0),
+    "put_image": ({93}, 1),
+    "create_volume": ({93}, 1),
+    "grow_volume": ({260}, 0),
+    "delete_volume": ({94}, 1),
+    "snapshot_volume": ({93}, 0),
+    "restore_volume": ({93}, 0),
+    "delete_volume_snapshot": ({94}, 1),
+    "create_snapshot": ({185}, 0),
+    "restore": ({192}, 0),
+    "delete_snapshot": ({193}, 0),
+}
+"""The procedures of libvirt of which one loses its reply for each call of the contract, and how many such get theirs before.
 
-Defining, starting, destroying, setting CPUs, undefining, and making a volume, where the second is the image's marker.
+Defining, starting, destroying, attaching or detaching a device or setting CPUs, undefining; making a volume, where the last is the
+marker, resizing and deleting one; taking, going back to and deleting a snapshot.
 """
 
 
@@ -27,7 +44,7 @@ Defining, starting, destroying, setting CPUs, undefining, and making a volume, w
 class Loss:
     """A reply to be lost; `serial` is known once the call was seen."""
 
-    procedure: int
+    procedures: set[int]
     before: int
     serial: int | None = None
 
@@ -74,7 +91,7 @@ class LossyProxy:
         program, _version, procedure, kind, serial, _status = struct.unpack_from(">6I", frame, 4)
         with self._lock:
             loss = self._loss
-            if loss is None or program != PROGRAM or procedure != loss.procedure:
+            if loss is None or program != PROGRAM or procedure not in loss.procedures:
                 return False
             if kind == CALL and loss.serial is None:
                 loss.before -= 1

@@ -47,6 +47,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
 def _check_names(vm: DesiredVM) -> None:
     if not vm.owner.uid:
         raise InvalidSpec("a VM needs an owner")
+    for volume in vm.volumes:
+        names.label(volume.name)
     for what, listed in (
         ("disk", [*(disk.name for disk in vm.disks), *(volume.name for volume in vm.volumes)]),
         ("NIC", [nic.name for nic in vm.nics]),
