@@ -27,6 +27,8 @@ _CHUNK = 500
 _IDLE = 0.01  # seconds; kopf keeps a task and the last version of each object for so long: at its 5 s, 25 KB each at every start
 _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+_LOOK = 1.0  # seconds between two looks at whether kopf still watches everything
+_LAST_WORDS = 3.0  # seconds for kopf to end by itself and say why
 _STEADY = 60.0  # seconds after which a feed that ends counts as one that worked
 _FINALIZER = "vireo.dev/never-set"  # kopf takes its finalizer off whatever carries it
 
@@ -120,12 +122,15 @@ class Feed:
             self._watch(registry, kind, over)
         # kopf's own stop flag makes it wait five seconds when it ends by itself
         stopping = asyncio.create_task(stop.wait())
+        ending = asyncio.create_task(_until_a_watcher_ends())
         operator = kopf.operator(registry=registry, settings=_settings(), memories=_NoMemories(), clusterwide=True, standalone=True)
         operating = asyncio.create_task(operator)
-        await asyncio.wait([stopping, operating], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([stopping, ending, operating], return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            await asyncio.wait([operating], timeout=_LAST_WORDS)
         stopping.cancel()
-        operating.cancel()
-        await operating
+        ending.cancel()
+        await _end(operating)
 
     async def _kopf_login(self, **_: Any) -> kopf.ConnectionInfo:
         return await self._login()
@@ -173,6 +178,25 @@ class _Handover:
         self._woken = False
         for _ in range(len(self._events)):
             self._loop.call_soon(self._take, *self._events.popleft())  # one that fails does not hold up the others
+
+
+async def _until_a_watcher_ends() -> None:
+    """Return when kopf watches less than it did: it is about to end."""
+    most = 0
+    while (watchers := sum(task.get_name().startswith("watcher for ") for task in asyncio.all_tasks())) >= most:
+        most = watchers
+        await asyncio.sleep(_LOOK)
+
+
+async def _end(operating: asyncio.Task[None]) -> None:
+    """Cancel kopf until it has ended, and raise what it did.
+
+    When watchers end at the same time, as after refused lists, some lose their cancellation, and kopf would wait for them for ever.
+    """
+    while not operating.done():
+        operating.cancel()
+        await asyncio.wait([operating], timeout=_LOOK)
+    await operating
 
 
 async def _never(**_: Any) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
+import time
 
+import kopf
 import pytest
 
 from controller.kube import feed as module
@@ -74,6 +77,27 @@ async def test_tasks_of_the_controller_survive_the_end_of_kopf(server: WatchServ
         await until(lambda: server.streams)
         assert not ours.done()
         ours.cancel()
+
+
+@pytest.mark.parametrize("deaf", [0, 1, 3])
+async def test_a_kopf_that_hangs_when_it_ends_is_ended(server: WatchServer, monkeypatch: pytest.MonkeyPatch, deaf: int) -> None:
+    """As kopf 1.45 does: of watchers that end together one loses its cancellation, and kopf waits for it for ever."""
+    begun: list[float] = []
+
+    async def operator(**_: object) -> None:
+        begun.append(time.monotonic())
+        watchers = [asyncio.create_task(asyncio.sleep(wait), name=f"watcher for {wait}") for wait in (0.1, 3600)]
+        for _ in range(deaf):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.gather(*watchers)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(module, "_LOOK", 0.02)
+    monkeypatch.setattr(module, "_LAST_WORDS", 0.05)
+    async with watched(server) as watch:
+        await until(lambda: len(begun) >= 3)
+        assert watch.restarts >= 2
 
 
 async def test_a_stream_that_ends_is_taken_up_where_it_was(server: WatchServer) -> None:
