@@ -302,6 +302,7 @@ _UNSET = "rootDisk.size cannot be removed once set: it only grows"
 _BYTES = "must be at most 262144 bytes (256 KiB) of UTF-8"
 _CALENDAR = "must be a day of the calendar, from 1970 on"
 _TIME = "must be between 1s and 1h"
+_KEPT = "must be at most 87600h (ten years)"
 
 VM = [
     *fixed(VirtualMachine, "spec.zone", {"powerState": "Off"}, {"zone": "other"}),
@@ -342,6 +343,10 @@ VM = [
     *(
         value(VirtualMachine, "spec.stopTimeout", _TIME, {"stopTimeout": good}, {"stopTimeout": bad})
         for good, bad in (("1s", "999ms"), ("1h", "1h1ms"), ("59m60s", "0s"), ("1000ms", "99999h99999h99999h99999h"))
+    ),
+    *(
+        value(Cluster, "spec.stoppedReservation", _KEPT, {"stoppedReservation": good}, {"stoppedReservation": bad})
+        for good, bad in (("0s", "87600h1ms"), ("87600h", "99999h"))
     ),
 ]
 

@@ -144,7 +144,6 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], str]] = [
     (Host, {"endpoint": {"url": "qemu+tls://" + "h" * 502}}, "spec.endpoint.url"),
     (Host, {"endpoint": {"credentials": {}}}, "spec.endpoint.url"),
     (Host, {"endpoint": {"url": "a:b", "credentials": {}}}, "spec.endpoint.credentials.secretRef"),
-    (Host, {"adminState": "Maintenance"}, "spec.adminState"),
     (StoragePool, {"path": "srv"}, "spec.path"),
     (StoragePool, {"path": "/"}, "spec.path"),
     (StoragePool, {"path": "/srv/"}, "spec.path"),

@@ -31,7 +31,7 @@ kind: VirtualMachine
 metadata: {name: web, namespace: shop}
 spec: {zone: z1, offering: small, template: {name: debian}}
 """
-PLACED = {"host": "h1", "cluster": "c1", "disks": [{"name": "root", "pool": "s1", "size": "10Gi"}]}
+PLACED: dict[str, Any] = {"host": "h1", "cluster": "c1", "disks": [{"name": "root", "pool": "s1", "size": "10Gi"}]}
 
 
 class World:
@@ -209,7 +209,7 @@ def test_group_and_given_back_room_are_read_from_the_object_in_any_order(order: 
         if text == VM:
             world.put(VM, PLACED | {"roomReleased": True}, placement=GROUP)
         else:
-            world.put(text, READY_HOST if text == HOST else None)
+            world.put(text)
     assert world.placements.size("uid-web") == Allocation("h1", "s1", 0, 0, 10 * GI, "shop/web")
 
 
