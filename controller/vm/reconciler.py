@@ -98,7 +98,7 @@ class VirtualMachineReconciler:
         Watch(
             StoragePool,
             lambda pool, store: vms_unplaced.keys(store, pool.spec.zone),
-            of=lambda pool: (pool.spec, pool.status.state, pool.status.hosts_failing),
+            of=lambda pool: (pool.spec, pool.status.state, pool.status.hosts_failing, pool.status.capacity),
         ),
         Watch(ServiceOffering, lambda each, store: vms_by_offering.keys(store, each.metadata.name), of=lambda each: each.spec),
         Watch(

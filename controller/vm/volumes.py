@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.attachments import UNBOUND, Attachments
+from controller.holds import on_vm
 from controller.ipam import volume_id
 from controller.lookups import volumes_by_id
 from controller.runtime.context import Context
@@ -88,19 +89,18 @@ class Mounting:
     async def intend(
         self, ctx: Context[VirtualMachine], attachments: Sequence[VolumeAttachment], reason: str, message: str
     ) -> Result | None:
-        """Write down that these volumes are about to be attached; then None, unless one of them is being deleted meanwhile.
+        """Write down that these volumes, which were noted, are about to be attached; then None, unless that must not be any more.
 
-        Raises ApiError: the caller must not go on.
+        Whoever deletes or restores one of them does it the other way round: their mark first, then a look at who has it. Raises
+        ApiError: the caller must not go on.
         """
-        status, before = ctx.object.status, list(ctx.object.status.volumes)
-        note(ctx.object, attachments, ctx.store)
         await ctx.save(reason, message)
-        for each in attachments:
-            volume = next(iter(volumes_by_id.of(ctx.store, each.volume)), None)
-            if volume is None or volume.deleting:
-                status.volumes = before
-                return requeue(0, "VolumeNotReady", f"volume {each.name} is being deleted")
-        return None
+        found = [next(iter(volumes_by_id.of(ctx.store, each.volume)), None) for each in attachments]
+        if all(volume and not volume.deleting for volume in found) and on_vm(ctx.store, ctx.object) is None:
+            return None
+        coming = {each.volume for each in attachments}
+        ctx.object.status.volumes = [each for each in ctx.object.status.volumes if each.volume_id not in coming]
+        return requeue(0, "VolumeNotReady", "a volume that was to be attached is being deleted or restored")
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""

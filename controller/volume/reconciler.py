@@ -154,10 +154,11 @@ class VolumeReconciler:
     def _due(self, ctx: Context[Volume]) -> bool:
         """Whether it is time to look whether the volume is there; not at the start, when all would be looked at."""
         now = ctx.clock.monotonic()
-        return now - self._looked.setdefault(ctx.uid, now) >= LOOKS
+        return now - self._looked.setdefault(ctx.uid, now) > LOOKS - 1
 
     def _settled(self, ctx: Context[Volume]) -> Result:
         ctx.object.status.state = VolumeState.READY
+        self._looked.setdefault(ctx.uid, ctx.clock.monotonic())
         job.finish(ctx)
         return done("Ready", recheck_after=LOOKS)
 
