@@ -117,7 +117,7 @@ def test_what_is_gone_takes_no_vms(kind: str, name: str) -> None:
 def test_order_of_arrival_makes_no_difference(order: Sequence[str]) -> None:
     """Kinds are listed side by side after a restart."""
     world = World()
-    statuses = {HOST: READY_HOST, POOL: READY_POOL, VM: PLACED}
+    statuses: dict[str, dict[str, Any]] = {HOST: READY_HOST, POOL: READY_POOL, VM: PLACED}
     for text in order:
         world.put(text, statuses.get(text))
     assert world.placements.size("uid-web") == Allocation("h1", "s1", 2, 4 * GI, 10 * GI)
