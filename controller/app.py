@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from structlog.typing import FilteringBoundLogger
 
 from controller import events
@@ -181,6 +181,7 @@ async def serve(settings: Settings, stop: asyncio.Event, log: FilteringBoundLogg
 
 async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
     registry, wake = CollectorRegistry(), Waker()
+    ProcessCollector(registry=registry)
     reach = kube.Settings(
         kubeconfig=settings.kubeconfig,
         identity=identity,

@@ -66,14 +66,24 @@ class LifeMetrics:
         self._begun = _Beginnings()
 
     def witness(self, change: Change, _: Record) -> None:
-        """Take note of a change that this process wrote itself; see `controller.runtime.manager.Witness`."""
+        """Take note of a change; see `controller.runtime.manager.Witness`."""
         before, after = change.before(), change.after()
-        if before is None or after is None or before.metadata.uid != after.metadata.uid:
+        if before is None:
             return
-        gone = after.deleting and not after.metadata.finalizers
-        if isinstance(after, VirtualMachine):
-            self._phase(after, before.status.state or PENDING, GONE if gone else after.status.state or PENDING)
-        self._job(before, after, gone)
+        if change.gone:
+            self._go(before)
+        elif after is not None:
+            if isinstance(after, VirtualMachine):
+                self._phase(after, before.status.state or PENDING, after.status.state or PENDING)
+            self._job(before, after)
+
+    def _go(self, last: Any) -> None:
+        """An object is gone: with it the job that it was removed by has succeeded."""
+        if isinstance(last, VirtualMachine):
+            self._phase(last, last.status.state or PENDING, GONE)
+        job: Job | None = getattr(last.status, "job", None)
+        if job is not None and jobs.running(job):
+            self._observe(job, jobs.SUCCEEDED)
 
     def _phase(self, vm: VirtualMachine, last: str, phase: str) -> None:
         if last == phase:
@@ -87,14 +97,12 @@ class LifeMetrics:
         if phase not in _LASTING:
             self._entered.note(uid, now)
 
-    def _job(self, before: Any, after: Any, gone: bool) -> None:
+    def _job(self, before: Any, after: Any) -> None:
         job: Job | None = getattr(after.status, "job", None)
         was: Job | None = getattr(before.status, "job", None)
         if job is None:
             return
-        if gone and jobs.running(job):
-            self._observe(job, jobs.SUCCEEDED)
-        elif jobs.running(job) and (was is None or was.id != job.id):
+        if jobs.running(job) and (was is None or was.id != job.id):
             self._begun.note(job.id, self._clock.monotonic())
         elif ended(before, after) is not None:
             self._observe(job, str(job.status))

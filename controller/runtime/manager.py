@@ -26,7 +26,8 @@ from controller.runtime.triggers import Triggers
 _LAST_EVENTS = 1.0  # seconds given to Events that still wait at a stop
 
 Witness = Callable[[Change, Record], None]
-"""Told of each change that this process wrote itself, and by what to have Kubernetes Events written about it."""
+"""Told of each change that this process wrote itself, and of each object that goes while it reconciles; and by what to have
+Kubernetes Events written about it."""
 
 
 class Manager:
@@ -54,7 +55,7 @@ class Manager:
     ) -> None:
         """Nothing happens yet.
 
-        `observers` are told of every change before anything is woken by it, `witnesses` of our own.
+        `observers` are told of every change before anything is woken by it, `witnesses` see `Witness`.
         `random` gives floats in [0, 1), `new_id` names
         reconciles in the log, `fence` raises NotLeader when this process may no longer write.
         """
@@ -208,7 +209,7 @@ class Manager:
                 observe(change)
             except Exception as error:
                 self._log.error("observer failed", changed=str(change.key), exc_info=error)
-        if own:
+        if own or (change.gone and self._queue is not None):
             self._witness(change)
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)

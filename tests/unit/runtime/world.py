@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from controller.runtime.attempt import Options
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
-from controller.runtime.manager import Manager
+from controller.runtime.manager import Manager, Witness
 from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler, Watch
 from controller.runtime.results import Result, done, requeue, waiting
@@ -108,6 +108,7 @@ class Process:
         workers: int = 4,
         timeout: float = 60.0,
         observers: Sequence[Callable[[Change], None]] = (),
+        witnesses: Sequence[Witness] = (),
     ) -> None:
         source = random.Random(seed)
         ids = itertools.count(1)
@@ -130,6 +131,7 @@ class Process:
             metrics=Metrics(self.registry),
             log=log,
             observers=observers,
+            witnesses=witnesses,
         )
         self.watcher = Watcher(api, self.manager.intake, delay)
         self.resync = Resync(api, self.manager.intake, ["Widget", "Parent"], source.random, log)
