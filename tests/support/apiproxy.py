@@ -108,6 +108,8 @@ class ApiProxy:
         self._port = 0
         self._site: web.TCPSite | None = None
         self.asked: list[Asked] = []
+        self.struck = 0
+        """Requests that something happened to."""
         self.page = 0
         """Lists have pages of so many; 0: as many as are asked for."""
 
@@ -195,6 +197,7 @@ class ApiProxy:
         asked = Asked(time.monotonic(), request.method, request.path, dict(request.query))
         self.asked.append(asked)
         fault = next((each for each in self._faults if each.strike(asked, self._random)), NOTHING)
+        self.struck += fault is not NOTHING or self._dark
         await asyncio.sleep(fault.delay)
         if fault.hang or self._dark:
             await asyncio.Event().wait()
