@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.scheduler.allocations import Allocations
@@ -66,7 +66,7 @@ class ClusterTotals:
 class HostIndex:
     """Hosts, clusters, pools and allocations of the cloud. They may come in any order; a host counts once its cluster is known.
 
-    `version` grows with every change that could change a placement.
+    `version` grows with every change that could let a VM fit that did not fit before.
     """
 
     def __init__(self) -> None:
@@ -86,12 +86,12 @@ class HostIndex:
         """Add or replace a cluster."""
         if self._clusters.get(view.name) != view:
             self._clusters[view.name] = view
-            self._refresh(self._members.get(view.name, ()))
+            self._change(self._members.get(view.name, ()))
 
     def drop_cluster(self, name: str) -> None:
         """Forget a cluster; its hosts no longer count."""
         if self._clusters.pop(name, None) is not None:
-            self._refresh(self._members.get(name, ()))
+            self._change(self._members.get(name, ()))
 
     def put_host(self, view: HostView) -> None:
         """Add or replace a host."""
@@ -102,14 +102,14 @@ class HostIndex:
             self._members[known.cluster].discard(view.name)
         self._hosts[view.name] = view
         self._members.setdefault(view.cluster, set()).add(view.name)
-        self._refresh((view.name,))
+        self._change((view.name,))
 
     def drop_host(self, name: str) -> None:
         """Forget a host; what VMs have been given there stays counted, should it come back."""
         view = self._hosts.pop(name, None)
         if view is not None:
             self._members[view.cluster].discard(name)
-            self._refresh((name,))
+            self._change((name,))
 
     def put_pool(self, view: PoolView) -> None:
         """Add or replace a storage pool."""
@@ -127,11 +127,16 @@ class HostIndex:
 
     def assign(self, uid: str, allocation: Allocation) -> None:
         """Record what a VM has, decided just now or read from its status; replaces what it had (a resize)."""
-        self._refresh(self._allocations.put(uid, allocation))
+        new = self._allocations.get(uid) is None
+        changed = self._allocations.put(uid, allocation)
+        if new:
+            self._refresh(changed)  # takes room, so that nothing fits that did not
+        else:
+            self._change(changed)
 
     def release(self, uid: str) -> None:
         """Forget what a VM has: it is gone, or its placement was given up."""
-        self._refresh(self._allocations.drop(uid))
+        self._change(self._allocations.drop(uid))
 
     def allocation(self, uid: str) -> Allocation | None:
         """What a VM has."""
@@ -184,10 +189,14 @@ class HostIndex:
                 yield self._candidates[entry[2]]
             low = high
 
+    def _change(self, names: Collection[str]) -> None:
+        if names:
+            self.version += 1
+            self._refresh(names)
+
     def _refresh(self, names: Iterable[str]) -> None:
         """Bring what is derived from these hosts up to date."""
         for name in names:
-            self.version += 1
             self._remove(name)
             host = self._hosts.get(name)
             cluster = self._clusters.get(host.cluster) if host is not None else None

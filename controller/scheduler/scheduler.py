@@ -27,7 +27,8 @@ class Scheduler:
         """Where the VM goes. A VM that has an allocation gets the same answer again until `HostIndex.release`.
 
         The room is taken when this returns: write the decision to the VM's status, or release it. Equal requests that were rejected
-        are answered from memory until something changes, so that a thousand VMs that wait for room cost as little as one.
+        are answered from memory until something changes for the better, so that a thousand VMs that wait for room cost as little
+        as one, also while others go where there is some.
         """
         if known := self._known(request.uid):
             return known

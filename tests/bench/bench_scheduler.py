@@ -43,6 +43,13 @@ def main(hosts: int, vms: int) -> None:
     with timed(f"place {vms} VMs on local storage", vms):
         for number in range(vms):
             scheduler.place(Request(f"b{number}", "z", 2, 4 * GI, 10 * GI, storage_tags=frozenset({"local"})))
+    for mode, apart in (("that must keep apart", True), ("that would rather keep apart", False)):
+        with timed(f"place {vms} VMs of one group {mode}", vms):
+            for number in range(vms):
+                scheduler.place(Request(f"{mode}{number}", "z", 1, GI, GI, group=mode, apart=apart))
+    with timed(f"place {vms} VMs named to a host each", vms):
+        for number in range(vms):
+            scheduler.place(Request(f"e{number}", "z", 1, GI, GI, host=f"h{number * 7 % hosts}"))
     with timed(f"reject {vms} equal VMs that fit nowhere", vms):
         for number in range(vms):
             scheduler.place(Request(f"c{number}", "z", 2, 4 * GI, 10 * GI, host_tags=frozenset({"gpu"})))

@@ -89,6 +89,14 @@ def test_the_next_equal_request_looks_at_none(judged: list[str]) -> None:
         scheduler.place(request("vm-0", cpus=99))
 
 
+def test_vms_that_are_placed_meanwhile_make_no_other_rejection_new(judged: list[str]) -> None:
+    scheduler = Scheduler(large())
+    for number in range(50):
+        with at_most(1 if number else HOSTS + 1, judged):
+            assert isinstance(scheduler.place(request(f"big-{number}", cpus=17)), Rejection)
+            assert isinstance(scheduler.place(request(f"small-{number}")), Placement)
+
+
 def test_what_is_remembered_is_bounded(judged: list[str]) -> None:
     scheduler = Scheduler(cloud(host(enabled=False)))
     for number in range(2000):

@@ -1,11 +1,12 @@
 """Whatever happens in whatever order: what is placed fits, what is refused does not, and no room is given twice."""
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from controller.scheduler import Allocation, HostView, Placement, PoolScope, Reason, Rejection, Request, Scheduler
 from controller.scheduler.index import HostIndex
+from controller.scheduler.scheduler import select
 from tests.unit.scheduler.builders import GI, cloud, cluster, host, pool, request
 
 THRESHOLD = 75
@@ -204,3 +205,31 @@ class Bursts(RuleBasedStateMachine):
 
 TestBursts = Bursts.TestCase
 TestBursts.settings = settings(max_examples=80, stateful_step_count=40)
+
+
+sizes = st.tuples(st.integers(1, 20), st.sampled_from(["", "g"]), st.booleans())
+moves = st.one_of(
+    st.tuples(st.just("place"), st.integers(0, 5), sizes),
+    st.tuples(st.just("assign"), st.integers(0, 5), sizes),
+    st.tuples(st.just("release"), st.integers(0, 5), st.none()),
+    st.tuples(st.just("host"), st.integers(0, 2), sizes),
+)
+
+
+@given(st.lists(moves, max_size=30))
+def test_a_rejection_from_memory_is_what_a_new_look_would_find(steps: list[tuple[str, int, tuple[int, str, bool] | None]]) -> None:
+    """What only takes room leaves rejections in memory; whatever could make room must not."""
+    index = cloud(host("h0", cpus=8), host("h1", cpus=16))
+    scheduler = Scheduler(index)
+    for step, number, values in steps:
+        cpus, group, apart = values or (1, "", False)
+        wanted = request(f"vm-{number}", cpus=cpus, memory=GI, group=group, apart=apart)
+        if step == "place" and index.allocation(wanted.uid) is None:
+            fresh = select(index, wanted)
+            assert isinstance(scheduler.place(wanted), Rejection) == isinstance(fresh, Rejection)
+        elif step == "assign":
+            index.assign(wanted.uid, Allocation(f"h{number % 2}", "shared", cpus, GI, GI, group))
+        elif step == "release":
+            index.release(wanted.uid)
+        elif step == "host":
+            index.put_host(host(f"h{number}", cpus=cpus))
