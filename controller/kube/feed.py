@@ -1,7 +1,8 @@
 """The watch feed: kopf's watch streams, one per kind, into the event loop of the controller.
 
-kopf runs in a thread and an event loop of its own.  Whatever ends it (it gives up on any watch error but 410, and cancels every
-task of its loop when it does) ends nothing else: it is started anew, and what was missed meanwhile is found by a list.
+The streams run in a thread and an event loop of their own.  Whatever ends one of them (any watch error but 410) ends the feed and
+nothing else: it is started anew, and what was missed meanwhile is found by a list.  kopf's operator is passed over: its workers
+and handlers cost several times what reading an event does.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import kopf
-from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
+from kopf._cogs.clients.auth import vault_var
+from kopf._cogs.clients.errors import APINotFoundError
+from kopf._cogs.clients.watching import Bookmark, infinite_watch
+from kopf._cogs.structs.credentials import Vault
+from kopf._cogs.structs.references import Resource
 from structlog.typing import FilteringBoundLogger
 
 from controller.kube.kinds import ApiKind, Kinds
@@ -24,34 +29,13 @@ from controller.runtime.intake import Intake
 from controller.runtime.keys import Key
 
 _CHUNK = 500
-_IDLE = 0.01  # seconds; kopf keeps a task and the last version of each object for so long: at its 5 s, 25 KB each at every start
 _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
-_LOOK = 1.0  # seconds between two looks at whether kopf still watches everything
-_LAST_WORDS = 3.0  # seconds for kopf to end by itself and say why
 _STEADY = 60.0  # seconds after which a feed that ends counts as one that worked
-_FINALIZER = "vireo.dev/never-set"  # kopf takes its finalizer off whatever carries it
-
-
-class _NoDiff(kopf.DiffBaseStorage):
-    """Keeps no "last handled" state: nothing is written, and no diff is computed for each event."""
-
-    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
-        return kopf.BodyEssence({})
-
-    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        return None
-
-    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
-        """Store nothing."""
-
-
-class _NoMemories(ResourceMemories):
-    """Remembers nothing of any object: it is for daemons, indexes and retries, none of which there are."""
-
-    async def recall(self, raw_body: Any, **options: Any) -> ResourceMemory:
-        """Return a memory that is kept by nobody."""
-        return await super().recall(raw_body, **{**options, "ephemeral": True})
+_BATCH = 20  # events between which others get their turn
+_BACKLOG = 1000  # events that may lie between the threads; a list of thousands waits
+_BACKLOG_LOOKS = 0.01
+_CANCEL_AGAIN = 1.0
 
 
 class Feed:
@@ -66,7 +50,7 @@ class Feed:
         metrics: ApiMetrics,
         log: FilteringBoundLogger,
     ) -> None:
-        """`login` returns the access to use, fresh each time; it is awaited in kopf's loop."""
+        """`login` returns the access to use, fresh each time; it is awaited in the streams' loop."""
         self._kinds = kinds
         self._login = login
         self._intake = intake
@@ -92,15 +76,14 @@ class Feed:
                 self._on_gap(kind.kind)
 
     async def _run_once(self, loop: asyncio.AbstractEventLoop) -> str:
-        """Run kopf until it ends; return why it did."""
+        """Run the streams until one ends; return why it did."""
         ended: asyncio.Future[str] = loop.create_future()
         inner, stop = asyncio.new_event_loop(), asyncio.Event()
-        inner.set_exception_handler(lambda *_: None)  # tasks that kopf leaves behind when it ends
 
         def serve() -> None:
             try:
                 with asyncio.Runner(loop_factory=lambda: inner) as runner:
-                    runner.run(self._operate(loop, stop))
+                    runner.run(self._stream(loop, stop))
                 reason = "stopped"
             except BaseException as error:
                 reason = f"{type(error).__name__}: {error}"
@@ -114,35 +97,25 @@ class Feed:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 inner.call_soon_threadsafe(stop.set)
 
-    async def _operate(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-        registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(self._kopf_login)
-        over = _Handover(loop, self._take)
-        for kind in self._kinds:
-            self._watch(registry, kind, over)
-        # kopf's own stop flag makes it wait five seconds when it ends by itself
-        stopping = asyncio.create_task(stop.wait())
-        ending = asyncio.create_task(_until_a_watcher_ends())
-        operator = kopf.operator(registry=registry, settings=_settings(), memories=_NoMemories(), clusterwide=True, standalone=True)
-        operating = asyncio.create_task(operator)
-        await asyncio.wait([stopping, ending, operating], return_when=asyncio.FIRST_COMPLETED)
-        if ending.done():
-            await asyncio.wait([operating], timeout=_LAST_WORDS)
-        stopping.cancel()
-        ending.cancel()
-        await _end(operating)
+    async def _stream(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+        """Follow all kinds until `stop` is set or one of the streams fails, and raise what it raised."""
+        vault, settings, over = Vault(), _settings(), _Handover(loop, self._take, self._log)
+        vault_var.set(vault)
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait()), asyncio.create_task(self._keep_logged_in(vault))]
+        tasks += [asyncio.create_task(_follow(kind, settings, over)) for kind in self._kinds]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(tasks)
+            await vault.close()
+        for task in done:
+            task.result()
 
-    async def _kopf_login(self, **_: Any) -> kopf.ConnectionInfo:
-        return await self._login()
-
-    def _watch(self, registry: kopf.OperatorRegistry, kind: ApiKind, over: _Handover) -> None:
-        def on_event(event: Mapping[str, Any], **_: Any) -> bool:
-            raw = {name: event["object"].get(name) for name in ("metadata", "spec", "status")}
-            over.put(kind, event["type"], {**raw, "kind": kind.kind})
-            return False
-
-        # taken where kopf asks whether the handler wants the event: calling a handler costs more than all else that kopf does
-        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, when=on_event)(_never)
+    async def _keep_logged_in(self, vault: Vault) -> None:
+        """Log in whenever the streams have no access that works, as at the start and after a 401."""
+        while True:
+            await vault.wait_for_emptiness()
+            await vault.populate({"vireo": await self._login()})
 
     def _take(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
         """Take in one event, in the controller's loop; kopf marks what it listed itself with type None."""
@@ -158,16 +131,24 @@ class Feed:
 
 
 class _Handover:
-    """Carries events from kopf's thread into the controller's loop, which is woken once for all that lie there."""
+    """Carries events from the streams' thread into the controller's loop, which is woken once for all that lie there."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take: Callable[[ApiKind, str | None, Mapping[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        take: Callable[[ApiKind, str | None, Mapping[str, Any]], None],
+        log: FilteringBoundLogger,
+    ) -> None:
         self._loop = loop
         self._take = take
+        self._log = log
         self._events: deque[tuple[ApiKind, str | None, Mapping[str, Any]]] = deque()
         self._woken = False
 
-    def put(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
-        """Leave an event, in kopf's thread."""
+    async def put(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
+        """Leave an event, in the streams' thread, once there is room."""
+        while len(self._events) >= _BACKLOG:  # noqa: ASYNC110 - an Event of one loop can't be set in another
+            await asyncio.sleep(_BACKLOG_LOOKS)
         self._events.append((kind, type, raw))
         if not self._woken:
             self._woken = True
@@ -176,31 +157,40 @@ class _Handover:
     def _fetch(self) -> None:
         """Take what lies there, in the controller's loop; what comes after the mark is taken off wakes it again."""
         self._woken = False
-        for _ in range(len(self._events)):
-            self._loop.call_soon(self._take, *self._events.popleft())  # one that fails does not hold up the others
+        for _ in range(min(_BATCH, len(self._events))):
+            kind, type, raw = self._events.popleft()
+            try:
+                self._take(kind, type, raw)
+            except Exception as error:  # one that fails does not hold up the others
+                self._log.error("watch event not taken in", kind=kind.kind, exc_info=error)
+        if self._events:
+            self._woken = True
+            self._loop.call_soon(self._fetch)
 
 
-async def _until_a_watcher_ends() -> None:
-    """Return when kopf watches less than it did: it is about to end."""
-    most = 0
-    while (watchers := sum(task.get_name().startswith("watcher for ") for task in asyncio.all_tasks())) >= most:
-        most = watchers
-        await asyncio.sleep(_LOOK)
+async def _follow(kind: ApiKind, settings: kopf.OperatorSettings, over: _Handover) -> None:
+    """Hand over what happens to objects of a kind, until something but a restart of the stream is needed; raises what."""
+    resource = Resource(kind.group, kind.version, kind.plural, kind=kind.kind, namespaced=kind.namespaced)
+    while True:
+        with contextlib.suppress(APINotFoundError):  # its CRD was removed: the other kinds go on
+            async for event in infinite_watch(settings=settings, resource=resource, namespace=None):
+                if not isinstance(event, Bookmark) and event["type"] != "BOOKMARK":
+                    await over.put(kind, event["type"], _needed(kind, event["object"]))
+        await asyncio.sleep(_LONGEST_PAUSE)
 
 
-async def _end(operating: asyncio.Task[None]) -> None:
-    """Cancel kopf until it has ended, and raise what it did.
-
-    When watchers end at the same time, as after refused lists, some lose their cancellation, and kopf would wait for them for ever.
-    """
-    while not operating.done():
-        operating.cancel()
-        await asyncio.wait([operating], timeout=_LOOK)
-    await operating
+async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until all have ended: a stream that fails just then loses its cancellation."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCEL_AGAIN)
 
 
-async def _never(**_: Any) -> None:
-    raise AssertionError("the filter lets nothing through")
+def _needed(kind: ApiKind, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the Store reads of an object; who manages which field is half of it."""
+    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+    return {"kind": kind.kind, "metadata": metadata, "spec": raw.get("spec"), "status": raw.get("status")}
 
 
 def _set(future: asyncio.Future[str], value: str) -> None:
@@ -211,12 +201,6 @@ def _set(future: asyncio.Future[str], value: str) -> None:
 def _settings() -> kopf.OperatorSettings:
     logging.getLogger("kopf").setLevel(logging.CRITICAL)  # what ends the feed is logged by the feed
     settings = kopf.OperatorSettings()
-    settings.posting.enabled = False
-    settings.scanning.disabled = True
     settings.watching.chunk_size = _CHUNK
-    settings.queueing.idle_timeout = _IDLE
     settings.networking.error_backoffs = _RETRIES
-    settings.process.ultimate_exiting_timeout = None
-    settings.persistence.finalizer = _FINALIZER
-    settings.persistence.diffbase_storage = _NoDiff()
     return settings

@@ -1,10 +1,11 @@
-"""As much of an API server as a watch needs: discovery, lists, and watch streams that can be broken in every way."""
+"""As much of an API server as a watch needs: lists, and watch streams that can be broken in every way."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,24 +15,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from controller.kube.feed import Feed
-from controller.kube.kinds import Kinds
+from controller.kube.kinds import ApiKind, Kinds
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.intake import Intake
 from controller.runtime.store import Change, Store
 from tests.unit.runtime.models import Widget
 
 from .server import GROUP, WIDGETS, listening
-
-VERBS = ["list", "watch", "patch"]
-CRDS = {
-    "name": "customresourcedefinitions",
-    "singularName": "customresourcedefinition",
-    "kind": "CustomResourceDefinition",
-    "namespaced": False,
-    "verbs": VERBS,
-}
-NAMESPACES = {"name": "namespaces", "singularName": "namespace", "kind": "Namespace", "namespaced": False, "verbs": VERBS}
-RESOURCE = {"name": "widgets", "singularName": "widget", "kind": "Widget", "namespaced": True, "verbs": VERBS}
 
 
 class WatchServer:
@@ -45,6 +35,8 @@ class WatchServer:
         self.lists = 0
         self.patches = 0
         self.refuse = False
+        self.unauthorized = 0
+        self.missed: Counter[str] = Counter()
 
     def put(self, name: str, **spec: Any) -> None:
         self.version += 1
@@ -78,27 +70,21 @@ class WatchServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if self.refuse:
             return web.Response(status=500)
+        if self.unauthorized:
+            self.unauthorized -= 1
+            return web.Response(status=401)
         if request.method != "GET":
             self.patches += 1
         if request.query.get("watch"):
             return await self._watch(request)
         answers: Mapping[str, Any] = {
-            "/version": {"major": "1", "minor": "36"},
-            "/api": {"versions": ["v1"]},
-            "/api/v1": {"resources": [NAMESPACES]},
-            "/apis": {"groups": [self._group(GROUP), self._group("apiextensions.k8s.io")]},
-            f"/apis/{GROUP}/v1": {"resources": [RESOURCE]},
-            "/apis/apiextensions.k8s.io/v1": {"resources": [CRDS]},
             WIDGETS.path: {"metadata": {"resourceVersion": str(self.version)}, "items": list(self.objects.values())},
         }
         self.lists += request.path == WIDGETS.path
         if request.path not in answers:
+            self.missed[request.path] += 1
             return web.json_response({"kind": "Status", "code": 404, "message": request.path}, status=404)
         return web.json_response(answers[request.path])
-
-    def _group(self, name: str) -> dict[str, Any]:
-        version = {"groupVersion": f"{name}/v1", "version": "v1"}
-        return {"name": name, "versions": [version], "preferredVersion": version}
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -119,7 +105,7 @@ class WatchServer:
 class Watched:
     """A feed on such a server, and what came through it."""
 
-    def __init__(self, server: WatchServer, url: str) -> None:
+    def __init__(self, server: WatchServer, url: str, kinds: Sequence[ApiKind]) -> None:
         self.server = server
         self.registry = CollectorRegistry()
         self.store = Store()
@@ -131,10 +117,10 @@ class Watched:
 
         async def login() -> kopf.ConnectionInfo:
             self.logins += 1
-            return kopf.ConnectionInfo(server=url)
+            return kopf.ConnectionInfo(server=url, token=f"token-{self.logins}")
 
         self.feed = Feed(
-            Kinds([WIDGETS]),
+            Kinds(kinds),
             login,
             Intake(self.store, lambda change, own: self.changes.append(change)),
             self.gaps.append,
@@ -151,9 +137,9 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(server: WatchServer) -> AsyncIterator[Watched]:
+async def watched(server: WatchServer, kinds: Sequence[ApiKind] = (WIDGETS,)) -> AsyncIterator[Watched]:
     async with listening(server.handle) as url:
-        made = Watched(server, url)
+        made = Watched(server, url, kinds)
         running = asyncio.create_task(made.feed.run())
         try:
             yield made

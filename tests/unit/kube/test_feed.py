@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 
-import kopf
 import pytest
+import structlog
 
 from controller.kube import feed as module
+from controller.kube.kinds import ApiKind
 from controller.runtime.store import Part
 
 from .kopfserver import WatchServer, watched
-from .server import until
+from .server import GROUP, WIDGETS, until
 
 
 @pytest.fixture
@@ -79,27 +79,6 @@ async def test_tasks_of_the_controller_survive_the_end_of_kopf(server: WatchServ
         ours.cancel()
 
 
-@pytest.mark.parametrize("deaf", [0, 1, 3])
-async def test_a_kopf_that_hangs_when_it_ends_is_ended(server: WatchServer, monkeypatch: pytest.MonkeyPatch, deaf: int) -> None:
-    """As kopf 1.45 does: of watchers that end together one loses its cancellation, and kopf waits for it for ever."""
-    begun: list[float] = []
-
-    async def operator(**_: object) -> None:
-        begun.append(time.monotonic())
-        watchers = [asyncio.create_task(asyncio.sleep(wait), name=f"watcher for {wait}") for wait in (0.1, 3600)]
-        for _ in range(deaf):
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-        await asyncio.gather(*watchers)
-
-    monkeypatch.setattr(kopf, "operator", operator)
-    monkeypatch.setattr(module, "_LOOK", 0.02)
-    monkeypatch.setattr(module, "_LAST_WORDS", 0.05)
-    async with watched(server) as watch:
-        await until(lambda: len(begun) >= 3)
-        assert watch.restarts >= 2
-
-
 async def test_a_stream_that_ends_is_taken_up_where_it_was(server: WatchServer) -> None:
     server.put("a", size=1)
     async with watched(server) as watch:
@@ -132,3 +111,71 @@ async def test_the_thread_ends_with_the_feed(server: WatchServer) -> None:
         return [thread.name for thread in threading.enumerate() if thread.ident not in before and thread.name == "watch-feed"]
 
     await until(lambda: left() == [])
+
+
+async def test_a_kind_whose_definition_is_gone_does_not_end_the_others(
+    server: WatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LONGEST_PAUSE", 0.02)
+    missing = ApiKind("Gadget", GROUP, "v1", "gadgets", namespaced=True)
+    server.put("a", size=1)
+    async with watched(server, [missing, WIDGETS]) as watch:
+        await until(lambda: watch.sizes() == {"a": 1})
+        await until(lambda: server.missed[missing.path] >= 3)
+        server.put("a", size=2)
+        await until(lambda: watch.sizes() == {"a": 2})
+        assert watch.restarts == 0
+
+
+async def test_access_that_is_refused_is_asked_for_anew(server: WatchServer) -> None:
+    server.put("a", size=1)
+    server.unauthorized = 1
+    async with watched(server) as watch:
+        await until(lambda: watch.sizes() == {"a": 1})
+        assert watch.logins >= 2
+
+
+async def test_thousands_of_events_do_not_pile_up_between_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BACKLOG", 50)
+    taken: list[str] = []
+    log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
+    over = module._Handover(asyncio.get_running_loop(), lambda kind, type, raw: taken.append(raw["name"]), log)
+    most = 0
+
+    async def leave() -> None:
+        nonlocal most
+        for number in range(500):
+            await over.put(WIDGETS, "ADDED", {"name": str(number)})
+            most = max(most, len(over._events))
+
+    thread = threading.Thread(target=lambda: asyncio.run(leave()))
+    thread.start()
+    await until(lambda: len(taken) == 500)
+    await asyncio.to_thread(thread.join)
+    assert taken == [str(number) for number in range(500)]
+    assert most <= 50
+
+
+async def test_an_event_that_makes_no_sense_does_not_hold_up_the_next(server: WatchServer) -> None:
+    async with watched(server) as watch:
+        await until(lambda: server.streams)
+        server.send({"type": "ADDED", "object": {"kind": "Widget", "metadata": {"name": "odd", "resourceVersion": "seven"}}})
+        server.put("a", size=1)
+        await until(lambda: watch.sizes() == {"a": 1})
+        assert watch.restarts == 0
+
+
+async def test_a_stream_that_loses_its_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As kopf 1.45's do when they fail at the moment they are cancelled."""
+    monkeypatch.setattr(module, "_CANCEL_AGAIN", 0.01)
+
+    async def deaf(times: int) -> None:
+        for _ in range(times):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    tasks = [asyncio.create_task(deaf(times)) for times in (0, 1, 3)]
+    await asyncio.sleep(0)
+    await module._end(tasks)
+    assert all(task.cancelled() for task in tasks)
