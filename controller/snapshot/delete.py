@@ -26,7 +26,9 @@ async def delete(ctx: Context[Snapshot], sort: OfVM | OfVolume) -> Result:
         where = ctx.object.status.pool or ctx.object.status.host
         ctx.event("Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on {where} is not removed")
     else:
-        if unfinished := blocked(ctx, _users(ctx)) or await sort.remove(ctx):
+        if used := blocked(ctx, _users(ctx)):
+            return used
+        if unfinished := await sort.remove(ctx):
             return _waits(ctx, unfinished)
     await ctx.remove_finalizer()
     return done("Deleted")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from controller.grants import granted
 from controller.ipam import snapshot_id
+from controller.runtime import jobs
 from controller.runtime.results import Result, failed, waiting
 from controller.runtime.store import Store
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
@@ -52,7 +53,7 @@ def _snapshot(volume: Volume, name: str, store: Store) -> Source | Result:
         return waiting("SnapshotNotFound", f"{shown} does not exist")
     if snapshot.spec.volume is None:
         return failed("SnapshotNotOfVolume", f"{shown} is one of a VM: only snapshots of volumes can become volumes", terminal=True)
-    if snapshot.deleting:
+    if snapshot.deleting and not jobs.running(volume.status.job):  # else its deletion waits for this volume
         return waiting("SnapshotNotReady", f"{shown} is being deleted")
     if snapshot.status.state != SnapshotState.BACKED_UP or snapshot.status.pool is None:
         return waiting("SnapshotNotReady", f"{shown} is {snapshot.status.state or 'not processed yet'}")

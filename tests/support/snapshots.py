@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from controller.runtime.keys import Key
+from drivers.simulator.engine.actions import Act
 from drivers.types import Power
 from tests.support.vms import VMCloud
+from tests.support.volumes import made
 
 
 def snapshot(name: str = "snap", of: str = "virtualMachine: web", extra: str = "") -> str:
@@ -48,15 +50,6 @@ def job(cloud: VMCloud, name: str = "snap", kind: str = "Snapshot") -> tuple[str
     return found["command"], found["status"]
 
 
-def names(cloud: VMCloud) -> dict[str, str]:
-    """Names of Snapshots by their identity in the hypervisor."""
-    return {
-        raw["status"]["snapshotID"]: key.name
-        for key, raw in cloud.api.objects.items()
-        if key.kind == "Snapshot" and raw.get("status", {}).get("snapshotID")
-    }
-
-
 def tree(cloud: VMCloud, vm: str = "web") -> dict[str, str | None]:
     """The snapshots that a VM has in the hypervisor, each with its parent; by the name that was given to them."""
     had = cloud.datacentre.vm(vm).snapshots
@@ -72,12 +65,25 @@ def kept(cloud: VMCloud) -> list[str]:
 
 def write(cloud: VMCloud, content: str, vm: str = "web") -> None:
     """The guest writes to its root disk."""
-    cloud.datacentre.vm(vm).disks["root"].content = content
+    cloud.datacentre.act(Act.WRITE_DISK, vm, f"root={content}")
 
 
 def reads(cloud: VMCloud, vm: str = "web") -> str:
     """What the guest reads from its root disk."""
     return cloud.datacentre.vm(vm).disks["root"].content
+
+
+def stored(cloud: VMCloud, volume: str = "data") -> str:
+    """What a volume holds."""
+    return made(cloud)[volume].content
+
+
+def store(cloud: VMCloud, content: str, volume: str = "data") -> None:
+    """Somebody writes to a volume."""
+    found = made(cloud)[volume]
+    for pool in cloud.datacentre.service.dc.pools.values():
+        if found.volume in pool.volumes:
+            pool.volumes[found.volume].content = content
 
 
 def runs(cloud: VMCloud, vm: str = "web") -> bool:

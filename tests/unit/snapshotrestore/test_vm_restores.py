@@ -1,0 +1,353 @@
+"""Bringing VMs back: in place, once, and only when nothing forbids it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from drivers.simulator.engine.faults import FaultKind
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from tests.support.snapshots import job, reads, ready, restore, runs, snapshot, status, text, tree, versions, write
+from tests.support.vms import GIB, VMCloud, play, site, vm
+
+SLOW = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3))
+BOTH = pytest.mark.parametrize("settings", [None, SLOW], ids=["at once", "by tasks"])
+
+
+async def begin(cloud: VMCloud, *, memory: bool = False, power: str = "On") -> None:
+    """A VM with a snapshot of "old", and "new" on its disk now."""
+    cloud.apply(site())
+    cloud.apply(vm())
+    await cloud.settle(60)
+    write(cloud, "old")
+    cloud.apply(snapshot(extra=f"includeMemory: {str(memory).lower()}"))
+    await cloud.settle(20)
+    assert ready(cloud) == ("True", "Ready"), text(cloud)
+    write(cloud, "new")
+    cloud.edit(powerState=power)
+    await cloud.settle(30)
+
+
+def back(cloud: VMCloud, name: str = "back") -> tuple[str, str] | None:
+    return ready(cloud, name, "SnapshotRestore")
+
+
+def why(cloud: VMCloud, name: str = "back") -> str:
+    return text(cloud, name, "SnapshotRestore")
+
+
+@BOTH
+def test_a_stopped_vm(settings: Settings | None) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await cloud.settle(30)
+        found = status(cloud, "back", "SnapshotRestore")
+        assert back(cloud) == ("True", "Completed")
+        assert (found["state"], job(cloud, "back", "SnapshotRestore")) == ("Completed", ("RevertToVMSnapshot", "Succeeded"))
+        assert found["completedAt"]
+        assert reads(cloud) == "old"
+        assert not runs(cloud)
+        assert cloud.reason() == ("True", "Stopped")
+        assert tree(cloud) == {"snap": None}, "the snapshot stays"
+        cloud.edit(powerState="On")
+        await cloud.settle(30)
+        assert (reads(cloud), runs(cloud)) == ("old", True)
+        assert cloud.datacentre.vm().restores == 1
+
+    play(story, settings=settings)
+
+
+@BOTH
+@pytest.mark.parametrize("power", ["On", "Off"])
+def test_with_memory_the_vm_runs_on_as_it_ran_then_and_ends_as_declared(settings: Settings | None, power: str) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, memory=True, power=power)
+        starts = cloud.datacentre.vm().starts
+        cloud.apply(restore())
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert reads(cloud) == "old"
+        assert runs(cloud) == (power == "On")
+        assert cloud.datacentre.vm().starts == starts + (power == "Off"), "brought back running, not started"
+        assert cloud.reason() == ("True", "Running" if power == "On" else "Stopped")
+
+    play(story, settings=settings)
+
+
+def test_a_running_vm_is_not_stopped_behind_its_owner_s_back() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        cloud.apply(restore())
+        await cloud.settle(30)
+        assert back(cloud) == ("False", "VirtualMachineRunning")
+        assert "stop VM web first" in why(cloud)
+        assert cloud.condition("SnapshotRestore", "shop/back", "Stalled") is not None
+        assert status(cloud, "back", "SnapshotRestore")["state"] == "Pending"
+        assert (reads(cloud), runs(cloud)) == ("new", True)
+        cloud.edit(powerState="Off")
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert (reads(cloud), runs(cloud)) == ("old", False)
+
+    play(story)
+
+
+def test_the_vm_is_left_alone_meanwhile() -> None:
+    """Declared On while it is brought back: started after that, on the old content."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        cloud.edit(powerState="On")
+        await asyncio.sleep(1)
+        assert cloud.reason() == ("False", "Restoring")
+        assert cloud.vm()["state"] == "Restoring"
+        assert not runs(cloud)
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert (reads(cloud), runs(cloud)) == ("old", True)
+        assert cloud.reason() == ("True", "Running")
+
+    play(story, settings=SLOW)
+
+
+def test_order_does_not_matter() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(restore())
+        await cloud.settle(5)
+        assert back(cloud) == ("False", "SnapshotNotFound")
+        cloud.apply(snapshot())
+        await cloud.settle(5)
+        assert back(cloud) == ("False", "SnapshotNotReady")
+        cloud.apply(site())
+        cloud.apply(vm(extra='powerState: "Off"'))
+        await cloud.settle(90)
+        assert back(cloud) == ("True", "Completed")
+
+    play(story)
+
+
+def test_once_and_never_again() -> None:
+    """Not after a restart, not after a change of the VM, not after all statuses were lost."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await cloud.settle(30)
+        write(cloud, "newer")
+        await cloud.restart()
+        cloud.edit(powerState="On")
+        await cloud.settle(60)
+        assert reads(cloud) == "newer"
+        await cloud.controller.kill()
+        cloud.wipe_status()
+        await cloud.restart()
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert (reads(cloud), cloud.datacentre.vm().restores) == ("newer", 1)
+
+    play(story)
+
+
+def test_an_older_one_without_status_does_not_undo_a_newer_one() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore("first"))
+        await cloud.settle(30)
+        cloud.apply(restore("second"))
+        await cloud.settle(30)
+        write(cloud, "newer")
+        await cloud.controller.kill()
+        cloud.wipe_status()
+        await cloud.restart()
+        await cloud.settle(60)
+        assert back(cloud, "second") == ("True", "Completed")
+        assert back(cloud, "first") == ("False", "StatusLost")
+        assert (reads(cloud), cloud.datacentre.vm().restores) == ("newer", 2)
+
+    play(story)
+
+
+def test_back_and_forth_through_a_tree() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(snapshot("second"))
+        await cloud.settle(20)
+        cloud.apply(restore("a", "snap"))
+        await cloud.settle(20)
+        assert reads(cloud) == "old"
+        cloud.apply(snapshot("branch"))
+        await cloud.settle(20)
+        assert tree(cloud) == {"snap": None, "second": "snap", "branch": "snap"}
+        assert status(cloud, "branch")["parent"] == "snap"
+        cloud.apply(restore("b", "second"))
+        await cloud.settle(20)
+        assert reads(cloud) == "new"
+
+    play(story)
+
+
+def test_two_at_once_come_one_after_the_other() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        for name in ("a", "b", "c"):
+            cloud.apply(restore(name))
+        await cloud.settle(90)
+        assert [back(cloud, name) for name in ("a", "b", "c")] == [("True", "Completed")] * 3
+        assert cloud.datacentre.vm().restores == 3
+
+    play(story, settings=SLOW)
+
+
+def test_a_snapshot_being_read_is_not_deleted() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        cloud.delete("Snapshot", "shop/snap")
+        await asyncio.sleep(1)
+        assert cloud.condition("Snapshot", "shop/snap", "InUse") is not None
+        assert "back" in text(cloud)
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert reads(cloud) == "old"
+        assert not cloud.exists("Snapshot", "shop/snap")
+        assert tree(cloud) == {}
+
+    play(story, settings=SLOW)
+
+
+def test_deleted_meanwhile_it_is_followed_to_its_end() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        cloud.delete("SnapshotRestore", "shop/back")
+        await asyncio.sleep(1)
+        assert cloud.exists("SnapshotRestore", "shop/back")
+        await cloud.settle(60)
+        assert not cloud.exists("SnapshotRestore", "shop/back")
+        assert reads(cloud) == "old"
+        assert cloud.reason() == ("True", "Stopped")
+
+    play(story, settings=SLOW)
+
+
+def test_deleted_before_it_began_it_does_nothing() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        cloud.apply(restore())
+        await cloud.settle(10)
+        cloud.delete("SnapshotRestore", "shop/back")
+        await cloud.settle(5)
+        assert not cloud.exists("SnapshotRestore", "shop/back")
+        cloud.edit(powerState="Off")
+        await cloud.settle(30)
+        assert reads(cloud) == "new"
+
+    play(story)
+
+
+def test_the_vm_is_gone() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        cloud.delete("VirtualMachine", "shop/web")
+        await cloud.settle(30)
+        cloud.apply(restore())
+        await cloud.settle(10)
+        assert back(cloud) == ("False", "SnapshotNotReady")
+        assert cloud.condition("SnapshotRestore", "shop/back", "Stalled") is not None
+
+    play(story)
+
+
+def test_a_vm_deleted_meanwhile_goes_when_it_is_back() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        cloud.delete("VirtualMachine", "shop/web")
+        await cloud.settle(60)
+        assert not cloud.exists("VirtualMachine", "shop/web")
+        assert not cloud.datacentre.vms
+        assert status(cloud, "back", "SnapshotRestore")["state"] in ("Completed", "Failed")
+
+    play(story, settings=SLOW)
+
+
+def test_a_vm_given_up_is_not_waited_for() -> None:
+    """The host hangs in the middle: force-delete ends it all the same."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        cloud.datacentre.fail("*", FaultKind.HANG, count=None)
+        cloud.delete("VirtualMachine", "shop/web")
+        await cloud.settle(60)
+        assert cloud.reason() == ("False", "Restoring")
+        for kind, name in (("VirtualMachine", "web"), ("SnapshotRestore", "back")):
+            if kind == "SnapshotRestore":
+                cloud.delete(kind, f"shop/{name}")
+            uid = cloud.raw(kind, f"shop/{name}")["metadata"]["uid"]
+            cloud.annotate(kind, f"shop/{name}", "vireo.dev/force-delete", uid)
+            await cloud.settle(60)
+            assert not cloud.exists(kind, f"shop/{name}")
+
+    play(story, settings=SLOW)
+
+
+@pytest.mark.parametrize(
+    "kind", [FaultKind.LOSE_REPLY, FaultKind.TASK_ERROR, FaultKind.FORGET_TASK, FaultKind.HANG, FaultKind.ERROR]
+)
+def test_a_call_that_goes_wrong_once(kind: FaultKind) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.datacentre.fail("snapshots.restore", kind)
+        cloud.apply(restore())
+        await cloud.settle(900)
+        assert back(cloud) == ("True", "Completed"), why(cloud)
+        assert (reads(cloud), cloud.datacentre.vm().restores) == ("old", 1)
+        assert cloud.reason() == ("True", "Stopped")
+
+    play(story, settings=SLOW)
+
+
+def test_what_the_hypervisor_refuses_is_the_end() -> None:
+    """A disk was taken out by hand: nothing was changed, and nothing is tried on another day."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.datacentre.fail("snapshots.restore", FaultKind.ERROR, error="Conflict")
+        cloud.apply(restore())
+        await cloud.settle(30)
+        assert back(cloud) == ("False", "HypervisorConflict")
+        found = status(cloud, "back", "SnapshotRestore")
+        assert (found["state"], found["job"]["status"]) == ("Failed", "Failed")
+        assert cloud.reason() == ("True", "Stopped")
+        await cloud.restart()
+        await cloud.settle(120)
+        assert back(cloud) == ("False", "HypervisorConflict")
+        assert reads(cloud) == "new"
+
+    play(story)
+
+
+def test_states_go_forward_only() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, power="Off")
+        cloud.apply(restore())
+        await cloud.settle(30)
+        states = [raw["status"].get("state") for raw in versions(cloud, "SnapshotRestore", "back") if "status" in raw]
+        order = ["Pending", "Reverting", "Completed"]
+        seen = [state for state in states if state]
+        assert seen == sorted(seen, key=order.index)
+        snap = [raw["status"]["state"] for raw in versions(cloud, "Snapshot", "snap") if raw.get("status", {}).get("state")]
+        assert snap[0] == "Creating" or snap[0] == "Allocated"
+        assert "Reverting" in snap
+        assert snap[-1] == "Ready"
+
+    play(story, settings=SLOW)
