@@ -120,6 +120,9 @@ class Lane:
         self._idle = 0
         self._abandoned = 0
         self._closed = False
+        self._queued = metrics.queued.labels(options.purpose)
+        self._running = metrics.running.labels(options.purpose)
+        self._seconds = metrics.seconds.labels(options.purpose)
         metrics.lanes.add(self)
 
     @property
@@ -160,7 +163,7 @@ class Lane:
             raise
         if not call.future.done():
             raise self._late(call, timeout)
-        self._metrics.seconds.labels(self._options.purpose).observe(self._clock() - started)
+        self._seconds.observe(self._clock() - started)
         self._judge(call)
         result: R = call.future.result()
         return result
@@ -189,7 +192,7 @@ class Lane:
         if refused:
             self._conclude("busy", self._breaker.abandoned)
             raise LaneBusy(f"{self._name}: {self._options.queue_limit} calls wait already")
-        self._metrics.queued.labels(self._options.purpose).inc()
+        self._queued.inc()
         return call
 
     def _staff(self) -> None:
@@ -212,8 +215,8 @@ class Lane:
                     return
                 call = self._queue.popleft()
                 call.started = True
-            self._metrics.queued.labels(self._options.purpose).dec()
-            with self._metrics.running.labels(self._options.purpose).track_inprogress():
+            self._queued.dec()
+            with self._running.track_inprogress():
                 self._run(call)
 
     def _run(self, call: _Call) -> None:
@@ -245,7 +248,7 @@ class Lane:
             call.abandoned = True
             self._abandoned += 1
         else:
-            self._metrics.queued.labels(self._options.purpose).dec()
+            self._queued.dec()
         return call.started
 
     def _late(self, call: _Call, timeout: float) -> Exception:
@@ -274,7 +277,8 @@ class Lane:
         closed = self._breaker.state is State.CLOSED
         tell_breaker()
         change = closed - (self._breaker.state is State.CLOSED)
-        self._metrics.open.labels(self._options.purpose).inc(change)
+        if change:
+            self._metrics.open.labels(self._options.purpose).inc(change)
 
 
 class _Saturation(Collector):
