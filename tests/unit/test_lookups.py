@@ -92,6 +92,11 @@ TABLE = [
     (lookups.vms_by_pool, vm(status={"disks": [DISK]}), ["s1"]),
     (lookups.vms_by_secret, vm(userData={"secretRef": {"name": "seed", "key": "k"}}), ["shop/seed"]),
     (lookups.vms_by_secret, vm(userData={"inline": "#cloud-config"}), []),
+    (lookups.snapshots_by_vm, make("Snapshot", "s", {"virtualMachine": "web"}, namespace="shop"), ["shop/web"]),
+    (lookups.snapshots_by_vm, make("Snapshot", "s", {"volume": "data"}, namespace="shop"), []),
+    (lookups.snapshots_by_volume, make("Snapshot", "s", {"volume": "data"}, namespace="shop"), ["shop/data"]),
+    (lookups.snapshots_by_volume, make("Snapshot", "s", {"virtualMachine": "web"}, namespace="shop"), []),
+    (lookups.restores_by_snapshot, make("SnapshotRestore", "r", {"snapshot": "s"}, namespace="shop"), ["shop/s"]),
 ]
 
 
