@@ -100,6 +100,17 @@ class Inventory:
                     return link.name, vm
         return None
 
+    async def search(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
+        """The same as `find`, after every endpoint that is up was asked.
+
+        Raises DriverError if one of them did not answer: the VM may be there.
+        """
+        answers = await asyncio.gather(*(session.search(instance) for session in list(self._served)), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return self.find(instance)
+
     async def close(self) -> None:
         """End all sessions."""
         tasks = list(self._tasks.values())

@@ -18,7 +18,7 @@ from controller.inventory.outcomes import is_refusal
 from controller.inventory.snapshot import Snapshot
 from controller.inventory.strangers import Strangers
 from drivers.base import Connection, Driver
-from drivers.errors import Busy, DriverError, Transient
+from drivers.errors import Busy, Conflict, DriverError, NotFound, Transient
 from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
 
 
@@ -84,6 +84,7 @@ class Session:
         self._connects = 0
         self._boots: Counter[HostID] = Counter()
         self._resync = asyncio.Event()
+        self._searching = asyncio.Lock()
         self._strangers = Strangers()
 
     def connection(self) -> Connection:
@@ -99,6 +100,29 @@ class Session:
     def look_around(self) -> None:
         """Observe all VMs soon: one that was expected on some host is not there, and may be on another."""
         self._resync.set()
+
+    async def search(self, instance: InstanceID) -> None:
+        """Look for a VM on every host of the endpoint, now; what was last seen may be minutes old. The snapshot then knows.
+
+        Raises DriverError if that can't be found out; an endpoint that is not up is not asked.
+        """
+        if self._connection is None or self.state is not LinkState.UP:
+            return
+        connection, asked = self._connection, self.snapshot.moment()
+        if len(self.hosts) == 1:
+            await self._look_on(connection, next(iter(self.hosts)), instance)
+            return
+        async with self._searching:
+            if self.snapshot.surveyed < asked:
+                self._listener.vms_changed(await self._survey(connection))
+
+    async def _look_on(self, connection: Connection, host: HostID, instance: InstanceID) -> None:
+        asked = self.snapshot.moment()
+        try:
+            vm = await self.lanes.read(connection.compute.observe, host, instance)
+        except (NotFound, Conflict):
+            vm = None  # not there, or somebody else's
+        self.snapshot.put(instance, vm, asked)
 
     async def run(self) -> None:
         """Connect, watch and observe until cancelled; every failure leads to a new attempt, later and later."""

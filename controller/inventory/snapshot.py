@@ -46,6 +46,11 @@ class Snapshot:
         self._now += 1
         return self._now
 
+    @property
+    def surveyed(self) -> int:
+        """The moment at which the last complete observation was asked for; negative if there was none."""
+        return self._asked_all
+
     def mark_stale(self, instance: InstanceID) -> None:
         """Something about this VM changes or changed: only an answer to a question asked from now on can be relied on."""
         self._stale[instance] = self.moment()

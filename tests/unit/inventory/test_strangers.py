@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+
+import pytest
 
 from controller.inventory.strangers import Strangers
 from controller.runtime.keys import Key
+from drivers.errors import Busy, Conflict, DriverError, Transient
 from drivers.types import HostID, InstanceID, VMChanged
 from tests.support.hypervisors import Hypervisor, host, vm
 
@@ -111,3 +115,69 @@ def test_memory_of_others_is_bounded() -> None:
     strangers.meet(InstanceID("ours"))
     strangers.looked([InstanceID("ours")])
     assert strangers.meet(InstanceID("ours")), "one that was found is no other's"
+
+
+# Searching
+
+
+def test_search_finds_a_vm_wherever_it_is_without_any_event() -> None:
+    async def story(bench: Bench) -> None:
+        one = bench.serve("u1", Hypervisor(host("h1")))
+        pool = bench.serve("u2", Hypervisor(host("h2"), host("h3")))
+        one.vms[INSTANCE] = vm("web")
+        bench.attach("h1", "u1")
+        for name in ("h2", "h3"):
+            bench.attach(name, "u2", sole=False)
+        await bench.pass_time()
+        pool.vms[INSTANCE] = replace(one.vms.pop(INSTANCE), host=HostID("h3"))
+        found = await bench.inventory.search(INSTANCE)
+        assert found is not None
+        assert found[0] == "h3"
+        one.vms[INSTANCE] = replace(pool.vms.pop(INSTANCE), host=HostID("h1"))
+        found = await bench.inventory.search(INSTANCE)
+        assert found is not None
+        assert found[0] == "h1"
+        del one.vms[INSTANCE]
+        assert await bench.inventory.search(INSTANCE) is None
+
+    play(story)
+
+
+def test_searches_at_once_share_their_looks() -> None:
+    async def story(bench: Bench) -> None:
+        pool = bench.serve("u", Hypervisor(host("h1"), host("h2")))
+        bench.attach("h1", "u", sole=False)
+        await bench.pass_time()
+        pool.calls.clear()
+        await asyncio.gather(*(bench.inventory.search(InstanceID(str(number))) for number in range(50)))
+        assert pool.calls["observe_all"] <= 2
+        assert pool.calls["observe"] == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize("error", [Transient("lost"), Busy("full")])
+def test_search_that_is_not_answered_says_so(error: DriverError) -> None:
+    async def story(bench: Bench) -> None:
+        one = bench.serve("u1", Hypervisor(host("h1")))
+        bench.serve("u2", Hypervisor(host("h2")))
+        bench.attach("h1", "u1")
+        bench.attach("h2", "u2")
+        await bench.pass_time()
+        one.faults["observe"] = error
+        with pytest.raises(type(error)):
+            await bench.inventory.search(INSTANCE)
+
+    play(story)
+
+
+def test_a_vm_of_somebody_else_is_not_found_and_silent_endpoints_are_left_out() -> None:
+    async def story(bench: Bench) -> None:
+        one = bench.serve("u1", Hypervisor(host("h1")))
+        bench.attach("h1", "u1")
+        bench.attach("dead", "nobody")
+        await bench.pass_time()
+        one.faults["observe"] = Conflict("not ours")
+        assert await bench.inventory.search(INSTANCE) is None
+
+    play(story)
