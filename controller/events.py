@@ -12,15 +12,24 @@ from controller.runtime.ports import EventType
 from controller.runtime.recorder import Record
 from controller.runtime.store import Change, Part
 from crds.status import Condition, Job
-
-_TOLD_BY_RECONCILER = frozenset({"Host", "Template"})
-"""Kinds whose reconcilers tell how their Ready comes and goes, with more than a condition knows."""
+from crds.v1alpha1.host import Host, HostState
+from crds.v1alpha1.template import Template
 
 _PROGRESS = frozenset({"Progressing", "Updating"})
 """Reasons of work that is under way; so is the name of the state that the object is in."""
 
-_USUAL = ("NotReady", "Seeding", "Connecting")
-"""Ends of reasons of a wait that is part of every beginning; any other wait is worth a warning."""
+_USUAL = (
+    "NotReady",
+    "NotConnected",
+    "NotObserved",
+    "NotThereYet",
+    "Seeding",
+    "Connecting",
+    "Recovering",
+    "Busy",
+    "ForFirstConsumer",
+)
+"""Ends of reasons of a wait that is part of every beginning, or short; any other wait is worth a warning."""
 
 _FACETS: dict[str, tuple[str, EventType]] = {
     "DeletionBlocked": ("True", "Warning"),
@@ -53,7 +62,7 @@ def witness(change: Change, record: Record) -> None:
 def transitions(before: Any, after: Any) -> Iterator[Said]:
     """What is to be told of the step from one version of an object to the next."""
     job = ended(before, after)
-    ready = None if after.KIND in _TOLD_BY_RECONCILER else _ready(before, after, job)
+    ready = None if _told_by_reconciler(before, after) else _ready(before, after, job)
     if job is not None and (ready is None or job.status != jobs.SUCCEEDED):
         failed = job.status == jobs.FAILED
         yield Said("Warning" if failed else "Normal", f"Job{job.status}", _joined(job.command, job.result_text, sign=": "))
@@ -90,8 +99,17 @@ def _ready(before: Any, after: Any, job: Job | None) -> Said | None:
     return Said("Normal" if usual else "Warning", now.reason, now.message)
 
 
+def _told_by_reconciler(before: Any, after: Any) -> bool:
+    """Whether the kind's reconciler tells of this step itself, with more than a condition knows: downloads, contact to hosts."""
+    contact = [each.status.state == HostState.UP for each in (before, after) if isinstance(each, Host)]
+    return isinstance(after, Template) or len(set(contact)) > 1
+
+
 def _under_way(after: Any, ready: Condition) -> bool:
-    return ready.reason in _PROGRESS or ready.reason == getattr(after.status, "state", None)
+    if ready.reason in _PROGRESS or ready.reason == getattr(after.status, "state", None):
+        return True
+    job: Job | None = getattr(after.status, "job", None)
+    return job is not None and jobs.running(job) and ready.message == f"{job.command} is under way"
 
 
 def _joined(*texts: str | None, sign: str = ", ") -> str:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.events import Said, ended, transitions, witness
 from controller.runtime.keys import Key
 from controller.runtime.store import Change, Part
-from crds.v1alpha1 import Host, VirtualMachine
+from crds.v1alpha1 import Host, Template, VirtualMachine
 
 TIME = "2026-11-20T10:00:00Z"
 Condition = tuple[str, str, str, str]
@@ -37,6 +37,7 @@ NEW = vm()
 STARTING = vm(("Ready", "False", "Starting", "DeployVirtualMachine is under way"), state="Starting", job=job("InProgress"))
 RUNNING = vm(("Ready", "True", "Running", ""), state="Running", job=job("Succeeded"), host="h1")
 UPDATING = vm(("Ready", "False", "Updating", "x"), state="Running", job=job("InProgress", "j2", "ScaleVirtualMachine"))
+RESIZING = vm(("Ready", "False", "Resizing", "ResizeVolume is under way"), job=job("InProgress", "j3", "ResizeVolume"))
 NO_HOST = vm(("Ready", "False", "NoFittingHost", "0 of 3 hosts fit"), ("Reconciling", "True", "NoFittingHost", ""))
 SEEDING = vm(("Ready", "False", "TemplateSeeding", "is being copied"), ("Reconciling", "True", "TemplateSeeding", ""))
 STALLED = vm(("Ready", "False", "TemplateNotReady", "gone bad"), ("Stalled", "True", "TemplateNotReady", "gone bad"))
@@ -56,6 +57,8 @@ STEPS = [
     ("an update begins", RUNNING, UPDATING, []),
     ("it needs a host", NEW, NO_HOST, [("Warning", "NoFittingHost", "0 of 3 hosts fit")]),
     ("it gets one", NO_HOST, STARTING, []),
+    ("a disk grows", RUNNING, RESIZING, []),
+    ("it grew", RESIZING, RUNNING, [("Normal", "Running", "DeployVirtualMachine succeeded, host h1")]),
     ("an image is copied", NEW, SEEDING, [("Normal", "TemplateSeeding", "is being copied")]),
     ("it can never be", NEW, STALLED, [("Warning", "TemplateNotReady", "gone bad")]),
     ("a job fails", STARTING, FAILED, [("Warning", "JobFailed", "DeployVirtualMachine: no"), ("Warning", "TaskFailed", "no")]),
@@ -121,15 +124,28 @@ def test_which_job_ended(was: Any, now: Any, over: bool) -> None:
     assert found is None or found.id == now["id"]
 
 
-def host(*conditions: Condition) -> Host:
+def host(*conditions: Condition, state: str = "Up") -> Host:
     metadata = {"name": "h1", "uid": "u1", "resourceVersion": "1", "generation": 1}
-    status = {"conditions": [condition(*each) for each in conditions]}
+    status = {"conditions": [condition(*each) for each in conditions], "state": state}
     return Host.model_validate({"metadata": metadata, "spec": {"cluster": "c"}, "status": status})
 
 
+def template(*conditions: Condition) -> Template:
+    metadata = {"name": "t", "namespace": "shop", "uid": "u1", "resourceVersion": "1", "generation": 1}
+    status = {"conditions": [condition(*each) for each in conditions]}
+    spec = {"source": {"url": "https://example.com/a.qcow2"}}
+    return Template.model_validate({"metadata": metadata, "spec": spec, "status": status})
+
+
 def test_what_a_reconciler_tells_itself_is_not_told_twice() -> None:
-    up, down = host(("Ready", "True", "Up", "")), host(("Ready", "False", "HostDown", "no route"))
-    assert list(transitions(up, down)) == []
+    up, down = host(("Ready", "True", "Up", "")), host(("Ready", "False", "HostDown", "no route"), state="Alert")
+    assert list(transitions(up, down)) == list(transitions(down, up)) == []
+    refused = host(("Ready", "False", "CredentialsRefused", "wrong password"), state="Error")
+    assert list(transitions(down, refused)) == [Said("Warning", "CredentialsRefused", "wrong password")]
+    emptied = host(("Ready", "True", "Maintenance", ""))
+    assert list(transitions(up, emptied)) == [Said("Normal", "Maintenance", "")]
+    told, gone = template(("Ready", "True", "Downloaded", "")), template(("Ready", "False", "DownloadFailed", "404"))
+    assert list(transitions(template(), told)) == list(transitions(told, gone)) == []
     used = host(("Ready", "True", "Up", ""), ("InUse", "True", "InUse", "2 that use it"))
     assert list(transitions(up, used)) == [Said("Warning", "InUse", "2 that use it")]
 
