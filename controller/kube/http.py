@@ -7,7 +7,6 @@ passed over: they turn each object into Python models, which costs milliseconds 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,11 +14,14 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from pydantic_core import from_json
 
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.ports import ApiError, Conflict, Gone, Rejected, Throttled, Unavailable
 
 _TIMEOUT = 30.0
+_MANAGER = "vireo"  # who is noted as the writer of a field
+_CONNECTIONS = 16  # each keeps a buffer of 256 KiB
 _LONGEST_MESSAGE = 500
 _PAUSE = 1.0  # seconds, where the server says "later" and not when
 _LONGEST_PAUSE = 60.0
@@ -32,7 +34,7 @@ class Http:
         self,
         configuration: Configuration,
         metrics: ApiMetrics,
-        connections: int = 32,
+        connections: int = _CONNECTIONS,
         fence: Callable[[], None] = lambda: None,
     ) -> None:
         """Needs a running event loop; of more requests at once than `connections`, the later ones wait.
@@ -40,6 +42,7 @@ class Http:
         `fence` raises what it likes when a write that has its turn must not be sent any more.
         """
         self._client = ApiClient(configuration)
+        self._client.user_agent = _MANAGER
         self._metrics = metrics
         self._fence = fence
         # aiohttp's own limit lets whoever just finished go again before those who wait
@@ -90,19 +93,19 @@ class Http:
         started = time.monotonic()
         code = "<error>"
         try:
-            request = await self._client.param_serialize(
+            # the body is JSON already: the client would go through it and copy every value
+            _, url, sent, _, _ = await self._client.param_serialize(
                 method,
                 path,
                 path_params=dict(values or {}),
-                query_params=list(query),
+                query_params=[*query, *_noted(method)],
                 header_params=headers,
-                body=body,
                 auth_settings=["BearerToken"],
             )
             async with self._turns:
                 if method != "GET":
                     self._fence()
-                response = await self._client.call_api(*request, _request_timeout=_TIMEOUT)
+                response = await self._client.call_api(method, url, sent, body, _request_timeout=_TIMEOUT)
                 code = str(response.status)
                 data = await response.read()  # type: ignore[no-untyped-call]
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -113,10 +116,14 @@ class Http:
         return _content(method, path, response.status, response.headers, data)
 
 
+def _noted(method: str) -> list[tuple[str, str]]:
+    return [] if method == "GET" else [("fieldManager", _MANAGER)]
+
+
 def _content(method: str, path: str, status: int, headers: Mapping[str, str], data: bytes) -> Any:
     """Return the JSON of a good answer; raise what a bad one means."""
     try:
-        content = json.loads(data)
+        content = from_json(data, cache_strings="keys")
     except ValueError as error:
         content = None
         if 200 <= status < 300:

@@ -30,7 +30,7 @@ class Conditions:
         self._items = items
         self._make = make
         self._generation = generation
-        self._now = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._now = now
 
     def __iter__(self) -> Iterator[Condition]:
         return iter(self._items)
@@ -47,7 +47,7 @@ class Conditions:
         """Set a condition for the generation being reconciled; `reason` is CamelCase and never empty."""
         value: ConditionStatus = status if isinstance(status, str) else ("True" if status else "False")
         old = self.get(type)
-        since = old.last_transition_time if old is not None and old.status == value else self._now
+        since = old.last_transition_time if old is not None and old.status == value else _written(self._now)
         new = self._make(
             type=type,
             status=value,
@@ -83,6 +83,10 @@ def is_true(items: Sequence[Condition], type: str) -> bool:
     """Tell whether the list has a condition of that type with status True."""
     found = find(items, type)
     return found is not None and found.status == "True"
+
+
+def _written(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _order(item: Condition) -> tuple[int, str]:

@@ -244,11 +244,11 @@ class Lane:
         with self._lock:
             if not call.started:
                 self._queue.remove(call)
-        if call.started:
+        if not call.started:
+            self._queued.dec()
+        elif not call.future.done():  # one that has returned holds no thread
             call.abandoned = True
             self._abandoned += 1
-        else:
-            self._queued.dec()
         return call.started
 
     def _late(self, call: _Call, timeout: float) -> Exception:

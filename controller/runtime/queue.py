@@ -87,16 +87,6 @@ class Queue:
         """Return how many keys of a kind are ready to be handed out now."""
         return sum(key.kind == kind for key in self._priority)
 
-    @property
-    def delayed(self) -> int:
-        """How many keys wait for their time."""
-        return len(self._delayed)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is ready, nothing runs and nothing waits for its time."""
-        return not (self._priority or self._processing or self._delayed)
-
     def add(self, key: Key, priority: Priority = Priority.USER) -> None:
         """Have a key processed: now, or once more when it is being processed; a higher priority lifts one that waits."""
         if self._closed:
@@ -143,10 +133,6 @@ class Queue:
     def forget(self, key: Key) -> None:
         """Start the key's backoff afresh: it has succeeded."""
         self._retries.pop(key, None)
-
-    def retries(self, key: Key) -> int:
-        """Return how often the key was retried since it last succeeded."""
-        return self._retries.get(key, 0)
 
     def pop(self) -> tuple[Key, float] | None:
         """Hand out the next key and how long it waited (seconds), or None when none is ready; `done` must follow."""

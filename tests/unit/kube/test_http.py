@@ -65,6 +65,8 @@ async def test_json_in_json_out() -> None:
     assert (put.method, put.body) == ("PUT", {"old": 1})
     assert (patch.method, patch.body, patch.headers["Content-Type"]) == ("PATCH", {"gone": None}, "application/merge-patch+json")
     assert all(request.headers["Authorization"] == "Bearer s3cret" for request in server.requests)
+    assert {request.headers["User-Agent"] for request in server.requests} == {"vireo"}
+    assert [request.query for request in (post, put, patch)] == [{"fieldManager": "vireo"}] * 3, "who wrote a field can be told"
     assert server.registry.get_sample_value("rest_client_requests_total", {"code": "200", "method": "GET"}) == 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -167,6 +168,25 @@ async def test_a_cancelled_caller_leaves_no_call_behind(make: Callable[..., Benc
     await bench.lane.call(made.append, 2, timeout=LONG)
     assert made == [2]
     assert bench.lane.abandoned == 0
+
+
+async def test_a_caller_that_is_cancelled_as_its_call_returns_counts_for_nothing(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the lane would take itself for hung after a few of them."""
+    bench = make(threads=1)
+    returned = bench.lane._returned
+    task = asyncio.create_task(bench.lane.call(lambda: None, timeout=LONG))
+
+    def and_cancel(*what: Any) -> None:
+        returned(*what)
+        task.cancel()
+
+    monkeypatch.setattr(bench.lane, "_returned", and_cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert bench.lane.abandoned == 0
+    assert bench.sample("vireo_lane_queued") == 0
 
 
 async def test_an_endpoint_that_does_not_answer_is_left_alone_for_a_while(make: Callable[..., Bench]) -> None:

@@ -136,9 +136,9 @@ def test_backoff_stays_within_its_bounds(retries: int, random: float) -> None:
 def test_backoff_grows_until_forgotten() -> None:
     queue = Queue(SetClock().monotonic, quiet, Backoff(base=1, cap=10, jitter=0.3))
     assert [queue.retry(A) for _ in range(6)] == [1, 2, 4, 8, 10, 10]
-    assert queue.retries(A) == 6
+    assert queue._retries[A] == 6
     queue.forget(A)
-    assert queue.retries(A) == 0
+    assert A not in queue._retries
     assert queue.retry(A) == 1
 
 

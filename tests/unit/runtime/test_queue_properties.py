@@ -88,8 +88,12 @@ class QueueMachine(RuleBasedStateMachine):
             self.model_promote()
             self.queue._promote()
             assert len(self.queue) == len(self.owed)
-            assert self.queue.delayed == len(self.due)
-            assert self.queue.idle == (not self.owed and not self.running and not self.due)
+            assert len(self.queue._delayed) == len(self.due)
+            assert self.idle() == (not self.owed and not self.running and not self.due)
+
+    def idle(self) -> bool:
+        """Whether nothing is ready, nothing runs and nothing waits for its time."""
+        return not (self.queue._priority or self.queue._processing or self.queue._delayed)
 
     def teardown(self) -> None:
         """Nothing is lost: everything that was owed runs, and each key that was added during its run runs exactly once more."""
@@ -104,7 +108,7 @@ class QueueMachine(RuleBasedStateMachine):
             runs[found[0]] = runs.get(found[0], 0) + 1
             self.queue.done(found[0])
         assert runs == dict.fromkeys(owed_more, 1)
-        assert self.queue.idle
+        assert self.idle()
 
     def model_add(self, key: Key, priority: Priority) -> None:
         if key in self.running:
