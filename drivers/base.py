@@ -75,11 +75,12 @@ class Compute(Protocol):
         """
 
     def create(self, host: HostID, vm: DesiredVM) -> Done | Started:
-        """Define the VM, powered off, with its disks, NICs and seed, under its deterministic identity.
+        """Define the VM, powered off, with its disks, volumes, NICs and seed, under its deterministic identity.
 
         An existing VM with our mark is success and is left as it is. A disk of ours that exists already is used as it is, never
-        made afresh. On failure, nothing that this call made stays behind. Its pools and the images of its disks must be there
-        (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark; InvalidSpec, Busy, Transient.
+        made afresh. On failure, nothing that this call made stays behind. Its pools, the images of its disks and its volumes must
+        be there (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark or a volume is on another VM;
+        InvalidSpec, Busy, Transient.
         """
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
@@ -93,7 +94,7 @@ class Compute(Protocol):
         """What this hypervisor needs for that change on this VM as observed. Makes no call."""
 
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done | Started:
-        """Remove the VM, running or not, its seed, and the disks that were made for it; nothing else. Absent is success.
+        """Remove the VM, running or not, its snapshots, its seed, and the disks made for it; nothing else. Absent is success.
 
         `pools` are those that may hold a disk of the VM: leftovers by our names in them are removed too, so that nothing stays
         behind when the VM's definition is gone already. In a shared pool that means also under a VM that runs on another host: the

@@ -14,7 +14,7 @@ from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
 
-from .world import HOST, vm
+from .world import HOST, POOL, vm, volume
 
 
 def succeeds(connection: Connection) -> bool:
@@ -150,3 +150,18 @@ class TestServe:
             hosts = connection.hosts.list_hosts()
             assert [(host.cpus, host.memory) for host in hosts] == [(3, 5 * 1024**3)] * 2
             connection.close()
+
+
+def test_volumes_by_hand(simulator: SimulatorProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    connection = SimulatorDriver().connect(simulator.endpoint())
+    connection.storage.ensure_pool(HOST, POOL)
+    wanted = volume()
+    connection.volumes.create_volume(HOST, wanted)
+    assert run(simulator, "oob", "write-volume", f"{HOST}/{wanted.volume}", "hello") == 0
+    assert run(simulator, "census") == 0
+    [entry] = json.loads(capsys.readouterr().out)["volumes"]
+    assert (entry["volume"], entry["content"], entry["users"]) == (wanted.volume, "hello", [])
+    assert run(simulator, "oob", "delete-volume", f"{HOST}/{wanted.volume}") == 0
+    assert connection.volumes.contents(HOST, POOL).volumes == ()
+    assert run(simulator, "oob", "delete-volume", f"{HOST}/{wanted.volume}") == 1
+    connection.close()

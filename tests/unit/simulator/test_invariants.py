@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from drivers.errors import DriverError
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.clock import VirtualClock
-from drivers.simulator.engine.datacentre import DISK_OVERHEAD
+from drivers.simulator.engine.datacentre import DISK_OVERHEAD, Datacentre
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.engine.model import VM
 from drivers.simulator.engine.settings import Settings
@@ -32,6 +32,7 @@ from drivers.types import (
     SetCPUs,
     SetMemory,
     StopMode,
+    VolumeAttachment,
 )
 
 from .world import HOST, MIB, OTHER, POOL, SHARED, World, attachment, disk, nic, snapshot, vm, volume
@@ -75,125 +76,22 @@ CHANGES = st.sampled_from(
 )
 
 
-class Life(RuleBasedStateMachine):
-    """Everybody at work on two hosts; some tasks take time. State is saved after each step, as the server does."""
+class Checked(RuleBasedStateMachine):
+    """A world whose state is saved after each step, as the server does, and everything that must hold in it."""
+
+    durations: ClassVar[dict[str, float]]
 
     def __init__(self) -> None:
         super().__init__()
-        durations = {
-            "compute.create": 3.0,
-            "compute.delete": 2.0,
-            "power.start": 1.0,
-            "volumes.create_volume": 1.0,
-            "volumes.delete_volume": 1.0,
-            "snapshots.restore": 2.0,
-        }
-        self.world = World(Settings(hosts=2, memory=2048 * MIB, boot=4, shutdown=2, durations=durations))
+        self.world = World(Settings(hosts=2, memory=2048 * MIB, boot=4, shutdown=2, durations=self.durations))
         self.directory = TemporaryDirectory()
         self.state = StateFile(Path(self.directory.name) / "state")
         self.world.dc.dirty.update(("host", host) for host in self.world.dc.hosts)
         self.keeper = self.world.connect()
-        self.now: dict[Any, Any] = {}
 
     def teardown(self) -> None:
         self.state.close()
         self.directory.cleanup()
-
-    @rule(host=HOSTS, number=NUMBERS, pool=POOLS, alone=st.booleans())
-    def create(self, host: HostID, number: int, pool: PoolSpec, alone: bool) -> None:
-        wanted = vm(number, disks=(disk(pool=pool), disk("data", pool=pool, image="")), nics=())
-        with suppress(DriverError):
-            connection = self.world.connect(host if alone else "")
-            connection.compute.create(host, wanted)
-
-    @rule(host=HOSTS, number=NUMBERS, pools=st.lists(POOLS, max_size=2))
-    def delete(self, host: HostID, number: int, pools: list[PoolSpec]) -> None:
-        with suppress(DriverError):
-            self.world.connection.compute.delete(host, vm(number).instance, pools)
-
-    @rule(host=HOSTS, number=NUMBERS)
-    def start(self, host: HostID, number: int) -> None:
-        with suppress(DriverError):
-            self.world.connection.power.start(host, vm(number).instance)
-
-    @rule(host=HOSTS, number=NUMBERS, mode=st.sampled_from(StopMode))
-    def stop(self, host: HostID, number: int, mode: StopMode) -> None:
-        with suppress(DriverError):
-            self.world.connection.power.stop(host, vm(number).instance, mode)
-
-    @rule(host=HOSTS, number=NUMBERS, changes=st.lists(CHANGES, max_size=3))
-    def apply(self, host: HostID, number: int, changes: list[Any]) -> None:
-        with suppress(DriverError):
-            self.world.connection.compute.apply(host, vm(number).instance, changes)
-
-    @rule(host=HOSTS, number=NUMBERS, act=st.sampled_from(VM_ACTS))
-    def by_hand(self, host: HostID, number: int, act: Act) -> None:
-        with suppress(DriverError):
-            self.world.control.act(act, f"{host}/{vm(number).instance}", VALUES.get(act, ""))
-
-    @rule(host=HOSTS, number=FEW, pool=POOLS, source=st.one_of(st.none(), FEW))
-    def store(self, host: HostID, number: int, pool: PoolSpec, source: int | None) -> None:
-        wanted = volume(number, pool=pool, snapshot=source and snapshot(source).snapshot)
-        with suppress(DriverError):
-            self.world.connection.volumes.create_volume(host, wanted)
-
-    @rule(host=HOSTS, number=FEW, pool=POOLS, what=st.sampled_from(["grow", "delete", "keep", "back", "drop"]), other=FEW)
-    def storage_calls(self, host: HostID, number: int, pool: PoolSpec, what: str, other: int) -> None:
-        volumes, wanted, kept = self.world.connection.volumes, volume(number).volume, snapshot(other)
-        with suppress(DriverError):
-            if what == "grow":
-                volumes.grow_volume(host, pool, wanted, (8 + other) * MIB)
-            elif what == "delete":
-                volumes.delete_volume(host, pool, wanted)
-            elif what == "keep":
-                volumes.snapshot_volume(host, pool, wanted, kept)
-            elif what == "back":
-                volumes.restore_volume(host, pool, wanted, kept.snapshot)
-            else:
-                volumes.delete_volume_snapshot(host, pool, kept.snapshot)
-
-    @rule(host=HOSTS, number=NUMBERS, other=FEW, pool=POOLS, attach=st.booleans(), alone=st.booleans())
-    def attach(self, host: HostID, number: int, other: int, pool: PoolSpec, attach: bool, alone: bool) -> None:
-        wanted = volume(other, pool=pool)
-        change = AttachVolume(attachment(wanted, f"v{other}")) if attach else DetachVolume(wanted.volume)
-        with suppress(DriverError):
-            self.world.connect(host if alone else "").compute.apply(host, vm(number).instance, [change])
-
-    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4), memory=st.booleans())
-    def take(self, host: HostID, number: int, other: int, memory: bool) -> None:
-        with suppress(DriverError):
-            self.world.connection.snapshots.create_snapshot(host, vm(number).instance, snapshot(other, memory=memory))
-
-    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4), token=st.sampled_from(["", "a", "b"]))
-    def restore(self, host: HostID, number: int, other: int, token: str) -> None:
-        with suppress(DriverError):
-            self.world.connection.snapshots.restore(host, vm(number).instance, snapshot(other).snapshot, token)
-
-    @rule(host=HOSTS, number=NUMBERS, other=st.integers(1, 4))
-    def forget(self, host: HostID, number: int, other: int) -> None:
-        with suppress(DriverError):
-            self.world.connection.snapshots.delete_snapshot(host, vm(number).instance, snapshot(other).snapshot)
-
-    @rule(host=HOSTS, number=FEW, act=st.sampled_from(POOL_ACTS))
-    def files_by_hand(self, host: HostID, number: int, act: Act) -> None:
-        identity = snapshot(number).snapshot if act is Act.DELETE_VOLUME_SNAPSHOT else volume(number).volume
-        with suppress(DriverError):
-            self.world.control.act(act, f"{host}/{identity}", "written")
-
-    @rule(host=HOSTS, act=st.sampled_from(HOST_ACTS))
-    def hardware(self, host: HostID, act: Act) -> None:
-        with suppress(DriverError):
-            self.world.control.act(act, host)
-
-    @rule(kind=st.sampled_from([FaultKind.LOSE_REPLY, FaultKind.ERROR, FaultKind.TASK_ERROR, FaultKind.EXPIRE_SESSION]))
-    def fault(self, kind: FaultKind) -> None:
-        self.world.control.add_fault(Fault(kind, count=1))
-
-    @rule(host=HOSTS, pool=POOLS)
-    def storage(self, host: HostID, pool: PoolSpec) -> None:
-        with suppress(DriverError):
-            self.world.connection.storage.ensure_pool(host, pool)
-            self.world.put(host, pool)
 
     @rule(seconds=st.floats(0, 10))
     def let(self, seconds: float) -> None:
@@ -229,24 +127,24 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def users_are_who_has_a_volume(self) -> None:
-        vms = self._vms()
+        self._check_users(self.world.dc)
+
+    def _check_users(self, dc: Datacentre) -> None:
+        vms = _vms(dc)
         there = {((one.volume.pool, name), vm.host, vm.instance) for vm in vms for name, one in vm.volumes.items()}
-        assert there == {(place, vm.host, vm.instance) for place, users in self.world.dc.attached.items() for vm in users}
+        assert there == {(place, vm.host, vm.instance) for place, users in dc.attached.items() for vm in users}
         for user in vms:
             for name, one in user.volumes.items():
-                pool = self.world.dc.pools.get(one.volume.pool)
+                pool = dc.pools.get(one.volume.pool)
                 assert pool is None or pool.volumes.get(name, one.volume) is one.volume
 
     @invariant()
     def snapshots_are_trees(self) -> None:
-        for one in self._vms():
+        for one in _vms(self.world.dc):
             assert one.current is None or one.current in one.snapshots
             for taken in one.snapshots.values():
                 assert taken.parent is None or taken.parent in one.snapshots
                 assert _depth(one.snapshots, taken.snapshot) <= len(one.snapshots)
-
-    def _vms(self) -> list[VM]:
-        return [vm for host in self.world.dc.hosts.values() for vm in host.vms.values()]
 
     @invariant()
     def what_is_saved_is_what_there_is(self) -> None:
@@ -255,6 +153,162 @@ class Life(RuleBasedStateMachine):
         restored = Service(Settings(hosts=0), VirtualClock(self.world.clock.now()), random=Random(1)).dc
         self.state.load(restored)
         assert shape(restored) == shape(self.world.dc)
+        self._check_users(restored)
+
+
+class Life(Checked):
+    """Everybody at work on two hosts; some tasks take time."""
+
+    durations: ClassVar = {"compute.create": 3.0, "compute.delete": 2.0, "power.start": 1.0}
+
+    @rule(host=HOSTS, number=NUMBERS, act=st.sampled_from(VM_ACTS))
+    def by_hand(self, host: HostID, number: int, act: Act) -> None:
+        with suppress(DriverError):
+            self.world.control.act(act, f"{host}/{vm(number).instance}", VALUES.get(act, ""))
+
+    @rule(host=HOSTS, number=NUMBERS, pool=POOLS, alone=st.booleans())
+    def create(self, host: HostID, number: int, pool: PoolSpec, alone: bool) -> None:
+        wanted = vm(number, disks=(disk(pool=pool), disk("data", pool=pool, image="")), nics=())
+        with suppress(DriverError):
+            connection = self.world.connect(host if alone else "")
+            connection.compute.create(host, wanted)
+
+    @rule(host=HOSTS, number=NUMBERS, pools=st.lists(POOLS, max_size=2))
+    def delete(self, host: HostID, number: int, pools: list[PoolSpec]) -> None:
+        with suppress(DriverError):
+            self.world.connection.compute.delete(host, vm(number).instance, pools)
+
+    @rule(host=HOSTS, number=NUMBERS)
+    def start(self, host: HostID, number: int) -> None:
+        with suppress(DriverError):
+            self.world.connection.power.start(host, vm(number).instance)
+
+    @rule(host=HOSTS, number=NUMBERS, mode=st.sampled_from(StopMode))
+    def stop(self, host: HostID, number: int, mode: StopMode) -> None:
+        with suppress(DriverError):
+            self.world.connection.power.stop(host, vm(number).instance, mode)
+
+    @rule(host=HOSTS, number=NUMBERS, changes=st.lists(CHANGES, max_size=3))
+    def apply(self, host: HostID, number: int, changes: list[Any]) -> None:
+        with suppress(DriverError):
+            self.world.connection.compute.apply(host, vm(number).instance, changes)
+
+    @rule(host=HOSTS, act=st.sampled_from(HOST_ACTS))
+    def hardware(self, host: HostID, act: Act) -> None:
+        with suppress(DriverError):
+            self.world.control.act(act, host)
+
+    @rule(kind=st.sampled_from([FaultKind.LOSE_REPLY, FaultKind.ERROR, FaultKind.TASK_ERROR, FaultKind.EXPIRE_SESSION]))
+    def fault(self, kind: FaultKind) -> None:
+        self.world.control.add_fault(Fault(kind, count=1))
+
+    @rule(host=HOSTS, pool=POOLS)
+    def storage(self, host: HostID, pool: PoolSpec) -> None:
+        with suppress(DriverError):
+            self.world.connection.storage.ensure_pool(host, pool)
+            self.world.put(host, pool)
+
+
+class Storing(Checked):
+    """Volumes and snapshots of a VM on each host, made, moved about and removed by everybody."""
+
+    durations: ClassVar = {"volumes.delete_volume": 1.0, "snapshots.restore": 2.0}
+
+    def __init__(self) -> None:
+        super().__init__()
+        for host, pool in ((HOST, POOL), (HOST, SHARED), (OTHER, POOL)):
+            self.world.connection.volumes.create_volume(host, volume(1, pool=pool))
+        for number, pool in ((1, POOL), (2, SHARED)):
+            self._create(number, pool, (attachment(volume(1, pool=pool), "v1"),))
+        for number in (1, 2):
+            self.world.connection.snapshots.create_snapshot(HOST, vm(1).instance, snapshot(number))
+
+    def _create(self, number: int, pool: PoolSpec, volumes: tuple[VolumeAttachment, ...] = ()) -> None:
+        wanted = vm(number, disks=(disk(pool=pool),), nics=(), volumes=volumes)
+        self.world.connection.compute.create(_home(number), wanted)
+
+    @rule(number=FEW, act=st.sampled_from(VM_ACTS))
+    def by_hand(self, number: int, act: Act) -> None:
+        with suppress(DriverError):
+            self.world.control.act(act, f"{_home(number)}/{vm(number).instance}", VALUES.get(act, ""))
+
+    @rule(host=HOSTS, number=FEW, pool=POOLS, source=st.one_of(st.none(), FEW))
+    def store(self, host: HostID, number: int, pool: PoolSpec, source: int | None) -> None:
+        wanted = volume(number, pool=pool, snapshot=source and snapshot(source).snapshot)
+        with suppress(DriverError):
+            self.world.connection.volumes.create_volume(host, wanted)
+
+    @rule(host=HOSTS, number=FEW, pool=POOLS, what=st.sampled_from(["grow", "delete", "keep", "back", "drop"]), other=FEW)
+    def storage_calls(self, host: HostID, number: int, pool: PoolSpec, what: str, other: int) -> None:
+        volumes, wanted, kept = self.world.connection.volumes, volume(number).volume, snapshot(other)
+        with suppress(DriverError):
+            if what == "grow":
+                volumes.grow_volume(host, pool, wanted, (8 + other) * MIB)
+            elif what == "delete":
+                volumes.delete_volume(host, pool, wanted)
+            elif what == "keep":
+                volumes.snapshot_volume(host, pool, wanted, kept)
+            elif what == "back":
+                volumes.restore_volume(host, pool, wanted, kept.snapshot)
+            else:
+                volumes.delete_volume_snapshot(host, pool, kept.snapshot)
+
+    @rule(number=FEW, other=FEW, pool=POOLS, attach=st.sampled_from([True, True, False]), alone=st.booleans())
+    def attach(self, number: int, other: int, pool: PoolSpec, attach: bool, alone: bool) -> None:
+        host = _home(number)
+        wanted = volume(other, pool=pool)
+        change = AttachVolume(attachment(wanted, f"v{other}")) if attach else DetachVolume(wanted.volume)
+        with suppress(DriverError):
+            self.world.connect(host if alone else "").compute.apply(host, vm(number).instance, [change])
+
+    @rule(number=FEW, other=FEW, memory=st.booleans())
+    def take(self, number: int, other: int, memory: bool) -> None:
+        host = _home(number)
+        with suppress(DriverError):
+            self.world.connection.snapshots.create_snapshot(host, vm(number).instance, snapshot(other, memory=memory))
+
+    @rule(number=FEW, other=FEW, token=st.sampled_from(["", "a", "b"]))
+    def restore(self, number: int, other: int, token: str) -> None:
+        host = _home(number)
+        with suppress(DriverError):
+            self.world.connection.snapshots.restore(host, vm(number).instance, snapshot(other).snapshot, token)
+
+    @rule(number=FEW, other=FEW)
+    def forget(self, number: int, other: int) -> None:
+        host = _home(number)
+        with suppress(DriverError):
+            self.world.connection.snapshots.delete_snapshot(host, vm(number).instance, snapshot(other).snapshot)
+
+    @rule(host=HOSTS, number=FEW, act=st.sampled_from(POOL_ACTS))
+    def files_by_hand(self, host: HostID, number: int, act: Act) -> None:
+        identity = snapshot(number).snapshot if act is Act.DELETE_VOLUME_SNAPSHOT else volume(number).volume
+        with suppress(DriverError):
+            self.world.control.act(act, f"{host}/{identity}", "written")
+
+    @rule(number=FEW, on=st.booleans())
+    def power(self, number: int, on: bool) -> None:
+        host, instance = _home(number), vm(number).instance
+        with suppress(DriverError):
+            if on:
+                self.world.connection.power.start(host, instance)
+            else:
+                self.world.connection.power.stop(host, instance, StopMode.HARD)
+
+    @rule(number=FEW, again=st.booleans())
+    def delete(self, number: int, again: bool) -> None:
+        with suppress(DriverError):
+            self.world.connection.compute.delete(_home(number), vm(number).instance, [POOL, SHARED])
+            if again:
+                self._create(number, SHARED)
+
+
+def _vms(dc: Datacentre) -> list[VM]:
+    return [vm for host in dc.hosts.values() for vm in host.vms.values()]
+
+
+def _home(number: int) -> HostID:
+    """The host that a VM was made on."""
+    return HOST if number == 1 else OTHER
 
 
 def _depth(tree: Any, snapshot: Any) -> int:
@@ -279,3 +333,5 @@ def shape(dc: Any) -> Any:
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestStoring = Storing.TestCase
+TestStoring.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -17,7 +17,7 @@ from drivers.simulator.server.state import StateFile
 from drivers.simulator.service import Service
 from drivers.types import Credentials, Power, StopMode
 
-from .world import HOST, POOL, World, attachment, snapshot
+from .world import HOST, POOL, SHARED, World, attachment, snapshot
 
 
 def reopened(world: World, path: Path) -> tuple[Service, SimulatorConnection, VirtualClock]:
@@ -117,3 +117,21 @@ def test_volumes_and_snapshots_outlive_the_server(tmp_path: Path) -> None:
     connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "token")
     assert [one.content for one in take_census(service.dc).disks] == ["before"]
     assert connection.compute.observe(HOST, wanted.instance).guest.agent
+
+
+def test_what_lay_on_a_removed_host_does_not_come_back(tmp_path: Path) -> None:
+    world = World()
+    state = StateFile(tmp_path / "state")
+    world.dc.dirty.update(("host", host) for host in world.dc.hosts)
+    gone = world.stored()
+    world.connection.volumes.snapshot_volume(HOST, POOL, gone.volume, snapshot())
+    stays = world.stored(pool=SHARED)
+    state.save(world.dc)
+    world.dc.dirty.clear()
+    world.control.act(Act.REMOVE_HOST, HOST)
+    state.save(world.dc)
+    service = Service(Settings(hosts=0), VirtualClock(world.clock.now()), random=Random(1))
+    state.load(service.dc)
+    state.close()
+    assert [one.volume for one in take_census(service.dc).volumes] == [stays.volume]
+    assert take_census(service.dc).snapshots == ()
