@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.runtime.clock import Clock
 from controller.runtime.keys import Key
+from controller.runtime.ports import NotLeader
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -128,6 +129,8 @@ class Errands(Generic[K, T]):
             state: Finished[T] | Broken = Finished(await work(report))
         except ErrandFailed as error:
             state = Broken(error.reason, error.message, self._retry_at(error))
+        except NotLeader as error:
+            state = Broken("NotLeader", str(error), self._clock.monotonic() + _RETRY)
         except Exception as error:
             self._log.error("background work failed unexpectedly", exc_info=error)
             state = Broken("InternalError", f"unexpected {type(error).__name__}", self._clock.monotonic() + _RETRY)

@@ -11,6 +11,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.inventory.link import HostLink
 from controller.inventory.outcomes import is_refusal
 from controller.runtime.keys import Key
+from controller.runtime.ports import NotLeader
 from drivers.errors import DriverError
 from drivers.types import ObservedPool, PoolSpec
 
@@ -136,6 +137,8 @@ class PoolRegistry:
             except DriverError as error:
                 answer = PoolFailure(link.name, error.reason, str(error))
                 pause = REFUSED_RETRY if is_refusal(error) else RETRY
+            except NotLeader as error:
+                answer, pause = PoolFailure(link.name, "NotLeader", str(error)), RETRY
             except Exception as error:
                 self._log.error("unexpected failure in a driver", host=link.name, exc_info=error)
                 answer, pause = PoolFailure(link.name, "InternalError", f"unexpected {type(error).__name__}"), RETRY

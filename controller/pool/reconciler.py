@@ -118,7 +118,8 @@ class StoragePoolReconciler:
         failing = [failure for host in up if (failure := self._registry.failure(pool, host))]
         answered = {*ready, *(failure.host for failure in failing)}
         absent = [host for host in hosts if host not in answered]
-        return Survey(ready, failing, absent, unasked=not all(self._inventory.asked(host) for host in absent))
+        unasked = any(host in up or not self._inventory.asked(host) for host in absent)  # one that is up is being asked
+        return Survey(ready, failing, absent, unasked=unasked)
 
     def _is_start(self, ctx: Context[StoragePool]) -> bool:
         """Whether the controller has started so lately that hosts may still be connecting for the first time."""

@@ -27,7 +27,7 @@ _MOST_HOSTS = 1000
 class Survey:
     """A pool on the hosts of its scope: ready on some, failing on some, `absent` on those that are down or have not answered yet.
 
-    `unasked`: some hosts have not had their chance to connect since the controller started.
+    `unasked`: some hosts have not had their chance to connect and answer since the controller started.
     """
 
     ready: Mapping[str, ObservedPool] = field(default_factory=dict)

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+import structlog
 
 from controller.inventory import PoolRegistry
 from controller.inventory.pools import CONCURRENCY, REFUSED_RETRY, RETRY
 from controller.runtime.keys import Key
+from controller.runtime.ports import NotLeader
 from drivers.errors import InvalidSpec, Transient
 from drivers.types import PoolSpec
 from tests.support.hypervisors import Hang, Hypervisor, host
@@ -127,6 +129,24 @@ def test_failures_are_retried_in_their_time(fault: Exception, pause: float) -> N
         assert registry.next_try("s1") is None
 
     story_of(story)
+
+
+def test_a_call_that_is_not_ours_to_make_any_more_is_no_defect() -> None:
+    async def story(bench: Bench) -> None:
+        log = structlog.testing.CapturingLogger()
+        logger = structlog.wrap_logger(log, processors=[])
+        registry = PoolRegistry(bench.inventory.link, bench.woken.append, asyncio.get_running_loop().time, logger)
+        names = await hosts(bench, 1)
+        bench.hypervisors["h0"].faults["ensure_pool"] = NotLeader("me does not hold the lease")
+        await ensure(registry, names)
+        failure = registry.failure("s1", "h0")
+        assert failure is not None
+        assert failure.reason == "NotLeader"
+        assert registry.next_try("s1") == pytest.approx(RETRY, abs=1)
+        assert log.calls == []
+        await registry.close()
+
+    play(story)
 
 
 def test_failure_of_a_host_that_went_down_is_no_reason_to_come_back() -> None:

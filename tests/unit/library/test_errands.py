@@ -9,6 +9,7 @@ import structlog
 
 from controller.errands import Broken, ErrandFailed, Errands, Finished, Report, Working
 from controller.runtime.keys import Key
+from controller.runtime.ports import NotLeader
 from tests.unit.runtime.virtual import LoopClock, run
 
 A, B = Key("VirtualMachine", "shop", "a"), Key("VirtualMachine", "shop", "b")
@@ -95,6 +96,23 @@ def test_terminal_failure_is_never_tried_again_until_forgotten() -> None:
         world.errands.ask("k", work, A)
         await asyncio.sleep(3)
         assert world.errands.state("k") == Finished("done")
+
+    play(story)
+
+
+def test_work_that_is_not_ours_any_more_is_no_defect() -> None:
+    async def story(world: World) -> None:
+        work = Work(NotLeader("me does not hold the lease"))
+        world.errands.ask("k", work, A)
+        await asyncio.sleep(3)
+        found = world.errands.ask("k", work, A)
+        assert isinstance(found, Broken)
+        assert (found.reason, found.terminal) == ("NotLeader", False)
+        assert world.log.calls == []
+        await asyncio.sleep(30)
+        world.errands.ask("k", work, A)
+        await asyncio.sleep(3)
+        assert world.errands.ask("k", work, A) == Finished("done")
 
     play(story)
 

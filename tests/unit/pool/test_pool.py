@@ -235,3 +235,22 @@ def test_restart_with_one_dead_host_settles_without_flapping() -> None:
         assert cloud.writes == before
 
     play(story)
+
+
+def test_restart_waits_for_hosts_that_are_being_asked() -> None:
+    """What they say is most likely what they said before: to write that they have not would cost two writes."""
+
+    async def story(cloud: Cloud) -> None:
+        three(cloud)
+        cloud.apply("\n---\n".join([PLACE, HOSTS, POOL]))
+        await cloud.settle(120)
+        before = cloud.writes
+        cloud.hypervisors["fake://h1"].faults["ensure_pool"] = Hang()
+        await cloud.restart()
+        await cloud.settle(20)
+        assert cloud.writes == before
+        assert cloud.condition("StoragePool", "s1", "HostsReady") == ("True", "Mounted")
+        await cloud.settle(180)
+        assert cloud.condition("StoragePool", "s1", "HostsReady") == ("False", "HypervisorUnavailable")
+
+    play(story)
