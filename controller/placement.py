@@ -104,7 +104,8 @@ class Placements:
         lack_memory = max(0, memory - max(has_memory, host.memory - host.usage.memory + held.memory))
         if lack_cpus or lack_memory:
             self._index.assign(uid, replace(held, cpus=has_cpus, memory=has_memory, disk=disk))
-            return f"host {held.host} lacks {lack_cpus} CPUs and {show_size(lack_memory)} of memory"
+            lacks = [f"{lack_cpus} CPUs"] * bool(lack_cpus) + [f"{show_size(lack_memory)} of memory"] * bool(lack_memory)
+            return f"host {held.host} lacks {' and '.join(lacks)}"
         most = host.cluster.max_guests
         if has == _NOTHING and most is not None and host.usage.vms - (not held.released) >= most:
             self._index.assign(uid, replace(held, cpus=0, memory=0, disk=disk))

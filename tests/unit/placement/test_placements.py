@@ -246,7 +246,7 @@ def test_room_that_was_given_back_is_taken_again_only_while_there_is_some() -> N
     world.placements.release_room("x", 20 * GI)
     assert world.placements.size("x") == Allocation("h1", "s1", 0, 0, 20 * GI, "shop/web")
     world.placements.occupy("others", Allocation("h1", "s1", 6, 8 * GI, 0))
-    assert world.placements.resize("x", 4, 8 * GI, 20 * GI, (0, 0)) == "host h1 lacks 2 CPUs and 0 of memory"
+    assert world.placements.resize("x", 4, 8 * GI, 20 * GI, (0, 0)) == "host h1 lacks 2 CPUs"
     assert world.placements.size("x") == Allocation("h1", "s1", 0, 0, 20 * GI, "shop/web")
     assert world.placements.resize("x", 2, 8 * GI, 20 * GI, (0, 0)) == ""
     assert world.placements.size("x") == Allocation("h1", "s1", 2, 8 * GI, 20 * GI, "shop/web")

@@ -76,7 +76,7 @@ def test_start_waits_until_there_is_room_again(restart: bool) -> None:
             await cloud.restart()
             await cloud.settle(120)
         assert cloud.reason() == ("False", "InsufficientCapacity")
-        assert "h1 lacks 0 CPUs and 4Gi of memory" in cloud.text()
+        assert "host h1 lacks 4Gi of memory to start the VM" in cloud.text()
         assert cloud.kstatus("VirtualMachine", "shop/web") == "InProgress"
         assert cloud.datacentre.vm().power is Power.OFF
         assert held(cloud) == (0, 0)
