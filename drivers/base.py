@@ -79,8 +79,8 @@ class Compute(Protocol):
 
         An existing VM with our mark is success and is left as it is. A disk of ours that exists already is used as it is, never
         made afresh. On failure, nothing that this call made stays behind. Its pools, the images of its disks and its volumes must
-        be there (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark or a volume is on another VM;
-        InvalidSpec, Busy, Transient.
+        be there (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark or a volume is on another
+        VM; InvalidSpec, Busy, Transient.
         """
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:

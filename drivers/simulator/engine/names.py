@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from drivers.types import DesiredSnapshot, DesiredVM, DesiredVolume, HostID, ImageFile, InstanceID, PoolSpec, SnapshotID, VolumeID
+from drivers.types import (
+    AttachVolume,
+    DesiredSnapshot,
+    DesiredVM,
+    DesiredVolume,
+    DetachVolume,
+    HostID,
+    ImageFile,
+    InstanceID,
+    PoolSpec,
+    SnapshotID,
+    VolumeID,
+)
 
 from .datacentre import Datacentre, pool_key
 
@@ -35,6 +47,13 @@ def _described(arg: object) -> Iterator[str]:
             yield from (arg.snapshot, arg.name, arg.owner.name)
         case PoolSpec() | ImageFile():
             yield arg.name
+        case AttachVolume():
+            yield from (arg.attachment.volume, arg.attachment.pool.name)
+        case DetachVolume():
+            yield arg.volume
+        case tuple():
+            for one in arg:
+                yield from _described(one)
 
 
 def _vm(dc: Datacentre, text: str) -> Iterator[str]:

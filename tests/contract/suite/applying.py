@@ -191,6 +191,17 @@ class _ChangesTogether(ContractBase):
         with raises_ours(NotFound, InvalidSpec):
             settle(connection, lambda: connection.compute.apply(binding.host, vm.instance, [GrowDisk("data", 64 * MIB)]))
 
+    @pytest.mark.parametrize("running", [False, True])
+    def test_a_nic_is_exchanged_for_another_under_its_name(self, connection: Connection, make: Maker, running: bool) -> None:
+        vm = make.running() if running else make.created()
+        fresh = make.nic("front", vlan=12)
+        seen = make.observe(vm)
+        changes = [DetachNIC("front"), AttachNIC(fresh)]
+        if {connection.compute.apply_mode(change, seen) for change in changes} != {ApplyMode.LIVE}:
+            make.stop(vm)
+        settle(connection, lambda: connection.compute.apply(make.binding.host, vm.instance, changes))
+        assert [(nic.name, nic.mac) for nic in make.observe(vm).nics] == [("front", fresh.mac)]
+
     def test_a_nic_that_is_not_there_counts_as_removed(self, binding: Binding, connection: Connection, make: Maker) -> None:
         vm = make.created()
         before = make.observe(vm)

@@ -223,6 +223,18 @@ def test_faults_know_volumes_and_snapshots_by_their_names() -> None:
         world.control.clear_faults()
 
 
+def test_faults_know_a_volume_that_comes_or_goes() -> None:
+    world = World()
+    meant, other, machine = world.stored(), world.stored(), world.created()
+    world.control.add_fault(Fault(FaultKind.ERROR, "compute.apply", meant.volume))
+    apply = world.connection.compute.apply
+    for change in (AttachVolume(attachment(meant)), DetachVolume(meant.volume)):
+        with pytest.raises(Transient):
+            apply(HOST, machine.instance, [change])
+    apply(HOST, machine.instance, [AttachVolume(attachment(other))])
+    assert [one.volume for one in world.see(machine).volumes] == [other.volume]
+
+
 def test_an_attached_volume_that_grows_is_an_event_of_its_vm() -> None:
     world = World()
     wanted = world.stored()
