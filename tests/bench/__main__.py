@@ -87,10 +87,11 @@ async def _parts_of(bench: Bench, names: Sequence[str], options: argparse.Namesp
     if "hang" in parts:
         yield await measures.hung_host(bench, 200)
     if "restart" in parts:
-        await bench.rest()
-        await asyncio.to_thread(bench.controller.stop)
+        await measures.stop(bench)
         yield await measures.bare(bench, min(count, 500), filled)
-        yield await measures.cold_start(bench, count, filled)
+        yield await measures.cold_start(bench, count)
+        await measures.stop(bench)
+        yield await measures.cold_start_with_work(bench, count)
     if "delete" in parts:
         yield await measures.delete_all(bench, names)
 
