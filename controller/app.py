@@ -148,6 +148,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         secrets,
         parts.rooms,
         parts.attachments,
+        parts.contents,
         _new_id,
     )
     disks = (parts.contents, parts.rooms, parts.attachments)

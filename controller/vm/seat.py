@@ -99,13 +99,13 @@ class Seating:
             return waiting("Recovering", self._services.recovery.message, retry_after=1.0)
         if not ctx.has_finalizer or ctx.uid in self._new:
             return None
-        unseen = self._unseen(ctx)
+        unseen = self.unseen(ctx)
         if not unseen:
             return None
         names = ", ".join(unseen[:5])
         return waiting("HostsNotObserved", f"the VM may exist on {len(unseen)} hosts that do not answer: {names}", retry_after=15.0)
 
-    def _unseen(self, ctx: Context[VirtualMachine]) -> list[str]:
+    def unseen(self, ctx: Context[VirtualMachine]) -> list[str]:
         """Hosts of the zone that may carry VMs of ours and have not been observed; a Host without finalizer never did."""
         unseen = []
         for cluster in ctx.store.by_index(Cluster, "zone", ctx.object.spec.zone):

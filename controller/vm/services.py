@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from controller.attachments import Attachments
 from controller.inventory import Inventory
+from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import Secrets
 from controller.library import Library
 from controller.placement import Placements
@@ -27,4 +28,5 @@ class Services:
     secrets: Secrets
     rooms: Rooms
     attachments: Attachments
+    contents: ContentsReader
     new_id: Callable[[], str]

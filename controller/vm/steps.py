@@ -14,6 +14,7 @@ from controller.translate import pool_spec
 from controller.vm import job, report, volumes
 from controller.vm.job import Command
 from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why
+from controller.vm.recreation import Recreation
 from controller.vm.references import References
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
@@ -52,11 +53,13 @@ class Steps:
         self._services = services
         self._seating = seating
         self._mounting = mounting
+        self._recreation = Recreation(services, seating)
         self._stopping = Stopping(services.new_id)
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""
         self._stopping.forget(uid)
+        self._recreation.forget(uid)
 
     async def stop(self, ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM) -> Result | None:
         """Stop a VM that is declared off, also while nothing else of its spec can be carried out."""
@@ -116,11 +119,9 @@ class Steps:
             ctx.event("Warning", "Moved", f"found on host {moved}, no longer on {seat.link.name}")
             self._seating.follow(ctx, moved)
             return requeue(0, "Moved", f"the VM was moved to host {moved}")
-        if ctx.conditions.is_true("DisksReady"):
-            ctx.conditions.set("InSync", False, "InstanceMissing", "deleted on the hypervisor")
-            ctx.object.status.state = VirtualMachineState.ERROR
-            message = "the VM was deleted on the hypervisor; to have a new one, delete this object and apply it again"
-            return failed("InstanceMissing", message, terminal=True)
+        made = ctx.conditions.is_true("DisksReady")
+        if made and (refused := await self._recreation.refused(ctx, seat, want.vm.instance)):
+            return refused
         if unready := self._image(ctx, refs, seat):
             return unready
         await self._settle_in(ctx, seat, want, nics)

@@ -22,6 +22,7 @@ __all__ = [
     "NetworkInterface",
     "Placement",
     "PowerState",
+    "RecreatePolicy",
     "RootDisk",
     "StopMode",
     "TemplateReference",
@@ -59,6 +60,14 @@ class DriftPolicy(StrEnum):
 
     CORRECT = "Correct"
     REPORT = "Report"
+
+
+class RecreatePolicy(StrEnum):
+    """What happens when the VM was deleted in the hypervisor."""
+
+    ON_ROOT_DISK = "OnRootDisk"
+    NEVER = "Never"
+    FRESH = "Fresh"
 
 
 class TemplateReference(Model):
@@ -231,6 +240,9 @@ class VirtualMachineSpec(Model):
     """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default Delete."""
     drift_policy: DriftPolicy | None = None
     """Correct what was changed behind Vireo's back, or Report it. Default: power is corrected, hardware is reported."""
+    recreate_policy: RecreatePolicy = RecreatePolicy.ON_ROOT_DISK
+    """A VM deleted in the hypervisor is made again OnRootDisk (if that is left), Never, or Fresh (with a new root disk if need be).
+    Default OnRootDisk."""
 
 
 class VirtualMachine(Resource):

@@ -134,6 +134,7 @@ FULL: dict[Kind, list[Spec]] = {
             "restartedAt": "2026-11-20T10:00:00Z",
             "deletionPolicy": "Retain",
             "driftPolicy": "Report",
+            "recreatePolicy": "Fresh",
         },
         MINIMAL[VirtualMachine] | {"userData": {"secretRef": {"name": "seed", "key": "user-data"}}},
     ],

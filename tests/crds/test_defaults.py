@@ -47,6 +47,7 @@ DEFAULTS: dict[type[Resource], dict[str, Any]] = {
         "stopMode": "TrySoft",
         "stopTimeout": "120s",
         "deletionPolicy": "Delete",
+        "recreatePolicy": "OnRootDisk",
     },
     Volume: {"deletionPolicy": "Delete"},
     Snapshot: {"includeMemory": False, "quiesce": False},

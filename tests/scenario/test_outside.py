@@ -71,8 +71,18 @@ def test_a_power_loss_is_reported_where_that_is_the_policy(cloud: LiveCloud) -> 
     cloud.await_current(names=["web"])
 
 
-def test_a_vm_deleted_by_hand_is_reported_and_its_disk_kept(cloud: LiveCloud) -> None:
+def test_a_vm_deleted_by_hand_is_made_again_on_its_disk(cloud: LiveCloud) -> None:
     vm = made(cloud, "web")
+    cloud.control.act(Act.WRITE_DISK, f"{vm.host}/{vm.instance}", "root=precious")
+    cloud.control.act(Act.DELETE_VM, f"{vm.host}/{vm.instance}")
+    cloud.await_reason("VirtualMachine", "web", "InstanceMissing", "looked for again")
+    cloud.await_current(names=["web"])
+    assert seen(cloud, "web").host == vm.host
+    assert [disk.content for disk in cloud.control.census().disks if disk.instance == vm.instance] == ["precious"]
+
+
+def test_a_vm_deleted_by_hand_is_reported_and_its_disk_kept_where_that_is_the_policy(cloud: LiveCloud) -> None:
+    vm = made(cloud, "web", recreatePolicy="Never")
     cloud.control.act(Act.DELETE_VM, f"{vm.host}/{vm.instance}")
     found = cloud.await_reason("VirtualMachine", "web", "InstanceMissing", "delete this object and apply it again")
     assert kstatus.compute(found) == kstatus.FAILED

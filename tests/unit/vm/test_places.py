@@ -193,9 +193,11 @@ def test_restart_of_the_controller_writes_nothing_about_vms() -> None:
     play(story)
 
 
-def test_vm_deleted_by_hand_is_not_made_anew() -> None:
+def test_vm_deleted_by_hand_is_not_made_anew_where_that_is_not_wanted() -> None:
     async def story(cloud: VMCloud) -> None:
         await running(cloud)
+        cloud.edit(recreatePolicy="Never")
+        await cloud.settle(5)
         cloud.datacentre.act(Act.DELETE_VM, "web")
         await cloud.settle(60)
         assert cloud.reason() == ("False", "InstanceMissing")
