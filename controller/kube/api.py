@@ -76,3 +76,10 @@ class KubeApi:
         """Note how often an Event has happened, and when last.  Raises ApiError: Gone when it has expired."""
         values = {"namespace": events.namespace(event), "name": name}
         await self._http.merge_patch(f"{events.PATH}/{{name}}", values, events.repeated(event, count))
+
+    async def last_warning(self, key: Key, uid: str) -> events.Told | None:
+        """Return what the last Event of type Warning about an object says, None if none is kept.  Raises ApiError."""
+        namespace = key.namespace or "default"
+        query = [("fieldSelector", f"regarding.uid={uid},type=Warning"), ("limit", _CHUNK)]
+        found = await self._http.get(events.PATH, {"namespace": namespace}, query=query)
+        return max((events.told(raw) for raw in found["items"]), key=lambda each: each.at, default=None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,16 @@ PATH = "/apis/events.k8s.io/v1/namespaces/{namespace}/events"
 _COMPONENT = "vireo.dev/controller"
 _LONGEST_NAME = 200  # of an object in an Event's name; with the random part at most 253
 _LONGEST_INSTANCE = 128  # reportingInstance, and action and reason too
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an Event says, when it happened last (RFC 3339 UTC), and how often in all."""
+
+    reason: str
+    message: str
+    at: str
+    count: int
 
 
 def namespace(event: EventRecord) -> str:
@@ -43,6 +55,15 @@ def created(event: EventRecord, kind: ApiKind, identity: str) -> dict[str, Any]:
 def repeated(event: EventRecord, count: int) -> dict[str, Any]:
     """Return the merge patch that says how often it has happened, and when last."""
     return {"series": {"count": count, "lastObservedTime": _micro(event.at)}}
+
+
+def told(raw: Mapping[str, Any]) -> Told:
+    """Read an Event as the API has it, whoever wrote it and in whichever version."""
+    series = raw.get("series") or {}
+    times = (series.get("lastObservedTime"), raw.get("deprecatedLastTimestamp"), raw.get("eventTime"))
+    at = next(filter(None, times), raw["metadata"]["creationTimestamp"])
+    count = series.get("count") or raw.get("deprecatedCount") or 1
+    return Told(raw.get("reason", ""), raw.get("note", ""), f"{at[:19]}Z", count)
 
 
 def _micro(at: datetime) -> str:

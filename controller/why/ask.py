@@ -15,6 +15,7 @@ from controller.app import API_KINDS
 from controller.kube import credentials
 from controller.kube import run as kube
 from controller.kube.api import KubeApi
+from controller.kube.events import Told
 from controller.runtime.clock import SystemClock
 from controller.runtime.keys import Key
 from controller.runtime.ports import Gone, Rejected
@@ -56,9 +57,18 @@ async def _tell(api: KubeApi, key: Key) -> int:
         return NOT_FOUND
     named = [reference.key for reference in references(obj)]
     read = await asyncio.gather(*(_readable(api, each) for each in named))
-    told = explain(obj, {each: what for each, (allowed, what) in zip(named, read, strict=True) if allowed}, SystemClock().now())
+    related = {each: what for each, (allowed, what) in zip(named, read, strict=True) if allowed}
+    told = explain(obj, related, SystemClock().now(), await _warning(api, key, obj.metadata.uid))
     print(*told.lines, sep="\n")
     return READY if told.ready else NOT_READY
+
+
+async def _warning(api: KubeApi, key: Key, uid: str) -> Told | None:
+    """The last warning about an object, None also if this user may not read Events."""
+    try:
+        return await api.last_warning(key, uid)
+    except Rejected:
+        return None
 
 
 async def _readable(api: KubeApi, key: Key) -> tuple[bool, Any | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from controller.kube.events import Told
 from controller.runtime import jobs
 from controller.runtime.conditions import PAUSED, READY, RECONCILING, STALLED, find, is_true
 from controller.runtime.keys import Key
@@ -30,8 +31,10 @@ class Explanation:
     ready: bool
 
 
-def explain(obj: Any, related: Mapping[Key, Any | None], now: datetime) -> Explanation:
-    """Explain one object; `related` has what it names (see `references`), None for what does not exist."""
+def explain(obj: Any, related: Mapping[Key, Any | None], now: datetime, warning: Told | None = None) -> Explanation:
+    """Explain one object; `related` has what it names (see `references`), None for what does not exist; `warning` is the last
+    Event of that type about it.
+    """
     ready = find(obj.status.conditions, READY)
     processed = obj.status.observed_generation == obj.metadata.generation
     as_declared = ready is not None and ready.status == "True" and processed and not obj.deleting
@@ -39,6 +42,7 @@ def explain(obj: Any, related: Mapping[Key, Any | None], now: datetime) -> Expla
         *_said(ready if isinstance(ready, Condition) else None, now),
         *_unprocessed(obj),
         *_paused(obj),
+        *(() if as_declared else _warning(warning, ready.message if ready else "", now)),
         *_job(getattr(obj.status, "job", None), now),
         *_placement(getattr(obj.status, "placement_report", None)),
         *(() if as_declared else _missing(obj, related)),
@@ -84,6 +88,14 @@ def _unprocessed(obj: Any) -> Iterator[str]:
 def _paused(obj: Any) -> Iterator[str]:
     if found := find(obj.status.conditions, PAUSED):
         yield f"paused: {found.message}"
+
+
+def _warning(warning: Told | None, told: str, now: datetime) -> Iterator[str]:
+    """The last error, where the condition speaks of something else by now."""
+    if warning is None or warning.message == told:
+        return
+    times = f", {warning.count} times" if warning.count > 1 else ""
+    yield f"last warning, {_age(warning.at, now)} ago{times}: {warning.reason}: {warning.message}".rstrip(": ")
 
 
 def _job(job: Job | None, now: datetime) -> Iterator[str]:

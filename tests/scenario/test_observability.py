@@ -10,6 +10,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,32 @@ def test_why(cloud: LiveCloud, arguments: tuple[str, ...], code: int, said: list
     assert all(each in printed for each in said), printed
 
 
+def warn(cloud: LiveCloud, name: str, note: str) -> None:
+    """Have somebody else warn about a VM."""
+    found = cloud.api.get("VirtualMachine", name)
+    assert found is not None
+    event = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": f"{name}.by-hand", "namespace": "shop"},
+        "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "reportingController": "example.com/tests",
+        "reportingInstance": "tests",
+        "action": "Test",
+        "reason": "ByHand",
+        "note": note,
+        "type": "Warning",
+        "regarding": {
+            "apiVersion": found["apiVersion"],
+            "kind": found["kind"],
+            "name": name,
+            "namespace": "shop",
+            "uid": found["metadata"]["uid"],
+        },
+    }
+    Kubectl(cloud.plane.kubectl())("create", "-f", "-", stdin=json.dumps(event))
+
+
 def test_why_a_vm_waits(cloud: LiveCloud) -> None:
     cloud.api.apply(make.vm("lost", offering="nothing", networks=["front", "nowhere"]))
     cloud.await_reason("VirtualMachine", "lost", "OfferingNotFound", "nothing")
@@ -227,6 +254,9 @@ def test_why_a_vm_waits(cloud: LiveCloud) -> None:
     assert code == 1
     assert "rejected hosts: 2 " in printed, printed
     assert "missing" not in printed
+    warn(cloud, "lost", "said by somebody else")
+    code, printed = why(cloud, "vvm", "lost", "-n", "shop")
+    assert "ago: ByHand: said by somebody else" in printed, printed
     cloud.api.delete("VirtualMachine", "lost")
     cloud.await_gone("VirtualMachine", "lost")
 

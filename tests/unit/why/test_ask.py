@@ -12,6 +12,7 @@ from controller.__main__ import main
 from controller.kube import credentials
 from controller.kube.api import KubeApi
 from controller.kube.credentials import CredentialsError
+from controller.kube.events import Told
 from controller.runtime.keys import Key
 from controller.runtime.ports import ApiError, Gone, Rejected, Unavailable
 from controller.why import KINDS_BY_NAME, ask
@@ -25,7 +26,10 @@ VM, WEB = "VirtualMachine", Key("VirtualMachine", "shop", "web")
 class Api:
     """Objects by key; a key can be forbidden, or the server silent."""
 
-    def __init__(self, *objects: Any, forbidden: tuple[str, ...] = (), error: ApiError | None = None) -> None:
+    def __init__(
+        self, *objects: Any, forbidden: tuple[str, ...] = (), error: ApiError | None = None, warning: Told | None = None
+    ) -> None:
+        self.warning = warning
         self.objects = {Key.of(each): each for each in objects}
         self.forbidden = forbidden
         self.error = error
@@ -41,6 +45,12 @@ class Api:
             raise Gone(str(key))
         found = self.objects[key].model_dump(mode="json", by_alias=True, exclude_none=True)
         return found | {"status": self.objects[key].status.to_json()}
+
+    async def last_warning(self, key: Key, uid: str) -> Told | None:
+        assert uid == self.objects[key].metadata.uid
+        if "Event" in self.forbidden:
+            raise Rejected("events: 403")
+        return self.warning
 
 
 async def tell(api: Api, key: Key = WEB) -> int:
@@ -83,6 +93,15 @@ async def test_what_a_user_may_not_read_is_left_out(capsys: pytest.CaptureFixtur
     assert "missing: Template" in printed
     assert "Zone/z1" not in printed
     assert "ServiceOffering" not in printed
+
+
+@pytest.mark.parametrize(("forbidden", "shown"), [((), True), (("Event",), False)])
+async def test_the_last_warning_is_shown_to_whoever_may_read_it(
+    forbidden: tuple[str, ...], shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = Told("HypervisorUnavailable", "connection lost", "2026-11-20T10:00:00Z", 3)
+    assert await tell(Api(make(VM, "web", unready("Starting", "x")), forbidden=forbidden, warning=warning)) == 1
+    assert ("3 times: HypervisorUnavailable: connection lost" in capsys.readouterr().out) is shown
 
 
 @pytest.mark.parametrize("error", [Rejected("403 forbidden"), Unavailable("no answer")])

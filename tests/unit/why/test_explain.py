@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.kube.events import Told
 from controller.runtime.keys import Key
 from controller.why.explain import explain
 from controller.why.references import references
@@ -272,6 +274,25 @@ def test_what_it_names_is_no_matter_when_it_is_ready() -> None:
 
 def test_what_may_not_be_read_is_not_called_missing() -> None:
     assert not [line for line in explain(WAITING, {}, NOW).lines if "missing" in line]
+
+
+WARNED = Told("HypervisorUnavailable", "connection lost", "2026-11-20T11:50:00Z", 1)
+
+
+@pytest.mark.parametrize(
+    ("obj", "warning", "line"),
+    [
+        (WAITING, WARNED, "last warning, 10 min ago: HypervisorUnavailable: connection lost"),
+        (WAITING, replace(WARNED, count=7), "last warning, 10 min ago, 7 times: HypervisorUnavailable: connection lost"),
+        (WAITING, replace(WARNED, message=""), "last warning, 10 min ago: HypervisorUnavailable"),
+        (WAITING, replace(WARNED, message=WAITING.status.conditions[0].message), ""),
+        (WAITING, None, ""),
+        (make(VM, "web", ready()), WARNED, ""),
+    ],
+)
+def test_the_last_warning(obj: Any, warning: Told | None, line: str) -> None:
+    found = [each.strip() for each in explain(obj, {}, NOW, warning).lines if "last warning" in each]
+    assert found == ([line] if line else [])
 
 
 REFERENCES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
