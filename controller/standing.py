@@ -8,6 +8,9 @@ from controller.runtime.conditions import READY, STALLED
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, waiting
 
+LOOKS = 5.0
+"""Seconds after which one that was being worked on is looked at again: nothing tells it that hosts answer now."""
+
 
 def standing(ctx: Context[Any]) -> Result | None:
     """The result that repeats what the status says of this generation; None if it says nothing.
@@ -22,4 +25,4 @@ def standing(ctx: Context[Any]) -> Result | None:
         return done(ready.reason, ready.message)
     if ctx.conditions.is_true(STALLED):
         return failed(ready.reason, ready.message, terminal=True)
-    return waiting(ready.reason, ready.message)
+    return waiting(ready.reason, ready.message, retry_after=LOOKS)

@@ -14,7 +14,7 @@ from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.results import Done, Failed, Requeue, Result, Waiting, done, failed, requeue, waiting
 from controller.runtime.store import Store
-from controller.standing import standing
+from controller.standing import LOOKS, standing
 from crds.status import Condition
 from crds.v1alpha1 import Zone
 from tests.unit.runtime.virtual import EPOCH
@@ -107,6 +107,7 @@ def test_standing_repeats_what_the_conditions_say(result: Result) -> None:
     assert isinstance(again, Failed) == (isinstance(result, Failed) and result.terminal)
     assert isinstance(again, Done) == isinstance(result, Done)
     assert not isinstance(again, Requeue)
+    assert not isinstance(again, Waiting) or again.retry_after == LOOKS, "nobody else wakes it when hosts answer"
 
 
 def test_standing_says_nothing_without_a_status_or_for_another_generation() -> None:
