@@ -57,6 +57,7 @@ __all__ = [
     "qualified",
     "register_all",
     "restores_by_snapshot",
+    "snapshots_by_pool",
     "snapshots_by_vm",
     "snapshots_by_volume",
     "templates_by_pool",
@@ -243,6 +244,7 @@ volumes_by_template = Lookup(Volume, "template", _volume_template)
 volumes_by_snapshot = Lookup(Volume, "snapshot", _volume_snapshot)
 snapshots_by_vm = Lookup(Snapshot, "virtualMachine", _own(lambda each: each.spec.virtual_machine))
 snapshots_by_volume = Lookup(Snapshot, "volume", _own(lambda each: each.spec.volume))
+snapshots_by_pool = Lookup(Snapshot, "pool", lambda snapshot: _some(snapshot.status.pool))
 restores_by_snapshot = Lookup(SnapshotRestore, "snapshot", _own(lambda each: each.spec.snapshot))
 
 LOOKUPS: tuple[Lookup[Any], ...] = (
@@ -279,6 +281,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     volumes_by_snapshot,
     snapshots_by_vm,
     snapshots_by_volume,
+    snapshots_by_pool,
     restores_by_snapshot,
 )
 """Every lookup."""

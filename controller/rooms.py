@@ -1,4 +1,4 @@
-"""Room for volumes in storage pools, counted together with the disks of VMs."""
+"""Room for volumes and their snapshots in storage pools, counted together with the disks of VMs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from controller.runtime.store import Change, Store
 from controller.scheduler import Allocation, PoolScope, PoolView, Reason
 from controller.scheduler.index import HostIndex
 from controller.scheduler.storage import shortage
+from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume
 
@@ -26,14 +27,16 @@ class Rooms:
         self._index = index
 
     def take(self, change: Change) -> None:
-        """Take over what a Volume's status says, unless this process knows better already."""
-        if change.key.kind != Volume.KIND:
+        """Take over what the status of a Volume or a Snapshot says, unless this process knows better already."""
+        if change.key.kind not in (Volume.KIND, Snapshot.KIND):
             return
         if change.gone:
             self._index.release(change.gone)
-        volume = change.after()
-        if volume is not None and volume.status.pool and self._index.allocation(volume.metadata.uid) is None:
-            self.reserve(volume.metadata.uid, volume.status.pool, (volume.status.size or volume.spec.size).bytes)
+        match change.after():
+            case Volume() as volume if volume.status.pool and self._index.allocation(volume.metadata.uid) is None:
+                self.reserve(volume.metadata.uid, volume.status.pool, (volume.status.size or volume.spec.size).bytes)
+            case Snapshot(metadata=metadata, status=status) if status.pool and status.size:
+                self.reserve(metadata.uid, status.pool, status.size.bytes)
 
     def reserve(self, uid: str, pool: str, size: int) -> None:
         """Give a volume so many bytes of a pool, in place of what it had."""

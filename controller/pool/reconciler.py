@@ -14,6 +14,7 @@ from controller.lookups import (
     pools_by_host,
     pools_by_zone,
     pools_of_host,
+    snapshots_by_pool,
     vms_by_pool,
     volumes_by_pool,
 )
@@ -27,7 +28,7 @@ from controller.runtime.results import Done, Result, Waiting, done, waiting
 from controller.runtime.store import Store
 from controller.standing import standing
 from controller.translate import pool_spec
-from crds.v1alpha1 import Cluster, Host, StoragePool, VirtualMachine, Volume, Zone
+from crds.v1alpha1 import Cluster, Host, Snapshot, StoragePool, VirtualMachine, Volume, Zone
 
 REFRESH = 600.0
 PATIENCE = 2.0
@@ -61,12 +62,16 @@ def _disks(vm: VirtualMachine) -> object:
     return [(disk.pool, disk.size) for disk in vm.status.disks]
 
 
-def _of_volume(volume: Volume, _store: Store) -> Iterable[Key]:
-    return [Key(StoragePool.KIND, "", pool) for pool in _home_of(volume)]
+def _of_content(content: Volume | Snapshot, _store: Store) -> Iterable[Key]:
+    return [Key(StoragePool.KIND, "", pool) for pool in _home_of(content)]
 
 
-def _home_of(volume: Volume) -> list[str]:
-    return [volume.status.pool] if volume.status.pool else []
+def _home_of(content: Volume | Snapshot) -> list[str]:
+    return [content.status.pool] if content.status.pool else []
+
+
+def _size(content: Volume | Snapshot) -> object:
+    return content.status.pool, content.status.size
 
 
 class StoragePoolReconciler:
@@ -79,8 +84,8 @@ class StoragePoolReconciler:
         Watch(Host, _of_host, of=lambda host: host.status.state, settle=COUNT_SETTLE),
         Watch(VirtualMachine, _of_vm, of=_disks, settle=SETTLE),
         Watch(VirtualMachine, if_deleting(StoragePool, _pools_of), of=_pools_of),
-        Watch(Volume, _of_volume, of=lambda volume: (volume.status.pool, volume.status.size), settle=SETTLE),
-        Watch(Volume, if_deleting(StoragePool, _home_of), of=_home_of),
+        *(Watch(kind, _of_content, of=_size, settle=SETTLE) for kind in (Volume, Snapshot)),
+        *(Watch(kind, if_deleting(StoragePool, _home_of), of=_home_of) for kind in (Volume, Snapshot)),
     )
 
     def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library) -> None:
@@ -147,8 +152,8 @@ class StoragePoolReconciler:
                 return outcome
 
     async def _delete(self, ctx: Context[StoragePool]) -> Result:
-        users = [*vms_by_pool.keys(ctx.store, ctx.key.name), *volumes_by_pool.keys(ctx.store, ctx.key.name)]
-        if waits := blocked(ctx, users):
+        lookups = (vms_by_pool, volumes_by_pool, snapshots_by_pool)
+        if waits := blocked(ctx, [key for lookup in lookups for key in lookup.keys(ctx.store, ctx.key.name)]):
             return waits
         if not forced(ctx) and (unfinished := await self._remove_images(ctx)):
             ctx.conditions.set(BLOCKED, True, unfinished.reason, unfinished.message)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.deletion import listing
 from controller.inventory.pools import PoolFailure
-from controller.lookups import vms_by_pool, volumes_by_pool
+from controller.lookups import snapshots_by_pool, vms_by_pool, volumes_by_pool
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, waiting
 from controller.runtime.store import Store
@@ -51,10 +51,12 @@ def capacity(known: PoolCapacity, seen: ObservedPool, allocated: int) -> PoolCap
 
 
 async def allocated(store: Store, pool: str) -> int:
-    """Sum of the full sizes of the disks and volumes in the pool, in bytes."""
+    """Sum of the full sizes of the disks, volumes and snapshots of volumes in the pool, in bytes."""
     total = 0
     async for volume in volumes_by_pool.slowly(store, pool):
         total += (volume.status.size or volume.spec.size).bytes
+    async for snapshot in snapshots_by_pool.slowly(store, pool):
+        total += snapshot.status.size.bytes if snapshot.status.size else 0
     async for vm in vms_by_pool.slowly(store, pool):
         total += sum(disk.size.bytes for disk in vm.status.disks if disk.pool == pool)
     return total
