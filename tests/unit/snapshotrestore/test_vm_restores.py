@@ -8,8 +8,24 @@ import pytest
 
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
-from tests.support.snapshots import job, reads, ready, restore, runs, snapshot, status, text, tree, versions, write
+from tests.support.snapshots import (
+    job,
+    reads,
+    ready,
+    restore,
+    runs,
+    snapshot,
+    status,
+    store,
+    stored,
+    text,
+    tree,
+    versions,
+    write,
+)
 from tests.support.vms import GIB, VMCloud, play, site, vm
+from tests.support.volumes import has, mounted, mounts, volume
+from tests.support.volumes import ready as volume_ready
 
 SLOW = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3))
 BOTH = pytest.mark.parametrize("settings", [None, SLOW], ids=["at once", "by tasks"])
@@ -351,3 +367,53 @@ def test_states_go_forward_only() -> None:
         assert snap[-1] == "Ready"
 
     play(story, settings=SLOW)
+
+
+def test_volumes_come_back_with_the_vm_at_the_same_moment() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        cloud.apply(volume())
+        cloud.apply(vm(extra=mounted("data")))
+        await cloud.settle(90)
+        write(cloud, "old")
+        store(cloud, "old data")
+        cloud.apply(snapshot())
+        await cloud.settle(20)
+        write(cloud, "new")
+        store(cloud, "new data")
+        cloud.edit(powerState="Off")
+        await cloud.settle(30)
+        cloud.apply(restore())
+        await asyncio.sleep(1)
+        assert volume_ready(cloud) == ("False", "Reverting")
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert (reads(cloud), stored(cloud)) == ("old", "old data")
+        assert volume_ready(cloud) == ("True", "Ready")
+        cloud.edit(powerState="On")
+        await cloud.settle(30)
+        assert cloud.reason() == ("True", "Running")
+        assert has(cloud) == ["data"]
+
+    play(story, settings=SLOW)
+
+
+def test_disks_and_volumes_stay_as_they_are_while_there_are_snapshots() -> None:
+    """What could not be brought back is not changed; it is done when the last snapshot is gone."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(volume())
+        await begin(cloud)
+        cloud.edit(volumes=mounts("data"), rootDisk={"size": "20Gi"})
+        await cloud.settle(60)
+        assert has(cloud) == []
+        writes = len(cloud.api.history)
+        await cloud.settle(900)
+        assert len(cloud.api.history) - writes < 5, "it waits, it does not try again and again"
+        cloud.delete("Snapshot", "shop/snap")
+        await cloud.settle(90)
+        assert has(cloud) == ["data"]
+        assert cloud.datacentre.vm().disks["root"].size == 20 * GIB
+        assert cloud.reason() == ("True", "Running")
+
+    play(story)
