@@ -61,8 +61,9 @@ def witness(change: Change, record: Record) -> None:
 
 def transitions(before: Any, after: Any) -> Iterator[Said]:
     """What is to be told of the step from one version of an object to the next."""
-    job = ended(before, after)
-    ready = None if _told_by_reconciler(before, after) else _ready(before, after, job)
+    told = _told_by_reconciler(before, after)
+    job = None if told else ended(before, after)
+    ready = None if told else _ready(before, after, job)
     if job is not None and (ready is None or job.status != jobs.SUCCEEDED):
         failed = job.status == jobs.FAILED
         yield Said("Warning" if failed else "Normal", f"Job{job.status}", _joined(job.command, job.result_text, sign=": "))

@@ -130,9 +130,9 @@ def host(*conditions: Condition, state: str = "Up") -> Host:
     return Host.model_validate({"metadata": metadata, "spec": {"cluster": "c"}, "status": status})
 
 
-def template(*conditions: Condition) -> Template:
+def template(*conditions: Condition, **more: Any) -> Template:
     metadata = {"name": "t", "namespace": "shop", "uid": "u1", "resourceVersion": "1", "generation": 1}
-    status = {"conditions": [condition(*each) for each in conditions]}
+    status = {"conditions": [condition(*each) for each in conditions], **more}
     spec = {"source": {"url": "https://example.com/a.qcow2"}}
     return Template.model_validate({"metadata": metadata, "spec": spec, "status": status})
 
@@ -145,6 +145,8 @@ def test_what_a_reconciler_tells_itself_is_not_told_twice() -> None:
     emptied = host(("Ready", "True", "Maintenance", ""))
     assert list(transitions(up, emptied)) == [Said("Normal", "Maintenance", "")]
     told, gone = template(("Ready", "True", "Downloaded", "")), template(("Ready", "False", "DownloadFailed", "404"))
+    over = template(("Ready", "True", "Downloaded", ""), job=job("Succeeded", command="RegisterTemplate"))
+    assert list(transitions(template(), over)) == []
     assert list(transitions(template(), told)) == list(transitions(told, gone)) == []
     used = host(("Ready", "True", "Up", ""), ("InUse", "True", "InUse", "2 that use it"))
     assert list(transitions(up, used)) == [Said("Warning", "InUse", "2 that use it")]
