@@ -89,6 +89,9 @@ def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
         raise InvalidSpec("a VM with UEFI firmware cannot have snapshots on this host: libvirt cannot keep its variable store")
     if not any(map(snapshots.writable, vm.inactive.iterfind("devices/disk"))):
         raise InvalidSpec("the VM has no disk that a snapshot could be kept in")
+    unfit = snapshots.unfit(vm.inactive if vm.live is None else vm.live)
+    if unfit:
+        raise Conflict(f"the disk {unfit[0]}, which Vireo did not make, cannot keep a snapshot; detach it or make it qcow2")
 
 
 def _uefi(vm: Subject) -> bool:

@@ -72,3 +72,9 @@ def taken(snapshot: DesiredSnapshot, domain: ET.Element, created: int, parent: s
 def writable(disk: ET.Element) -> bool:
     """Whether the disk has a medium that the guest may write to."""
     return disk.find("readonly") is None and disk.find("source") is not None
+
+
+def unfit(domain: ET.Element) -> list[str]:
+    """Device names of disks that can be written to and cannot keep a snapshot: only qcow2 can."""
+    disks = (disk for disk in domain.iterfind("devices/disk") if writable(disk) and disk.find("driver[@type='qcow2']") is None)
+    return [target.get("dev", "") for disk in disks for target in disk.iterfind("target")]

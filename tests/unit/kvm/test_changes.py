@@ -11,22 +11,28 @@ from drivers.kvm.domain.platform import CPU_LIMIT, ceiling
 from drivers.types import (
     ApplyMode,
     AttachNIC,
+    AttachVolume,
     Change,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     HostID,
     InstanceID,
     ObservedVM,
     Owner,
+    PoolSpec,
     Power,
     Seed,
     SetCPUs,
     SetMemory,
     SetSeed,
+    VolumeAttachment,
+    VolumeID,
 )
 from tests.unit.kvm.test_build import NIC
 
 GIB = 1 << 30
+VOLUME = VolumeID("11111111-1111-4111-8111-111111111111")
 SEED = Seed("instance-id: 1\n", "", b"")
 ON = ObservedVM(
     instance=InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11"),
@@ -53,6 +59,8 @@ TABLE: list[tuple[Change, ApplyMode]] = [
     (GrowDisk("root", GIB), ApplyMode.LIVE),
     (AttachNIC(NIC), ApplyMode.LIVE),
     (DetachNIC("eth0"), ApplyMode.LIVE),
+    (AttachVolume(VolumeAttachment("data", VOLUME, PoolSpec("local", "/srv/local"))), ApplyMode.LIVE),
+    (DetachVolume(VOLUME), ApplyMode.LIVE),
     (SetSeed(SEED), ApplyMode.LIVE),
     (SetSeed(Seed("instance-id: 2\n", "", b"")), ApplyMode.RESTART),
 ]

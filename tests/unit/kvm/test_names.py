@@ -115,3 +115,44 @@ def test_directories_that_can_be_pools(path: str) -> None:
 def test_directories_that_cannot(path: str) -> None:
     with pytest.raises(InvalidSpec):
         names.pool_path(path)
+
+
+@given(st.sampled_from(names.Kind), st.uuids().map(str), st.integers(0, 10**9 - 1))
+def test_contents_are_found_again_by_their_names(kind: names.Kind, identity: str, number: int) -> None:
+    content = names.Content(kind, identity, number)
+    assert names.content_of(content.file) == names.content_of(content.marker) == content
+    assert content.file != content.marker
+    assert names.disk_of(content.file) is None
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        f"vireo-vol-{ONE}.qcow2",
+        f"vireo-vol-{ONE}.01.qcow2",
+        f"vireo-vol-{ONE}.-1.qcow2",
+        f"vireo-vol-{ONE}.0.raw",
+        f"vireo-vol-{ONE.upper()}.0.qcow2",
+        f"vireo-disk-{ONE}.0.qcow2",
+        f"vireo-vol-{ONE}.0.qcow2\n",
+        f"x/vireo-vol-{ONE}.0.qcow2",
+        f"{ONE}-root.qcow2",
+    ],
+)
+def test_other_volumes_are_no_contents(volume: str) -> None:
+    assert names.content_of(volume) is None
+
+
+@given(INSTANCES, LABELS)
+def test_disks_are_found_again_by_their_names(instance: InstanceID, name: str) -> None:
+    assert names.disk_of(names.disk(instance, name)) == (instance, name)
+    assert names.disk_of(names.seed(instance, "0" * 64)) is None
+
+
+@pytest.mark.parametrize("identity", ["", "../../etc/passwd", ONE.upper(), ONE + "\n", ONE[:-1]])
+def test_what_is_no_uuid_is_never_part_of_a_name(identity: str) -> None:
+    assert not names.is_uuid(identity)
+    with pytest.raises(InvalidSpec):
+        names.Content(names.Kind.VOLUME, identity, 0).file  # noqa: B018
+    with pytest.raises(InvalidSpec):
+        names.uuid_text(identity)

@@ -79,6 +79,7 @@ def test_capabilities_follow_the_host() -> None:
     assert Capability.UEFI not in of(domain=POOR).capabilities
     assert Capability.MEMORY_ADD_LIVE not in of().capabilities
     assert {Capability.POWER, Capability.STORAGE, Capability.EVENTS, Capability.CPU_ADD_LIVE} <= of().capabilities
+    assert {Capability.VOLUME_HOTPLUG, Capability.VOLUME_SNAPSHOT_LIVE, Capability.SNAPSHOT_QUIESCE} <= of().capabilities
 
 
 @pytest.mark.parametrize("text", ["", "<", "not xml", "<a></b>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
