@@ -58,7 +58,8 @@ class HostSpec(Model):
     tags: Tags = Field(default_factory=list)
     """Host tags; offerings and VMs ask for them. Default: none."""
     admin_state: AdminState = AdminState.ENABLED
-    """Enabled; Disabled: no new VMs, those there stay; or Maintenance: none is started either, see status.running. Default Enabled."""
+    """Enabled; Disabled: no new VMs, those there stay; or Maintenance: none is started either, see status.running. Default
+    Enabled."""
 
 
 class HostStatus(Status):

@@ -155,6 +155,7 @@ class VirtualMachineStatus(Status):
     stopped_at: Timestamp | None = None
     """When the VM was seen stopped; absent while it runs. RFC 3339 UTC."""
     room_released: bool | None = None
-    """True once a stopped VM has given CPU and memory back, after the Cluster's stoppedReservation; it needs room again to start."""
+    """True once a stopped VM has given CPU and memory back, after the Cluster's stoppedReservation; to start, it needs room
+    again."""
     applied_restart_at: Timestamp | None = None
     """spec.restartedAt as last carried out; RFC 3339 UTC."""

@@ -7,7 +7,7 @@ from typing import Any
 
 Manifest = dict[str, Any]
 API_VERSION = "vireo.dev/v1alpha1"
-NAMESPACED = {"Template", "Network", "VirtualMachine"}
+NAMESPACED = {"Template", "Network", "VirtualMachine", "Volume", "Snapshot", "SnapshotRestore"}
 
 
 def manifest(kind: str, name: str, **spec: Any) -> Manifest:
