@@ -230,12 +230,7 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
         case AttachVolume(attachment):
             return f"volumes[{attachment.name}]", "absent", attachment.volume
         case DetachVolume(volume):
-            return f"volumes[{_attached_name(have, volume)}]", "present", "absent"
-        case AttachVolume(attachment):
-            return f"volumes[{attachment.name}]", "absent", attachment.volume
-        case DetachVolume(volume):
-            name = next((each.name for each in have.volumes if each.volume == volume), volume)
-            return f"volumes[{name}]", volume, "absent"
+            return f"volumes[{_attached_name(have, volume)}]", volume, "absent"
         case SetSeed(wanted_seed):
             return "userData", have.seed_digest[:12], wanted_seed.digest[:12]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from controller.deletion import existence
 from controller.holds import VOLUME_WATCHES, keep_volume
 from controller.inventory import HostLink, result_of
+from controller.inventory.contents import KEPT
 from controller.lookups import (
     qualified,
     volumes_by_host,
@@ -38,9 +39,6 @@ from drivers.errors import DriverError
 
 LOOKS = 600.0
 """Seconds between looks at whether a volume is still in its pool."""
-
-_SHARED_LOOK = 60.0
-"""How old, in seconds, an answer about a pool may be that other volumes asked for."""
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
@@ -143,7 +141,7 @@ class VolumeReconciler:
 
     async def _still_there(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result:
         """A volume that somebody deleted is reported and not made afresh: it would come back empty."""
-        there = await self._steps.look(ctx, link, pool, older_than=_SHARED_LOOK)
+        there = await self._steps.look(ctx, link, pool, older_than=KEPT)
         self._looked[ctx.uid] = ctx.clock.monotonic()
         if there:
             return self._settled(ctx)

@@ -93,7 +93,7 @@ class Steps:
         return await self._outcome(ctx, link, pool, running, outcome)
 
     async def look(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, *, older_than: float = 0.0) -> bool:
-        """Take over what the pool says of the volume; whether it is there."""
+        """Take over what the pool says of the volume, or said less than `older_than` seconds ago; whether it is there."""
         contents = await self._services.contents.read(link, pool_spec(pool), older_than=older_than)
         found = next((each for each in contents.volumes if each.volume == volume_id(ctx.uid)), None)
         if found is not None:

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.vm.plan import Action, Apply, Create, Pending, RecordRestart, Start, Stop, Want, Why, pending, plan
-from drivers.types import ApplyMode, AttachNIC, Change, DetachNIC, GrowDisk, ObservedVM, Power, SetCPUs, SetMemory, SetSeed
+from controller.vm.plan import (
+    Action,
+    Apply,
+    Create,
+    Pending,
+    RecordRestart,
+    Start,
+    Stop,
+    Want,
+    Why,
+    held_by_snapshots,
+    pending,
+    plan,
+)
+from drivers.types import (
+    ApplyMode,
+    AttachNIC,
+    AttachVolume,
+    Change,
+    DetachNIC,
+    DetachVolume,
+    GrowDisk,
+    ObservedSnapshot,
+    ObservedVM,
+    Power,
+    SetCPUs,
+    SetMemory,
+    SetSeed,
+    SnapshotID,
+    VolumeID,
+)
 
-from .things import GIB, as_made, carried_out, nic, wanted
+from .things import GIB, as_made, carried_out, mount, nic, wanted
 
 
 def always(mode: ApplyMode):
@@ -128,9 +158,40 @@ def test_hardware_is_changed_before_the_start() -> None:
     assert plan(Want(vm, power_on=True), observed, POWER_OFF) == Apply((SetCPUs(2),))
 
 
+SNAPSHOT = ObservedSnapshot(SnapshotID("s"), None, memory=False, created=0)
+
+
+def test_a_volume_under_another_name_is_taken_off_before_it_comes_back() -> None:
+    """In two steps: a hypervisor would refuse a volume, or a name, that is still there."""
+    have = as_made(wanted(volumes=(mount("a", "1"), mount("b", "2"))))
+    swapped = wanted(volumes=(mount("a", "2"), mount("b", "1")))
+    first = plan(Want(swapped, power_on=True), have, LIVE)
+    assert first == Apply((DetachVolume(VolumeID("1")), DetachVolume(VolumeID("2"))))
+    bare = replace(have, volumes=())
+    assert plan(Want(swapped, power_on=True), bare, LIVE) == Apply((AttachVolume(mount("a", "2")), AttachVolume(mount("b", "1"))))
+
+
+def test_volumes_wait_for_power_off_where_they_must() -> None:
+    have, want = as_made(wanted(volumes=(mount("a", "1"),))), wanted(volumes=(mount("a", "2"),))
+    assert plan(Want(want, power_on=True), have, POWER_OFF) is None
+    assert pending(want, have, POWER_OFF) == [Pending("volumes[a]", "1", "2", ApplyMode.POWER_OFF)]
+
+
+@pytest.mark.parametrize("power", [Power.ON, Power.OFF])
+def test_a_snapshot_holds_up_disks_and_volumes_only(power: Power) -> None:
+    have = replace(as_made(wanted(volumes=(mount("a", "1"),)), power), snapshots=(SNAPSHOT,))
+    want = wanted(volumes=(mount("b", "2"),), disks=(replace(wanted().disks[0], size=20 * GIB),), cpus=4)
+    assert plan(Want(want, power_on=power is Power.ON), have, LIVE) == Apply((SetCPUs(4),))
+    assert held_by_snapshots(want, have) == ["spec.rootDisk.size", "spec.volumes[a]", "spec.volumes[b]"]
+    assert held_by_snapshots(want, replace(have, snapshots=())) == []
+
+
 MODES = st.dictionaries(
-    st.sampled_from([SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed]), st.sampled_from(list(ApplyMode)[:3])
+    st.sampled_from([SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume]),
+    st.sampled_from(list(ApplyMode)[:3]),
 )
+NAMES = st.lists(st.sampled_from("abc"), unique=True)
+MOUNTS = st.builds(lambda names, ids: tuple(map(mount, names, ids)), NAMES, st.permutations("123"))
 SIZES = st.integers(1, 4)
 
 
@@ -139,18 +200,19 @@ def observations(draw: st.DrawFn) -> ObservedVM:
     power = draw(st.sampled_from([Power.ON, Power.OFF, Power.PAUSED, Power.CRASHED]))
     names = draw(st.lists(st.sampled_from(["front", "back", "third"]), unique=True))
     nics = tuple(nic(name, vlan=draw(st.sampled_from([100, 200])), mac=f"02:00:00:00:00:0{i}") for i, name in enumerate(names))
-    have = as_made(wanted(nics=nics, cpus=draw(SIZES), memory=draw(SIZES) * GIB), power)
+    have = as_made(wanted(nics=nics, volumes=draw(MOUNTS), cpus=draw(SIZES), memory=draw(SIZES) * GIB), power)
+    have = replace(have, snapshots=draw(st.sampled_from([(), (SNAPSHOT,)])))
     return replace(have, disks=(replace(have.disks[0], size=draw(SIZES) * 5 * GIB),), seed_digest=draw(st.sampled_from(["", "x"])))
 
 
-@given(have=observations(), power_on=st.booleans(), restart=st.booleans(), modes=MODES)
-def test_plan_converges(have: ObservedVM, power_on: bool, restart: bool, modes: dict[type, ApplyMode]) -> None:
+@given(have=observations(), mounts=MOUNTS, power_on=st.booleans(), restart=st.booleans(), modes=MODES)
+def test_plan_converges(have: ObservedVM, mounts: Any, power_on: bool, restart: bool, modes: dict[type, ApplyMode]) -> None:
     """Carried out step by step, the plan ends; a VM declared on is stopped only for a crash or a restart, and once."""
 
     def mode_of(change: Change, _have: ObservedVM) -> ApplyMode:
         return modes.get(type(change), ApplyMode.LIVE)
 
-    want, stops = Want(wanted(), power_on, restart), 0
+    want, stops = Want(wanted(volumes=mounts), power_on, restart), 0
     crashed = have.power is Power.CRASHED
     for _ in range(12):
         action = plan(want, have, mode_of)
@@ -180,3 +242,5 @@ def test_plan_converges(have: ObservedVM, power_on: bool, restart: bool, modes: 
     if have.power is Power.OFF:
         assert not plan(Want(want.vm, power_on=False), have, mode_of)
         assert {n.name for n in have.nics} == {n.name for n in want.vm.nics}
+        volumes = {(each.name, each.volume) for each in have.volumes}
+        assert have.snapshots or volumes == {(each.name, each.volume) for each in mounts}

@@ -7,13 +7,16 @@ from typing import Any
 
 from drivers.types import (
     ApplyMode,
+    AttachedVolume,
     Attachment,
     AttachNIC,
+    AttachVolume,
     Change,
     DesiredDisk,
     DesiredNIC,
     DesiredVM,
     DetachNIC,
+    DetachVolume,
     GrowDisk,
     HostID,
     InstanceID,
@@ -29,6 +32,8 @@ from drivers.types import (
     SetCPUs,
     SetMemory,
     SetSeed,
+    VolumeAttachment,
+    VolumeID,
 )
 
 GIB = 1 << 30
@@ -47,6 +52,10 @@ def wanted(**changes: Any) -> DesiredVM:
     return replace(vm, **changes)
 
 
+def mount(name: str, volume: str) -> VolumeAttachment:
+    return VolumeAttachment(name, VolumeID(volume), POOL)
+
+
 def as_made(vm: DesiredVM, power: Power = Power.ON) -> ObservedVM:
     """What a hypervisor shows of a VM made exactly as wanted."""
     return ObservedVM(
@@ -61,6 +70,7 @@ def as_made(vm: DesiredVM, power: Power = Power.ON) -> ObservedVM:
         running_memory=vm.memory,
         disks=tuple(ObservedDisk(d.name, d.pool.name, f"/{d.name}", d.size) for d in vm.disks),
         nics=tuple(ObservedNIC(n.name, n.mac, n.network, n.segment, n.ip) for n in vm.nics),
+        volumes=tuple(AttachedVolume(v.name, v.volume, v.pool.name, GIB) for v in vm.volumes),
         seed_digest=vm.seed.digest if vm.seed else "",
     )
 
@@ -81,3 +91,11 @@ def carried_out(change: Change, have: ObservedVM, mode: ApplyMode) -> ObservedVM
             return replace(have, nics=tuple(n for n in have.nics if n.name != name))
         case SetSeed(seed):
             return replace(have, seed_digest=seed.digest)
+        case AttachVolume(new):
+            taken = {each.name for each in have.volumes} | {each.volume for each in have.volumes}
+            assert not have.snapshots, "a snapshot forbids it"
+            assert not {new.name, new.volume} & taken, "a hypervisor would refuse it"
+            return replace(have, volumes=(*have.volumes, AttachedVolume(new.name, new.volume, new.pool.name, GIB)))
+        case DetachVolume(volume):
+            assert not have.snapshots, "a snapshot forbids it"
+            return replace(have, volumes=tuple(each for each in have.volumes if each.volume != volume))

@@ -1,0 +1,149 @@
+"""Who has a volume: one VM at a time, however the question is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from controller.attachments import Attachments
+from controller.ipam import volume_id
+from controller.lookups import register_all
+from controller.runtime.keys import Key
+from controller.runtime.store import Store
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.volume import Volume
+from drivers.types import AttachedVolume, ObservedVM, Owner
+from tests.support.vms import vm
+from tests.support.volumes import mounted, volume
+from tests.unit.vm.things import as_made, wanted
+
+
+class Link:
+    def __init__(self) -> None:
+        self.seen: list[ObservedVM] = []
+
+    def vms(self) -> list[ObservedVM]:
+        return self.seen
+
+
+class World:
+    """VMs and a volume in the API, and what is seen on one host."""
+
+    def __init__(self) -> None:
+        self.store, self.link, self.version = Store(), Link(), 0
+        register_all(self.store)
+        self.put(volume())
+        self.restart()
+
+    def restart(self) -> None:
+        self.attachments = Attachments(self.store, self)  # type: ignore[arg-type]
+
+    def links(self) -> list[Link]:
+        return [self.link]
+
+    def put(self, text: str, uid: str = "", created: str = "2026-11-20T10:00:00Z", **status: Any) -> None:
+        raw, self.version = yaml.safe_load(text), self.version + 1
+        meta = {"uid": uid or f"uid-{raw['metadata']['name']}", "generation": 1, "creationTimestamp": created}
+        raw["metadata"] |= meta | {"resourceVersion": str(self.version)}
+        self.store.upsert(raw | ({"status": status} if status else {}))
+
+    def claim(self, name: str) -> Key | None:
+        found = self.store.get(VirtualMachine, name, "shop")
+        assert found is not None
+        return self.attachments.claim(found, self.volume)
+
+    @property
+    def volume(self) -> Volume:
+        found = self.store.get(Volume, "data", "shop")
+        assert found is not None
+        return found
+
+    def see(self, name: str) -> None:
+        """The hypervisor shows the volume on a VM."""
+        machine = as_made(wanted(owner=Owner(f"uid-{name}", "shop", name)))
+        attached = AttachedVolume("data", volume_id("uid-data"), "s1", 1)
+        self.link.seen = [ObservedVM(**{**{f: getattr(machine, f) for f in machine.__slots__}, "volumes": (attached,)})]
+
+
+def key(name: str) -> Key:
+    return Key("VirtualMachine", "shop", name)
+
+
+STATUS = {"volumes": [{"name": "data", "volume": "data", "volumeID": volume_id("uid-data"), "size": "5Gi"}]}
+
+
+def test_first_come_first_served_until_it_is_given_up() -> None:
+    world = World()
+    for name in "ab":
+        world.put(vm(name, mounted("data")))
+    assert (world.claim("a"), world.claim("a"), world.claim("b")) == (None, None, key("a"))
+    world.attachments.keep("uid-a", {volume_id("uid-data")})
+    assert world.claim("b") == key("a")
+    world.attachments.keep("uid-a")
+    assert (world.claim("b"), world.claim("a")) == (None, key("b"))
+
+
+@pytest.mark.parametrize("change", ["gone", "made anew", "no longer named"])
+def test_a_claim_ends_with_its_reason(change: str) -> None:
+    world = World()
+    for name in "ab":
+        world.put(vm(name, mounted("data")))
+    assert world.claim("a") is None
+    if change == "gone":
+        world.store.delete(key("a"))
+    elif change == "made anew":
+        world.put(vm("a", mounted("data")), uid="uid-new")
+    else:
+        world.put(vm("a"))
+    assert world.claim("b") is None
+
+
+@pytest.mark.parametrize("known", ["by status", "by sight"])
+def test_who_has_it_keeps_it_through_a_restart(known: str) -> None:
+    world = World()
+    world.put(vm("a", mounted("data")))
+    world.put(vm("b", mounted("data")), **(STATUS if known == "by status" else {}))
+    if known == "by sight":
+        world.see("b")
+    world.restart()
+    assert world.claim("a") == key("b")
+    assert world.claim("b") is None
+    assert world.attachments.users(world.volume) == [key("b")]
+
+
+def test_seen_on_a_vm_that_nobody_declares() -> None:
+    world = World()
+    world.put(vm("a", mounted("data")))
+    world.see("retained")
+    assert world.claim("a") == key("retained")
+    assert world.attachments.users(world.volume) == [key("retained")]
+
+
+def test_a_namesake_from_before_has_another_volume() -> None:
+    """A VM's status names a volume of that name; the Volume was made anew since."""
+    world = World()
+    world.put(vm("a", mounted("data")), **STATUS)
+    world.store.delete(Key("Volume", "shop", "data"))
+    world.put(volume(), uid="uid-anew")
+    assert world.attachments.users(world.volume) == []
+
+
+def test_the_consumer_is_who_has_it_else_the_oldest_with_a_host() -> None:
+    world = World()
+    world.put(vm("young", mounted("data")), created="2026-11-20T12:00:00Z", host="h1")
+    world.put(vm("old", mounted("data")), created="2026-11-20T11:00:00Z", host="h2")
+    world.put(vm("unplaced", mounted("data")))
+    world.put(vm("stranger"), host="h3")
+
+    def consumer() -> str | None:
+        found = world.attachments.consumer(world.volume)
+        return found.metadata.name if found else None
+
+    assert consumer() == "old"
+    assert world.claim("young") is None
+    assert consumer() == "young"
+    world.store.delete(key("young"))
+    world.store.delete(key("old"))
+    assert consumer() is None
