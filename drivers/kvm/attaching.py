@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -45,13 +46,37 @@ def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID) ->
     return files.path_of(pool, content.file), files.capacity(pool, content.file)
 
 
-def check(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID]) -> None:
+def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID]) -> None:
     """Raises InvalidSpec, NotFound, and Conflict for a volume or a name that is taken. Those `leaving` are as good as gone."""
     names.label(attachment.name)
     find(vm.connection, attachment, vm.instance)
     if any(disk.name == attachment.name for disk in vm.mark.disks):
         raise Conflict(f"the VM has a disk named {attachment.name}")
     _require_free(attachment, [volume for volume in vm.mark.volumes if volume.volume not in leaving])
+    _missing(vm, attachment.volume)
+
+
+def check_detach(vm: Subject, volume: VolumeID) -> None:
+    """Raises Conflict while a snapshot holds the volume on the VM."""
+    _present(vm, volume)
+
+
+def _missing(vm: Subject, volume: VolumeID) -> list[int]:
+    """Flags of the documents that the volume must come into."""
+    missing = [flag for document, flag in vm.documents if volumes.find(document, volume) is None]
+    if missing:
+        vm.require_no_snapshots("attach a volume")
+    return missing
+
+
+def _present(vm: Subject, volume: VolumeID) -> list[tuple[ET.Element, int]]:
+    """The volume's disk in each document that has it, with its flag; none where the volume is not ours to take."""
+    if all(other.volume != volume for other in vm.mark.volumes):
+        return []
+    found = [(disk, flag) for document, flag in vm.documents if (disk := volumes.find(document, volume)) is not None]
+    if found:
+        vm.require_no_snapshots("detach a volume")
+    return found
 
 
 def _require_free(attachment: VolumeAttachment, attached: Iterable[MarkedVolume]) -> None:
@@ -63,9 +88,7 @@ def _require_free(attachment: VolumeAttachment, attached: Iterable[MarkedVolume]
 
 def attach(vm: Subject, attachment: VolumeAttachment) -> None:
     """The mark first, as for NICs; then the next start, then what runs."""
-    missing = [flag for document, flag in vm.documents if volumes.find(document, attachment.volume) is None]
-    if missing:
-        vm.require_no_snapshots("attach a volume")
+    missing = _missing(vm, attachment.volume)
     path, size = find(vm.connection, attachment, vm.instance)
     marked = _marked(vm, attachment, size)
     if marked not in vm.mark.volumes:
@@ -99,18 +122,15 @@ def detach(vm: Subject, volume: VolumeID) -> None:
 
     Raises Busy while the guest holds the device, which on virtio-scsi none should.
     """
-    known = any(other.volume == volume for other in vm.mark.volumes)
-    there = [(disk, flag) for document, flag in vm.documents if (disk := volumes.find(document, volume)) is not None]
-    if not known:
-        return
-    if there:
-        vm.require_no_snapshots("detach a volume")
-    for disk, flag in there:
+    present = _present(vm, volume)
+    for disk, flag in present:
         with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
             vm.domain.detachDeviceFlags(render(disk), flag)
-    if any(flag == LIVE for _, flag in there):
+    if any(flag == LIVE for _, flag in present):
         _require_gone(vm, volume)
-    vm.write_mark(replace(vm.mark, volumes=tuple(other for other in vm.mark.volumes if other.volume != volume)))
+    left = tuple(other for other in vm.mark.volumes if other.volume != volume)
+    if left != vm.mark.volumes:
+        vm.write_mark(replace(vm.mark, volumes=left))
 
 
 def _require_gone(vm: Subject, volume: VolumeID) -> None:

@@ -71,7 +71,9 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             nics.build(nic)
         case SetSeed():
             _require_disk(vm)
-        case DetachNIC() | AttachVolume() | DetachVolume():
+        case DetachVolume(volume):
+            attaching.check_detach(vm, volume)
+        case DetachNIC() | AttachVolume():
             pass
 
 
@@ -82,7 +84,7 @@ def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host
     for change in changes:
         check(before, change, host)
         if isinstance(change, AttachVolume):
-            attaching.check(before, change.attachment, leaving)
+            attaching.check_attach(before, change.attachment, leaving)
     for change in changes:
         _apply(subject(connection, instance), change)
 
@@ -138,7 +140,6 @@ def _grow_disk(vm: Subject, name: str, size: int) -> None:
     disk = _marked_disk(vm, name)
     rounded = volumes.rounded(size)
     if rounded > _require_growth(vm, disk, rounded):
-        vm.require_no_snapshots("grow its disks")
         if vm.live is not None:
             vm.domain.blockResize(disk.target, rounded, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
@@ -149,10 +150,12 @@ def _grow_disk(vm: Subject, name: str, size: int) -> None:
 
 
 def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
-    """The present size. Raises InvalidSpec if `size` is below it."""
+    """The present size. Raises InvalidSpec if `size` is below it, Conflict if snapshots hold the disk where it is."""
     current = int(vm.domain.blockInfo(disk.target, 0)[0])
     if volumes.rounded(size) < current:
         raise InvalidSpec(f"the disk {disk.name} has {current} bytes; it cannot shrink to {size}")
+    if volumes.rounded(size) > current:
+        vm.require_no_snapshots("grow its disks")
     return current
 
 

@@ -19,6 +19,7 @@ from drivers.types import (
     DetachVolume,
     GrowDisk,
     Owner,
+    SetCPUs,
     SnapshotID,
     VolumeAttachment,
     VolumeID,
@@ -360,6 +361,10 @@ def test_while_a_vm_has_snapshots_its_volumes_stay_as_they_are(room: Storeroom, 
     for call in forbidden:
         with pytest.raises(Conflict, match="snapshots"):
             call()
+    grow = GrowDisk("root", 64 * MIB)
+    with pytest.raises(Conflict, match="snapshots"):
+        room.connection.compute.apply(room.binding.host, vm.instance, [SetCPUs(2), grow])
+    assert room.make.observe(vm).cpus == vm.cpus, "all changes or none"
     room.attach(vm, on)
     room.grow(on, SIZE)
     room.connection.snapshots.delete_snapshot(room.binding.host, vm.instance, taken.snapshot)
