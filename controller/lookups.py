@@ -7,7 +7,6 @@ Namespaced objects are looked up by `namespace/name`, see `qualified`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from controller.ipam import volume_id
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
-from controller.runtime.store import Store, Unparsable
+from controller.runtime.store import Store
 from crds.references import Endpoint
 from crds.v1alpha1 import (
     KINDS,
@@ -106,13 +105,10 @@ class Lookup(Generic[T]):
 
     async def slowly(self, store: Store, value: str) -> AsyncIterator[T]:
         """The same as `of`, for thousands: others get their turn in between, so what is found may change on the way."""
-        for number, key in enumerate(self.keys(store, value), start=1):
+        for number, found in enumerate(self.of(store, value), start=1):
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-            with contextlib.suppress(Unparsable):
-                found = store.get(self.kind, key.name, key.namespace)
-                if found is not None:
-                    yield found
+            yield found
 
     def keys(self, store: Store, value: str) -> Sequence[Key]:
         """The keys of the objects found under a value, sorted."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from controller.runtime.objects import Resource
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """Kind, namespace and name of one object; the namespace is "" for a cluster-scoped kind."""
+class Key(NamedTuple):
+    """Kind, namespace and name of one object; the namespace is "" for a cluster-scoped kind.
+
+    A tuple, since thousands of them are sorted and looked up all the time.
+    """
 
     kind: str
     namespace: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.errands import Broken, Finished, Working
 from controller.inventory import HostLink, Inventory, PoolRegistry, result_of
 from controller.library import Library, Seeding, image_name
-from controller.lookups import qualified, vms_by_template
+from controller.lookups import qualified, vms_by_pool, vms_by_template
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
@@ -28,10 +28,8 @@ class PoolCopies:
     def show(self, template: Template, store: Store) -> None:
         """Bring status.pools up to date: what it says, what this process knows better, and where VMs of the template are."""
         known = {entry.pool: entry for entry in template.status.pools if store.get(StoragePool, entry.pool)}
-        name = qualified(template.metadata.namespace, template.metadata.name)
-        for vm in vms_by_template.of(store, name):
-            for disk in vm.status.disks:
-                known.setdefault(disk.pool, TemplatePool(pool=disk.pool, state=TemplateState.DOWNLOADED))
+        for pool in _pools_of_vms(template, store):
+            known.setdefault(pool, TemplatePool(pool=pool, state=TemplateState.DOWNLOADED))
         for pool in self._library.pools(template):
             if store.get(StoragePool, pool):
                 known.setdefault(pool, TemplatePool(pool=pool, state=TemplateState.DOWNLOAD_IN_PROGRESS))
@@ -71,6 +69,12 @@ class PoolCopies:
     def _link(self, pool: str) -> HostLink | None:
         links = (link for link in self._inventory.links() if link.up)
         return next((link for link in links if self._pools.ready(pool, link.name)), None)
+
+
+def _pools_of_vms(template: Template, store: Store) -> list[str]:
+    """The storage pools where VMs of the template have disks, by keys alone: there may be thousands of them."""
+    vms = set(vms_by_template.keys(store, qualified(template.metadata.namespace, template.metadata.name)))
+    return [key.name for key in store.keys(StoragePool.KIND) if not vms.isdisjoint(vms_by_pool.keys(store, key.name))]
 
 
 def _entry(pool: str, state: Seeding) -> TemplatePool:

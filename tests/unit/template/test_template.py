@@ -191,3 +191,14 @@ def test_source_that_changed_since_is_refused() -> None:
         assert not cloud.datacentre.vms
 
     play(story)
+
+
+def test_where_it_is_is_known_from_its_vms_when_the_status_is_lost() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await used(cloud)
+        cloud.wipe_status()
+        await cloud.restart()
+        await cloud.settle(120)
+        assert cloud.status("Template", "shop/debian")["pools"] == [{"pool": "s1", "state": "Downloaded"}]
+
+    play(story)
