@@ -66,8 +66,6 @@ class Deletion:
             return unfinished
         ctx.object.status.host = link.name
         running = await job.ensure(ctx, Command.DELETE, self._services.new_id, VolumeState.EXPUNGING)
-        if used := self._used(ctx):
-            return used
         try:
             outcome = await link.volumes.delete(pool_spec(pool), volume_id(ctx.uid))
         except Conflict as error:

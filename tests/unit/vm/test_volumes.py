@@ -215,3 +215,24 @@ def test_a_vm_elsewhere_can_not_have_a_local_volume() -> None:
         assert cloud.reason("web") == ("True", "Running")
 
     play(story)
+
+
+def test_a_vm_that_is_not_made_yet_goes_to_a_volume_that_it_names_late() -> None:
+    """It was given a place while its template is copied; nothing of it is there yet."""
+    slow = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=1, durations={"storage.put_image": 40.0})
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, local_pools(tags="[fast]"), volume("one", extra="pool: local-h1"), volume("two", extra="pool: local-h2"))
+        for name in ("a", "b"):
+            cloud.apply(vm(name))
+        await cloud.settle(10)
+        assert cloud.reason("a") == ("False", "TemplateSeeding")
+        uid = cloud.raw("VirtualMachine", "shop/a")["metadata"]["uid"]
+        held = cloud.controller.parts.placements.size(uid)
+        assert held is not None
+        there, late = ("h2", "two") if held.host == "h1" else ("h1", "one")
+        cloud.edit("a", volumes=mounts(late))
+        await cloud.settle(90)
+        assert (cloud.vm("a")["host"], cloud.reason("a"), has(cloud, "a")) == (there, ("True", "Running"), [late])
+
+    play(story, settings=slow)

@@ -101,3 +101,48 @@ def test_a_change_of_mind_at_any_write(deed: Deed, made_by: object) -> None:
         done = outcome[0]
         number += 1
     assert number > 8, "there were steps to interrupt"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_volume_that_goes_while_the_intent_is_written_is_not_attached(when: str) -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(2))
+        await cloud.settle(30)
+        cloud.apply(volume())
+        cloud.apply(vm())
+        await cloud.settle(20)
+        original, asked = cloud.api._point, cloud.points["before apply"]
+
+        async def point(name: str) -> None:
+            if name == f"{when} status of VirtualMachine" and cloud.exists("Volume", "shop/data"):
+                cloud.delete("Volume", "shop/data")
+                await asyncio.sleep(3)
+            await original(name)
+
+        cloud.api._point = point
+        cloud.edit(volumes=mounts("data"))
+        await cloud.settle(30)
+        assert cloud.points["before apply"] == asked, "nobody tried"
+        assert not cloud.datacentre.census.volumes
+        assert cloud.reason() == ("False", "VolumeNotFound")
+        assert "volumes" not in cloud.vm()
+
+    play(story)
+
+
+def test_a_volume_that_is_still_being_made_is_deleted_after_that() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(2))
+        await cloud.settle(30)
+        cloud.apply(volume())
+        await cloud.settle(0.7)
+        assert cloud.points["after create_volume"] == 1
+        assert not cloud.datacentre.census.volumes
+        cloud.delete("Volume", "shop/data")
+        await cloud.settle(0.5)
+        assert not cloud.points["before delete_volume"]
+        await cloud.settle(20)
+        assert not cloud.exists("Volume", "shop/data")
+        assert not cloud.datacentre.census.volumes
+
+    play(story, settings=SLOW)
