@@ -77,6 +77,8 @@ class Deletion:
             unfinished = await self._follow(ctx, link, OpRef(running.native_ref))
             if unfinished:
                 return unfinished
+        elif moved := await self._moved(ctx, link):
+            return moved
         outcome = await link.delete(instance_id(ctx.uid), self._pools(ctx, link.name))
         if isinstance(outcome, Started):
             jobs.started(running, outcome.op)
@@ -85,6 +87,14 @@ class Deletion:
         if ctx.object.status.volumes:
             await link.observe(instance_id(ctx.uid))  # its volumes are free for others once it is seen to be gone
         return await self._let_go(ctx)
+
+    async def _moved(self, ctx: Context[VirtualMachine], link: HostLink) -> Result | None:
+        """Whether the VM is on another host by now: what is left of it here may be the disk that it runs on there."""
+        instance = instance_id(ctx.uid)
+        if await link.observe(instance, fresh=True):
+            return None
+        found = await self._services.inventory.search(instance)
+        return requeue(0, "Moved", f"the VM was moved to host {found[0]}") if found and found[0] != link.name else None
 
     async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:
         """Poll the native task; after it, delete is called once more and finds nothing, or finds what is left."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
+from drivers.types import Capability
 from tests.support.vms import GIB, VMCloud, play, site, vm
 
 ONE, TWO = "host-00001", "host-00002"
@@ -40,5 +43,40 @@ def test_it_is_followed_within_seconds_and_made_once(shared: bool, policy: str) 
         assert (there.made, there.starts) == (1, 1)
         states = {raw.get("status", {}).get("state") for raw in cloud.api.history if raw["metadata"]["name"] == "web"}
         assert "Error" not in states, "it was never taken for deleted"
+
+    play(story, settings=BUSY)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own endpoints", "one endpoint"])
+@pytest.mark.parametrize("told", [False, True], ids=["no events", "events"])
+def test_it_is_deleted_where_it_is_and_nothing_of_it_before(shared: bool, told: bool) -> None:
+    """Its disk is in a pool that both hosts reach: removed by its old host, it would go from under the VM."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(as_one_endpoint(site(2)) if shared else site(2))
+        await cloud.settle(30)
+        cloud.apply(vm())
+        await cloud.settle(30)
+        was = cloud.vm()["host"]
+        cloud.datacentre.act(Act.MOVE_VM, "web", {"h1": TWO, "h2": ONE}[was])
+        cloud.delete("VirtualMachine", "shop/web")
+        await cloud.settle(5)
+        assert not cloud.exists("VirtualMachine", "shop/web")
+        census = cloud.datacentre.census
+        assert (census.vms, census.disks) == ((), ())
+
+    play(story, settings=BUSY if told else replace(BUSY, capabilities=frozenset(Capability) - {Capability.EVENTS}))
+
+
+def test_one_that_is_gone_already_is_let_go() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(2))
+        await cloud.settle(30)
+        cloud.apply(vm())
+        await cloud.settle(30)
+        cloud.datacentre.act(Act.DELETE_VM, "web")
+        cloud.delete("VirtualMachine", "shop/web")
+        await cloud.settle(5)
+        assert not cloud.exists("VirtualMachine", "shop/web")
 
     play(story, settings=BUSY)
