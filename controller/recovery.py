@@ -6,6 +6,7 @@ gets one chance to say what it carries; what it says is taken over. A host that 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv4Address
 
@@ -97,11 +98,12 @@ class Recovery:
                 self._addresses.claim(network, nic.ip, address_owner(vm, nic.name))
 
     def _take_over_observed(self) -> None:
-        vms = {vm.metadata.uid: vm for vm in self._store.list(VirtualMachine)}
-        for seen in self._seen():
-            vm = vms.get(seen.owner.uid)
-            if vm:
-                self.take_over(vm, seen)
+        seen: dict[str, list[ObservedVM]] = defaultdict(list)
+        for each in self._seen():
+            seen[each.owner.uid].append(each)
+        for vm in self._store.list(VirtualMachine):  # one after the other: all at once, parsed, would take hundreds of MiB
+            for each in seen.get(vm.metadata.uid, ()):
+                self.take_over(vm, each)
 
     def _seen(self) -> Iterable[ObservedVM]:
         return (vm for link in self._inventory.links() for vm in link.vms())

@@ -78,8 +78,8 @@ class _Entry:
         return b'{"metadata":%s,"spec":%s,"status":%s}' % (metadata, self.spec, self.status)
 
 
-_Values = tuple[tuple[str, ...], ...]
-"""What one object is found under, by index in the order of their declaration."""
+_Values = tuple[str | tuple[str, ...], ...]
+"""What one object is found under, by index in the order of their declaration; a single text, as nearly always, without a tuple."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,16 +287,17 @@ class Store:
 
 def _values(kind: _Kind, obj: Any) -> _Values:
     """What the indexes find an object under: few different texts for thousands of objects, so each text is kept once."""
-    return tuple(tuple(sys.intern(str(value)) for value in dict.fromkeys(values(obj))) for values in kind.indexes.values())
+    found = (tuple(sys.intern(str(value)) for value in dict.fromkeys(values(obj))) for values in kind.indexes.values())
+    return tuple(values[0] if len(values) == 1 else values for values in found)
 
 
-def _move(table: dict[str, set[Key]], key: Key, before: Sequence[str], after: Sequence[str]) -> None:
+def _move(table: dict[str, set[Key]], key: Key, before: str | tuple[str, ...], after: str | tuple[str, ...]) -> None:
     """Have one index find a key under other values."""
-    for value in before:
+    for value in (before,) if isinstance(before, str) else before:
         table[value].discard(key)
         if not table[value]:
             del table[value]
-    for value in after:
+    for value in (after,) if isinstance(after, str) else after:
         table[value].add(key)
 
 
