@@ -13,7 +13,8 @@ from standalone.plane import ControlPlane
 from tests import planes
 from tests.kubectl import Kubectl
 from tests.support import tables
-from tests.support.tables import report as report  # the fixture, for every test
+from tests.support.tables import cell as cell  # fixtures, for every test
+from tests.support.tables import report as report
 
 MANIFESTS = Path(__file__).parent.parent / "crds" / "manifests"
 

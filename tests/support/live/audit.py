@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
-from controller.ipam import instance_id
+from controller.ipam import instance_id, snapshot_id, volume_id
 from drivers.simulator.engine.census import Census, CensusVM
 from drivers.types import Power
-from tests.support.live.api import Api
 
 Manifest = dict[str, Any]
 
 
-def findings(api: Api, census: Census) -> list[str]:
+class Objects(Protocol):
+    """An API server."""
+
+    def list(self, kind: str) -> list[Manifest]:
+        """All objects of a kind."""
+
+
+def findings(api: Objects, census: Census) -> list[str]:
     """Everything that is not as declared, in words; empty when all is right."""
     vms = {instance_id(vm["metadata"]["uid"]): vm for vm in api.list("VirtualMachine")}
     networks = {f"shop/{each['metadata']['name']}": each for each in api.list("Network")}
@@ -31,7 +37,40 @@ def findings(api: Api, census: Census) -> list[str]:
     for one in ours:
         if one.instance in vms:
             found += _differences(vms[one.instance], one, networks, offerings)
-    return found
+    return [*found, *_volumes(api, census), *_snapshots(api, census)]
+
+
+def _volumes(api: Objects, census: Census) -> Iterable[str]:
+    """What is wrong with volumes, and with who has them."""
+    declared = {volume_id(each["metadata"]["uid"]): each for each in api.list("Volume")}
+    there = {each.volume: each for each in census.volumes}
+    yield from (f"volume {each.name} is an orphan" for id, each in there.items() if id not in declared)
+    yield from (f"volume {id} does not exist" for id, each in declared.items() if _ready(each) and id not in there)
+    yield from _doubles("volume", (each.volume for each in census.volumes))
+    yield from (f"volume {each.name} was made {each.made} times" for each in there.values() if each.made != 1)
+    for id in declared.keys() & there.keys():
+        if _ready(declared[id]) and there[id].size != _bytes(declared[id]["spec"]["size"]):
+            yield f"volume {there[id].name} has {there[id].size} bytes"
+    have = {vm.instance: sorted(each.volume for each in vm.volumes) for vm in census.vms if vm.owner}
+    ids = {each["metadata"]["name"]: id for id, each in declared.items()}
+    for vm in api.list("VirtualMachine"):
+        wanted = sorted(ids.get(each["volume"], each["volume"]) for each in vm["spec"].get("volumes", ()))
+        if have.get(instance_id(vm["metadata"]["uid"]), wanted) != wanted:
+            yield f"{vm['metadata']['name']}: volumes are not {wanted}"
+
+
+def _snapshots(api: Objects, census: Census) -> Iterable[str]:
+    """What is wrong with snapshots, of VMs and of volumes."""
+    declared = {snapshot_id(each["metadata"]["uid"]): each for each in api.list("Snapshot")}
+    there = [each.snapshot for vm in census.vms if vm.owner for each in vm.snapshots] + [each.snapshot for each in census.snapshots]
+    yield from (f"snapshot {each} is an orphan" for each in there if each not in declared)
+    yield from (f"snapshot {id} does not exist" for id, each in declared.items() if _ready(each) and id not in there)
+    yield from _doubles("snapshot", there)
+
+
+def _ready(each: Manifest) -> bool:
+    conditions = each.get("status", {}).get("conditions", ())
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 def _differences(vm: Manifest, have: CensusVM, networks: dict[str, Manifest], offerings: dict[str, Manifest]) -> Iterable[str]:

@@ -1,0 +1,60 @@
+"""The controller dies before and after each call to a hypervisor and each API write of every operation, and a new one starts.
+
+The points are counted in a run without a kill; then each has a run of its own. Afterwards all is as declared, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from drivers.simulator.engine.settings import Settings
+from tests.support.matrix import OPERATIONS, QUICK, SLOW, MatrixCloud, Operation, end_as_declared, play, prepare
+from tests.support.tables import Report
+from tests.support.vms import Stop
+
+WATCHED = 40
+"""Seconds that an operation takes at most, when nothing goes wrong."""
+
+
+def run(operation: Operation, settings: Settings, stop: Stop | None) -> Counter[str]:
+    """Carry out an operation; returns the points that it had."""
+    points: Counter[str] = Counter()
+
+    async def story(cloud: MatrixCloud) -> None:
+        await prepare(cloud, operation)
+        cloud.points.clear()
+        cloud.stop = stop
+        operation.act(cloud)
+        for _ in range(WATCHED):
+            await asyncio.sleep(1)
+            if cloud.stopped.is_set():
+                cloud.stopped.clear()
+                await cloud.restart()
+        points.update(cloud.points)
+        await end_as_declared(cloud, operation)
+
+    play(story, settings)
+    return points
+
+
+def written(point: str) -> bool:
+    return " of " in point
+
+
+@pytest.mark.parametrize("settings", [QUICK, SLOW], ids=["at once", "by tasks"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+def test_it_ends_as_declared(operation: Operation, settings: Settings, report: Report) -> None:
+    points = run(operation, settings, None)
+    assert {f"before {operation.call}", f"after {operation.call}"} <= set(points)
+    for number in range(1, points.total() + 1):
+        stop = Stop(number)
+        run(operation, settings, stop)
+        assert stop.name, f"point {number} was never reached"
+    begun = Counter({name: count for name, count in points.items() if name.startswith("before ")})
+    writes = sum(count for name, count in begun.items() if written(name))
+    how = "by tasks" if settings is SLOW else "at once"
+    steps = f"{begun.total() - writes:2} calls, {writes:2} writes: {points.total():2} kills, each as declared"
+    report("The controller dies before and after each step", f"{operation.name:10} {how:9} {steps}")

@@ -1,0 +1,185 @@
+"""The operations of a cloud, each from a state before it to the one that is declared: for matrices of what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from tests.support import cloud as base
+from tests.support.live.audit import findings
+from tests.support.snapshots import reads, restore, snapshot, write
+from tests.support.vms import GIB, LARGE, NETWORK, TEMPLATE, VMCloud, vm
+from tests.support.volumes import mounted, mounts, volume
+
+Step = Callable[["MatrixCloud"], None]
+QUICK = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2)
+SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3.0))
+"""Every call becomes a native task."""
+
+CLUSTER = """
+kind: Cluster
+metadata: {name: c1}
+spec: {zone: z1, pod: p1, hypervisor: Simulator}
+"""
+HOST = """
+kind: Host
+metadata: {{name: host-{n:05d}}}
+spec: {{cluster: c1, endpoint: {{url: "simulator://dc/host-{n:05d}"}}}}
+"""
+_LIVING = ("VirtualMachine", "Volume", "Snapshot")
+DEADLINE = 900
+"""Virtual seconds, within which everything is as declared after the last fault is gone: some calls wait for minutes."""
+
+
+class MatrixCloud(VMCloud):
+    """Something may be made to happen at a point of the controller, once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.at: dict[str, Step] = {}
+        super().__init__(settings)
+
+    async def point(self, name: str) -> None:
+        if happens := self.at.pop(name, None):
+            happens(self)
+        await super().point(name)
+
+    def list(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of a kind, as the audit asks for them."""
+        return [raw for key, raw in self.api.objects.items() if key.kind == kind]
+
+    def site(self, hosts: int) -> None:
+        """Apply what VMs need. Hosts have the names that they have in the hypervisor."""
+        text = [HOST.format(n=number) for number in range(1, hosts + 1)]
+        self.apply("\n---\n".join([base.ZONE, base.POD, CLUSTER, *text, base.POOL, base.OFFERING, LARGE, TEMPLATE, NETWORK]))
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What users do, `act`, after `before`; `method` carries it out on the hypervisor, and is `call` in the driver contract.
+
+    `done` is what must hold afterwards beside that all is as declared; `room` is the offering of another VM on the host that
+    leaves too little of 10 GiB for it, empty if it takes no room.
+    """
+
+    name: str
+    method: str
+    before: Sequence[Step]
+    act: Step
+    done: Step = lambda cloud: None
+    room: str = ""
+
+    @property
+    def call(self) -> str:
+        return self.method.partition(".")[2]
+
+
+def apply(*texts: str) -> Step:
+    return lambda cloud: cloud.apply("\n---\n".join(texts))
+
+
+def edit(**spec: Any) -> Step:
+    return lambda cloud: cloud.edit(**spec)
+
+
+def _restored(cloud: MatrixCloud) -> None:
+    found = cloud.datacentre.vm()
+    assert (reads(cloud), found.restores) == ("old", 1)
+    assert cloud.condition("SnapshotRestore", "shop/back", "Ready") == ("True", "Completed")
+
+
+def _deleted(cloud: MatrixCloud) -> None:
+    assert [raw["metadata"]["name"] for raw in cloud.list("VirtualMachine")] in ([], ["idle"])
+    assert [raw["metadata"]["name"] for raw in cloud.list("Volume")] == ["data"]
+
+
+WEB = apply(vm())
+WITH_DATA = apply(volume(), vm(extra=mounted("data")))
+TAKEN: Sequence[Step] = (
+    WITH_DATA,
+    lambda cloud: write(cloud, "old"),
+    apply(snapshot()),
+    lambda cloud: write(cloud, "new"),
+    edit(powerState="Off", stopMode="Hard"),
+)
+OPERATIONS = [
+    Operation("create", "compute.create", [], WEB, room="large"),
+    Operation("start", "power.start", [apply(vm(extra="powerState: 'Off'"))], edit(powerState="On"), room="large"),
+    Operation("stop", "power.stop", [WEB], edit(powerState="Off")),
+    Operation("hard stop", "power.stop", [WEB], edit(powerState="Off", stopMode="Hard")),
+    Operation("resize", "compute.apply", [WEB], edit(offering="large"), room="small"),
+    Operation("attach", "compute.apply", [apply(volume(), vm())], edit(volumes=mounts("data"))),
+    Operation("detach", "compute.apply", [WITH_DATA], edit(volumes=[])),
+    Operation("snapshot", "snapshots.create_snapshot", [WITH_DATA], apply(snapshot())),
+    Operation("restore", "snapshots.restore", TAKEN, apply(restore()), _restored),
+    Operation("delete", "compute.delete", [WITH_DATA], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _deleted),
+]
+
+
+async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, idle: str = "small") -> None:
+    """A cloud with a VM that nobody touches, of the offering `idle`, in the state before the operation."""
+    cloud.site(hosts)
+    await cloud.settle(30)
+    cloud.apply(vm("idle").replace("offering: small", f"offering: {idle}"))
+    await cloud.settle(30)
+    for step in operation.before:
+        step(cloud)
+        await cloud.settle(25)
+    assert not wrong(cloud), wrong(cloud)
+
+
+def wrong(cloud: MatrixCloud) -> list[str]:
+    """Everything that is not as declared: in what exists, in what statuses say, and in the memory of the controller."""
+    found = []
+    for kind in _LIVING:
+        for raw in cloud.list(kind):
+            name, status = f"{kind} {raw['metadata']['name']}", raw.get("status", {})
+            ready = [each for each in status.get("conditions", ()) if each["type"] == "Ready"]
+            if not ready or ready[0]["status"] != "True":
+                found.append(f"{name} is not ready: {ready}")
+    for key, raw in cloud.api.objects.items():
+        if raw.get("status", {}).get("job", {}).get("status") == "InProgress":
+            found.append(f"{key} is being worked on")
+        if raw["metadata"].get("deletionTimestamp"):
+            found.append(f"{key} is being deleted")
+    return found or findings(cloud, cloud.datacentre.census) + _memory(cloud)
+
+
+def _memory(cloud: MatrixCloud) -> list[str]:
+    """What the controller holds though nobody has it, or fails to hold."""
+    parts = cloud.controller.parts
+    held = sorted(str(ip) for ip, _ in parts.addresses.records("shop/front"))
+    used = sorted(nic.ip for each in cloud.datacentre.census.vms for nic in each.nics)
+    found = [f"addresses held are {held}, used {used}"] if held != used else []
+    takes_room = {raw["metadata"]["uid"] for kind in ("VirtualMachine", "Volume") for raw in cloud.list(kind)}
+    counted = {f"uid-{number}" for number in range(100) if parts.placements.size(f"uid-{number}") is not None}
+    return found + ([f"room is counted for {counted}, declared are {takes_room}"] if counted != takes_room else [])
+
+
+async def end_as_declared(cloud: MatrixCloud, operation: Operation) -> int:
+    """Wait until all is as declared, and see that it stays so; returns how many virtual seconds it took."""
+    seconds = 0
+    while (found := _unfinished(cloud, operation)) and seconds < DEADLINE:
+        await asyncio.sleep(1)
+        seconds += 1
+    assert not found, found
+    await cloud.settle(60)
+    assert not (found := _unfinished(cloud, operation)), found
+    return seconds
+
+
+def _unfinished(cloud: MatrixCloud, operation: Operation) -> list[str]:
+    if found := wrong(cloud):
+        return found
+    try:
+        operation.done(cloud)
+    except (AssertionError, KeyError, ValueError) as error:
+        return [f"{operation.name}: {error!r}"]
+    return []
+
+
+def play(story: Callable[[MatrixCloud], Awaitable[None]], settings: Settings) -> MatrixCloud:
+    """Run a story in virtual time."""
+    return base.play_in(lambda: MatrixCloud(settings), story)
