@@ -33,7 +33,7 @@ _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _STEADY = 60.0  # seconds after which a feed that ends counts as one that worked
 _BATCH = 20  # events between which others get their turn
-_BACKLOG = 1000  # events that may lie between the threads; a list of thousands waits
+_BACKLOG = 200  # events that may lie between the threads; a list of thousands waits
 _BACKLOG_LOOKS = 0.01
 _CANCEL_AGAIN = 1.0
 
