@@ -219,7 +219,14 @@ def undescribed(properties: Object, path: str) -> Iterator[str]:
         yield from undescribed(field.get("items", field).get("properties", {}), f"{path}.{name}")
 
 
-UNION = {"VirtualMachine.spec.userData.inline", "VirtualMachine.spec.userData.secretRef"}  # one of them has to be set
+UNION = {  # of each pair one has to be set
+    "VirtualMachine.spec.userData.inline",
+    "VirtualMachine.spec.userData.secretRef",
+    "Volume.spec.source.snapshot",
+    "Volume.spec.source.template",
+    "Snapshot.spec.virtualMachine",
+    "Snapshot.spec.volume",
+}
 
 
 def test_a_description_of_an_optional_field_says_what_holds_without_it() -> None:
