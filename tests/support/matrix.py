@@ -153,7 +153,15 @@ def _memory(cloud: MatrixCloud) -> list[str]:
     held = sorted(str(ip) for ip, _ in parts.addresses.records("shop/front"))
     used = sorted(nic.ip for each in cloud.datacentre.census.vms for nic in each.nics)
     found = [f"addresses held are {held}, used {used}"] if held != used else []
-    takes_room = {raw["metadata"]["uid"] for kind in ("VirtualMachine", "Volume") for raw in cloud.list(kind)}
+    vlans = sorted(vlan for vlan, _ in parts.segments.records("z1"))
+    declared = sorted(raw["status"]["segment"]["vlan"] for raw in cloud.list("Network"))
+    found += [f"VLANs held are {vlans}, declared {declared}"] if vlans != declared else []
+    sized = [
+        *cloud.list("VirtualMachine"),
+        *cloud.list("Volume"),
+        *(raw for raw in cloud.list("Snapshot") if "volume" in raw["spec"]),
+    ]
+    takes_room = {raw["metadata"]["uid"] for raw in sized}
     counted = {f"uid-{number}" for number in range(100) if parts.placements.size(f"uid-{number}") is not None}
     return found + ([f"room is counted for {counted}, declared are {takes_room}"] if counted != takes_room else [])
 

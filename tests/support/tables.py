@@ -43,14 +43,14 @@ def show(terminal: pytest.TerminalReporter) -> None:
 
 
 def drawn(grid: Grid) -> list[str]:
-    """Lines of a table of cells, what they mean below it."""
-    columns = list(dict.fromkeys(column for row in grid.values() for column in row))
+    """Lines of a table of cells, what they mean below it; in the order of names, whichever test ended first."""
+    columns = sorted({column for row in grid.values() for column in row})
     first = max(map(len, grid))
     whys: dict[str, list[str]] = defaultdict(list)
     lines = [" ".join([" " * first, *(f"{column:>9}" for column in columns)])]
-    for name, row in grid.items():
+    for name, row in sorted(grid.items()):
         lines.append(" ".join([f"{name:{first}}", *(f"{_short(row.get(column, '')):>9}" for column in columns)]))
-        for column, text in row.items():
+        for column, text in sorted(row.items()):
             if " - " in text:
                 whys[text].append(f"{name} / {column}")
     return lines + [f"{text} ({'; '.join(places)})" for text, places in whys.items()]
