@@ -9,8 +9,9 @@ from typing import Any
 
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from tests.support import cloud as base
+from tests.support import volumes
 from tests.support.live.audit import findings
-from tests.support.snapshots import reads, restore, snapshot, write
+from tests.support.snapshots import reads, restore, snapshot, store, stored, write
 from tests.support.vms import GIB, LARGE, NETWORK, TEMPLATE, VMCloud, vm
 from tests.support.volumes import mounted, mounts, volume
 
@@ -60,8 +61,9 @@ class MatrixCloud(VMCloud):
 class Operation:
     """What users do, `act`, after `before`; `method` carries it out on the hypervisor, and is `call` in the driver contract.
 
-    `done` is what must hold afterwards beside that all is as declared; `room` is the offering of another VM on the host that
-    leaves too little of 10 GiB for it, empty if it takes no room.
+    `on_vm` tells whether it is work on the host of the VM `web`; else any host may do it. `done` is what must hold afterwards
+    beside that all is as declared. `room` is the offering of another VM on the host that leaves too little of 10 GiB for it,
+    empty if it takes no room.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Operation:
     act: Step
     done: Step = lambda cloud: None
     room: str = ""
+    on_vm: bool = True
 
     @property
     def call(self) -> str:
@@ -95,6 +98,15 @@ def _deleted(cloud: MatrixCloud) -> None:
     assert [raw["metadata"]["name"] for raw in cloud.list("Volume")] == ["data"]
 
 
+def _reverted(cloud: MatrixCloud) -> None:
+    assert stored(cloud) == "old"
+    assert cloud.condition("SnapshotRestore", "shop/back", "Ready") == ("True", "Completed")
+
+
+def _dropped(cloud: MatrixCloud) -> None:
+    assert not cloud.list("Volume")
+
+
 WEB = apply(vm())
 WITH_DATA = apply(volume(), vm(extra=mounted("data")))
 TAKEN: Sequence[Step] = (
@@ -104,6 +116,9 @@ TAKEN: Sequence[Step] = (
     lambda cloud: write(cloud, "new"),
     edit(powerState="Off", stopMode="Hard"),
 )
+DATA = apply(volume())
+COPY = apply(snapshot(of="volume: data"))
+COPIED: Sequence[Step] = (DATA, lambda cloud: store(cloud, "old"), COPY, lambda cloud: store(cloud, "new"))
 OPERATIONS = [
     Operation("create", "compute.create", [], WEB, room="large"),
     Operation("start", "power.start", [apply(vm(extra="powerState: 'Off'"))], edit(powerState="On"), room="large"),
@@ -115,7 +130,15 @@ OPERATIONS = [
     Operation("snapshot", "snapshots.create_snapshot", [WITH_DATA], apply(snapshot())),
     Operation("restore", "snapshots.restore", TAKEN, apply(restore()), _restored),
     Operation("delete", "compute.delete", [WITH_DATA], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _deleted),
+    Operation("grow", "volumes.grow_volume", [WITH_DATA], lambda cloud: volumes.edit(cloud, size="7Gi")),
+    Operation("v.create", "volumes.create_volume", [], DATA, on_vm=False),
+    Operation(
+        "v.delete", "volumes.delete_volume", [DATA], lambda cloud: cloud.delete("Volume", "shop/data"), _dropped, on_vm=False
+    ),
+    Operation("v.snapshot", "volumes.snapshot_volume", [DATA], COPY, on_vm=False),
+    Operation("v.restore", "volumes.restore_volume", COPIED, apply(restore()), _reverted, on_vm=False),
 ]
+"""Those that begin with "v." are of volumes that no VM has."""
 
 
 async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, idle: str = "small") -> None:
