@@ -96,4 +96,4 @@ class SnapshotCalls:
         """See `drivers.base.Snapshots.delete_snapshot`."""
         host, connection = self._host(), self._session.connection()
         with self._changing(instance):
-            return await self._session.lanes.change(connection.snapshots.delete_snapshot, host, instance, snapshot)
+            return await self._session.lanes.copy(connection.snapshots.delete_snapshot, host, instance, snapshot)
