@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from controller.inventory import Inventory
-from controller.ipam import volume_id
-from controller.lookups import qualified, vms_by_volume
+from controller.ipam import instance_id, volume_id
+from controller.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Reason
+from crds.v1alpha1.host import Host
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.types import VolumeID
+from drivers.types import InstanceID, VolumeID
 
 WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
 """Kubernetes' name for a volume that is placed with the first VM that wants it (StorageClass.volumeBindingMode)."""
@@ -22,6 +23,16 @@ UNBOUND = frozenset(
     {WAIT_FOR_CONSUMER, Reason.NO_STORAGE_POOL.value, Reason.STORAGE_TAGS_MISMATCH.value, Reason.INSUFFICIENT_STORAGE.value}
 )
 """Reasons of a Volume without a pool that the place of a VM which names it can mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A VM that has a volume as its disk `mount`; told by `instance`, since its object may be gone. `host` is empty if unknown."""
+
+    key: Key
+    instance: InstanceID
+    host: str
+    mount: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class Attachments:
 
     A VM writes its intent to attach into its status before it attaches, and then looks again whether the volume is being deleted;
     a deletion looks for users after its mark is on the volume. So one of the two always sees the other.
+
+    What cannot be asked counts: a host that does not answer may run a VM without an object, or one whose status is lost.
     """
 
     def __init__(self, store: Store, inventory: Inventory) -> None:
@@ -50,9 +63,10 @@ class Attachments:
             return None
         if held is not None and self._stands(held, volume):
             return held.key
-        others = [key for key in self.users(volume) if key != Key.of(vm)]
-        if others:
-            return others[0]
+        mine = instance_id(vm.metadata.uid)
+        other = next((user for user in self.having(volume) if user.instance != mine), None)
+        if other is not None:
+            return other.key
         self.note(vm, identity)
         return None
 
@@ -73,18 +87,63 @@ class Attachments:
         return min(mine or found, key=lambda vm: (vm.metadata.creation_timestamp, vm.metadata.uid), default=None)
 
     def users(self, volume: Volume) -> list[Key]:
-        """The VMs that have the volume, or are about to: by their status, or seen on a hypervisor. Sorted."""
-        identity = volume_id(volume.metadata.uid)
-        named = {Key.of(vm) for vm in self._naming(volume) if any(each.volume_id == identity for each in vm.status.volumes)}
-        return sorted(named | self._seen(identity))
+        """The keys of `having`, sorted; of a VM that was retained, the key that its object had."""
+        return sorted({user.key for user in self.having(volume)})
 
-    def _seen(self, identity: VolumeID) -> set[Key]:
-        return {
-            Key(VirtualMachine.KIND, vm.owner.namespace, vm.owner.name)
-            for link in self._inventory.links()
-            for vm in link.vms()
-            if any(each.volume == identity for each in vm.volumes)
-        }
+    def having(self, volume: Volume) -> list[User]:
+        """The VMs that have the volume, are about to, or may have it where nobody can look. The one on record is first."""
+        found: dict[InstanceID, User] = {}
+        for user in (*self._seen(volume), *self._named(volume), *self._recorded(volume), *self._lost(volume)):
+            found.setdefault(user.instance, user)
+        recorded = volume.status.attached_to.instance_id if volume.status.attached_to else None
+        return sorted(found.values(), key=lambda user: (user.instance != recorded, user.key, user.instance))
+
+    def _seen(self, volume: Volume) -> Iterator[User]:
+        identity = volume_id(volume.metadata.uid)
+        for link in self._inventory.links():
+            for vm in link.vms():
+                mount = next((each.name for each in vm.volumes if each.volume == identity), None)
+                if mount is not None:
+                    yield User(Key(VirtualMachine.KIND, vm.owner.namespace, vm.owner.name), vm.instance, link.name, mount)
+
+    def _named(self, volume: Volume) -> Iterator[User]:
+        """By the statuses of VMs."""
+        identity = volume_id(volume.metadata.uid)
+        for vm in self._naming(volume):
+            mount = next((each.name for each in vm.status.volumes if each.volume_id == identity), None)
+            if mount is not None:
+                yield User(Key.of(vm), instance_id(vm.metadata.uid), vm.status.host or "", mount)
+
+    def _recorded(self, volume: Volume) -> Iterator[User]:
+        """By the status of the volume: what it says counts until the VM's own status, or its host, can tell better."""
+        record = volume.status.attached_to
+        if record is None or record.instance_id is None or record.host is None:
+            return
+        vm = self._store.get(VirtualMachine, record.virtual_machine, volume.metadata.namespace)
+        if vm is not None and vm.status.instance_id == record.instance_id:
+            return
+        given_up = self._store.get(Host, record.host) is None
+        if not given_up and not self._answers(record.host):
+            key = Key(VirtualMachine.KIND, volume.metadata.namespace, record.virtual_machine)
+            yield User(key, InstanceID(record.instance_id), record.host, record.name)
+
+    def _lost(self, volume: Volume) -> Iterator[User]:
+        """VMs that name the volume, whose status is lost, and which may be on a host that does not answer."""
+        for vm in self._naming(volume):
+            instance = instance_id(vm.metadata.uid)
+            mount = next((each.name for each in vm.spec.volumes if each.volume == volume.metadata.name), None)
+            lost = vm.metadata.finalizers and not vm.status.instance_id and self._inventory.find(instance) is None
+            if mount is not None and lost and self._unseen(vm.spec.zone):
+                yield User(Key.of(vm), instance, "", mount)
+
+    def _unseen(self, zone: str) -> bool:
+        """Whether a host of the zone that may carry VMs of ours does not answer; one without a finalizer never did."""
+        hosts = (host for each in clusters_by_zone.keys(self._store, zone) for host in hosts_by_cluster.of(self._store, each.name))
+        return any(host.metadata.finalizers and not self._answers(host.metadata.name) for host in hosts)
+
+    def _answers(self, host: str) -> bool:
+        link = self._inventory.link(host)
+        return link is not None and link.up and link.observed
 
     def _stands(self, held: _Holder, volume: Volume) -> bool:
         """Whether a claim is still meant: its VM exists and names the volume."""

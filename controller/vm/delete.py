@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.deletion import FORCE_DELETE, forced
 from controller.inventory import HostLink
 from controller.ipam import instance_id
-from controller.lookups import pools_by_cluster, pools_by_host, pools_by_zone
+from controller.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
@@ -43,6 +43,8 @@ class Deletion:
             )
             return await self._let_go(ctx)
         if vm.spec.deletion_policy is DeletionPolicy.RETAIN:
+            if unrecorded := self._unrecorded(ctx):
+                return unrecorded
             ctx.event("Normal", "Retained", f"left on host {vm.status.host} as {vm.status.hypervisor_name}")
             return await self._let_go(ctx)
         host = self._host(ctx)
@@ -51,6 +53,18 @@ class Deletion:
         if host is None:
             return await self._let_go(ctx)
         return await self._remove(ctx, host)
+
+    def _unrecorded(self, ctx: Context[VirtualMachine]) -> Result | None:
+        """A retained VM waits until its volumes have on record who has them: its own status goes with it."""
+        instance = instance_id(ctx.uid)
+        for mount in ctx.object.status.volumes:
+            for volume in volumes_by_id.of(ctx.store, mount.volume_id):
+                user = next(iter(self._services.attachments.having(volume)), None)
+                record = volume.status.attached_to
+                if user and user.instance == instance and (record is None or record.instance_id != instance):
+                    message = f"volume {volume.metadata.name} is to be recorded as left with the VM"
+                    return waiting("VolumeNotReady", message, retry_after=_POLL)
+        return None
 
     def _host(self, ctx: Context[VirtualMachine]) -> HostLink | Result | None:
         """The host to delete on, None if the VM provably is nowhere."""

@@ -19,6 +19,7 @@ from controller.lookups import (
     vms_by_volume,
     vms_unplaced,
 )
+from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
@@ -75,7 +76,8 @@ def _usability(volume: Volume) -> object:
     """What of a volume matters to VMs that name it."""
     status = volume.status
     ready = [each.reason for each in status.conditions if each.type == "Ready"]
-    return status.state, status.pool, status.volume_id, status.size, status.attached_to, volume.deleting, ready
+    busy = volume.deleting, jobs.running(status.job)
+    return status.state, status.pool, status.volume_id, status.size, status.attached_to, busy, ready
 
 
 class VirtualMachineReconciler:

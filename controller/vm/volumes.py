@@ -9,6 +9,7 @@ from controller.attachments import UNBOUND, Attachments
 from controller.holds import on_vm
 from controller.ipam import volume_id
 from controller.lookups import volumes_by_id
+from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.runtime.store import Store
@@ -91,16 +92,16 @@ class Mounting:
     ) -> Result | None:
         """Write down that these volumes, which were noted, are about to be attached; then None, unless that must not be any more.
 
-        Whoever deletes or restores one of them does it the other way round: their mark first, then a look at who has it. Raises
-        ApiError: the caller must not go on.
+        Whoever deletes, grows or restores one of them does it the other way round: their mark first, then a look at who has it.
+        Raises ApiError: the caller must not go on.
         """
         await ctx.save(reason, message)
         found = [next(iter(volumes_by_id.of(ctx.store, each.volume)), None) for each in attachments]
-        if all(volume and not volume.deleting for volume in found) and on_vm(ctx.store, ctx.object) is None:
+        if all(volume and _at_rest(volume) for volume in found) and on_vm(ctx.store, ctx.object) is None:
             return None
         coming = {each.volume for each in attachments}
         ctx.object.status.volumes = [each for each in ctx.object.status.volumes if each.volume_id not in coming]
-        return requeue(0, "VolumeNotReady", "a volume that was to be attached is being deleted or restored")
+        return requeue(0, "VolumeNotReady", "a volume that was to be attached is being deleted, changed or restored")
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""
@@ -120,6 +121,8 @@ class Mounting:
             return None, volume
         if volume.status.state != VolumeState.READY or volume.status.volume_id is None or volume.status.pool is None:
             return None, _not_ready(volume)
+        if not _at_rest(volume):
+            return None, waiting("VolumeNotReady", f"volume {mount.volume} is being worked on")
         pool = ctx.store.get(StoragePool, volume.status.pool)
         if pool is None or not _reaches(pool, host, ctx.store):
             message = f"volume {mount.volume} is in storage pool {volume.status.pool}, which host {host} does not reach"
@@ -176,6 +179,10 @@ def _reaches(pool: StoragePool, host: str, store: Store) -> bool:
             return parent is not None and parent.spec.cluster == pool.spec.cluster
         case _:
             return True
+
+
+def _at_rest(volume: Volume) -> bool:
+    return not volume.deleting and not jobs.running(volume.status.job)
 
 
 def _reason(volume: Volume) -> str:

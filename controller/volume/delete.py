@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from controller.attachments import User
 from controller.deletion import FORCE_DELETE, forced, listing
 from controller.inventory import HostLink
-from controller.ipam import volume_id
+from controller.ipam import instance_id, volume_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Failed, Result, done, failed, requeue, waiting
@@ -16,7 +17,7 @@ from controller.volume.reach import Reach, show_attachment
 from controller.volume.services import Services
 from controller.volume.steps import Steps
 from crds.v1alpha1.storagepool import StoragePool
-from crds.v1alpha1.virtualmachine import DeletionPolicy
+from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
 from crds.v1alpha1.volume import Volume, VolumeState
 from drivers.errors import Conflict
 from drivers.types import Started
@@ -43,7 +44,7 @@ class Deletion:
         if forced(ctx):
             ctx.event("Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left in pool {ctx.object.status.pool} stays")
             return await _let_go(ctx)
-        if used := self._used(ctx):
+        if used := await self._used(ctx):
             return used
         if ctx.object.spec.deletion_policy is DeletionPolicy.RETAIN:
             ctx.event("Normal", "Retained", f"left in storage pool {ctx.object.status.pool} as {ctx.object.status.volume_id}")
@@ -76,15 +77,35 @@ class Deletion:
             return requeue(_POLL, "Expunging", "the hypervisor is removing the volume")
         return await _let_go(ctx)
 
-    def _used(self, ctx: Context[Volume]) -> Result | None:
+    async def _used(self, ctx: Context[Volume]) -> Result | None:
         """How the deletion waits for the VMs that have the volume; None if none has."""
-        users = self._services.attachments.users(ctx.object)
+        users = self._services.attachments.having(ctx.object)
         if not users:
             ctx.conditions.remove(BLOCKED)
             return None
         if ctx.object.status.volume_id is not None:
             ctx.object.status.state = VolumeState.READY
-        return _blocked(ctx, "InUse", f"attached to {listing(users)}: remove it from spec.volumes, or delete the VM")
+        for user in users:
+            if not _declared(ctx, user):
+                return await self._left(ctx, user)
+        named = listing([user.key for user in users])
+        return _blocked(ctx, "InUse", f"attached to {named}: remove it from spec.volumes, or delete the VM")
+
+    async def _left(self, ctx: Context[Volume], user: User) -> Result:
+        """How the deletion waits for a VM that has no object any more."""
+        link, was = self._services.inventory.link(user.host), f"VM {user.key.name}, whose object is gone"
+        if link is None or not link.up:
+            return _unreachable(ctx, waiting("HostsNotObserved", f"{was}, may have it on host {user.host}, which does not answer"))
+        seen = await link.observe(user.instance)  # nobody else looks at it: there is no object to wake
+        if seen is None:
+            return waiting(BLOCKED, f"host {user.host} no longer has {was}", retry_after=_POLL)
+        where = f"left on host {user.host} as {seen.name}"
+        return _unreachable(ctx, waiting("InUse", f"attached to {was}, {where}: detach it there"))
+
+
+def _declared(ctx: Context[Volume], user: User) -> bool:
+    vm = ctx.store.get(VirtualMachine, user.key.name, user.key.namespace)
+    return vm is not None and instance_id(vm.metadata.uid) == user.instance
 
 
 def _blocked(ctx: Context[Volume], reason: str, message: str) -> Result:

@@ -61,5 +61,12 @@ def fail(ctx: Context[Volume], text: str) -> None:
         jobs.failed(job, ctx.conditions, at=_now(ctx), result_code=_INTERNAL_ERROR, text=text)
 
 
+def cancel(ctx: Context[Volume], text: str) -> None:
+    """End the job under way, of which the hypervisor does nothing: it begins anew when it is possible."""
+    job = current(ctx.object)
+    if job is not None:
+        jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=text)
+
+
 def _now(ctx: Context[Volume]) -> Timestamp:
     return Timestamp.at(ctx.clock.now())

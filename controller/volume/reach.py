@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.inventory import HostLink
-from controller.ipam import volume_id
 from controller.runtime.context import Context
-from controller.runtime.keys import Key
 from controller.runtime.results import Result, failed, waiting
 from controller.standing import standing
 from controller.volume import job
 from controller.volume.services import Services
 from crds.v1alpha1.storagepool import StoragePool
-from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume, VolumeAttachment
 from drivers.types import Capability
 
@@ -29,7 +26,7 @@ class Reach:
     def link(self, ctx: Context[Volume], pool: StoragePool) -> HostLink | Result:
         """A host that answers and has the pool ready; while a native task runs, the one that runs it."""
         name = pool.metadata.name
-        if (only := self._only(ctx)) is not None:
+        if (only := self._only(ctx, pool)) is not None:
             link = self._services.inventory.link(only)
             if link is None or not link.up:
                 if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
@@ -47,13 +44,13 @@ class Reach:
             return failed("VolumesUnsupported", f"no host that has storage pool {name} can manage volumes", terminal=True)
         return able[0]
 
-    def _only(self, ctx: Context[Volume]) -> str | None:
+    def _only(self, ctx: Context[Volume], pool: StoragePool) -> str | None:
         status = ctx.object.status
         running = job.current(ctx.object)
         if running is not None and running.native_ref is not None:
             return status.host
-        vm = having(ctx)
-        return vm.status.host if vm else None
+        found = status.pool == pool.metadata.name  # else the volume is still being looked for, in pools that the VM may not reach
+        return status.attached_to.host if status.attached_to and found else None
 
     def _ready(self, ctx: Context[Volume], pool: str) -> Iterator[HostLink]:
         """Hosts that have the pool, the one used before first."""
@@ -63,23 +60,12 @@ class Reach:
                 yield link
 
 
-def having(ctx: Context[Volume]) -> VirtualMachine | None:
-    """The VM that the volume was seen attached to."""
-    attached = ctx.object.status.attached_to
-    return ctx.store.get(VirtualMachine, attached.virtual_machine, ctx.key.namespace) if attached else None
-
-
 def show_attachment(ctx: Context[Volume], services: Services) -> None:
-    """Record who has the volume, as the VM's own status says."""
-    identity = volume_id(ctx.uid)
-    ctx.object.status.attached_to = None
-    for key in services.attachments.users(ctx.object):
-        vm = _vm(ctx, key)
-        name = next((each.name for each in vm.status.volumes if each.volume_id == identity), None) if vm else None
-        if name is not None:
-            ctx.object.status.attached_to = VolumeAttachment(virtual_machine=key.name, name=name)
-            return
-
-
-def _vm(ctx: Context[Volume], key: Key) -> VirtualMachine | None:
-    return ctx.store.get(VirtualMachine, key.name, key.namespace) if key.namespace == ctx.key.namespace else None
+    """Record who has the volume and where: for a VM without an object, nothing else remembers it."""
+    user = next(iter(services.attachments.having(ctx.object)), None)
+    if user is None:
+        ctx.object.status.attached_to = None
+        return
+    ctx.object.status.attached_to = VolumeAttachment(
+        virtual_machine=user.key.name, name=user.mount, host=user.host or None, instance_id=user.instance
+    )

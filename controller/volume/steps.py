@@ -13,7 +13,7 @@ from controller.translate import pool_spec
 from controller.volume import job
 from controller.volume.home import lacking
 from controller.volume.job import Command
-from controller.volume.reach import having
+from controller.volume.reach import show_attachment
 from controller.volume.services import Services
 from controller.volume.source import Source
 from crds.fields import Quantity
@@ -76,19 +76,28 @@ class Steps:
     async def grow(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result | None:
         """Grow the volume to its declared size, once the pool has the room and no snapshot of its VM forbids it."""
         if lack := lacking(self._services, ctx, pool.metadata.name):
+            job.cancel(ctx, lack.message)
             return lack
-        vm, size = having(ctx), ctx.object.spec.size.bytes
-        instance = InstanceID(vm.status.instance_id) if vm and vm.status.instance_id else None
+        having, size = ctx.object.status.attached_to, ctx.object.spec.size.bytes
+        if having is not None and having.host is None:
+            message = f"VM {having.virtual_machine}, which has the volume, may be on a host that does not answer"
+            return waiting("HostsNotObserved", message, retry_after=_BLOCKED_LOOKS)
+        instance = InstanceID(having.instance_id) if having and having.instance_id else None
         seen = link.known(instance) if instance else None
         if seen is not None and seen.snapshots:
             message = f"VM {seen.owner.name} has {len(seen.snapshots)} snapshots: the volume grows once they are deleted"
+            job.cancel(ctx, message)
             return waiting("SnapshotsExist", message, retry_after=_BLOCKED_LOOKS)
         self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
         ctx.object.status.host = link.name
         running = await job.ensure(ctx, Command.RESIZE, self._services.new_id, VolumeState.READY)
+        show_attachment(ctx, self._services)
+        if ctx.object.status.attached_to != having:  # a VM came or went meanwhile: maybe through another host
+            return requeue(0, job.under_way(Command.RESIZE), "a VM came or went: the volume is looked at again")
         try:
             outcome = await link.volumes.grow(pool_spec(pool), volume_id(ctx.uid), size, instance)
         except Conflict as error:
+            job.cancel(ctx, str(error))  # else nobody could take a snapshot of the volume, or attach it, until this can be done
             return waiting("GrowNotPossible", str(error), retry_after=_BLOCKED_LOOKS)
         return await self._outcome(ctx, link, pool, running, outcome)
 

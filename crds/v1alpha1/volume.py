@@ -77,9 +77,13 @@ class VolumeAttachment(Model):
     """The VM that has a volume."""
 
     virtual_machine: Name
-    """Name of the VirtualMachine, in this namespace."""
+    """Name of the VirtualMachine, in this namespace; of one that was retained, the name that it had."""
     name: Label
     """Name of the disk, from the VM's spec.volumes."""
+    host: Name | None = None
+    """Host that the VM is on, or was when it was last seen; absent while that is not known."""
+    instance_id: Annotated[str, Field(max_length=64)] | None = None
+    """UUID of the VM in the hypervisor; tells it from another of the same name."""
 
 
 class VolumeStatus(Status):
@@ -98,7 +102,7 @@ class VolumeStatus(Status):
     size: Quantity | None = None
     """Size that a guest sees, a quantity in bytes."""
     attached_to: VolumeAttachment | None = None
-    """The VM that has the volume now; absent while none has."""
+    """The VM that has the volume; stays until its host answers without it, also when the VM's object is gone."""
 
 
 class Volume(Resource):

@@ -250,7 +250,12 @@ STATUS: dict[Kind, Spec] = {
         "host": "h1",
         "volumeID": "5f3c0000-0000-5000-8000-00000000000a",
         "size": "20Gi",
-        "attachedTo": {"virtualMachine": "web-1", "name": "data"},
+        "attachedTo": {
+            "virtualMachine": "web-1",
+            "name": "data",
+            "host": "kvm-1",
+            "instanceID": "0d8f2d3c-6a3e-5b0a-9c1d-2b7e4f5a6c7d",
+        },
     },
     Snapshot: _COMMON
     | {

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
 from controller.attachments import Attachments
-from controller.ipam import volume_id
+from controller.ipam import instance_id, volume_id
 from controller.lookups import register_all
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.types import AttachedVolume, ObservedVM, Owner
+from drivers.types import AttachedVolume, InstanceID, ObservedVM, Owner
 from tests.support.vms import vm
 from tests.support.volumes import mounted, volume
 from tests.unit.vm.things import as_made, wanted
 
 
 class Link:
+    name, up, observed = "h1", True, True
+
     def __init__(self) -> None:
         self.seen: list[ObservedVM] = []
 
@@ -32,7 +35,8 @@ class World:
     """VMs and a volume in the API, and what is seen on one host."""
 
     def __init__(self) -> None:
-        self.store, self.link, self.version = Store(), Link(), 0
+        self.store, self.host, self.version = Store(), Link(), 0
+        self.links_known = True
         register_all(self.store)
         self.put(volume())
         self.restart()
@@ -41,7 +45,13 @@ class World:
         self.attachments = Attachments(self.store, self)  # type: ignore[arg-type]
 
     def links(self) -> list[Link]:
-        return [self.link]
+        return [self.host]
+
+    def link(self, host: str) -> Link | None:
+        return self.host if host == "h1" and self.links_known else None
+
+    def find(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
+        return next((("h1", vm) for vm in self.host.seen if vm.instance == instance), None)
 
     def put(self, text: str, uid: str = "", created: str = "2026-11-20T10:00:00Z", **status: Any) -> None:
         raw, self.version = yaml.safe_load(text), self.version + 1
@@ -64,7 +74,7 @@ class World:
         """The hypervisor shows the volume on a VM."""
         machine = as_made(wanted(owner=Owner(f"uid-{name}", "shop", name)))
         attached = AttachedVolume("data", volume_id("uid-data"), "s1", 1)
-        self.link.seen = [ObservedVM(**{**{f: getattr(machine, f) for f in machine.__slots__}, "volumes": (attached,)})]
+        self.host.seen = [replace(machine, instance=instance_id(f"uid-{name}"), volumes=(attached,))]
 
 
 def key(name: str) -> Key:
@@ -147,3 +157,89 @@ def test_the_consumer_is_who_has_it_else_the_oldest_with_a_host() -> None:
     world.store.delete(key("young"))
     world.store.delete(key("old"))
     assert consumer() is None
+
+
+HOST = """
+kind: Host
+metadata: {name: h1, finalizers: [vireo.dev/cleanup]}
+spec: {cluster: c1, endpoint: {url: "simulator://dc/h1"}}
+"""
+CLUSTER = """
+kind: Cluster
+metadata: {name: c1}
+spec: {zone: z1, pod: p1, hypervisor: Simulator}
+"""
+RECORD = {
+    "attachedTo": {"virtualMachine": "web", "name": "data", "host": "h1", "instanceID": instance_id("uid-web")},
+}
+
+
+def recorded(**link: bool) -> World:
+    """The volume's status says that web, which has no object, has it on h1."""
+    world = World()
+    world.put(CLUSTER)
+    world.put(HOST)
+    world.put(volume(), **RECORD)
+    world.put(vm("other", mounted("data")))
+    for name, value in link.items():
+        setattr(world.host, name, value)
+    return world
+
+
+@pytest.mark.parametrize("silence", ["up", "observed", "not attached"])
+def test_a_record_counts_until_the_host_answers(silence: str) -> None:
+    world = recorded(**({} if silence == "not attached" else {silence: False}))
+    world.links_known = silence != "not attached"
+    assert world.attachments.users(world.volume) == [key("web")]
+    assert world.claim("other") == key("web")
+    assert [(each.host, each.mount) for each in world.attachments.having(world.volume)] == [("h1", "data")]
+    world.host.up = world.host.observed = world.links_known = True
+    assert world.attachments.users(world.volume) == []
+    assert world.claim("other") is None
+
+
+def test_a_record_ends_with_the_host() -> None:
+    world = recorded(up=False)
+    world.store.delete(Key("Host", "", "h1"))
+    assert world.attachments.users(world.volume) == []
+
+
+def test_the_status_of_the_vm_is_better_than_the_record() -> None:
+    world = recorded(up=False)
+    world.put(vm("web"), instanceID=instance_id("uid-web"))
+    assert world.attachments.users(world.volume) == []
+
+
+def test_a_vm_of_the_same_name_is_another() -> None:
+    world = recorded(up=False)
+    world.put(vm("web", mounted("data")), uid="uid-anew", instanceID=instance_id("uid-anew"))
+    assert world.claim("web") == key("web"), "the one that was retained has it"
+    world.host.up = True
+    assert world.claim("web") is None
+
+
+def lost(finalizers: str) -> str:
+    return vm("web", mounted("data")).replace("name: web", f"name: web, finalizers: {finalizers}", 1)
+
+
+@pytest.mark.parametrize("silence", ["up", "observed"])
+def test_a_vm_whose_status_is_lost_counts_until_all_hosts_answer(silence: str) -> None:
+    world = World()
+    world.put(CLUSTER)
+    world.put(HOST)
+    world.put(lost("[vireo.dev/cleanup]"))
+    world.put(vm("other", mounted("data")))
+    setattr(world.host, silence, False)
+    assert world.claim("other") == key("web")
+    assert world.attachments.users(world.volume) == [key("web")]
+    world.put(lost("[]"))
+    assert world.attachments.users(world.volume) == [], "nothing was made of it yet"
+    world.put(lost("[vireo.dev/cleanup]"))
+    setattr(world.host, silence, True)
+    assert world.attachments.users(world.volume) == [], "every host has answered without it"
+
+
+def test_the_one_on_record_comes_first() -> None:
+    world = recorded(up=False)
+    world.put(vm("a", mounted("data")), **STATUS)
+    assert [each.key for each in world.attachments.having(world.volume)] == [key("web"), key("a")]

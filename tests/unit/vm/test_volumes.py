@@ -30,7 +30,8 @@ def test_a_new_vm_has_its_volumes_from_the_first_start() -> None:
             ("logs", "logs", "5Gi"),
         ]
         assert cloud.vm()["volumes"][0]["volumeID"] == status(cloud)["volumeID"]
-        assert status(cloud)["attachedTo"] == {"virtualMachine": "web", "name": "data"}
+        uuid = cloud.vm()["instanceID"]
+        assert status(cloud)["attachedTo"] == {"virtualMachine": "web", "name": "data", "host": "h1", "instanceID": uuid}
 
     play(story)
 
