@@ -191,6 +191,8 @@ class Snapshots(Protocol):
     def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done | Started:
         """Take a snapshot; an existing one with this identity is success. On failure the VM is as before and runs on.
 
+        With `quiesce` success also says that the guest is not left frozen: repeated, the call thaws it.
+
         Without `memory` a running VM needs Capability.SNAPSHOT_RUNNING (Conflict otherwise). `memory` needs SNAPSHOT_MEMORY
         (Unsupported otherwise) and a running VM (Conflict), `quiesce` SNAPSHOT_QUIESCE (Unsupported otherwise) and an agent that
         answers (Conflict, with the filesystems thawed again); both together are InvalidSpec.

@@ -26,19 +26,23 @@ def frozen(domain: Any, timeout: int) -> Iterator[None]:
         domain.fsFreeze()
     except libvirt.libvirtError as error:
         with suppress(Transient):
-            thaw(domain)
+            thaw(domain, timeout)
         text = errors.redact(error.get_error_message() or "")
         raise Conflict(f"the guest agent cannot freeze the filesystems: {text}", native_code=errors.native(error)) from None
     try:
         yield
     finally:
-        thaw(domain)
+        thaw(domain, timeout)
 
 
-def thaw(domain: Any) -> None:
-    """Thawed already is success, and a guest that was powered off needs none. Raises Transient if the agent does not confirm."""
+def thaw(domain: Any, timeout: int) -> None:
+    """Thawed already is success, and a guest that was powered off needs none. The agent has `timeout` seconds for each answer.
+
+    Raises Transient, of unknown outcome, if the agent does not confirm.
+    """
     for _ in range(ATTEMPTS):
         try:
+            domain.agentSetResponseTimeout(timeout, 0)
             domain.fsThaw()
         except libvirt.libvirtError:
             with suppress(libvirt.libvirtError):
@@ -46,4 +50,4 @@ def thaw(domain: Any) -> None:
                     return
         else:
             return
-    raise Transient("the guest agent did not confirm that the filesystems are thawed")
+    raise Transient("the guest agent did not confirm that the filesystems are thawed", outcome_unknown=True)

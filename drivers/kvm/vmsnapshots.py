@@ -8,7 +8,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
+from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.kvm import domains, freeze, livesnapshot, names, restoring
 from drivers.kvm.datavolumes import COPY_LIMIT
 from drivers.kvm.domain import snapshots
@@ -62,9 +62,8 @@ class KVMSnapshots:
 
 def _create(vm: Subject, snapshot: DesiredSnapshot, timeout: int) -> None:
     if restoring.find(vm, snapshot.snapshot) is not None:
-        if snapshot.quiesce and vm.live is not None:
-            with suppress(Transient):
-                freeze.thaw(vm.domain)  # whoever took it may have died before
+        if snapshot.quiesce and agent_connected(vm.live):
+            freeze.thaw(vm.domain, timeout)  # whoever took it may have died before
         return
     _require_possible(vm, snapshot)
     if vm.live is None or snapshot.memory:

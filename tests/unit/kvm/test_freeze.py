@@ -1,11 +1,21 @@
 """A guest that was frozen is thawed, whatever happens meanwhile."""
 
+from unittest.mock import Mock
+
 import libvirt
 import pytest
 
 from drivers.errors import Conflict, Transient
+from drivers.kvm.domain.build import build
+from drivers.kvm.domain.observe import AGENT_CHANNEL
 from drivers.kvm.freeze import ATTEMPTS, frozen, thaw
-from tests.unit.kvm.fakes import libvirt_error
+from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.session import Timeouts
+from drivers.kvm.vmsnapshots import KVMSnapshots
+from drivers.kvm.xmltext import render
+from drivers.types import DesiredSnapshot, HostID, Owner, SnapshotID
+from tests.unit.kvm.fakes import HOST, libvirt_error
+from tests.unit.kvm.test_build import VM
 
 
 class FakeGuest:
@@ -80,9 +90,66 @@ def test_a_thaw_is_tried_again() -> None:
 
 def test_a_thaw_without_confirmation_is_told() -> None:
     guest = FakeGuest(deaf=ATTEMPTS)
-    with pytest.raises(Transient, match="thawed"), frozen(guest, 1):
+    with pytest.raises(Transient, match="thawed") as caught, frozen(guest, 1):
         pass
+    assert caught.value.outcome_unknown
 
 
 def test_a_guest_that_went_off_needs_no_thaw() -> None:
-    thaw(FakeGuest(deaf=100, active=False))
+    thaw(FakeGuest(deaf=100, active=False), 1)
+
+
+def test_a_thaw_does_not_wait_for_ever() -> None:
+    """libvirt forgets the time that the freeze was given when it is restarted in between, and then waits without an end."""
+    guest = FakeGuest()
+    thaw(guest, 7)
+    assert guest.timeout == 7
+
+
+class FakeDomain(FakeGuest):
+    """A domain of ours that has a snapshot already, on a connection that knows it alone."""
+
+    def __init__(self, *, agent: str = "connected", deaf: int = 0, active: bool = True) -> None:
+        super().__init__(deaf=deaf, active=active)
+        self.frozen = True
+        self._document = build(VM, HOST)
+        channel = self._document.find(AGENT_CHANNEL)
+        assert channel is not None
+        channel.set("state", agent)
+
+    def lookupByUUIDString(self, _: str) -> "FakeDomain":
+        return self
+
+    def XMLDesc(self, _: int) -> str:
+        return render(self._document)
+
+    def snapshotLookupByName(self, _: str, __: int) -> object:
+        return object()
+
+
+def take_again(domain: FakeDomain, *, quiesce: bool = True) -> None:
+    session = Mock(timeouts=Timeouts(agent=7))
+    session.run = lambda _role, _action, function, **_: function(domain)
+    snapshots = KVMSnapshots(session, Mock(), KeyedLocks())
+    identity = SnapshotID("11111111-1111-4111-8111-111111111111")
+    wanted = DesiredSnapshot(identity, "before", Owner("uid", "shop", "before"), quiesce=quiesce)
+    snapshots.create_snapshot(HostID("kvm1"), VM.instance, wanted)
+
+
+def test_a_snapshot_that_is_there_is_not_success_before_the_guest_is_thawed() -> None:
+    domain = FakeDomain(deaf=ATTEMPTS)
+    with pytest.raises(Transient) as caught:
+        take_again(domain)
+    assert (caught.value.outcome_unknown, domain.frozen) == (True, True)
+    take_again(domain)
+    assert (domain.frozen, domain.timeout) == (False, 7)
+    assert "freeze" not in domain.calls
+
+
+@pytest.mark.parametrize(
+    ("agent", "active", "quiesce"), [("disconnected", True, True), ("connected", False, True), ("connected", True, False)]
+)
+def test_where_nobody_can_be_asked_or_nothing_was_frozen_the_snapshot_is_success(agent: str, active: bool, quiesce: bool) -> None:
+    domain = FakeDomain(agent=agent, active=active, deaf=100)
+    take_again(domain, quiesce=quiesce)
+    assert domain.calls == []
