@@ -4,10 +4,14 @@
    (`drivers.kvm.domain.pending`). This touches neither the VM nor the disks, and may be repeated.
 2. libvirt goes back: disks, running state and the snapshot's definition come together, and with them the token.
 3. The definition of now is put in force again: CPUs, memory size, NICs and seed of the next start, and the mark.
+4. The snapshot's definition is cleared of it.
+
+The definition that is carried along is metadata, which everybody may read who can see the VM. So it goes without the passwords of
+consoles; those are in the consoles themselves, which the next start has in the snapshot's definition too.
 
 A crash before the end of 2 leaves no token: the request is carried out again from the start. (With power off nothing has written to
 the disks since, so going back twice is going back once; with memory, libvirt starts the guest and puts the definition in force in
-one call.) A crash after it leaves the token and the definition to return to: a repeat does only 3.
+one call.) A crash after it leaves the token and the definition to return to: a repeat does only 3 and 4.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import libvirt
 from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.kvm import domains
 from drivers.kvm import mark as marks
-from drivers.kvm.domain import pending, snapshots
+from drivers.kvm.domain import consoles, pending, snapshots
 from drivers.kvm.domain.pending import Pending
 from drivers.kvm.mark import Mark
 from drivers.kvm.subject import LIVE, Subject, subject
@@ -49,6 +53,7 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str) -> None:
         _return(vm, begun)
         vm = subject(vm.connection, vm.instance)
     if vm.mark.restored == token:
+        _clear(vm)
         return
     found = find(vm, snapshot)
     if found is None:
@@ -58,9 +63,10 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str) -> None:
     if vm.live is not None and not memory:
         raise Conflict("the snapshot has no memory and the VM runs; stop the VM first")
     after = _prepare(vm, document, token, memory=memory)
-    vm.domain.snapshotCreateXML(render(document), REDEFINE)
+    _redefine(vm, document)
     vm.domain.revertToSnapshot(found, _flags(memory=memory))
     _return(subject(vm.connection, vm.instance), after)
+    _clear(vm)
 
 
 def _flags(*, memory: bool) -> int:
@@ -71,12 +77,15 @@ def _flags(*, memory: bool) -> int:
 
 def _prepare(vm: Subject, document: ET.Element, token: str, *, memory: bool) -> Pending:
     """Write mark and definition of now into the snapshot's document."""
-    definitions = [item for tag in DEFINITIONS for item in document.iterfind(tag)]
+    definitions = _definitions(document)
     mark = replace(vm.mark, restored=token)
     if memory and definitions:
         mark = _with_nics_of(mark, marks.read(definitions[0]))
     now = vm.definition()
     marks.write(now, mark)
+    for definition in definitions[-1:]:
+        consoles.give(now, definition)
+    consoles.conceal(now)
     after = Pending(token, render(now))
     for definition in definitions:
         marks.write(definition, mark)
@@ -96,4 +105,24 @@ def _return(vm: Subject, after: Pending) -> None:
     if vm.live is not None:
         with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN_METADATA):
             vm.domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, None, pending.NAMESPACE, LIVE)
-    vm.connection.defineXMLFlags(after.definition, 0)
+    definition = parse(after.definition)
+    consoles.give(vm.definition(), definition)
+    vm.connection.defineXMLFlags(render(definition), 0)
+
+
+def _clear(vm: Subject) -> None:
+    """No snapshot tells of a restore any more, so that somebody who goes back to one by hand starts none again."""
+    for snapshot in vm.domain.listAllSnapshots(0):
+        document = parse(snapshot.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE))
+        told = [pending.clear(definition) for definition in _definitions(document)]
+        if any(told):
+            _redefine(vm, document)
+
+
+def _redefine(vm: Subject, document: ET.Element) -> None:
+    vm.domain.snapshotCreateXML(render(document), REDEFINE)
+
+
+def _definitions(document: ET.Element) -> list[ET.Element]:
+    """Those of a snapshot; the last is that of the next start."""
+    return [item for tag in DEFINITIONS for item in document.iterfind(tag)]

@@ -1,6 +1,7 @@
 """Snapshots of VMs on a real libvirt host: the tree, going back once for each request, and restores that break off."""
 
 import uuid
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pytest
 from drivers.base import Connection
 from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
 from drivers.kvm import restoring
+from drivers.kvm.domain import pending
 from drivers.types import (
     AttachNIC,
     Capability,
@@ -296,6 +298,63 @@ def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
     assert (bench.seen.restored, bench.seen.cpus) == ("token", 3)
     assert bench.holds(1)
     assert bench.seen.power is (Power.ON if memory else Power.OFF)
+
+
+def set_console_password(bench: Bench, password: str) -> None:
+    """As an administrator does, with one more console than Vireo made."""
+    with bench.domain() as domain:
+        text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+        document = ET.fromstring(text)
+        devices = document.find("devices")
+        assert devices is not None
+        for old in devices.findall("graphics"):
+            devices.remove(old)
+        ET.SubElement(devices, "graphics", {"type": "vnc", "passwd": password, "autoport": "yes"})
+        domain.connect().defineXML(ET.tostring(document, encoding="unicode"))
+
+
+def console_passwords(bench: Bench) -> list[str | None]:
+    with bench.domain() as domain:
+        document = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    return [console.get("passwd") for console in document.iterfind("devices/graphics")]
+
+
+@pytest.mark.parametrize("step", ["", "revertToSnapshot", "defineXMLFlags"])
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_console_s_password_stays_and_is_shown_nowhere(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, memory: bool, step: str
+) -> None:
+    """Also where it breaks off: what libvirt shows to everybody has neither the password nor, at the end, the restore."""
+    bench.make.start(bench.vm)
+    taken = bench.snapshot(memory=memory)
+    bench.make.stop(bench.vm)
+    set_console_password(bench, "pass-now")
+    if step:
+        kind = libvirt.virConnect if step == "defineXMLFlags" else libvirt.virDomain
+        call = getattr(kind, step)
+
+        def break_off(*arguments: Any) -> Any:
+            call(*arguments)
+            raise RuntimeError("the controller is killed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, step, break_off)
+            with pytest.raises(RuntimeError):
+                bench.restore(taken, "token")
+        assert not any("pass-now" in text for text in shown(bench))
+    bench.restore(taken, "token")
+    assert console_passwords(bench) == ["pass-now"]
+    for text in shown(bench):
+        assert "pass-now" not in text
+        assert f"{pending.PREFIX}:pending" not in text
+    assert bench.one(taken).current
+
+
+def shown(bench: Bench) -> list[str]:
+    """Every document that needs no right to see secrets."""
+    with bench.domain() as domain:
+        snapshots = [item.getXMLDesc(0) for item in domain.listAllSnapshots(0)]
+        return [*snapshots, domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
 
 
 def test_a_snapshot_that_only_qemu_knows_of_is_taken_afresh(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

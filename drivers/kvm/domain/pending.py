@@ -36,6 +36,13 @@ def write(domain: ET.Element, pending: Pending) -> None:
     ET.register_namespace(PREFIX, NAMESPACE)
     metadata = domain.find("metadata")
     metadata = add(domain, "metadata") if metadata is None else metadata
-    for old in metadata.findall(_TAG):
-        metadata.remove(old)
+    clear(domain)
     add(metadata, _TAG, {"token": pending.token}, pending.definition)
+
+
+def clear(domain: ET.Element) -> bool:
+    """Take it out of a domain's document; whether it was there."""
+    found = [(metadata, old) for metadata in domain.iterfind("metadata") for old in metadata.findall(_TAG)]
+    for metadata, old in found:
+        metadata.remove(old)
+    return bool(found)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.kvm import mark
-from drivers.kvm.domain import pending, snapshots
+from drivers.kvm.domain import consoles, pending, snapshots
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
 from drivers.kvm.domain.pending import Pending
@@ -156,3 +156,45 @@ def test_snapshots_are_told_with_the_vm() -> None:
     seen = observe(Documents(domain, None, libvirt.VIR_DOMAIN_SHUTOFF, 0, found), HOST.host)
     assert seen is not None
     assert seen.snapshots == found
+
+
+@given(VMS, XML_TEXT)
+def test_what_was_carried_can_be_cleared(vm: DesiredVM, token: str) -> None:
+    domain = build(vm, HOST)
+    before = render(domain)
+    assert not pending.clear(domain)
+    pending.write(domain, Pending(token, before))
+    assert pending.clear(domain)
+    assert render(domain) == before
+
+
+CONSOLES = """
+<domain><devices><graphics type='vnc' port='5900' passwd='s3cret'><listen type='address'/></graphics>
+<disk/><graphics type='spice' passwd='other'/></devices></domain>"""
+
+
+def test_a_document_without_passwords_is_otherwise_the_same() -> None:
+    domain = parse(CONSOLES)
+    consoles.conceal(domain)
+    expected = CONSOLES.replace(" passwd='s3cret'", "").replace(" passwd='other'", "")
+    assert render(domain) == render(parse(expected))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "<domain/>",
+        "<domain><devices/></domain>",
+        "<domain><devices><graphics type='vnc'/></devices></domain>",
+        "<domain><devices><graphics type='vnc' passwd='old'/><graphics/><graphics/><disk/></devices></domain>",
+    ],
+)
+def test_consoles_come_with_their_passwords_in_place_of_those_there_are(target: str) -> None:
+    source, domain = parse(CONSOLES), parse(target)
+    disks = len(domain.findall("devices/disk"))
+    for _ in range(2):
+        consoles.give(source, domain)
+    given = [(item.get("type"), item.get("passwd"), len(item)) for item in domain.iterfind("devices/graphics")]
+    assert given == [("vnc", "s3cret", 1), ("spice", "other", 0)]
+    assert len(domain.findall("devices/disk")) == disks
+    assert render(source) == render(parse(CONSOLES))
