@@ -31,6 +31,8 @@ class Hold:
 
     by: Key
     command: str
+    age: tuple[str, str] = ("", "")
+    """When it began, and the uid of who does it: of two, the lesser is the elder."""
 
     @property
     def restoring(self) -> bool:
@@ -83,7 +85,8 @@ def keep_volume(ctx: Context[Volume]) -> Result | None:
 
 
 def _first(store: Store, snapshots: Iterable[Snapshot], besides: Key | None) -> Hold | None:
-    return next((hold for snapshot in snapshots for hold in _holds(store, snapshot) if hold.by != besides), None)
+    found = (hold for snapshot in snapshots for hold in _holds(store, snapshot) if hold.by != besides)
+    return min(found, key=lambda hold: hold.age, default=None)
 
 
 def _holds(store: Store, snapshot: Snapshot) -> Iterator[Hold]:
@@ -93,7 +96,7 @@ def _holds(store: Store, snapshot: Snapshot) -> Iterator[Hold]:
     for each in workers:
         job = each.status.job
         if job is not None and jobs.running(job):
-            yield Hold(Key.of(each), job.command)
+            yield Hold(Key.of(each), job.command, (str(job.started_at or ""), each.metadata.uid))
 
 
 def _working(each: Snapshot | SnapshotRestore) -> object:

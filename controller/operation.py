@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from controller.holds import Hold
 from controller.inventory import HostLink
 from controller.runtime import jobs
 from controller.runtime.context import Context
-from controller.runtime.results import Result, failed, requeue
+from controller.runtime.results import Result, failed, requeue, waiting
 from crds.fields import Timestamp
 from crds.status import Job
 from drivers.errors import NotFound
@@ -20,6 +21,9 @@ ENDED = "Ended"
 _INTERNAL_ERROR = 530
 _POLL = 1.0
 _RETRY = 15.0
+_HELD = 2.0
+_STEP = 10
+"""Percent of progress that are worth a write."""
 
 
 def current(ctx: Context[Any]) -> Job | None:
@@ -43,6 +47,23 @@ async def begin(ctx: Context[Any], command: str, state: str, new_id: Callable[[]
     return job
 
 
+def contended(ctx: Context[Any], job: Job, *, first: bool, theirs: Job | None, hold: Hold | None) -> Result | None:
+    """What else works on the same thing, looked at directly before a call, when our job is written; None if nothing does.
+
+    Each looks before it writes, so two may have seen nothing; but each also looks after it has written, so at least one of the two
+    sees the other. `theirs` is the job of the VM or Volume itself, which we let pass: always if ours has just begun (`first`), else
+    if it is the older one. Of two holds the younger is cancelled, and the elder waits in case the other was called already.
+    """
+    mine = _age(job), ctx.uid
+    if theirs is not None and jobs.running(theirs) and (first or _age(theirs) < mine[0]):
+        return _let_pass(ctx, job, f"it is being worked on: {theirs.command}")
+    if hold is None:
+        return None
+    if hold.age < mine:
+        return _let_pass(ctx, job, str(hold))
+    return requeue(_HELD, str(ctx.object.status.state), f"{job.command} is under way")
+
+
 async def follow(ctx: Context[Any], link: HostLink, instance: InstanceID | None = None) -> Result | None:
     """Poll the native task that an earlier reconcile, or an earlier process, started; None if there is none, or it has ended.
 
@@ -58,7 +79,8 @@ async def follow(ctx: Context[Any], link: HostLink, instance: InstanceID | None 
         return None
     match progress:
         case Running(percent):
-            jobs.progressed(job, progress=percent)
+            if percent is not None:
+                jobs.progressed(job, progress=percent - percent % _STEP)
             return _under_way(ctx, job)
         case Failed(reason, retryable, code):
             text = f"{job.command}: {reason} ({code})" if code else f"{job.command}: {reason}"
@@ -86,6 +108,12 @@ def finish(ctx: Context[Any]) -> None:
         jobs.succeeded(job, ctx.conditions, at=now(ctx))
 
 
+def cancel(ctx: Context[Any], text: str) -> None:
+    """End the job under way, which is not wanted any more."""
+    if (job := current(ctx)) is not None:
+        jobs.cancelled(job, ctx.conditions, at=now(ctx), text=text)
+
+
 def fail(ctx: Context[Any], text: str) -> None:
     """End the job under way badly."""
     if (job := current(ctx)) is not None:
@@ -97,6 +125,14 @@ def now(ctx: Context[Any]) -> Timestamp:
     return Timestamp.at(ctx.clock.now())
 
 
+def _age(job: Job) -> str:
+    return str(job.started_at or "")
+
+
+def _let_pass(ctx: Context[Any], job: Job, why: str) -> Result:
+    jobs.cancelled(job, ctx.conditions, at=now(ctx), text=why)
+    return waiting("Busy", why, retry_after=_HELD)
+
+
 def _under_way(ctx: Context[Any], job: Job) -> Result:
-    text = f"{job.command} is under way"
-    return requeue(_POLL, str(ctx.object.status.state), text if job.progress is None else f"{text}: {job.progress} %")
+    return requeue(_POLL, str(ctx.object.status.state), f"{job.command} is under way")

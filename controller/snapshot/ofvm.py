@@ -11,6 +11,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
+from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from drivers.types import Capability, ObservedSnapshot, ObservedVM, Power
@@ -44,17 +45,24 @@ class OfVM:
         status, vm = ctx.object.status, _vm(ctx)
         if vm is None or status.source_id not in (None, instance_id(vm.metadata.uid)):
             return None
-        if vm.deleting:
-            return waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted, and its snapshots with it")
+        going = waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted, and its snapshots with it")
+        if vm.deleting and operation.current(ctx) is None:
+            return going
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return link
         instance = instance_id(vm.metadata.uid)
         if unfinished := await followed(ctx, link, instance):
             return unfinished
-        if operation.current(ctx) is None and (busy := _busy(ctx, vm)):
+        if vm.deleting:  # which waits for this job to end, and then takes the snapshot with it
+            operation.cancel(ctx, going.message)
+            return going
+        first = operation.current(ctx) is None
+        if first and (busy := _busy(ctx, vm)):
             return busy
         job = await operation.begin(ctx, Command.DELETE_OF_VM, SnapshotState.EXPUNGING, self._services.new_id)
+        if contended := _contended(ctx, vm, job, first=first):
+            return contended
         return await operation.called(ctx, job, await link.snapshots.delete(instance, snapshot_id(ctx.uid)))
 
     async def _converge(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink) -> Result:
@@ -75,12 +83,16 @@ class OfVM:
     async def _take(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:
         """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
         status = ctx.object.status
-        if operation.current(ctx) is None and (not_now := _busy(ctx, vm) or _forbidden(ctx, vm, link, have)):
+        first = operation.current(ctx) is None
+        if first and (not_now := _busy(ctx, vm) or _forbidden(ctx, vm, link, have)):
             status.state = SnapshotState.ALLOCATED
             return not_now
         status.snapshot_id, status.source_id, status.host = snapshot_id(ctx.uid), have.instance, link.name
         job = await operation.begin(ctx, Command.CREATE_OF_VM, SnapshotState.CREATING, self._services.new_id)
         await ctx.add_finalizer()
+        if contended := _contended(ctx, vm, job, first=first):
+            status.state = SnapshotState.ALLOCATED if operation.current(ctx) is None else status.state
+            return contended
         wanted = desired(ctx.object, quiesce=ctx.object.spec.quiesce and have.power in _ON)
         return await operation.called(ctx, job, await link.snapshots.create(have.instance, wanted))
 
@@ -96,6 +108,13 @@ def _busy(ctx: Context[Snapshot], vm: VirtualMachine) -> Result | None:
         return waiting("VirtualMachineBusy", f"VM {vm.metadata.name} is being worked on: {job.command}")
     hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
     return waiting("VirtualMachineBusy", f"VM {vm.metadata.name}: {hold}") if hold else None
+
+
+def _contended(ctx: Context[Snapshot], vm: VirtualMachine, job: Job, *, first: bool) -> Result | None:
+    """Whether others have begun to work on the VM while our job was being written."""
+    vm = ctx.store.get(VirtualMachine, vm.metadata.name, vm.metadata.namespace) or vm
+    hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
+    return operation.contended(ctx, job, first=first, theirs=vm.status.job, hold=hold)
 
 
 def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:
