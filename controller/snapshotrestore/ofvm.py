@@ -64,10 +64,16 @@ class OfVM:
         self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink, have: ObservedVM
     ) -> Result | None:
         """What is asked for again after a crash was allowed before: nobody has touched the VM since."""
-        if operation.current(ctx) is None and (not_now := _not_now(ctx, snapshot, vm, have)):
+        first = operation.current(ctx) is None
+        if first and (not_now := _not_now(ctx, snapshot, vm, have)):
             return pending(ctx, not_now)
+        ctx.object.status.host = link.name
         job = await operation.begin(ctx, Command.VM, RestoreState.REVERTING, self._services.new_id)
         await ctx.add_finalizer()
+        vm = ctx.store.get(VirtualMachine, vm.metadata.name, ctx.key.namespace) or vm
+        hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
+        if contended := operation.contended(ctx, job, first=first, theirs=vm.status.job, hold=hold):
+            return pending(ctx, contended)
         outcome = await link.snapshots.restore(have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
         return await operation.called(ctx, job, outcome)
 

@@ -13,6 +13,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
 from controller.translate import pool_spec
+from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.storagepool import StoragePool
@@ -50,21 +51,37 @@ class OfVolume:
 
     def _link(self, ctx: Context[SnapshotRestore], pool: str, volume: Volume) -> HostLink | Result:
         """The host whose native task it is, or any that has the pool; the one that the volume was made through first."""
-        job, reach = operation.current(ctx), self._services.reach
-        if job is not None and job.native_ref is not None and volume.status.host:
-            return reach.host(volume.status.host)
+        job, reach, host = operation.current(ctx), self._services.reach, ctx.object.status.host
+        if job is not None and job.native_ref is not None and host:
+            return reach.host(host)
         return reach.pool(pool, volume.status.host)
 
     async def _restore(
         self, ctx: Context[SnapshotRestore], snapshot: Snapshot, volume: Volume, pool: StoragePool, link: HostLink
     ) -> Result:
-        if operation.current(ctx) is None and (not_now := self._not_now(ctx, volume)):
+        first = operation.current(ctx) is None
+        if first and (not_now := self._not_now(ctx, volume)):
             return pending(ctx, not_now)
+        ctx.object.status.host = link.name
         job = await operation.begin(ctx, Command.VOLUME, RestoreState.REVERTING, self._services.new_id)
         await ctx.add_finalizer()
+        if contended := self._contended(ctx, volume, job, first=first):
+            return pending(ctx, contended)
         identity, content = volume_id(volume.metadata.uid), snapshot_id(snapshot.metadata.uid)
         outcome = await link.volumes.restore(pool_spec(pool), identity, content)
         return await operation.called(ctx, job, outcome) or completed(ctx)
+
+    def _contended(self, ctx: Context[SnapshotRestore], volume: Volume, job: Job, *, first: bool) -> Result | None:
+        """Who has got the volume while our job was being written, or before a repeated call: a VM must not lose what it writes.
+
+        A VM that only names it does not have it: it writes down that it is about to, then looks for our job, and waits.
+        """
+        name = volume.metadata.name
+        volume = ctx.store.get(Volume, name, ctx.key.namespace) or volume
+        if users := self._attachments.users(volume):
+            return given_up(ctx, "VolumeAttached", f"volume {name} was attached to {listing(users)} meanwhile")
+        hold = holds.on_volume(ctx.store, volume, besides=ctx.key)
+        return operation.contended(ctx, job, first=first, theirs=volume.status.job, hold=hold)
 
     def _not_now(self, ctx: Context[SnapshotRestore], volume: Volume) -> Result | None:
         name = volume.metadata.name

@@ -38,6 +38,8 @@ class SnapshotRestoreStatus(Status):
     """Pending, Reverting, Completed or Failed; the last two are for good."""
     job: Job | None = None
     """The running or last job."""
+    host: Name | None = None
+    """Host that carries it out."""
     completed_at: Timestamp | None = None
     """When it ended, well or not; RFC 3339 UTC."""
 

@@ -270,5 +270,5 @@ STATUS: dict[Kind, Spec] = {
         "pool": "p1",
         "memory": True,
     },
-    SnapshotRestore: _COMMON | {"state": "Completed", "job": _JOB, "completedAt": _TIME},
+    SnapshotRestore: _COMMON | {"state": "Completed", "job": _JOB, "host": "h1", "completedAt": _TIME},
 }

@@ -1,0 +1,112 @@
+"""Restores whose mark is written slowly: whatever begins meanwhile, nobody loses what they write, and no two work at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from drivers.simulator.engine.actions import Act
+from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from tests.support.snapshots import job, ready, restore, snapshot, status, store, stored, text
+from tests.support.vms import GIB, PointedApi, VMCloud, play, site, vm
+from tests.support.volumes import mounts, volume
+from tests.support.volumes import status as volume_status
+
+SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=1, durations=dict.fromkeys(TASK_METHODS, 3))
+
+
+def write_slowly(cloud: VMCloud, edit: dict[str, object] | None = None, times: int = 1) -> None:
+    """The first writes of a restore's status take seconds; `edit` goes into the VM's spec at their beginning."""
+    api, slow = cast("PointedApi", cloud.api), list[str]()
+    plain = api._point
+
+    async def point(name: str) -> None:
+        if name == "before status of SnapshotRestore" and len(slow) < times:
+            slow.append(name)
+            if edit:
+                cloud.edit("web", **edit)
+            await asyncio.sleep(4)
+        await plain(name)
+
+    api._point = point
+
+
+def test_a_volume_that_a_vm_got_meanwhile_is_not_overwritten() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(2))
+        await cloud.settle(30)
+        cloud.apply(vm(extra="placement: {host: h2}"))
+        cloud.apply(volume())
+        await cloud.settle(40)
+        store(cloud, "old")
+        cloud.apply(snapshot(of="volume: data"))
+        await cloud.settle(20)
+        store(cloud, "new")
+        write_slowly(cloud, {"volumes": mounts("data")})
+        cloud.apply(restore())
+        await cloud.settle(60)
+        assert ready(cloud, "back", "SnapshotRestore") == ("False", "VolumeAttached")
+        assert "web" in text(cloud, "back", "SnapshotRestore")
+        assert job(cloud, "back", "SnapshotRestore")[1] == "Failed"
+        assert stored(cloud) == "new"
+        assert volume_status(cloud)["attachedTo"]["virtualMachine"] == "web"
+
+    play(story)
+
+
+def test_two_restores_of_a_vm_run_one_after_the_other() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        cloud.apply(vm())
+        await cloud.settle(60)
+        for name in ("s1", "s2"):
+            cloud.apply(snapshot(name))
+            await cloud.settle(20)
+        cloud.edit(powerState="Off")
+        await cloud.settle(30)
+        running: list[int] = []
+
+        async def watch() -> None:
+            while True:
+                jobs = [status(cloud, name, "SnapshotRestore").get("job", {}) for name in ("r1", "r2")]
+                running.append(sum("nativeRef" in each for each in jobs))
+                await asyncio.sleep(0.1)
+
+        write_slowly(cloud, times=2)
+        cloud.apply(restore("r1", "s1"))
+        cloud.apply(restore("r2", "s2"))
+        watching = asyncio.create_task(watch())
+        await cloud.settle(120)
+        watching.cancel()
+        assert max(running) == 1
+        for name in ("r1", "r2"):
+            assert ready(cloud, name, "SnapshotRestore") == ("True", "Completed")
+        ended = [status(cloud, name, "SnapshotRestore")["completedAt"] for name in ("r1", "r2")]
+        assert ended[0] != ended[1]
+        assert cloud.datacentre.vm().restores == 2
+
+    play(story, settings=SLOW)
+
+
+def test_the_task_is_followed_on_the_host_that_runs_it() -> None:
+    """The host that the volume was made through is silent: another one that has the pool does the work."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(2))
+        await cloud.settle(30)
+        cloud.apply(volume())
+        await cloud.settle(40)
+        store(cloud, "old")
+        cloud.apply(snapshot(of="volume: data"))
+        await cloud.settle(20)
+        store(cloud, "new")
+        made_through = volume_status(cloud)["host"]
+        cloud.datacentre.act(Act.CUT_HOST, f"host-0000{made_through[-1]}")
+        await cloud.settle(120)
+        cloud.apply(restore())
+        await cloud.settle(120)
+        assert ready(cloud, "back", "SnapshotRestore") == ("True", "Completed")
+        assert status(cloud, "back", "SnapshotRestore")["host"] != made_through
+        assert stored(cloud) == "old"
+
+    play(story, settings=SLOW)
