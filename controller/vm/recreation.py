@@ -40,6 +40,8 @@ class Recreation:
         found = await self._services.inventory.search(instance)
         if found and found[0] != seat.link.name:
             return requeue(0, "Moved", f"the VM was moved to host {found[0]}")
+        if found is None and not self._seating.unseen(ctx):
+            _let_go(ctx.object)
         policy, pool = ctx.object.spec.recreate_policy, pool_spec(seat.site.pool)
         if policy is RecreatePolicy.NEVER or Capability.VOLUMES not in seat.link.capabilities:
             return _lost(ctx, "InstanceMissing", f"the VM was deleted on the hypervisor; {_REMEDY}")
@@ -73,6 +75,12 @@ class Recreation:
             ctx.object.status.state = VirtualMachineState.UNKNOWN
             return waiting("HostsNotObserved", message, retry_after=_HOSTS_LOOK)
         return None
+
+
+def _let_go(vm: VirtualMachine) -> None:
+    """A VM that is nowhere has no volumes: those that its spec names wait for it, the others are free."""
+    declared = {(each.name, each.volume) for each in vm.spec.volumes}
+    vm.status.volumes = [each for each in vm.status.volumes if (each.name, each.volume) in declared]
 
 
 def _lost(ctx: Context[VirtualMachine], reason: str, message: str) -> Result:

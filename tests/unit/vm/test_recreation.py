@@ -188,3 +188,24 @@ def test_killed_before_or_after_any_write_or_call(made_by: Settings) -> None:
 def test_calls_go_wrong_once(method: str, kind: FaultKind) -> None:
     extra = {"error": "Transient"} if kind is FaultKind.ERROR else {}
     recreated(QUICK, lambda cloud: cloud.datacentre.fail(method, kind, **extra))
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["all-hosts-answer", "one-is-silent"])
+def test_a_lost_vm_lets_go_of_the_volumes_that_it_no_longer_names(silent: bool) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await running(cloud, mounted("data", "logs") + ", recreatePolicy: Never", volume("data"), volume("logs"))
+        if silent:
+            cloud.datacentre.act(Act.CUT_HOST, HOSTS["h1" if cloud.vm()["host"] == "h2" else "h2"])
+            await cloud.restart()
+            await cloud.settle(30)
+        cloud.datacentre.act(Act.DELETE_VM, "web")
+        await cloud.settle(90)
+        assert cloud.reason() == ("False", "InstanceMissing")
+        assert [each["name"] for each in cloud.vm()["volumes"]] == ["data", "logs"]
+        cloud.edit("web", volumes=[{"name": "logs", "volume": "logs"}])
+        cloud.apply(vm("other", mounted("data")))
+        await cloud.settle(120)
+        assert [each["name"] for each in cloud.vm()["volumes"]] == (["data", "logs"] if silent else ["logs"])
+        assert cloud.reason("other") == (("False", "VolumeInUse") if silent else ("True", "Running"))
+
+    play(story, settings=QUICK)
