@@ -76,6 +76,11 @@ def progressed(job: Job[Any], *, progress: int | None = None, phase: str | None 
         job.phase = phase
 
 
+def coarse(percent: int | None) -> int | None:
+    """The progress to show: in whole tens, since each difference is a write to the API."""
+    return None if percent is None else percent - percent % 10
+
+
 def succeeded(job: Job[Time], conditions: Conditions, *, at: Time) -> None:
     """End the operation well."""
     _end(job, SUCCEEDED, at)

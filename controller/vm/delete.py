@@ -86,7 +86,9 @@ class Deletion:
 
     async def _remove(self, ctx: Context[VirtualMachine], link: HostLink) -> Result:
         ctx.conditions.remove("DeletionBlocked")
-        running = await job.ensure(ctx, Command.DESTROY, self._services.new_id, VirtualMachineState.EXPUNGING)
+        running = await job.begin(ctx, Command.DESTROY, self._services.new_id, VirtualMachineState.EXPUNGING)
+        if isinstance(running, Result):
+            return running
         if running.native_ref is not None:
             unfinished = await self._follow(ctx, link, OpRef(running.native_ref))
             if unfinished:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from controller.holds import keep_vm, on_vm
 from controller.runtime import jobs
 from controller.runtime.context import Context
+from controller.runtime.results import Result, waiting
 from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 
+_HELD_LOOKS = 1.0
 INTERNAL_ERROR = 530
 INSUFFICIENT_CAPACITY = 533
 
@@ -48,6 +51,24 @@ async def ensure(
             ctx.object.status.state = state
         await ctx.save(state or "Updating", f"{command} is under way")
     return job
+
+
+async def begin(
+    ctx: Context[VirtualMachine], command: Command, new_id: Callable[[], str], state: VirtualMachineState | None = None
+) -> Job | Result:
+    """The same as `ensure`, unless somebody began to work on the VM while that was written: then the job ends before it does
+    anything, and the result says who. Whoever works on VMs looks for jobs after their own mark: one of the two sees the other.
+    """
+    before = ctx.object.status.state
+    job = await ensure(ctx, command, new_id, state)
+    if keep_vm(ctx) is None or (hold := on_vm(ctx.store, ctx.object)) is None:
+        return job
+    if job.native_ref is None:
+        jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=str(hold))
+    if hold.restoring:
+        return waiting("Restoring", str(hold), retry_after=_HELD_LOOKS)
+    ctx.object.status.state = before
+    return waiting("SnapshotUnderWay", str(hold), retry_after=_HELD_LOOKS)
 
 
 def current(vm: VirtualMachine) -> Job | None:

@@ -76,9 +76,8 @@ class Steps:
             progress = Succeeded()  # forgotten by the hypervisor: what is observed next decides
         match progress:
             case Running(percent):
-                jobs.progressed(running, progress=percent)
-                reason, text = _under_way(ctx, running)
-                return requeue(_POLL, reason, text if percent is None else f"{text}: {percent} %")
+                jobs.progressed(running, progress=jobs.coarse(percent))
+                return requeue(_POLL, *_under_way(ctx, running))
             case Failed(reason, retryable, code):
                 return self._task_failed(ctx, f"{running.command}: {reason} ({code})" if code else reason, retryable=retryable)
             case Succeeded():
@@ -128,7 +127,9 @@ class Steps:
         if want.missing:  # those that have no storage pool yet get one now that the VM has a host
             return want.missing
         volumes.note(ctx.object, want.vm.volumes, ctx.store)
-        running = await job.ensure(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
+        running = await job.begin(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
+        if isinstance(running, Result):
+            return running
         if want.vm.volumes and (gone := await self._mounting.intend(ctx, want.vm.volumes, *_under_way(ctx, running))):
             return gone
         try:
@@ -162,14 +163,18 @@ class Steps:
         return waiting("TemplateSeeding", where, retry_after=_RETRY)
 
     async def _start(self, ctx: Context[VirtualMachine], seat: Seat, want: Want) -> Result | None:
-        await job.ensure(ctx, Command.START, self._services.new_id, VirtualMachineState.STARTING)
+        running = await job.begin(ctx, Command.START, self._services.new_id, VirtualMachineState.STARTING)
+        if isinstance(running, Result):
+            return running
         ctx.object.status.state = VirtualMachineState.STARTING
         return await self._outcome(ctx, await seat.link.start(want.vm.instance))
 
     async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
         attached = [change.attachment for change in action.changes if isinstance(change, AttachVolume)]
         volumes.note(ctx.object, attached, ctx.store)
-        running = await job.ensure(ctx, _command(action.changes), self._services.new_id)
+        running = await job.begin(ctx, _command(action.changes), self._services.new_id)
+        if isinstance(running, Result):
+            return running
         if attached and (gone := await self._mounting.intend(ctx, attached, *_under_way(ctx, running))):
             return gone
         outcome = await seat.link.apply(want.vm.instance, action.changes)

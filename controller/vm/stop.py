@@ -38,7 +38,9 @@ class Stopping:
             text = "the hypervisor can't ask this guest to stop; use stopMode TrySoft or Hard"
             job.fail(ctx, text)
             return failed("SoftStopUnsupported", text, terminal=True)
-        running = await job.ensure(ctx, command, self._new_id, VirtualMachineState.STOPPING)
+        running = await job.begin(ctx, command, self._new_id, VirtualMachineState.STOPPING)
+        if isinstance(running, Result):
+            return running
         ctx.object.status.state = VirtualMachineState.STOPPING
         left = ctx.object.spec.stop_timeout.timedelta.total_seconds() - job.elapsed(ctx, running)
         mode = _mode(ctx.object.spec.stop_mode, have, link, left)

@@ -45,7 +45,7 @@ class Steps:
             progress = Succeeded()  # forgotten by the hypervisor: the same call again finds out
         match progress:
             case Running(percent):
-                jobs.progressed(running, progress=percent)
+                jobs.progressed(running, progress=jobs.coarse(percent))
                 return _under_way(running)
             case Failed(reason, retryable, code):
                 running.native_ref = None

@@ -28,6 +28,28 @@ def test_a_native_task_shows_its_percentage() -> None:
     assert all(0 <= percent <= 100 for percent in seen)
 
 
+def test_a_native_task_is_not_a_write_a_second() -> None:
+    settings = Settings(
+        hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=1, durations={**dict.fromkeys(TASK_METHODS, 1.0), "compute.create": 60.0}
+    )
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        await cloud.settle(60)
+        cloud.apply(vm())
+        await cloud.settle(120)
+        assert cloud.job() == ("DeployVirtualMachine", "Succeeded")
+
+    shown = [
+        raw["status"] for raw in play(story, settings=settings).api.history if raw["kind"] == "VirtualMachine" and "status" in raw
+    ]
+    under_way = [each for each in shown if each.get("job", {}).get("nativeRef")]
+    assert {each["job"].get("progress", 0) % 10 for each in under_way} == {0}
+    assert 5 <= len(under_way) <= 12
+    messages = [each["message"] for status in under_way for each in status["conditions"] if each["type"] == "Ready"]
+    assert set(messages) == {"DeployVirtualMachine is under way"}
+
+
 def test_a_download_shows_its_phase_and_percentage() -> None:
     async def story(cloud: VMCloud) -> None:
         cloud.images.seconds = 10.0
