@@ -1,5 +1,6 @@
 """What every test may use: a real control plane, kubectl, the CRDs, names of its own; and the NOT RUN list."""
 
+import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from standalone import build
 from standalone.plane import ControlPlane
@@ -80,6 +82,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"NOT RUN ({len(tests)}): {reason}")
         for test in tests:
             terminalreporter.write_line(f"    {test}")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Undo what a test set up for logs: it may write to a stream that is closed with the test, which ends whoever logs next."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
