@@ -18,7 +18,9 @@ from drivers.types import Done, Failed, InstanceID, OpRef, Running, Started, Suc
 ENDED = "Ended"
 """Phase of a job whose native task was seen to end well."""
 
-_INTERNAL_ERROR = 530
+INTERNAL_ERROR = 530
+"""CloudStack's API code of a job that the hypervisor failed."""
+
 _POLL = 1.0
 _RETRY = 15.0
 _HELD = 2.0
@@ -32,8 +34,10 @@ def current(ctx: Context[Any]) -> Job | None:
     return job if jobs.running(job) else None
 
 
-async def begin(ctx: Context[Any], command: str, state: str, new_id: Callable[[], str]) -> Job:
+async def begin(ctx: Context[Any], command: str, state: str, new_id: Callable[[], str], reason: str | None = None) -> Job:
     """Have a job of this command under way and written down, with the state to show, before the hypervisor is called.
+
+    `reason` is that of the conditions; default: the state.
 
     Raises ApiError: the caller must not go on.
     """
@@ -43,7 +47,7 @@ async def begin(ctx: Context[Any], command: str, state: str, new_id: Callable[[]
             jobs.cancelled(job, ctx.conditions, at=now(ctx), text=f"replaced by {command}")
         job = ctx.object.status.job = jobs.begin(Job, ctx.conditions, id=new_id(), command=command, at=now(ctx))
     ctx.object.status.state = state
-    await ctx.save(state, f"{command} is under way")
+    await ctx.save(reason or state, f"{command} is under way")
     return job
 
 
@@ -114,10 +118,10 @@ def cancel(ctx: Context[Any], text: str) -> None:
         jobs.cancelled(job, ctx.conditions, at=now(ctx), text=text)
 
 
-def fail(ctx: Context[Any], text: str) -> None:
+def fail(ctx: Context[Any], text: str, code: int = INTERNAL_ERROR) -> None:
     """End the job under way badly."""
     if (job := current(ctx)) is not None:
-        jobs.failed(job, ctx.conditions, at=now(ctx), result_code=_INTERNAL_ERROR, text=text)
+        jobs.failed(job, ctx.conditions, at=now(ctx), result_code=code, text=text)
 
 
 def now(ctx: Context[Any]) -> Timestamp:

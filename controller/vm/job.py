@@ -6,16 +6,17 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from controller.holds import keep_vm, on_vm
+from controller.operation import fail as fail
+from controller.operation import finish as finish
+from controller.operation import now
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
-from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 
 _HELD_LOOKS = 1.0
-INTERNAL_ERROR = 530
 INSUFFICIENT_CAPACITY = 533
 
 
@@ -44,8 +45,8 @@ async def ensure(
     job = current(ctx.object)
     if job is None or not _continues(job.command, command):
         if job is not None:
-            jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=f"replaced by {command}")
-        job = jobs.begin(Job, ctx.conditions, id=new_id(), command=command, at=_now(ctx))
+            jobs.cancelled(job, ctx.conditions, at=now(ctx), text=f"replaced by {command}")
+        job = jobs.begin(Job, ctx.conditions, id=new_id(), command=command, at=now(ctx))
         ctx.object.status.job = job
         if state is not None:
             ctx.object.status.state = state
@@ -64,7 +65,7 @@ async def begin(
     if keep_vm(ctx) is None or (hold := on_vm(ctx.store, ctx.object)) is None:
         return job
     if job.native_ref is None:
-        jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=str(hold))
+        jobs.cancelled(job, ctx.conditions, at=now(ctx), text=str(hold))
     if hold.restoring:
         return waiting("Restoring", str(hold), retry_after=_HELD_LOOKS)
     ctx.object.status.state = before
@@ -74,20 +75,6 @@ async def begin(
 def current(vm: VirtualMachine) -> Job | None:
     """The job under way, None if there is none."""
     return vm.status.job if jobs.running(vm.status.job) else None
-
-
-def finish(ctx: Context[VirtualMachine]) -> None:
-    """End the job under way well."""
-    job = current(ctx.object)
-    if job is not None:
-        jobs.succeeded(job, ctx.conditions, at=_now(ctx))
-
-
-def fail(ctx: Context[VirtualMachine], text: str, code: int = INTERNAL_ERROR) -> None:
-    """End the job under way badly."""
-    job = current(ctx.object)
-    if job is not None:
-        jobs.failed(job, ctx.conditions, at=_now(ctx), result_code=code, text=text)
 
 
 def elapsed(ctx: Context[VirtualMachine], job: Job) -> float:
@@ -101,7 +88,3 @@ def _continues(running: str, wanted: Command) -> bool:
     changes = {Command.UPDATE, Command.SCALE, Command.ATTACH, Command.DETACH}
     whole = {Command.DEPLOY: {Command.START}, Command.REBOOT: {Command.START, Command.STOP, *changes}}
     return running == wanted or wanted in whole.get(Command(running) if running in set(Command) else wanted, set())
-
-
-def _now(ctx: Context[VirtualMachine]) -> Timestamp:
-    return Timestamp.at(ctx.clock.now())

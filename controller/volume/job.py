@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from controller.operation import begin
+from controller.operation import cancel as cancel
+from controller.operation import fail as fail
+from controller.operation import finish as finish
 from controller.runtime import jobs
 from controller.runtime.context import Context
-from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.volume import Volume, VolumeState
-
-_INTERNAL_ERROR = 530
 
 
 class Command(StrEnum):
@@ -27,14 +28,7 @@ async def ensure(ctx: Context[Volume], command: Command, new_id: Callable[[], st
 
     Raises ApiError: the caller must not go on.
     """
-    job = current(ctx.object)
-    if job is None or job.command != command:
-        if job is not None:
-            jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=f"replaced by {command}")
-        job = ctx.object.status.job = jobs.begin(Job, ctx.conditions, id=new_id(), command=command, at=_now(ctx))
-    ctx.object.status.state = state
-    await ctx.save(under_way(command), f"{command} is under way")
-    return job
+    return await begin(ctx, command, state, new_id, under_way(command))
 
 
 def under_way(command: str) -> str:
@@ -45,28 +39,3 @@ def under_way(command: str) -> str:
 def current(volume: Volume) -> Job | None:
     """The job under way, None if there is none."""
     return volume.status.job if jobs.running(volume.status.job) else None
-
-
-def finish(ctx: Context[Volume]) -> None:
-    """End the job under way well."""
-    job = current(ctx.object)
-    if job is not None:
-        jobs.succeeded(job, ctx.conditions, at=_now(ctx))
-
-
-def fail(ctx: Context[Volume], text: str) -> None:
-    """End the job under way badly."""
-    job = current(ctx.object)
-    if job is not None:
-        jobs.failed(job, ctx.conditions, at=_now(ctx), result_code=_INTERNAL_ERROR, text=text)
-
-
-def cancel(ctx: Context[Volume], text: str) -> None:
-    """End the job under way, of which the hypervisor does nothing: it begins anew when it is possible."""
-    job = current(ctx.object)
-    if job is not None:
-        jobs.cancelled(job, ctx.conditions, at=_now(ctx), text=text)
-
-
-def _now(ctx: Context[Volume]) -> Timestamp:
-    return Timestamp.at(ctx.clock.now())
