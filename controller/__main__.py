@@ -64,7 +64,7 @@ def _run(arguments: argparse.Namespace) -> int:
 async def _serve(settings: Settings) -> int:
     from controller.app import serve
     from controller.kube.credentials import CredentialsError
-    from controller.logs import configure
+    from controller.telemetry.logs import configure
 
     log, stop = configure(settings.log_level, settings.log_format), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,8 +16,6 @@ from typing import Any
 from prometheus_client import CollectorRegistry, ProcessCollector
 from structlog.typing import FilteringBoundLogger
 
-from controller import events
-from controller.attachments import Attachments
 from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler
 from controller.images import ImageCache, Limits, http_client
@@ -28,18 +26,14 @@ from controller.inventory.secrets import Secrets as SecretReader
 from controller.ipam import AddressAllocator, SegmentAllocator
 from controller.kube import run as kube
 from controller.kube.kinds import ApiKind, Kinds
-from controller.library import Library
-from controller.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
-from controller.metrics import DriverMetrics, LifeMetrics
-from controller.namespace import Namespace
 from controller.network import NetworkReconciler
 from controller.offering import ServiceOfferingReconciler
-from controller.placement import Placements
+from controller.placing.attachments import Attachments
+from controller.placing.placement import Placements
+from controller.placing.recovery import Recovery
+from controller.placing.rooms import Rooms
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
-from controller.reach import Reach
-from controller.recovery import Recovery
-from controller.rooms import Rooms
 from controller.runtime.attempt import Options
 from controller.runtime.clock import SystemClock
 from controller.runtime.keys import Key
@@ -50,10 +44,16 @@ from controller.runtime.reconciler import Reconciler
 from controller.runtime.store import Store
 from controller.scheduler.index import HostIndex
 from controller.settings import Settings
+from controller.shared.library import Library
+from controller.shared.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
+from controller.shared.namespace import Namespace
+from controller.shared.reach import Reach
 from controller.snapshot import SnapshotReconciler
 from controller.snapshot.services import Services as SnapshotServices
 from controller.snapshotrestore import SnapshotRestoreReconciler
 from controller.snapshotrestore.ending import Services as RestoreServices
+from controller.telemetry import events
+from controller.telemetry.metrics import DriverMetrics, LifeMetrics
 from controller.template import TemplateReconciler
 from controller.template.pools import PoolCopies
 from controller.vm import VirtualMachineReconciler

@@ -16,7 +16,7 @@ FUNCTION_LINES = 50
 
 SOURCES = ("crds", "drivers", "controller", "standalone")
 
-SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why"})
+SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why", "shared", "placing", "telemetry"})
 """Folders of controller/ that serve every kind; each other folder is a kind's."""
 
 KIND_DRIVER_MODULES = frozenset({"drivers.base", "drivers.types", "drivers.errors"})
@@ -104,9 +104,16 @@ def kind_of(path: str) -> str | None:
 
 
 def kind_imports(path: str, tree: ast.Module, kinds: Set[str]) -> Iterator[Violation]:
-    """A kind's modules import no other kind's, and of the drivers only the contract."""
+    """A kind's modules import no other kind's, and of the drivers only the contract; what serves every kind imports none."""
     kind = kind_of(path)
     if kind is None:
+        yield from (
+            Violation(path, line, f"imports {module}, which belongs to a kind")
+            for line, module in imports(tree)
+            if path.startswith(tuple(f"controller/{folder}/" for folder in SHARED_FOLDERS))
+            and module.startswith("controller.")
+            and not kinds.isdisjoint(module.split(".")[1:2])
+        )
         return
     for line, module in imports(tree):
         parts = module.split(".")

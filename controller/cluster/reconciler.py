@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from controller.cluster.status import sums
-from controller.deletion import blocked, existence, if_deleting
-from controller.lookups import COUNT_SETTLE, SETTLE, clusters_by_pod, clusters_by_zone, hosts_by_cluster, pools_by_cluster
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.deletion import blocked, existence, if_deleting
+from controller.shared.lookups import COUNT_SETTLE, SETTLE, clusters_by_pod, clusters_by_zone, hosts_by_cluster, pools_by_cluster
 from crds.v1alpha1 import Cluster, Host, Pod, StoragePool, Zone
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from controller.deletion import blocked, existence, if_deleting
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
 from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
-from controller.lookups import (
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done
+from controller.runtime.store import Store
+from controller.shared.deletion import blocked, existence, if_deleting
+from controller.shared.lookups import (
     COUNT_SETTLE,
     SETTLE,
     clusters_by_pod,
@@ -25,12 +30,7 @@ from controller.lookups import (
     vms_by_host,
     vms_by_offering_on_host,
 )
-from controller.runtime.context import Context
-from controller.runtime.keys import Key
-from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done
-from controller.runtime.store import Store
-from controller.standing import standing
+from controller.shared.standing import standing
 from crds.v1alpha1 import Cluster, Host, Pod, ServiceOffering, StoragePool, VirtualMachine, Zone
 from crds.v1alpha1.host import AdminState, HostState
 from drivers.types import Endpoint

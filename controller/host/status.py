@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from controller.deletion import listing
 from controller.inventory import HostLink, LinkState
-from controller.lookups import qualified, vms_by_host, vms_by_offering_on_host
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.deletion import listing
+from controller.shared.lookups import qualified, vms_by_host, vms_by_offering_on_host
 from crds.fields import Quantity
 from crds.references import Allocated, Capacity
 from crds.v1alpha1 import Host, ServiceOffering

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.deletion import blocked
 from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, SegmentAllocator
-from controller.lookups import networks_by_zone, qualified, vms_by_network
 from controller.network.segment import reserve
-from controller.recovery import Recovery
+from controller.placing.recovery import Recovery
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
-from controller.subnets import subnet_of
+from controller.shared.deletion import blocked
+from controller.shared.lookups import networks_by_zone, qualified, vms_by_network
+from controller.shared.subnets import subnet_of
 from crds.v1alpha1.network import Network, NetworkAddresses, NetworkState
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.zone import Zone

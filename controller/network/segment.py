@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.ipam import Refusal, SegmentAllocator, VLANRange
-from controller.owners import segment_owner
+from controller.shared.owners import segment_owner
 from crds.v1alpha1.network import Network, Segment
 from crds.v1alpha1.zone import Zone
 

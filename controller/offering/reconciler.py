@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from controller.deletion import blocked, if_deleting
-from controller.lookups import vms_by_offering
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
+from controller.shared.deletion import blocked, if_deleting
+from controller.shared.lookups import vms_by_offering
 from crds.v1alpha1 import ServiceOffering, VirtualMachine
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.deletion import blocked, existence, listing
-from controller.lookups import COUNT_SETTLE, clusters_by_pod, pods_by_zone
 from controller.pod.status import counts, overlapping
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.deletion import blocked, existence, listing
+from controller.shared.lookups import COUNT_SETTLE, clusters_by_pod, pods_by_zone
 from crds.v1alpha1 import Cluster, Host, Pod, Zone
 
 

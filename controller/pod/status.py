@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from controller.lookups import clusters_by_pod, hosts_of_clusters, hosts_up_by_cluster
 from controller.runtime.store import Store
+from controller.shared.lookups import clusters_by_pod, hosts_of_clusters, hosts_up_by_cluster
 from crds.v1alpha1 import Pod
 from crds.v1alpha1.pod import PodCounts
 

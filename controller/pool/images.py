@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from controller.inventory import HostLink, result_of
-from controller.library import Library, image_name
 from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
-from controller.translate import pool_spec
+from controller.shared.library import Library, image_name
+from controller.shared.translate import pool_spec
 from crds.v1alpha1 import StoragePool, Template
 from drivers.errors import Conflict, DriverError
 

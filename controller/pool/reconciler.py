@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.deletion import blocked, existence, forced, if_deleting
 from controller.inventory import Inventory, PoolRegistry
-from controller.library import Library
-from controller.lookups import (
+from controller.pool.images import remove_images
+from controller.pool.scope import resolve
+from controller.pool.status import Survey, allocated, capacity, describe, result
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Done, Result, Waiting, done, waiting
+from controller.runtime.store import Store
+from controller.shared.deletion import blocked, existence, forced, if_deleting
+from controller.shared.library import Library
+from controller.shared.lookups import (
     COUNT_SETTLE,
     SETTLE,
     pools_by_cluster,
@@ -18,16 +26,8 @@ from controller.lookups import (
     vms_by_pool,
     volumes_by_pool,
 )
-from controller.pool.images import remove_images
-from controller.pool.scope import resolve
-from controller.pool.status import Survey, allocated, capacity, describe, result
-from controller.runtime.context import Context
-from controller.runtime.keys import Key
-from controller.runtime.reconciler import Watch
-from controller.runtime.results import Done, Result, Waiting, done, waiting
-from controller.runtime.store import Store
-from controller.standing import standing
-from controller.translate import pool_spec
+from controller.shared.standing import standing
+from controller.shared.translate import pool_spec
 from crds.v1alpha1 import Cluster, Host, Snapshot, StoragePool, VirtualMachine, Volume, Zone
 
 REFRESH = 600.0

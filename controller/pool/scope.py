@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.lookups import clusters_by_zone, hosts_by_cluster, hosts_of_clusters
 from controller.runtime.results import Result, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, hosts_of_clusters
 from crds.v1alpha1 import Cluster, Host, StoragePool, Zone
 from crds.v1alpha1.storagepool import PoolScope
 

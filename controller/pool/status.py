@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from controller.deletion import listing
 from controller.inventory.pools import PoolFailure
-from controller.lookups import snapshots_by_pool, vms_by_pool, volumes_by_pool
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, waiting
 from controller.runtime.store import Store
+from controller.shared.deletion import listing
+from controller.shared.lookups import snapshots_by_pool, vms_by_pool, volumes_by_pool
 from crds.fields import Quantity
 from crds.references import AllocationState
 from crds.v1alpha1 import StoragePool

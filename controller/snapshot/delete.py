@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from controller.deletion import FORCE_DELETE, blocked, forced
-from controller.lookups import qualified, restores_by_snapshot, volumes_by_snapshot
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.results import Requeue, Result, done, waiting
+from controller.shared.deletion import FORCE_DELETE, blocked, forced
+from controller.shared.lookups import qualified, restores_by_snapshot, volumes_by_snapshot
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
 from crds.v1alpha1.snapshot import Snapshot

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from controller import holds, operation
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id
-from controller.lookups import qualified, restores_by_snapshot, snapshots_by_vm
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
+from controller.shared import holds, operation
+from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
 from crds.status import Job

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller import holds, operation
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id, volume_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
+from controller.shared import holds, operation
+from controller.shared.translate import pool_spec
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
-from controller.translate import pool_spec
 from crds.fields import Quantity, Timestamp
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.storagepool import StoragePool

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller import operation
 from controller.inventory import result_of
-from controller.lookups import qualified, snapshots_by_vm, snapshots_by_volume
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Failed, Result, failed
 from controller.runtime.store import Store
+from controller.shared import operation
+from controller.shared.lookups import qualified, snapshots_by_vm, snapshots_by_volume
+from controller.shared.standing import standing
 from controller.snapshot.delete import delete
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
 from controller.snapshot.services import Services, as_it_was
-from controller.standing import standing
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.snapshotrestore import SnapshotRestore
 from crds.v1alpha1.virtualmachine import VirtualMachine

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller import operation
 from controller.inventory import HostLink
 from controller.inventory.contents import ContentsReader
 from controller.ipam import snapshot_id
-from controller.reach import Reach
 from controller.runtime.context import Context
 from controller.runtime.results import Done, Failed, Result, done, failed
-from controller.standing import standing
+from controller.shared import operation
+from controller.shared.reach import Reach
+from controller.shared.standing import standing
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from drivers.types import DesiredSnapshot, InstanceID, Owner
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller import operation
-from controller.reach import Reach
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed
+from controller.shared import operation
+from controller.shared.reach import Reach
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from controller import holds, operation
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
+from controller.shared import holds, operation
 from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore

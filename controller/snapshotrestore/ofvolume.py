@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from controller import holds, operation
-from controller.attachments import Attachments
-from controller.deletion import listing
 from controller.inventory import HostLink
 from controller.ipam import snapshot_id, volume_id
-from controller.lookups import qualified, vms_by_volume
+from controller.placing.attachments import Attachments
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
+from controller.shared import holds, operation
+from controller.shared.deletion import listing
+from controller.shared.lookups import qualified, vms_by_volume
+from controller.shared.translate import pool_spec
 from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
-from controller.translate import pool_spec
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore

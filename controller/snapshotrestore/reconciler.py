@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller import operation
-from controller.attachments import Attachments
-from controller.deletion import FORCE_DELETE, forced
 from controller.inventory import result_of
-from controller.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume
+from controller.placing.attachments import Attachments
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Failed, Requeue, Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared import operation
+from controller.shared.deletion import FORCE_DELETE, forced
+from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume
+from controller.shared.standing import standing
 from controller.snapshotrestore.ending import Services, completed, given_up, pending
 from controller.snapshotrestore.ofvm import OfVM
 from controller.snapshotrestore.ofvolume import OfVolume
-from controller.standing import standing
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import VirtualMachine

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller.errands import Broken, Finished, Working
 from controller.inventory import HostLink, Inventory, PoolRegistry, result_of
-from controller.library import Library, Seeding, image_name
-from controller.lookups import qualified, vms_by_pool, vms_by_template
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
-from controller.translate import pool_spec
+from controller.shared.errands import Broken, Finished, Working
+from controller.shared.library import Library, Seeding, image_name
+from controller.shared.lookups import qualified, vms_by_pool, vms_by_template
+from controller.shared.translate import pool_spec
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.template import Template, TemplatePool, TemplateState
 from drivers.errors import Conflict, DriverError

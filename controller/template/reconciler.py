@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from controller.deletion import blocked
-from controller.errands import Broken, Finished, Working
 from controller.images import Image, ImageError
-from controller.library import Library, source_of
-from controller.lookups import qualified, vms_by_template
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, requeue
 from controller.runtime.store import Store
+from controller.shared.deletion import blocked
+from controller.shared.errands import Broken, Finished, Working
+from controller.shared.library import Library, source_of
+from controller.shared.lookups import qualified, vms_by_template
 from controller.template.pools import PoolCopies
 from crds.fields import Quantity, Timestamp
 from crds.status import Job

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, mac_address
-from controller.owners import address_owner
 from controller.runtime.results import Result, failed, waiting
-from controller.subnets import subnet_of
+from controller.shared.owners import address_owner
+from controller.shared.subnets import subnet_of
 from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller.deletion import FORCE_DELETE, forced
 from controller.inventory import HostLink
 from controller.ipam import instance_id
-from controller.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
-from controller.translate import pool_spec
+from controller.shared.deletion import FORCE_DELETE, forced
+from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
+from controller.shared.translate import pool_spec
 from controller.vm import job
 from controller.vm.job import Command
 from controller.vm.seat import Seating

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from controller.holds import keep_vm, on_vm
-from controller.operation import fail as fail
-from controller.operation import finish as finish
-from controller.operation import now
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
+from controller.shared.holds import keep_vm, on_vm
+from controller.shared.operation import fail as fail
+from controller.shared.operation import finish as finish
+from controller.shared.operation import now
 from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState

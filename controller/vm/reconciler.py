@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controller.holds import VM_WATCHES, keep_vm
 from controller.inventory import result_of
 from controller.ipam import instance_id
-from controller.library import image_name
-from controller.lookups import (
+from controller.runtime import jobs
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from controller.shared.holds import VM_WATCHES, keep_vm
+from controller.shared.library import image_name
+from controller.shared.lookups import (
     qualified,
     vms_by_cluster,
     vms_by_host,
@@ -19,12 +25,6 @@ from controller.lookups import (
     vms_by_volume,
     vms_unplaced,
 )
-from controller.runtime import jobs
-from controller.runtime.context import Context
-from controller.runtime.keys import Key
-from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done, failed, waiting
-from controller.runtime.store import Store
 from controller.vm import growth, job, report, room
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
-from controller.translate import pool_spec
+from controller.shared.translate import pool_spec
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.translate import ROOT

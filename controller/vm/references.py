@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.grants import granted
 from controller.runtime.results import Result, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.grants import granted
 from crds.v1alpha1.network import Addressing, Network, NetworkType
 from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.template import Firmware, Template, TemplateState

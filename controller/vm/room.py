@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.placement import Placements
+from controller.placing.placement import Placements
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
 from controller.vm.references import References

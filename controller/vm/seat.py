@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 from controller.inventory import HostLink, LinkState
 from controller.ipam import instance_id
-from controller.lookups import hosts_by_cluster
-from controller.placement import group_of
+from controller.placing.placement import group_of
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
-from controller.standing import standing
+from controller.shared.lookups import hosts_by_cluster
+from controller.shared.standing import standing
 from controller.vm.references import References
 from controller.vm.services import Services
 from controller.vm.translate import Site

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.attachments import Attachments
 from controller.inventory import Inventory
 from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import Secrets
-from controller.library import Library
-from controller.placement import Placements
-from controller.recovery import Recovery
-from controller.rooms import Rooms
+from controller.placing.attachments import Attachments
+from controller.placing.placement import Placements
+from controller.placing.recovery import Recovery
+from controller.placing.rooms import Rooms
+from controller.shared.library import Library
 from controller.vm.addressing import Addressing
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.errands import Broken, Finished
 from controller.inventory import HostLink
 from controller.ipam import instance_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
-from controller.translate import pool_spec
+from controller.shared.errands import Broken, Finished
+from controller.shared.translate import pool_spec
 from controller.vm import job, report, volumes
 from controller.vm.job import Command
 from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why

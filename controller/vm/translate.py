@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.ipam import instance_id
-from controller.subnets import subnet_of
-from controller.translate import pool_spec
+from controller.shared.subnets import subnet_of
+from controller.shared.translate import pool_spec
 from controller.vm.cloudinit import GuestNIC, hostname_of, seed
 from controller.vm.references import Interface, References
 from crds.v1alpha1.cluster import Cluster, GuestNetworkBackend

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controller.attachments import UNBOUND, Attachments
-from controller.holds import on_vm
 from controller.ipam import volume_id
-from controller.lookups import volumes_by_id
+from controller.placing.attachments import UNBOUND, Attachments
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.runtime.store import Store
-from controller.translate import pool_spec
+from controller.shared.holds import on_vm
+from controller.shared.lookups import volumes_by_id
+from controller.shared.translate import pool_spec
 from crds.fields import Quantity
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import PoolScope, StoragePool

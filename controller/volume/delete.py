@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller.attachments import User
-from controller.deletion import FORCE_DELETE, forced, listing
 from controller.inventory import HostLink
 from controller.ipam import instance_id, volume_id
+from controller.placing.attachments import User
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Failed, Result, done, failed, requeue, waiting
-from controller.translate import pool_spec
+from controller.shared.deletion import FORCE_DELETE, forced, listing
+from controller.shared.translate import pool_spec
 from controller.volume import job
 from controller.volume.home import Home
 from controller.volume.job import Command

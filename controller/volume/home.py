@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from controller.attachments import WAIT_FOR_CONSUMER
 from controller.ipam import volume_id
-from controller.lookups import pools_by_zone
+from controller.placing.attachments import WAIT_FOR_CONSUMER
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import PoolScope, Reason
-from controller.translate import pool_spec
+from controller.shared.lookups import pools_by_zone
+from controller.shared.translate import pool_spec
 from controller.volume.reach import Reach
 from controller.volume.services import Services
 from controller.volume.source import Source

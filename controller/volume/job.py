@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from controller.operation import begin
-from controller.operation import cancel as cancel
-from controller.operation import fail as fail
-from controller.operation import finish as finish
 from controller.runtime import jobs
 from controller.runtime.context import Context
+from controller.shared.operation import begin
+from controller.shared.operation import cancel as cancel
+from controller.shared.operation import fail as fail
+from controller.shared.operation import finish as finish
 from crds.status import Job
 from crds.v1alpha1.volume import Volume, VolumeState
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from controller.inventory import HostLink
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
-from controller.standing import standing
+from controller.shared.standing import standing
 from controller.volume import job
 from controller.volume.services import Services
 from crds.v1alpha1.storagepool import StoragePool

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.deletion import existence
-from controller.holds import VOLUME_WATCHES, keep_volume
 from controller.inventory import HostLink, result_of
 from controller.inventory.contents import KEPT
-from controller.lookups import (
+from controller.runtime.context import Context
+from controller.runtime.keys import Key
+from controller.runtime.reconciler import Watch
+from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.store import Store
+from controller.shared.deletion import existence
+from controller.shared.holds import VOLUME_WATCHES, keep_volume
+from controller.shared.lookups import (
     qualified,
     volumes_by_host,
     volumes_by_pool,
@@ -16,11 +21,6 @@ from controller.lookups import (
     volumes_by_template,
     volumes_by_zone,
 )
-from controller.runtime.context import Context
-from controller.runtime.keys import Key
-from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done, failed, waiting
-from controller.runtime.store import Store
 from controller.volume import job
 from controller.volume.delete import Deletion
 from controller.volume.home import Home

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.attachments import Attachments
 from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.contents import ContentsReader
-from controller.library import Library
-from controller.rooms import Rooms
+from controller.placing.attachments import Attachments
+from controller.placing.rooms import Rooms
+from controller.shared.library import Library
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from controller.grants import granted
 from controller.ipam import snapshot_id
 from controller.runtime import jobs
 from controller.runtime.results import Result, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.grants import granted
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.template import Template, TemplateState
 from crds.v1alpha1.virtualmachine import TemplateReference

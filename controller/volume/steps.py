@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller.errands import Broken, Finished
 from controller.inventory import HostLink
 from controller.ipam import volume_id
-from controller.library import image_name
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
-from controller.translate import pool_spec
+from controller.shared.errands import Broken, Finished
+from controller.shared.library import image_name
+from controller.shared.translate import pool_spec
 from controller.volume import job
 from controller.volume.home import lacking
 from controller.volume.job import Command

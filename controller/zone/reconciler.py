@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from controller.deletion import blocked, existence, if_deleting
-from controller.lookups import COUNT_SETTLE
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
 from controller.runtime.store import Store
+from controller.shared.deletion import blocked, existence, if_deleting
+from controller.shared.lookups import COUNT_SETTLE
 from controller.zone.status import counts, segments, users
 from crds.v1alpha1 import Cluster, Host, Network, Pod, StoragePool, VirtualMachine, Zone
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from controller.lookups import (
+from controller.runtime.keys import Key
+from controller.runtime.store import Store
+from controller.shared.lookups import (
     clusters_by_zone,
     hosts_of_clusters,
     hosts_up_by_cluster,
@@ -13,8 +15,6 @@ from controller.lookups import (
     pools_by_zone,
     vms_by_zone,
 )
-from controller.runtime.keys import Key
-from controller.runtime.store import Store
 from crds.v1alpha1 import Zone
 from crds.v1alpha1.zone import VLANRange, ZoneCounts, ZoneSegments
 

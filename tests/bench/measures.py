@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from controller.lookups import SETTLE
+from controller.shared.lookups import SETTLE
 from drivers.simulator.engine.faults import Fault, FaultKind
 from tests.bench.client import GONE, BenchError, Client, Watch
 from tests.bench.cloud import Controller, cpu

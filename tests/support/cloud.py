@@ -20,8 +20,6 @@ from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler
 from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.secrets import SecretCache
-from controller.library import Library
-from controller.lookups import hosts_using_secret, register_all
 from controller.offering import ServiceOfferingReconciler
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
@@ -31,6 +29,8 @@ from controller.runtime.manager import Manager
 from controller.runtime.metrics import Metrics
 from controller.runtime.resync import Resync
 from controller.runtime.store import Store
+from controller.shared.library import Library
+from controller.shared.lookups import hosts_using_secret, register_all
 from controller.zone import ZoneReconciler
 from crds.status import Condition
 from crds.v1alpha1 import KINDS

@@ -20,18 +20,15 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from controller.app import API_KINDS, Parts, make_reconcilers
-from controller.attachments import Attachments
 from controller.images import Image, ImageCache, ImageError, Source
 from controller.inventory import Inventory, Lanes, PoolRegistry
 from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import SecretCache
 from controller.ipam import AddressAllocator, SegmentAllocator
-from controller.library import Library
-from controller.lookups import register_all
-from controller.namespace import Namespace
-from controller.placement import Placements
-from controller.recovery import Recovery
-from controller.rooms import Rooms
+from controller.placing.attachments import Attachments
+from controller.placing.placement import Placements
+from controller.placing.recovery import Recovery
+from controller.placing.rooms import Rooms
 from controller.runtime.attempt import Options
 from controller.runtime.keys import Key
 from controller.runtime.lanes import Lane
@@ -40,6 +37,9 @@ from controller.runtime.metrics import Metrics
 from controller.runtime.resync import Resync
 from controller.runtime.store import Store
 from controller.scheduler import HostIndex
+from controller.shared.library import Library
+from controller.shared.lookups import register_all
+from controller.shared.namespace import Namespace
 from crds.status import Condition
 from drivers.base import Connection, Driver
 from drivers.errors import Transient

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from controller import holds
-from controller.lookups import register_all
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
+from controller.shared import holds
+from controller.shared.lookups import register_all
 from crds.v1alpha1 import VirtualMachine, Volume
 
 WEB, DATA = Key("VirtualMachine", "shop", "web"), Key("Volume", "shop", "data")

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from controller import lookups
-from controller.lookups import LOOKUPS, Lookup, hosts_using_secret, pools_of_host, register_all
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
+from controller.shared import lookups
+from controller.shared.lookups import LOOKUPS, Lookup, hosts_using_secret, pools_of_host, register_all
 from crds.v1alpha1 import KINDS, Cluster
 
 CREDENTIALS = {"secretRef": {"namespace": "infra", "name": "login"}}

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.deletion import blocked, existence, forced, if_deleting, listing
 from controller.runtime.conditions import Conditions
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.results import Done, Failed, Requeue, Result, Waiting, done, failed, requeue, waiting
 from controller.runtime.store import Store
-from controller.standing import LOOKS, standing
+from controller.shared.deletion import blocked, existence, forced, if_deleting, listing
+from controller.shared.standing import LOOKS, standing
 from crds.status import Condition
 from crds.v1alpha1 import Zone
 from tests.unit.runtime.virtual import EPOCH

@@ -15,10 +15,10 @@ from structlog.typing import FilteringBoundLogger
 
 from controller import __main__ as command
 from controller.app import API_KINDS
-from controller.logs import configure
 from controller.runtime.keys import Key
 from controller.runtime.scope import Scope, entered
 from controller.settings import Settings
+from controller.telemetry.logs import configure
 from crds.v1alpha1 import KINDS
 
 

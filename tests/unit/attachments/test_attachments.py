@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.attachments import Attachments
 from controller.ipam import instance_id, volume_id
-from controller.lookups import register_all
+from controller.placing.attachments import Attachments
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
+from controller.shared.lookups import register_all
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
 from drivers.types import AttachedVolume, InstanceID, ObservedVM, Owner

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.events import Said, ended, transitions, witness
 from controller.runtime.keys import Key
 from controller.runtime.store import Change, Part
+from controller.telemetry.events import Said, ended, transitions, witness
 from crds.v1alpha1 import Host, Template, VirtualMachine
 
 TIME = "2026-11-20T10:00:00Z"

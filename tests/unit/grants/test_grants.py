@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.grants import granted, selects
-from controller.namespace import Namespace
 from controller.runtime.store import Store
+from controller.shared.grants import granted, selects
+from controller.shared.namespace import Namespace
 from crds.references import AllowedNamespaces, LabelSelector
 from crds.v1alpha1.template import Template
 

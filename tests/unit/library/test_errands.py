@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from controller.errands import Broken, ErrandFailed, Errands, Finished, Report, Working
 from controller.runtime.keys import Key
 from controller.runtime.ports import NotLeader
+from controller.shared.errands import Broken, ErrandFailed, Errands, Finished, Report, Working
 from tests.unit.runtime.virtual import LoopClock, run
 
 A, B = Key("VirtualMachine", "shop", "a"), Key("VirtualMachine", "shop", "b")

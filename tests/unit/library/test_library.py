@@ -9,12 +9,12 @@ from typing import cast
 import pytest
 import structlog
 
-from controller.errands import Broken, Finished, Working
 from controller.images import ImageCache, ImageError
 from controller.images.errors import Reason
 from controller.inventory import HostLink
-from controller.library import Library, image_name
 from controller.runtime.keys import Key
+from controller.shared.errands import Broken, Finished, Working
+from controller.shared.library import Library, image_name
 from crds.v1alpha1.template import Template
 from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Transient, Unsupported
 from drivers.types import Done, Failed, ImageFile, OpRef, PoolSpec, Progress, Running, Started, Succeeded

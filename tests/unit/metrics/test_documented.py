@@ -13,10 +13,10 @@ import yaml
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from controller.kube.metrics import ApiMetrics
-from controller.metrics import DriverMetrics, LifeMetrics
 from controller.runtime.clock import SystemClock
 from controller.runtime.lanes import LaneMetrics
 from controller.runtime.metrics import Metrics
+from controller.telemetry.metrics import DriverMetrics, LifeMetrics
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/metrics.md").read_text()

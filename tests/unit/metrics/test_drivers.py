@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controller.metrics import DriverMetrics
+from controller.telemetry.metrics import DriverMetrics
 from drivers import base
 from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
 from drivers.types import Capability, Endpoint

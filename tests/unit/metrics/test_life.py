@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controller import metrics as module
-from controller.metrics import LifeMetrics
 from controller.runtime.keys import Key
 from controller.runtime.store import Change, Part
+from controller.telemetry import metrics as module
+from controller.telemetry.metrics import LifeMetrics
 from crds.v1alpha1 import Template, VirtualMachine
 
 CREATED = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

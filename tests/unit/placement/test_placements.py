@@ -10,11 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.lookups import register_all
-from controller.placement import Placements
+from controller.placing.placement import Placements
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Allocation, HostIndex, Placement, Rejection, Request
+from controller.shared.lookups import register_all
 from tests.support.cloud import CLUSTER, HOST, OFFERING, POD, POOL, ZONE
 
 GI = 1 << 30

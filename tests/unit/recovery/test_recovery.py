@@ -11,9 +11,9 @@ import yaml
 from controller.inventory import HostLink, Inventory
 from controller.ipam import AddressAllocator, SegmentAllocator, VLANRange, instance_id, parse_subnet
 from controller.ipam import Owner as Holder
-from controller.lookups import register_all
-from controller.recovery import DEADLINE, Recovery
+from controller.placing.recovery import DEADLINE, Recovery
 from controller.runtime.store import Store
+from controller.shared.lookups import register_all
 from drivers.types import HostID, ObservedNIC, ObservedVM, Owner, Power, Segment
 from tests.support.cloud import HOST
 from tests.support.vms import NETWORK, vm

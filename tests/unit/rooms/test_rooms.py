@@ -9,12 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.lookups import register_all
-from controller.placement import Placements
-from controller.rooms import Rooms
+from controller.placing.placement import Placements
+from controller.placing.rooms import Rooms
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Allocation, HostIndex, PoolScope, Reason
+from controller.shared.lookups import register_all
 from tests.support.cloud import POOL
 from tests.support.volumes import volume
 

@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from controller.events import ended
 from controller.runtime import jobs
 from controller.runtime.clock import Clock
 from controller.runtime.recorder import Record
 from controller.runtime.store import Change
+from controller.telemetry.events import ended
 from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.virtualmachine import VirtualMachine

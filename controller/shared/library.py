@@ -8,11 +8,11 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
-from controller.errands import Broken, ErrandFailed, Errands, Finished, Report, Working
 from controller.images import Image, ImageCache, ImageError, Source
 from controller.inventory import HostLink
 from controller.runtime.clock import Clock
 from controller.runtime.keys import Key
+from controller.shared.errands import Broken, ErrandFailed, Errands, Finished, Report, Working
 from crds.v1alpha1.template import Template
 from drivers.errors import AuthFailed, DriverError, InvalidSpec, Unsupported
 from drivers.types import Failed, ImageFile, PoolSpec, Running, Started, Succeeded

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from controller.lookups import clusters_by_pod, clusters_by_zone, qualified, vms_by_offering
 from controller.runtime.store import Change, Part, Store
 from controller.scheduler import (
     Allocation,
@@ -21,6 +20,7 @@ from controller.scheduler import (
 )
 from controller.scheduler.index import HostIndex
 from controller.scheduler.report import show_size
+from controller.shared.lookups import clusters_by_pod, clusters_by_zone, qualified, vms_by_offering
 from crds.references import AllocationState
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host, HostState

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from controller.deletion import forced
-from controller.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume, vms_by_volume
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
-from controller.standing import standing
+from controller.shared.deletion import forced
+from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume, vms_by_volume
+from controller.shared.standing import standing
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import SnapshotRestore
 from crds.v1alpha1.virtualmachine import VirtualMachine

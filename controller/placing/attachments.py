@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from controller.inventory import Inventory
 from controller.ipam import instance_id, volume_id
-from controller.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Reason
+from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume

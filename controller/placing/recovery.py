@@ -12,10 +12,10 @@ from ipaddress import AddressValueError, IPv4Address
 
 from controller.inventory import Inventory
 from controller.ipam import AddressAllocator, SegmentAllocator
-from controller.lookups import qualified
-from controller.owners import address_owner, segment_owner
 from controller.runtime.clock import Clock
 from controller.runtime.store import Change, Part, Store
+from controller.shared.lookups import qualified
+from controller.shared.owners import address_owner, segment_owner
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from controller.holds import Hold
 from controller.inventory import HostLink
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
+from controller.shared.holds import Hold
 from crds.fields import Timestamp
 from crds.status import Job
 from drivers.errors import NotFound

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from controller.namespace import Namespace
 from controller.runtime.store import Store
+from controller.shared.namespace import Namespace
 from crds.base import ObjectMeta
 from crds.references import AllowedNamespaces, LabelSelector, NamespacesFrom, SelectorOperator, SelectorRequirement
 

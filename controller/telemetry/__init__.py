@@ -1,0 +1,1 @@
+"""What is told outside the status: Events, metrics, logs."""
