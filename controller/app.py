@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from structlog.typing import FilteringBoundLogger
 
 from controller.cluster import ClusterReconciler
-from controller.host import HostReconciler
+from controller.host import HostReconciler, declared
 from controller.images import ImageCache, Limits, http_client
 from controller.inventory import Inventory, PoolRegistry, endpoint_lanes
 from controller.inventory.contents import ContentsReader
@@ -120,7 +120,13 @@ def make_parts(
     register_all(store)
     store.register(Namespace)
     metrics, drivers = LaneMetrics(registry), DriverMetrics(registry).over(load)
-    inventory = Inventory(drivers, lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics), wake, log)
+    inventory = Inventory(
+        drivers,
+        lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics),
+        wake,
+        log,
+        owned=lambda vm: declared(vm, store),
+    )
     addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
     return Parts(
         store=store,
@@ -158,7 +164,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         ZoneReconciler(),
         PodReconciler(),
         ClusterReconciler(),
-        HostReconciler(parts.inventory, secrets),
+        HostReconciler(parts.inventory, secrets, parts.addresses),
         StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),

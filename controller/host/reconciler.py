@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
+from controller.host.orphans import Orphans
 from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
+from controller.ipam import AddressAllocator
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
 from controller.runtime.store import Store
-from controller.shared.deletion import blocked, existence, if_deleting
+from controller.shared.deletion import blocked, existence, if_deleting, listing
 from controller.shared.lookups import (
     COUNT_SETTLE,
     SETTLE,
@@ -80,10 +82,11 @@ class HostReconciler:
 
     kind = Host
 
-    def __init__(self, inventory: Inventory, secrets: Secrets) -> None:
+    def __init__(self, inventory: Inventory, secrets: Secrets, addresses: AddressAllocator) -> None:
         self._inventory = inventory
         self._secrets = secrets
         self._identities = Identities()
+        self._orphans = Orphans(addresses)
         self._announced: dict[str, tuple[HostLink, int]] = {}
         self.watches: Sequence[Watch] = (
             Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),
@@ -118,6 +121,7 @@ class HostReconciler:
         """Disconnect a Host that is gone."""
         self._inventory.detach(key.name)
         self._identities.forget(key.name)
+        self._orphans.forget(key.name)
         self._announced.pop(key.name, None)
 
     async def _attach(self, ctx: Context[Host]) -> _Contact | Result:
@@ -145,6 +149,7 @@ class HostReconciler:
         if link.up:
             await ctx.add_finalizer()
             self._announce(ctx, contact)
+            self._look_for_orphans(ctx, link)
         return result(ctx.object, link)
 
     def _identify(self, ctx: Context[Host], link: HostLink, identity: str) -> None:
@@ -169,6 +174,12 @@ class HostReconciler:
         self._announced[name] = (link, link.epoch)
         for key in (*vms_by_host.keys(ctx.store, name), *pools_of_host(ctx.store, name, contact.cluster)):
             ctx.enqueue(key)
+
+    def _look_for_orphans(self, ctx: Context[Host], link: HostLink) -> None:
+        known = ctx.object.status.orphans
+        found = ctx.object.status.orphans = self._orphans.look(ctx.key.name, link, ctx.store)
+        if new := [orphan.owner for orphan in found if orphan not in known]:
+            ctx.event("Warning", "OrphansFound", f"nobody declares these VMs, which Vireo made: {listing(new)}")
 
     def _rivals(self, host: Host, store: Store) -> Iterable[Key]:
         return [Key(Host.KIND, "", name) for name in self._identities.rivals(host.metadata.name)]

@@ -22,7 +22,8 @@ _Address = tuple[str, Endpoint]
 class Inventory:
     """Sessions by endpoint, links by Host name.
 
-    `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue.
+    `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue, `owned`
+    says whether the object that a VM was made for is there.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class Inventory:
         wake: Callable[[Key], None],
         log: FilteringBoundLogger,
         cadence: Cadence | None = None,
+        owned: Callable[[ObservedVM], bool] = lambda _: True,
     ) -> None:
         self._load = load
         self._lanes = lanes
         self._wake = wake
         self._log = log
         self._cadence = cadence or Cadence()
+        self._owned = owned
         self._sessions: dict[_Address, Session] = {}
         self._served: dict[Session, dict[str, HostLink]] = {}
         self._attached: dict[str, tuple[_Address, HostLink]] = {}
@@ -120,14 +123,19 @@ class Inventory:
 
     def hosts_changed(self, session: Session, hosts: Collection[HostID] | None) -> None:
         """Wake the Hosts that these hosts of the session are, or all that it serves."""
-        for name, link in self._served.get(session, {}).items():
-            if hosts is None or link.host_id is None or link.host_id in hosts:
-                self._wake(Key("Host", "", name))
+        served = self._served.get(session, {}).items()
+        self._wake_all(name for name, link in served if hosts is None or link.host_id is None or link.host_id in hosts)
 
     def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
-        """Wake the owners of these VMs."""
+        """Wake the owners of these VMs, and the Hosts of those without one."""
         for vm in vms:
             self._wake(Key("VirtualMachine", vm.owner.namespace, vm.owner.name))
+            if not self._owned(vm):
+                self._wake_all(name for name, (_, link) in self._attached.items() if link.host_id == vm.host)
+
+    def _wake_all(self, hosts: Iterable[str]) -> None:
+        for name in hosts:
+            self._wake(Key("Host", "", name))
 
     def _open(self, address: _Address) -> Session:
         hypervisor, endpoint = address

@@ -13,7 +13,7 @@ from crds.fields import ListType, Name, Tag, Tags
 from crds.references import Allocated, Capacity, Endpoint
 from crds.status import Known, Status
 
-__all__ = ["AdminState", "Host", "HostResourceState", "HostSpec", "HostState", "HostStatus"]
+__all__ = ["AdminState", "Host", "HostResourceState", "HostSpec", "HostState", "HostStatus", "OrphanedVM"]
 
 
 class AdminState(StrEnum):
@@ -62,6 +62,15 @@ class HostSpec(Model):
     Enabled."""
 
 
+class OrphanedVM(Model):
+    """A VM with Vireo's mark that no VirtualMachine declares."""
+
+    instance_id: Annotated[str, Field(max_length=64)]
+    """UUID of the VM in the hypervisor."""
+    owner: Annotated[str, Field(max_length=317)]
+    """The VirtualMachine that it was made for, as namespace/name."""
+
+
 class HostStatus(Status):
     """State of a host."""
 
@@ -85,6 +94,9 @@ class HostStatus(Status):
         default_factory=list
     )
     """VMs that keep a host from Maintenance, as namespace/name, the first 100: they run, and can't move to another host."""
+    orphans: Annotated[list[OrphanedVM], Field(max_length=100), ListType("map", ("instanceID",))] = Field(default_factory=list)
+    """VMs on the host that Vireo made and nobody declares any more, the first 100. They are never touched, and keep their
+    addresses."""
     capabilities: Annotated[list[Tag], Field(max_length=64), ListType("set")] = Field(default_factory=list)
     """What the host can do, such as GuestAgent or CPUAddLive."""
 

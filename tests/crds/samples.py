@@ -203,6 +203,7 @@ STATUS: dict[Kind, Spec] = {
         "allocated": _ALLOCATED,
         "running": ["shop/web-1"],
         "capabilities": ["GuestAgent", "Power"],
+        "orphans": [{"instanceID": "5c1f7c0e-6d1b-5b43-9f0a-7a1c3d1f2e00", "owner": "shop/old"}],
     },
     StoragePool: _COMMON
     | {

@@ -17,9 +17,10 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from controller.cluster import ClusterReconciler
-from controller.host import HostReconciler
+from controller.host import HostReconciler, declared
 from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.secrets import SecretCache
+from controller.ipam import AddressAllocator
 from controller.offering import ServiceOfferingReconciler
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
@@ -61,8 +62,11 @@ class Controller:
         log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
         self.store = Store()
         register_all(self.store)
-        self.inventory = Inventory(cloud.hypervisors.load, inline_lanes, self.enqueue, log)
+        self.inventory = Inventory(
+            cloud.hypervisors.load, inline_lanes, self.enqueue, log, owned=lambda vm: declared(vm, self.store)
+        )
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
+        self.addresses = AddressAllocator()
         self.secrets = SecretCache(cloud, clock.monotonic)
         self.manager = Manager(
             self.store,
@@ -71,7 +75,7 @@ class Controller:
                 ZoneReconciler(),
                 PodReconciler(),
                 ClusterReconciler(),
-                HostReconciler(self.inventory, self.secrets),
+                HostReconciler(self.inventory, self.secrets, self.addresses),
                 StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library)),
                 ServiceOfferingReconciler(),
             ],

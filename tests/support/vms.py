@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from controller.app import API_KINDS, Parts, make_reconcilers
+from controller.host import declared
 from controller.images import Image, ImageCache, ImageError, Source
 from controller.inventory import Inventory, Lanes, PoolRegistry
 from controller.inventory.contents import ContentsReader
@@ -254,7 +255,13 @@ class VMController(base.Controller):
         store = self.store = Store()
         register_all(store)
         store.register(Namespace)
-        self.inventory = Inventory(lambda _: cast("Driver", cloud.datacentre), cloud.lanes, self.enqueue, log)
+        self.inventory = Inventory(
+            lambda _: cast("Driver", cloud.datacentre),
+            cloud.lanes,
+            self.enqueue,
+            log,
+            owned=lambda vm: declared(vm, self.store),
+        )
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
         self.secrets = SecretCache(cloud, clock.monotonic)
         addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()

@@ -1,0 +1,64 @@
+"""VMs that carry our owner mark while nobody declares them: their objects were lost, or left them behind with Retain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from ipaddress import AddressValueError, IPv4Address
+
+from controller.inventory import HostLink
+from controller.ipam import AddressAllocator, Owner
+from controller.runtime.store import Store
+from controller.shared.lookups import qualified
+from crds.v1alpha1.host import OrphanedVM
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from drivers.types import ObservedVM
+
+_MOST = 100
+
+_Held = tuple[str, IPv4Address, Owner]
+"""Network, address, holder."""
+
+
+class Orphans:
+    """What is on the hosts without an object. It is never touched; its addresses are kept from others while it is there."""
+
+    def __init__(self, addresses: AddressAllocator) -> None:
+        self._addresses = addresses
+        self._held: dict[str, set[_Held]] = {}
+
+    def look(self, host: str, link: HostLink, store: Store) -> list[OrphanedVM]:
+        """Those on a host as last observed, the first 100 by owner and instance."""
+        found = [vm for vm in link.vms() if not declared(vm, store)]
+        self._hold(host, {held for vm in found for held in _addresses(vm)})
+        return sorted(map(_described, found), key=lambda each: (each.owner, each.instance_id))[:_MOST]
+
+    def forget(self, host: str) -> None:
+        """Let go of what was held for a Host that is gone."""
+        self._hold(host, set())
+        self._held.pop(host, None)
+
+    def _hold(self, host: str, wanted: set[_Held]) -> None:
+        for _, _, owner in self._held.get(host, set()) - wanted:
+            self._addresses.release(owner)
+        for network, address, owner in wanted:
+            self._addresses.adopt(network, address, owner)
+        self._held[host] = wanted
+
+
+def declared(vm: ObservedVM, store: Store) -> bool:
+    """Whether the object that a VM was made for is there."""
+    owner = store.get(VirtualMachine, vm.owner.name, vm.owner.namespace)
+    return owner is not None and owner.metadata.uid == vm.owner.uid
+
+
+def _described(vm: ObservedVM) -> OrphanedVM:
+    return OrphanedVM(instance_id=vm.instance[:64], owner=qualified(vm.owner.namespace, vm.owner.name)[:317])
+
+
+def _addresses(vm: ObservedVM) -> Iterator[_Held]:
+    """The holder is not the lost object itself: if that is there again under its uid, it takes over what is free by then."""
+    for nic in vm.nics:
+        with suppress(AddressValueError):
+            holder = Owner(f"orphan:{vm.instance}", nic.name, qualified(vm.owner.namespace, vm.owner.name))
+            yield nic.network, IPv4Address(nic.ip), holder
