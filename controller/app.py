@@ -53,7 +53,7 @@ from controller.snapshot.services import Services as SnapshotServices
 from controller.snapshotrestore import SnapshotRestoreReconciler
 from controller.snapshotrestore.ending import Services as RestoreServices
 from controller.telemetry import events
-from controller.telemetry.metrics import DriverMetrics, LifeMetrics
+from controller.telemetry.metrics import DriverMetrics, EndpointMetrics, LifeMetrics
 from controller.template import TemplateReconciler
 from controller.template.pools import PoolCopies
 from controller.vm import VirtualMachineReconciler
@@ -127,6 +127,7 @@ def make_parts(
         log,
         owned=lambda vm: declared(vm, store),
     )
+    EndpointMetrics(registry, inventory.endpoints)
     addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
     return Parts(
         store=store,

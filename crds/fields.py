@@ -148,7 +148,9 @@ class Quantity(str):
         if size < 0:
             raise ValueError(f"a size is not negative: {size}")
         suffix = next(
-            s for s, f in reversed(cls._FACTOR.items()) if s in ("", "Ei", "Pi", "Ti", "Gi", "Mi", "Ki") and size % f == 0
+            s
+            for s, f in reversed(cls._FACTOR.items())
+            if s in ("", "Ei", "Pi", "Ti", "Gi", "Mi", "Ki") and size % f == 0 and size >= f * bool(s)
         )
         return cls(f"{size // cls._FACTOR[suffix]}{suffix}")
 

@@ -45,6 +45,7 @@ class Inventory:
         self._served: dict[Session, dict[str, HostLink]] = {}
         self._attached: dict[str, tuple[_Address, HostLink]] = {}
         self._tasks: dict[Session, asyncio.Task[None]] = {}
+        self._names: dict[Session, str] = {}
         self._passed_over: set[str] = set()
         self._numbers = itertools.count(1)
 
@@ -87,6 +88,10 @@ class Inventory:
     def links(self) -> list[HostLink]:
         """The links of all attached Hosts."""
         return [link for _, link in self._attached.values()]
+
+    def endpoints(self) -> list[tuple[str, str]]:
+        """Names of endpoints, as logs and metrics call them, each with a Host that it serves."""
+        return [(self._names[session], host) for session, hosts in self._served.items() for host in hosts]
 
     def find(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
         """The Host that a VM was last seen on, and the VM as seen there, even if that Host does not answer now.
@@ -144,6 +149,7 @@ class Inventory:
         session = Session(partial(self._load, hypervisor), endpoint, self._lanes(name), self, log, self._cadence)
         self._sessions[address] = session
         self._served[session] = {}
+        self._names[session] = name
         task = self._tasks[session] = asyncio.get_running_loop().create_task(session.run(), name=name)
         task.add_done_callback(lambda _: self._tasks.pop(session, None))
         return session
@@ -158,5 +164,5 @@ class Inventory:
             return
         del self._served[session][host]
         if not self._served[session]:
-            del self._served[session], self._sessions[address]
+            del self._served[session], self._sessions[address], self._names[session]
             self._tasks[session].cancel()

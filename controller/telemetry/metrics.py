@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from controller.runtime import jobs
 from controller.runtime.clock import Clock
@@ -116,6 +118,21 @@ class LifeMetrics:
 
     def _since(self, begun: Timestamp) -> float:
         return max(0.0, (self._clock.now() - begun.datetime).total_seconds())
+
+
+class EndpointMetrics(Collector):
+    """Which Hosts an endpoint serves: lanes are named by endpoint, whose address is kept out of metrics."""
+
+    def __init__(self, registry: CollectorRegistry, endpoints: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._endpoints = endpoints
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """One sample per Host."""
+        family = GaugeMetricFamily("vireo_endpoint_host", "1 for each Host that an endpoint serves.", labels=["endpoint", "host"])
+        for endpoint, host in self._endpoints():
+            family.add_metric([endpoint, host], 1)
+        yield family
 
 
 class DriverMetrics:

@@ -113,6 +113,10 @@ def test_a_size_that_we_write_is_as_short_as_can_be(size: int) -> None:
     assert number % 1024 or written.endswith("Ei")
 
 
+def test_nothing_is_written_without_a_unit() -> None:
+    assert Quantity.of(0) == "0"
+
+
 def test_a_negative_size_is_refused() -> None:
     with pytest.raises(ValueError, match="not negative: -1"):
         Quantity.of(-1)

@@ -184,3 +184,17 @@ def test_asked_when_the_first_attempt_ended_or_there_can_be_none() -> None:
         assert not bench.inventory.asked("dead")
 
     play(story)
+
+
+def test_endpoints_are_named_with_the_hosts_that_they_serve_now() -> None:
+    async def story(bench: Bench) -> None:
+        for url in ("fake://a", "fake://b"):
+            bench.serve(url, Hypervisor(host("h1"), host("h2"), host("h3")))
+        for name, url in (("h1", "fake://a"), ("h2", "fake://a"), ("h3", "fake://b")):
+            bench.attach(name, url, sole=False)
+        assert bench.inventory.endpoints() == [("Fake endpoint 1", "h1"), ("Fake endpoint 1", "h2"), ("Fake endpoint 2", "h3")]
+        bench.inventory.detach("h1")
+        bench.inventory.detach("h3")
+        assert bench.inventory.endpoints() == [("Fake endpoint 1", "h2")]
+
+    play(story)

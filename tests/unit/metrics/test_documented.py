@@ -16,7 +16,7 @@ from controller.kube.metrics import ApiMetrics
 from controller.runtime.clock import SystemClock
 from controller.runtime.lanes import LaneMetrics
 from controller.runtime.metrics import Metrics
-from controller.telemetry.metrics import DriverMetrics, LifeMetrics
+from controller.telemetry.metrics import DriverMetrics, EndpointMetrics, LifeMetrics
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/metrics.md").read_text()
@@ -38,6 +38,7 @@ def metrics() -> dict[str, tuple[str, set[str]]]:
     ApiMetrics(registry)
     LifeMetrics(registry, SystemClock())
     DriverMetrics(registry)
+    EndpointMetrics(registry, list)
     found: dict[str, tuple[str, set[str]]] = {}
     for collector in registry._collector_to_names:
         for family in collector.collect():
