@@ -124,6 +124,7 @@ class Capability(StrEnum):
     SNAPSHOT_RUNNING = "SnapshotRunning"
     SNAPSHOT_MEMORY = "SnapshotMemory"
     SNAPSHOT_QUIESCE = "SnapshotQuiesce"
+    ADOPTION = "Adoption"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ class Credentials:
     client_key: bytes = field(default=b"", repr=False)
     ca_certificate: bytes = field(default=b"", repr=False)
     ssh_key: bytes = field(default=b"", repr=False)
+    known_hosts: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,8 @@ class ObservedVM:
     `cpus` and `memory` are those of the next start; `running_cpus` and `running_memory` what it runs with now (equal when off).
     `foreign_devices` names disks and NICs that we did not make; they are never touched. `boot_count` is not known to every
     hypervisor, so a restart is carried out by stop and start.
-    `restored` is the token of the last `Snapshots.restore` that took effect.
+    `restored` is the token of the last `Snapshots.restore` that took effect. `most_cpus` is what a running VM was started with room
+    for, 0 where that does not matter.
     """
 
     instance: InstanceID
@@ -273,6 +276,7 @@ class ObservedVM:
     volumes: tuple[AttachedVolume, ...] = ()
     snapshots: tuple[ObservedSnapshot, ...] = ()
     restored: str = ""
+    most_cpus: int = 0
 
 
 # Changes to an existing VM -------------------------------------------------------------------------------------------

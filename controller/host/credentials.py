@@ -1,18 +1,21 @@
 """Secret data → credentials of an endpoint.
 
-Keys are those of Kubernetes' own Secret types: kubernetes.io/basic-auth, kubernetes.io/tls and kubernetes.io/ssh-auth.
+Keys are those of Kubernetes' own Secret types: kubernetes.io/basic-auth, kubernetes.io/tls and kubernetes.io/ssh-auth; and
+`known_hosts`, a file of sshd(8), as others call it too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from drivers.types import Credentials
 
 LONGEST_TEXT = 1024
 LONGEST_FILE = 64 * 1024
+_KNOWN_HOST = re.compile(rb"^(?:@[a-z-]+ +)?[^\s#]\S* +[a-z0-9@.-]+ +[A-Za-z0-9+/]{16,}={0,2}(?:\s|$)", re.MULTILINE)
 
-KEYS = ("username", "password", "tls.crt", "tls.key", "ca.crt", "ssh-privatekey")
+KEYS = ("username", "password", "tls.crt", "tls.key", "ca.crt", "ssh-privatekey", "known_hosts")
 
 
 class SecretInvalid(ValueError):
@@ -32,6 +35,7 @@ def credentials(data: Mapping[str, bytes]) -> Credentials:
         client_key=_pem(data, "tls.key"),
         ca_certificate=_pem(data, "ca.crt"),
         ssh_key=_pem(data, "ssh-privatekey"),
+        known_hosts=_known_hosts(data),
     )
 
 
@@ -53,6 +57,16 @@ def _text(data: Mapping[str, bytes], key: str) -> str:
     if not text.isprintable():
         raise SecretInvalid(f"{key} holds a line break or another control character; a line break at its end is the usual cause")
     return text
+
+
+def _known_hosts(data: Mapping[str, bytes]) -> bytes:
+    """Lines that ssh reads: `NAME[,NAME…] KEYTYPE KEY`. ssh passes over what it can't read, so at least one must look right."""
+    value = data.get("known_hosts", b"")
+    if len(value) > LONGEST_FILE:
+        raise SecretInvalid(f"known_hosts is longer than {LONGEST_FILE} bytes")
+    if value and not _KNOWN_HOST.search(value):
+        raise SecretInvalid("known_hosts has no line of the form: name, type of key, key; ssh-keyscan prints them")
+    return value
 
 
 def _pem(data: Mapping[str, bytes], key: str) -> bytes:

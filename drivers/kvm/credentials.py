@@ -21,6 +21,12 @@ from drivers.types import Credentials, Endpoint
 MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108  # tmpfs on every Linux; entries are made with mkdtemp, mode 0700
 """Where the directories are made."""
 
+SSH = Path(__file__).parent / "ssh-known-hosts.sh"
+"""Calls ssh with the known hosts beside the key: libvirt has no parameter for them."""
+
+KEY, KNOWN_HOSTS = "id", "known_hosts"
+"""Names of the files for ssh."""
+
 
 @contextmanager
 def login(endpoint: Endpoint, target: Target, directory: Path = MEMORY_DIRECTORY) -> Iterator[str]:
@@ -32,19 +38,24 @@ def login(endpoint: Endpoint, target: Target, directory: Path = MEMORY_DIRECTORY
     parameters = {"no_verify": "1"} if endpoint.insecure and target.transport is not Transport.UNIX else {}
     if target.transport is Transport.SSH:
         parameters["no_tty"] = "1"
+    if endpoint.insecure:
+        files = {name: content for name, content in files.items() if name != KNOWN_HOSTS}
     if not files:
         yield target.uri(parameters, user=endpoint.credentials.username)
         return
     with tempfile.TemporaryDirectory(prefix="vireo-", dir=directory) as private:
         _write(Path(private), files)
-        where = {"keyfile": f"{private}/id"} if target.transport is Transport.SSH else {"pkipath": private}
+        where = {"pkipath": private} if target.transport is Transport.TLS else {"keyfile": f"{private}/{KEY}"}
+        if KNOWN_HOSTS in files:
+            where["command"] = str(SSH)
         yield target.uri({**parameters, **where}, user=endpoint.credentials.username)
 
 
 def _files(credentials: Credentials, transport: Transport) -> Mapping[str, bytes]:
     """File names are those that libvirt wants below `pkipath` (https://libvirt.org/remote.html)."""
     if transport is Transport.SSH:
-        return {"id": credentials.ssh_key} if credentials.ssh_key else {}
+        given = {KEY: credentials.ssh_key, KNOWN_HOSTS: credentials.known_hosts}
+        return {name: content for name, content in given.items() if content}
     if transport is Transport.UNIX:
         return {}
     if bool(credentials.client_certificate) != bool(credentials.client_key):

@@ -56,6 +56,8 @@ _NAMES = {
 }
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+_SSH_PEER = re.compile(r"(connect to host) \S+ port \d+")
 _PEER = re.compile(r"(server at|host|peer)\s+'[^']*'")
 
 
@@ -77,7 +79,7 @@ def system_errno(error: libvirt.libvirtError) -> int:
 def redact(text: str) -> str:
     """`text` on one line without directories and host names: only the last part of a path is left."""
     flat = " ".join(text.split())
-    return _PEER.sub(r"\1 '…'", _PATH.sub("…/", flat))[:MAX_TEXT]
+    return _SSH_PEER.sub(r"\1 '…'", _PEER.sub(r"\1 '…'", _PATH.sub("…/", flat)))[:MAX_TEXT]
 
 
 def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = False, lost: bool = False) -> DriverError:
@@ -93,9 +95,29 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
 
 def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:
     """What to raise for an `error` of opening a connection; `tls` says that certificates were at work."""
+    text = error.get_error_message() or "the hypervisor gave no reason"
+    if said := ssh_refusal(text):
+        return AuthFailed(f"cannot connect to the host: {said}", native_code=native(error))
     kind = AuthFailed if _refused(error, tls=tls) else TABLE.get(code(error), Transient)
-    message = f"cannot connect to the host: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
-    return kind(message, native_code=native(error))
+    return kind(f"cannot connect to the host: {redact(text)}", native_code=native(error))
+
+
+def ssh_refusal(text: str) -> str:
+    """What ssh's complaints mean, if they say that one of both sides does not trust the other; else empty.
+
+    libvirt passes on the first 1024 bytes that ssh(1) wrote.
+    """
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in text:
+        shown = _FINGERPRINT.search(text)
+        key = f"an SSH key with fingerprint {shown[0]}" if shown else "an SSH key"
+        return f"the peer shows {key}, which is not the one in known_hosts"
+    if "Host key verification failed" in text or "host key is known for" in text:
+        return "the peer's SSH key is not in known_hosts"
+    if "Permission denied" in text:
+        return "the host refuses the SSH user or key"
+    if "error in libcrypto" in text or "invalid format" in text:
+        return "ssh-privatekey is not a private key that ssh can read, or it has a passphrase"
+    return ""
 
 
 def _refused(error: libvirt.libvirtError, *, tls: bool) -> bool:

@@ -22,6 +22,7 @@ COMMANDS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "setsid": "util-linux",
     "ssh": "openssh-client",
+    "sshd": "openssh-server",
     "unshare": "util-linux",
 }
 

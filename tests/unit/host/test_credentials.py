@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from controller.host.credentials import KEYS, LONGEST_FILE, SecretInvalid, authority, credentials
 
+KNOWN = b"kvm1.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJYbP2Ku8Y1Ft0mVv3pXwA1cQ9a0ZtqkE1uQYxk3nQm\n"
 PEM = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 
 
@@ -20,12 +21,34 @@ def test_each_key_goes_to_its_field() -> None:
             "tls.key": PEM + b"2",
             "ca.crt": PEM + b"3",
             "ssh-privatekey": PEM + b"4",
+            "known_hosts": KNOWN,
             "unrelated": b"\xff",
         }
     )
     assert (found.username, found.password) == ("admin", "pässwörd")
     assert (found.client_certificate, found.client_key) == (PEM + b"1", PEM + b"2")
     assert (found.ca_certificate, found.ssh_key) == (PEM + b"3", PEM + b"4")
+    assert found.known_hosts == KNOWN
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        KNOWN,
+        b"# comment\n\n" + KNOWN,
+        b"|1|c2FsdA==|aGFzaA== ssh-rsa " + b"A" * 372 + b"\n",
+        b"@cert-authority *.example ecdsa-sha2-nistp256 " + b"A" * 100,
+        b"[kvm1.example]:2222,192.0.2.1 sk-ssh-ed25519@openssh.com " + b"A" * 68,
+    ],
+)
+def test_lines_of_known_hosts(line: bytes) -> None:
+    assert credentials({"known_hosts": line}).known_hosts == line
+
+
+@pytest.mark.parametrize("value", [b"kvm1", b"# " + KNOWN, b"ssh-ed25519 " + b"A" * 68, PEM, b"x" * (LONGEST_FILE + 1)])
+def test_what_is_no_known_hosts(value: bytes) -> None:
+    with pytest.raises(SecretInvalid, match="known_hosts"):
+        credentials({"known_hosts": value})
 
 
 def test_absent_keys_are_empty() -> None:

@@ -1,6 +1,7 @@
 """Login material is on disk for as long as a connection is opened, for nobody else to read, and in no text."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,42 @@ def test_an_ssh_key_too(tmp_path: Path) -> None:
         assert key.read_bytes() == b"SSH"
         assert urlsplit(uri).username == "vireo"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_known_hosts_are_beside_the_key_and_named_by_the_command(tmp_path: Path) -> None:
+    given = replace(FULL, known_hosts=b"kvm1 ssh-ed25519 AAAA\n")
+    with login(Endpoint(SSH, given), parse(SSH), tmp_path) as uri:
+        directory = Path(parameters(uri)["keyfile"]).parent
+        assert modes(directory) == {"id": 0o600, "known_hosts": 0o600}
+        command = Path(parameters(uri)["command"])
+        assert os.access(command, os.X_OK)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_insecure_endpoint_asks_for_no_known_host(tmp_path: Path) -> None:
+    given = Credentials(known_hosts=b"kvm1 ssh-ed25519 AAAA\n")
+    with login(Endpoint(SSH, given, insecure=True), parse(SSH), tmp_path) as uri:
+        assert "command" not in parameters(uri)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", [b"", b"SSH"])
+def test_the_command_gives_ssh_the_known_hosts_and_passes_the_rest_on(key: bytes, tmp_path: Path) -> None:
+    (tmp_path / "ssh").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "ssh").chmod(0o755)
+    private = tmp_path / "private"
+    private.mkdir()
+    with login(Endpoint(SSH, Credentials(ssh_key=key, known_hosts=b"h ssh-ed25519 AAAA")), parse(SSH), private) as uri:
+        asked = parameters(uri)
+        rest = ["-p", "22", "-i", asked["keyfile"], "-T", "--", "kvm1.example", "sh -c 'a -i /b/c'"]
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run([asked["command"], *rest], env=environment, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()
+    assert words[-len(rest) :] == rest
+    directory = Path(asked["keyfile"]).parent
+    assert f"UserKnownHostsFile={directory}/known_hosts" in words
+    assert {"GlobalKnownHostsFile=/dev/null", "StrictHostKeyChecking=yes"} < set(words)
+    assert ("IdentitiesOnly=yes" in words) == bool(key)
 
 
 def test_they_are_gone_when_opening_fails(tmp_path: Path) -> None:

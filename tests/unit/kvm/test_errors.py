@@ -94,6 +94,7 @@ def test_a_certificate_that_does_not_verify_is_refused() -> None:
         ("Cannot access storage file '/srv/pool/a-root.qcow2'", "Cannot access storage file '…/a-root.qcow2'"),
         ("cannot create path '/etc': x", "cannot create path '…/etc': x"),
         ("unable to connect to server at 'kvm1:16514': x", "unable to connect to server at '…': x"),
+        ("ssh: connect to host kvm1.example port 22: Connection refused", "ssh: connect to host '…': Connection refused"),
         ("two\nlines\n", "two lines"),
         ("Input/output error", "Input/output error"),
         ("/a/b and /c/d", "…/b and …/d"),
@@ -114,3 +115,32 @@ def test_texts_stay_short_and_on_one_line(text: str) -> None:
 def test_no_directory_is_told(parts: list[str]) -> None:
     shown = errors.redact(f"cannot open '/{'/'.join(parts)}'")
     assert shown == f"cannot open '…/{parts[-1]}'"
+
+
+CHANGED = """Cannot recv data: @@@@@@@@@@@
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
+The fingerprint for the ED25519 key sent by the remote host is
+SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDhCbZoPzWDGbVLSTg.
+Please contact your system administrator."""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CHANGED, "SHA256:uNiVztksCsDhcc0u9e8BrrJXVGDhCbZoPzWDGbVLSTg, which is not the one"),
+        (CHANGED[:90], "shows an SSH key, which is not the one"),
+        ("Cannot recv data: Host key verification failed.: Connection reset", "is not in known_hosts"),
+        ("No ED25519 host key is known for h and you have requested strict checking.", "is not in known_hosts"),
+        ("root@h: Permission denied (publickey).: Connection reset by peer", "refuses the SSH user or key"),
+        ('Load key "/x/id": error in libcrypto', "not a private key"),
+    ],
+)
+def test_what_ssh_complains_of(text: str, told: str) -> None:
+    found = errors.translate_connect(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, text, errno.ECONNRESET), tls=False)
+    assert type(found) is AuthFailed
+    assert told in found.message
+
+
+@given(st.text(max_size=200))
+def test_other_texts_are_no_refusals(text: str) -> None:
+    assert errors.ssh_refusal(f"ssh: connect to host x: {text.lower()}") == "" or "host key is known for" in text.lower()

@@ -1,0 +1,78 @@
+"""A real sshd in a lab host, and the keys to log in to it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.host import Host, run_in
+from tests.lab.shell import run
+
+CONFIGURATION = """\
+ListenAddress {address}
+HostKey {directory}/host_key
+PidFile {directory}/sshd.pid
+AuthorizedKeysFile {directory}/authorized_keys
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+Subsystem sftp internal-sftp
+"""
+
+
+@dataclass(frozen=True)
+class SSHServer:
+    """sshd of a lab host: its address on the management network, root's private key, and a known_hosts file that fits."""
+
+    host: Host
+    address: str
+    directory: Path
+
+    @property
+    def key(self) -> bytes:
+        """The private key that root may log in with."""
+        return (self.directory / "client_key").read_bytes()
+
+    @property
+    def known_hosts(self) -> bytes:
+        """What ssh-keyscan would print."""
+        kind, key, *_ = (self.directory / "host_key.pub").read_text().split()
+        return f"{self.address} {kind} {key}\n".encode()
+
+    def start(self) -> None:
+        """Listen on port 22 of the host's network."""
+        run_in(self.host, "mkdir", "-p", "/run/sshd")
+        run_in(self.host, "/usr/sbin/sshd", "-f", str(self.directory / "sshd_config"), "-E", str(self.directory / "log"))
+
+    def stop(self) -> None:
+        """End it; sessions go on."""
+        run_in(self.host, "sh", "-c", f"kill $(cat {self.directory}/sshd.pid)")
+
+    def renew_host_key(self) -> None:
+        """As after a new installation of the host; sshd reads it at its next start."""
+        _make_key(self.directory / "host_key")
+
+    def renew_client_key(self) -> None:
+        """Only the new key is let in from now on."""
+        _make_key(self.directory / "client_key")
+        (self.directory / "authorized_keys").write_bytes((self.directory / "client_key.pub").read_bytes())
+
+
+def serve(host: Host, address: str) -> SSHServer:
+    """Start sshd with fresh keys on a host whose management address is `address`; it ends with the host."""
+    directory = host.local / "sshd"
+    directory.mkdir(mode=0o700, parents=True)
+    server = SSHServer(host, address, directory)
+    (directory / "sshd_config").write_text(CONFIGURATION.format(address=address, directory=directory))
+    server.renew_host_key()
+    server.renew_client_key()
+    server.start()
+    return server
+
+
+def _make_key(path: Path) -> None:
+    for old in (path, path.with_suffix(".pub")):
+        old.unlink(missing_ok=True)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(path))
