@@ -89,8 +89,8 @@ def used(expression: str) -> Iterator[tuple[str, set[str]]]:
 
     Good enough for the expressions here: it knows no subqueries, and what groups a part of an expression counts for all of it.
     """
-    grouped = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
-    bare = re.sub(r"\bby \([^)]*\)", "", expression)
+    grouped = {label.strip() for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression) for label in group.split(",")}
+    bare = re.sub(r"\b(?:by|on) \([^)]*\)", "", expression)
     bare = re.sub(r"\[[^\]]*\]", "", bare)
     for name, selector in re.findall(r"([a-zA-Z_][a-zA-Z0-9_]*)(\{[^}]*\})?(?!\w)(?!\s*\()", bare):
         if name in _WORDS or name in _FUNCTIONS or not _is_metric(name, bare):
@@ -127,6 +127,7 @@ def test_what_is_asked_for_is_there(where: str, expression: str) -> None:
     [
         ("up", [("up", set())]),
         ('sum by (a, b) (rate(x_total{c="d", e!~"f"}[5m])) > 3', [("x_total", {"a", "b", "c", "e"})]),
+        ("x and on (a) (y > 1)", [("x", {"a"}), ("y", {"a"})]),
         ("max(x) < 1 or absent(y)", [("x", set()), ("y", set())]),
         ("histogram_quantile(0.95, sum by (le)\n(rate(x_bucket[$__rate_interval]))) > 10", [("x_bucket", {"le"})]),
         ("rate(x[5m]) / rate(y[5m]) > 0.2 and z > 1e9", [("x", set()), ("y", set()), ("z", set())]),
