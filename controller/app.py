@@ -172,7 +172,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
         VirtualMachineReconciler(vm),
         VolumeReconciler(volume),
-        SnapshotReconciler(SnapshotServices(reach, parts.contents, _new_id)),
+        SnapshotReconciler(SnapshotServices(reach, parts.contents, parts.attachments, _new_id)),
         SnapshotRestoreReconciler(RestoreServices(reach, _new_id), parts.attachments),
     ]
 

@@ -53,12 +53,14 @@ def on_vm(store: Store, vm: VirtualMachine, besides: Key | None = None) -> Hold 
     return _first(store, snapshots, besides)
 
 
-def on_volume(store: Store, volume: Volume, besides: Key | None = None) -> Hold | None:
-    """Who works on a volume, or on all of the VM that has it; `besides` does not count."""
-    meta, attached = volume.metadata, volume.status.attached_to
-    snapshots = [*snapshots_by_volume.of(store, qualified(meta.namespace, meta.name))]
-    if attached:
-        snapshots += snapshots_by_vm.of(store, qualified(meta.namespace, attached.virtual_machine))
+def on_volume(store: Store, volume: Volume, users: Iterable[Key], besides: Key | None = None) -> Hold | None:
+    """Who works on a volume, or on all of a VM that has it; `besides` does not count.
+
+    `users` are the VMs that have it (`Attachments.users`): the status of the volume learns of them late.
+    """
+    snapshots = [*snapshots_by_volume.of(store, qualified(volume.metadata.namespace, volume.metadata.name))]
+    for vm in users:
+        snapshots += snapshots_by_vm.of(store, qualified(vm.namespace, vm.name))
     return _first(store, snapshots, besides)
 
 
@@ -73,9 +75,9 @@ def keep_vm(ctx: Context[VirtualMachine]) -> Result | None:
     return standing(ctx) or waiting("SnapshotUnderWay", str(hold))
 
 
-def keep_volume(ctx: Context[Volume]) -> Result | None:
+def keep_volume(ctx: Context[Volume], users: Iterable[Key]) -> Result | None:
     """How a Volume is left alone while somebody works on it; None if nobody does, or what is left of it was given up."""
-    hold = on_volume(ctx.store, ctx.object)
+    hold = on_volume(ctx.store, ctx.object, users)
     if hold is None or (ctx.deleting and forced(ctx)):
         return None
     if hold.restoring:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from controller.inventory import HostLink
@@ -51,20 +51,21 @@ async def begin(ctx: Context[Any], command: str, state: str, new_id: Callable[[]
     return job
 
 
-def contended(ctx: Context[Any], job: Job, *, first: bool, theirs: Job | None, hold: Hold | None) -> Result | None:
+def contended(ctx: Context[Any], job: Job, *, first: bool, theirs: Iterable[Job | None], hold: Hold | None) -> Result | None:
     """What else works on the same thing, looked at directly before a call, when our job is written; None if nothing does.
 
     Each looks before it writes, so two may have seen nothing; but each also looks after it has written, so at least one of the two
-    sees the other. `theirs` is the job of the VM or Volume itself, which we let pass: always if ours has just begun (`first`), else
-    if it is the older one. Of two holds the younger is cancelled, and the elder waits in case the other was called already.
+    sees the other. `theirs` are the jobs of the VM and Volume themselves, which we let pass: always if ours has just begun
+    (`first`), else if theirs is older. Of two holds the younger is cancelled; the elder waits, for the other may have been called.
     """
     mine = _age(job), ctx.uid
-    if theirs is not None and jobs.running(theirs) and (first or _age(theirs) < mine[0]):
-        return _let_pass(ctx, job, f"it is being worked on: {theirs.command}")
+    for other in theirs:
+        if other is not None and jobs.running(other) and (first or _age(other) < mine[0]):
+            return let_pass(ctx, job, f"it is being worked on: {other.command}")
     if hold is None:
         return None
     if hold.age < mine:
-        return _let_pass(ctx, job, str(hold))
+        return let_pass(ctx, job, str(hold))
     return requeue(_HELD, str(ctx.object.status.state), f"{job.command} is under way")
 
 
@@ -133,7 +134,8 @@ def _age(job: Job) -> str:
     return str(job.started_at or "")
 
 
-def _let_pass(ctx: Context[Any], job: Job, why: str) -> Result:
+def let_pass(ctx: Context[Any], job: Job, why: str) -> Result:
+    """End our job before it does anything, and come back when others are through."""
     jobs.cancelled(job, ctx.conditions, at=now(ctx), text=why)
     return waiting("Busy", why, retry_after=_HELD)
 

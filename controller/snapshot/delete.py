@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from controller.runtime import jobs
 from controller.runtime.context import Context
-from controller.runtime.keys import Key
 from controller.runtime.results import Requeue, Result, done, waiting
 from controller.shared.deletion import FORCE_DELETE, blocked, forced
-from controller.shared.lookups import qualified, restores_by_snapshot, volumes_by_snapshot
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
+from controller.snapshot.services import readers
 from crds.v1alpha1.snapshot import Snapshot
 
 BLOCKED = "DeletionBlocked"
 _RETRY = 15.0
-_PASSING = {"VirtualMachineBusy", "VirtualMachineDeleting"}
+_PASSING = {"Busy", "VirtualMachineBusy", "VirtualMachineDeleting"}
 """Reasons to wait that end by themselves."""
 
 
@@ -26,20 +24,12 @@ async def delete(ctx: Context[Snapshot], sort: OfVM | OfVolume) -> Result:
         where = ctx.object.status.pool or ctx.object.status.host
         ctx.event("Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on {where} is not removed")
     else:
-        if used := blocked(ctx, _users(ctx)):
+        if used := blocked(ctx, readers(ctx)):
             return used
         if unfinished := await sort.remove(ctx):
             return _waits(ctx, unfinished)
     await ctx.remove_finalizer()
     return done("Deleted")
-
-
-def _users(ctx: Context[Snapshot]) -> list[Key]:
-    """Restores and new volumes that are reading from it now."""
-    name = qualified(ctx.key.namespace, ctx.key.name)
-    restores = [Key.of(each) for each in restores_by_snapshot.of(ctx.store, name) if jobs.running(each.status.job)]
-    volumes = volumes_by_snapshot.of(ctx.store, name)
-    return [*restores, *(Key.of(each) for each in volumes if each.status.volume_id is None and jobs.running(each.status.job))]
 
 
 def _waits(ctx: Context[Snapshot], why: Result) -> Result:

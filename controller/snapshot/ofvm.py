@@ -114,7 +114,7 @@ def _contended(ctx: Context[Snapshot], vm: VirtualMachine, job: Job, *, first: b
     """Whether others have begun to work on the VM while our job was being written."""
     vm = ctx.store.get(VirtualMachine, vm.metadata.name, vm.metadata.namespace) or vm
     hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
-    return operation.contended(ctx, job, first=first, theirs=vm.status.job, hold=hold)
+    return operation.contended(ctx, job, first=first, theirs=[vm.status.job], hold=hold)
 
 
 def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:

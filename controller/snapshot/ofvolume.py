@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id, volume_id
+from controller.placing.attachments import User
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
+from controller.shared.deletion import listing
 from controller.shared.translate import pool_spec
-from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
+from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, readers
 from crds.fields import Quantity, Timestamp
+from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -43,7 +48,9 @@ class OfVolume:
         volume = _volume(ctx)
         name = status.pool or (volume.status.pool if volume else None)
         if name is None:
-            return _unready(ctx, volume) or waiting("VolumeNotReady", f"volume {ctx.object.spec.volume} is in no storage pool yet")
+            return self._unready(ctx, volume) or waiting(
+                "VolumeNotReady", f"volume {ctx.object.spec.volume} is in no storage pool yet"
+            )
         place = self._place(ctx, name, volume)
         return await self._at(ctx, volume, *place) if isinstance(place, tuple) else as_it_was(ctx, place)
 
@@ -60,8 +67,11 @@ class OfVolume:
         pool, link = place
         if unfinished := await followed(ctx, link):
             return unfinished
-        ctx.object.status.host = link.name
+        ctx.object.status.host, first = link.name, operation.current(ctx) is None
         job = await operation.begin(ctx, Command.DELETE_OF_VOLUME, SnapshotState.DESTROYING, self._services.new_id)
+        if first and (used := readers(ctx)):
+            ctx.object.status.state = SnapshotState.BACKED_UP
+            return operation.let_pass(ctx, job, f"{listing(used)} began to read from it")
         return await operation.called(ctx, job, await link.volumes.delete_snapshot(pool_spec(pool), snapshot_id(ctx.uid)))
 
     async def _at(self, ctx: Context[Snapshot], volume: Volume | None, pool: StoragePool, link: HostLink) -> Result:
@@ -81,29 +91,53 @@ class OfVolume:
     async def _take(self, ctx: Context[Snapshot], volume: Volume, pool: StoragePool, link: HostLink) -> Result | None:
         """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
         status = ctx.object.status
-        if operation.current(ctx) is None and (not_now := _unready(ctx, volume) or _forbidden(ctx, volume, link)):
+        first = operation.current(ctx) is None
+        if first and (not_now := self._unready(ctx, volume) or self._forbidden(ctx, volume, link)):
             status.state = SnapshotState.ALLOCATED
             return not_now
         status.snapshot_id, status.source_id = snapshot_id(ctx.uid), volume_id(volume.metadata.uid)
         status.pool, status.host = pool.metadata.name, link.name
         job = await operation.begin(ctx, Command.CREATE_OF_VOLUME, SnapshotState.CREATING, self._services.new_id)
         await ctx.add_finalizer()
+        if contended := self._contended(ctx, volume, link, job, first=first):
+            status.state = SnapshotState.ALLOCATED if operation.current(ctx) is None else status.state
+            return contended
         outcome = await link.volumes.snapshot(pool_spec(pool), volume_id(volume.metadata.uid), desired(ctx.object))
         return await operation.called(ctx, job, outcome)
 
     def _place(self, ctx: Context[Snapshot], name: str, volume: Volume | None) -> tuple[StoragePool, HostLink] | Result:
-        """The pool, and the host to call: the one whose task runs, the one whose VM has the volume, or any that has the pool."""
+        """The pool, and the host to call: the one whose task runs, the one whose VM has the volume, or any that has the pool.
+
+        While a VM may write to the volume, only its own host knows what is in it.
+        """
         pool = ctx.store.get(StoragePool, name)
         if pool is None:
             return waiting("PoolNotFound", f"storage pool {name} does not exist", retry_after=_RETRY)
         job, reach = operation.current(ctx), self._services.reach
         if job is not None and job.native_ref is not None and ctx.object.status.host:
             link = reach.host(ctx.object.status.host)
-        elif (vm := _having(ctx, volume)) is not None and ctx.object.status.created_at is None:
-            link = reach.vm(vm)
+        elif ctx.object.status.created_at is None and volume and (users := self._services.attachments.having(volume)):
+            link = self._through(users)
         else:
             link = reach.pool(name, ctx.object.status.host)
         return (pool, link) if isinstance(link, HostLink) else link
+
+    def _through(self, users: Sequence[User]) -> HostLink | Result:
+        hosts = {user.host for user in users}
+        if len(hosts) == 1 and all(hosts):
+            return self._services.reach.host(hosts.pop())
+        message = f"the volume may be on {listing([user.key for user in users])}, where nobody can look now"
+        return waiting("HostsNotObserved", message, retry_after=_RETRY)
+
+    def _contended(self, ctx: Context[Snapshot], volume: Volume, link: HostLink, job: Job, *, first: bool) -> Result | None:
+        """Who has begun to work on the volume, or has got it on another host, while our job was being written."""
+        volume = ctx.store.get(Volume, volume.metadata.name, volume.metadata.namespace) or volume
+        users = self._services.attachments.having(volume)
+        if elsewhere := [user.key for user in users if user.host != link.name]:
+            return operation.let_pass(ctx, job, f"the volume came to {listing(elsewhere)} meanwhile")
+        having = [vm.status.job for user in users if (vm := _declared(ctx, user))]
+        hold = holds.on_volume(ctx.store, volume, [user.key for user in users], besides=ctx.key)
+        return operation.contended(ctx, job, first=first, theirs=[volume.status.job, *having], hold=hold)
 
     async def _find(self, ctx: Context[Snapshot]) -> Result | None:
         """Look for a snapshot whose status is lost in every pool; its pool is in the status then, or it provably is nowhere.
@@ -142,6 +176,37 @@ class OfVolume:
         status.state = SnapshotState.BACKED_UP
         return done("Ready", recheck_after=LOOKS)
 
+    def _unready(self, ctx: Context[Snapshot], volume: Volume | None) -> Result | None:
+        """What a snapshot of the volume waits for."""
+        name = ctx.object.spec.volume
+        if volume is None:
+            return waiting("VolumeNotFound", f"volume {name} does not exist")
+        if volume.deleting:
+            return waiting("VolumeNotReady", f"volume {name} is being deleted")
+        if volume.status.state != VolumeState.READY:
+            return waiting("VolumeNotReady", f"volume {name} is {volume.status.state or 'not processed yet'}")
+        job = volume.status.job
+        if job is not None and jobs.running(job):
+            return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}")
+        hold = holds.on_volume(ctx.store, volume, self._services.attachments.users(volume), besides=ctx.key)
+        return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=_RETRY) if hold else None
+
+    def _forbidden(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
+        """What the VMs that have the volume keep from being done; `link` is their host then."""
+        if Capability.VOLUME_SNAPSHOTS not in link.capabilities:
+            message = f"host {link.name} can't take snapshots of volumes"
+            return failed("SnapshotsUnsupported", message, terminal=True)
+        for user in self._services.attachments.having(volume):
+            vm, have = _declared(ctx, user), link.known(user.instance)
+            job = vm.status.job if vm else None
+            if job is not None and jobs.running(job):
+                message = f"VM {user.key.name}, which has the volume, is being worked on: {job.command}"
+                return waiting("VirtualMachineBusy", message)
+            if Capability.VOLUME_SNAPSHOT_LIVE not in link.capabilities and have is not None and have.power is not Power.OFF:
+                text = f"host {link.name} takes snapshots of the volumes of stopped VMs only: stop VM {user.key.name} first"
+                return failed("VirtualMachineRunning", text, terminal=True)
+        return None
+
     def _due(self, ctx: Context[Snapshot]) -> bool:
         """Whether it is time to look whether the snapshot is there; not at the start, when all would be looked at."""
         if ctx.object.status.state == SnapshotState.ERROR:
@@ -154,39 +219,7 @@ def _volume(ctx: Context[Snapshot]) -> Volume | None:
     return ctx.store.get(Volume, ctx.object.spec.volume or "", ctx.key.namespace)
 
 
-def _having(ctx: Context[Snapshot], volume: Volume | None) -> VirtualMachine | None:
-    attached = volume.status.attached_to if volume else None
-    return ctx.store.get(VirtualMachine, attached.virtual_machine, ctx.key.namespace) if attached else None
-
-
-def _unready(ctx: Context[Snapshot], volume: Volume | None) -> Result | None:
-    """What a snapshot of the volume waits for."""
-    name = ctx.object.spec.volume
-    if volume is None:
-        return waiting("VolumeNotFound", f"volume {name} does not exist")
-    if volume.deleting:
-        return waiting("VolumeNotReady", f"volume {name} is being deleted")
-    if volume.status.state != VolumeState.READY:
-        return waiting("VolumeNotReady", f"volume {name} is {volume.status.state or 'not processed yet'}")
-    job = volume.status.job
-    if job is not None and jobs.running(job):
-        return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}")
-    hold = holds.on_volume(ctx.store, volume, besides=ctx.key)
-    return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=_RETRY) if hold else None
-
-
-def _forbidden(ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
-    """What the VM that has the volume keeps from being done; `link` is its host then."""
-    if Capability.VOLUME_SNAPSHOTS not in link.capabilities:
-        message = f"host {link.name} can't take snapshots of volumes"
-        return failed("SnapshotsUnsupported", message, terminal=True)
-    vm = _having(ctx, volume)
-    if vm is None:
-        return None
-    job, have = vm.status.job, link.known(instance_id(vm.metadata.uid))
-    if job is not None and jobs.running(job):
-        return waiting("VirtualMachineBusy", f"VM {vm.metadata.name}, which has the volume, is being worked on: {job.command}")
-    if Capability.VOLUME_SNAPSHOT_LIVE in link.capabilities or have is None or have.power is Power.OFF:
-        return None
-    text = f"host {link.name} takes snapshots of the volumes of stopped VMs only: stop VM {vm.metadata.name} first"
-    return failed("VirtualMachineRunning", text, terminal=True)
+def _declared(ctx: Context[Snapshot], user: User) -> VirtualMachine | None:
+    """The object of a VM that has the volume; None if it is gone."""
+    vm = ctx.store.get(VirtualMachine, user.key.name, user.key.namespace)
+    return vm if vm and instance_id(vm.metadata.uid) == user.instance else None

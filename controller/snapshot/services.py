@@ -9,9 +9,13 @@ from enum import StrEnum
 from controller.inventory import HostLink
 from controller.inventory.contents import ContentsReader
 from controller.ipam import snapshot_id
+from controller.placing.attachments import Attachments
+from controller.runtime import jobs
 from controller.runtime.context import Context
+from controller.runtime.keys import Key
 from controller.runtime.results import Done, Failed, Result, done, failed
 from controller.shared import operation
+from controller.shared.lookups import qualified, restores_by_snapshot, volumes_by_snapshot
 from controller.shared.reach import Reach
 from controller.shared.standing import standing
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
@@ -37,6 +41,7 @@ class Services:
 
     reach: Reach
     contents: ContentsReader
+    attachments: Attachments
     new_id: Callable[[], str]
 
 
@@ -57,6 +62,14 @@ async def followed(ctx: Context[Snapshot], link: HostLink, instance: InstanceID 
         return failed(result.reason, result.message, retry_after=_RETRY)
     ctx.object.status.state = SnapshotState.ERROR if result.terminal else SnapshotState.ALLOCATED
     return result
+
+
+def readers(ctx: Context[Snapshot]) -> list[Key]:
+    """Restores and new volumes that are reading from it now."""
+    name = qualified(ctx.key.namespace, ctx.key.name)
+    restores = [Key.of(each) for each in restores_by_snapshot.of(ctx.store, name) if jobs.running(each.status.job)]
+    volumes = volumes_by_snapshot.of(ctx.store, name)
+    return [*restores, *(Key.of(each) for each in volumes if each.status.volume_id is None and jobs.running(each.status.job))]
 
 
 def as_it_was(ctx: Context[Snapshot], why: Result) -> Result:

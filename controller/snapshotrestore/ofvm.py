@@ -72,7 +72,7 @@ class OfVM:
         await ctx.add_finalizer()
         vm = ctx.store.get(VirtualMachine, vm.metadata.name, ctx.key.namespace) or vm
         hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
-        if contended := operation.contended(ctx, job, first=first, theirs=vm.status.job, hold=hold):
+        if contended := operation.contended(ctx, job, first=first, theirs=[vm.status.job], hold=hold):
             return pending(ctx, contended)
         outcome = await link.snapshots.restore(have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
         return await operation.called(ctx, job, outcome)

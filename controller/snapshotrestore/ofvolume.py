@@ -80,8 +80,8 @@ class OfVolume:
         volume = ctx.store.get(Volume, name, ctx.key.namespace) or volume
         if users := self._attachments.users(volume):
             return given_up(ctx, "VolumeAttached", f"volume {name} was attached to {listing(users)} meanwhile")
-        hold = holds.on_volume(ctx.store, volume, besides=ctx.key)
-        return operation.contended(ctx, job, first=first, theirs=volume.status.job, hold=hold)
+        hold = holds.on_volume(ctx.store, volume, (), besides=ctx.key)
+        return operation.contended(ctx, job, first=first, theirs=[volume.status.job], hold=hold)
 
     def _not_now(self, ctx: Context[SnapshotRestore], volume: Volume) -> Result | None:
         name = volume.metadata.name
@@ -94,5 +94,5 @@ class OfVolume:
         job = volume.status.job
         if job is not None and jobs.running(job):
             return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}", retry_after=_HELD)
-        hold = holds.on_volume(ctx.store, volume, besides=ctx.key)
+        hold = holds.on_volume(ctx.store, volume, (), besides=ctx.key)
         return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=_HELD) if hold else None

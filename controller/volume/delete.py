@@ -66,7 +66,9 @@ class Deletion:
         if unfinished is not None and not isinstance(unfinished, Failed):
             return unfinished
         ctx.object.status.host = link.name
-        running = await job.ensure(ctx, Command.DELETE, self._services.new_id, VolumeState.EXPUNGING)
+        running = await job.begin(ctx, Command.DELETE, self._services, VolumeState.EXPUNGING)
+        if isinstance(running, Result):
+            return running
         try:
             outcome = await link.volumes.delete(pool_spec(pool), volume_id(ctx.uid))
         except Conflict as error:

@@ -84,7 +84,7 @@ class VolumeReconciler:
 
     async def reconcile(self, ctx: Context[Volume]) -> Result:
         """Drive one Volume towards its spec until it is there, or something has to be waited for."""
-        if held := keep_volume(ctx):
+        if held := keep_volume(ctx, self._services.attachments.users(ctx.object)):
             return held
         try:
             return await (self._deletion.run(ctx) if ctx.deleting else self._drive(ctx))

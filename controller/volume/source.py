@@ -62,6 +62,15 @@ def _snapshot(volume: Volume, name: str, store: Store) -> Source | Result:
     return _large_enough(volume, least, shown) or Source(snapshot=identity, pool=pool)
 
 
+def leaving(volume: Volume, store: Store) -> Result | None:
+    """Whether its snapshot is being deleted: that waits for those whose job it sees, and they look here once theirs is written."""
+    source = volume.spec.source.snapshot if volume.spec.source else None
+    snapshot = store.get(Snapshot, source.name, volume.metadata.namespace) if source else None
+    if snapshot is None or not snapshot.deleting:
+        return None
+    return waiting("SnapshotNotReady", f"snapshot {snapshot.metadata.name} is being deleted")
+
+
 def _large_enough(volume: Volume, least: int, shown: str) -> Result | None:
     if volume.spec.size.bytes >= least:
         return None

@@ -15,7 +15,7 @@ from controller.volume.home import lacking
 from controller.volume.job import Command
 from controller.volume.reach import show_attachment
 from controller.volume.services import Services
-from controller.volume.source import Source
+from controller.volume.source import Source, leaving
 from crds.fields import Quantity
 from crds.status import Job
 from crds.v1alpha1.storagepool import StoragePool
@@ -62,9 +62,12 @@ class Steps:
         if source.template and (unready := self._image(ctx, link, pool, source)):
             return unready
         status = ctx.object.status
-        status.host = link.name
+        status.host, first = link.name, job.current(ctx.object) is None
         running = await job.ensure(ctx, Command.CREATE, self._services.new_id, VolumeState.CREATING)
         await ctx.add_finalizer()
+        if first and (going := leaving(ctx.object, ctx.store)):
+            job.cancel(ctx, going.message)
+            return going
         try:
             outcome = await link.volumes.create(_desired(ctx.object, pool, source))
         except NotFound as error:
@@ -90,7 +93,9 @@ class Steps:
             return waiting("SnapshotsExist", message, retry_after=_BLOCKED_LOOKS)
         self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
         ctx.object.status.host = link.name
-        running = await job.ensure(ctx, Command.RESIZE, self._services.new_id, VolumeState.READY)
+        running = await job.begin(ctx, Command.RESIZE, self._services, VolumeState.READY)
+        if isinstance(running, Result):
+            return running
         show_attachment(ctx, self._services)
         if ctx.object.status.attached_to != having:  # a VM came or went meanwhile: maybe through another host
             return requeue(0, job.under_way(Command.RESIZE), "a VM came or went: the volume is looked at again")

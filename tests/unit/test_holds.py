@@ -13,6 +13,7 @@ from controller.shared.lookups import register_all
 from crds.v1alpha1 import VirtualMachine, Volume
 
 WEB, DATA = Key("VirtualMachine", "shop", "web"), Key("Volume", "shop", "data")
+OTHER = Key("VirtualMachine", "shop", "other")
 WORKING, IDLE = "InProgress", "Succeeded"
 
 
@@ -94,23 +95,25 @@ def test_who_works_on_a_vm(objects: list[dict[str, Any]], by: Key | None) -> Non
 
 
 OF_VOLUME = [
-    ([volume()], None),
-    ([volume(), of_volume(WORKING)], BY_VOLUME_SNAPSHOT),
-    ([volume(), of_volume(IDLE), restore(WORKING, "v")], BY_RESTORE),
-    ([volume(), vm(), of_vm(WORKING)], None),
-    ([volume(attached=True), vm(), of_vm(WORKING)], BY_SNAPSHOT),
-    ([volume(attached=True), vm(), of_vm(IDLE), restore(WORKING, "s")], BY_RESTORE),
+    ([volume()], [], None),
+    ([volume(), of_volume(WORKING)], [], BY_VOLUME_SNAPSHOT),
+    ([volume(), of_volume(IDLE), restore(WORKING, "v")], [], BY_RESTORE),
+    ([volume(), vm(), of_vm(WORKING)], [], None),
+    ([volume(), vm(), of_vm(WORKING)], [WEB], BY_SNAPSHOT),
+    ([volume(), vm(), of_vm(WORKING)], [OTHER, WEB], BY_SNAPSHOT),
+    ([volume(), vm(), of_vm(WORKING)], [OTHER], None),
+    ([volume(), vm(), of_vm(IDLE), restore(WORKING, "s")], [WEB], BY_RESTORE),
 ]
 
 
-@pytest.mark.parametrize(("objects", "by"), OF_VOLUME)
-def test_who_works_on_a_volume(objects: list[dict[str, Any]], by: Key | None) -> None:
+@pytest.mark.parametrize(("objects", "users", "by"), OF_VOLUME)
+def test_who_works_on_a_volume(objects: list[dict[str, Any]], users: list[Key], by: Key | None) -> None:
     made = store(*objects)
     found = made.get(Volume, "data", "shop")
     assert found is not None
-    hold = holds.on_volume(made, found)
+    hold = holds.on_volume(made, found, users)
     assert (hold.by if hold else None) == by
-    assert by is None or holds.on_volume(made, found, besides=by) is None
+    assert by is None or holds.on_volume(made, found, users, besides=by) is None
 
 
 WOKEN = [
