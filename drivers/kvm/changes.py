@@ -37,17 +37,18 @@ from drivers.types import (
 )
 
 
-def mode(change: Change, observed: ObservedVM) -> ApplyMode:
+def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
     """When the change can take effect on the VM as observed.
 
-    CPUs can be added up to the step that the VM was started with, never taken away while it runs: guests let them go late or not
-    at all. Memory is that of the next start. Disks grow and NICs come and go while the guest runs.
+    `domain_type` is that of the host's guests. CPUs can be added up to the room that the VM was started with, never taken away
+    while it runs: guests let them go late or not at all. Memory is that of the next start. Disks grow and NICs come and go while
+    the guest runs.
     """
     if observed.power in {Power.OFF, Power.CRASHED}:
         return ApplyMode.LIVE
     match change:
         case SetCPUs(cpus):
-            fits = observed.running_cpus <= cpus <= platform.ceiling(observed.running_cpus)
+            fits = observed.running_cpus <= cpus <= platform.ceiling(observed.running_cpus, domain_type)
             return ApplyMode.LIVE if fits else ApplyMode.RESTART
         case SetMemory(memory):
             return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
@@ -119,7 +120,7 @@ def _set_cpus(vm: Subject, cpus: int) -> None:
 
 def _write_cpus(vm: Subject, cpus: int) -> None:
     """The next start's. Room for more changes the topology with it, which only a new definition can."""
-    if vm.inactive.findtext("vcpu") == str(platform.ceiling(cpus)):
+    if vm.inactive.findtext("vcpu") == str(platform.ceiling(cpus, vm.inactive.get("type", ""))):
         vm.domain.setVcpusFlags(cpus, CONFIG)
         return
     fresh = vm.definition()

@@ -82,7 +82,7 @@ class KVMCompute:
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
         """See `drivers.kvm.changes.mode`."""
-        return rules.mode(change, observed)
+        return rules.mode(change, observed, self._hosts.profile.domain_type)
 
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done:
         """Power first, without waiting for a call that a QEMU that hangs keeps: it ends with its QEMU. Then domain and volumes."""

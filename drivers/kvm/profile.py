@@ -14,6 +14,9 @@ from drivers.kvm.xmltext import parse
 from drivers.types import Capability, HostID
 
 ARCHITECTURE = "x86_64"
+ACCELERATED = "kvm"
+"""libvirt's type of domains that the processor runs; others are emulated (`qemu`)."""
+
 MACHINE = "q35"
 MINIMUM_LIBVIRT = (8, 0, 0)
 MINIMUM_QEMU = (6, 1, 0)
@@ -38,8 +41,12 @@ class HostProfile:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What a connection to this host declares."""
-        always = frozenset(Capability) - {Capability.UEFI, Capability.MEMORY_ADD_LIVE}
-        return always | ({Capability.UEFI} if self.uefi else set())
+        lacking = {Capability.MEMORY_ADD_LIVE}
+        if not self.uefi:
+            lacking.add(Capability.UEFI)
+        if self.domain_type != ACCELERATED:
+            lacking.add(Capability.CPU_ADD_LIVE)
+        return frozenset(Capability) - lacking
 
     @property
     def version(self) -> str:
@@ -76,7 +83,7 @@ def guest(capabilities: str) -> Guest:
 
 def _guest(arch: ET.Element) -> Guest:
     domains = {domain.get("type"): domain for domain in arch.iterfind("domain")}
-    domain_type = "kvm" if "kvm" in domains else "qemu"
+    domain_type = ACCELERATED if ACCELERATED in domains else "qemu"
     domain = domains.get(domain_type, arch)
     for machine in (*domain.iterfind("machine"), *arch.iterfind("machine")):
         if machine.text == MACHINE:

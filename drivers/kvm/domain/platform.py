@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.domain.volumes import controller
-from drivers.kvm.profile import ARCHITECTURE, HostProfile
+from drivers.kvm.profile import ACCELERATED, ARCHITECTURE, HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM, Firmware
 
@@ -32,9 +32,13 @@ _FIXED_PORTS = 5
 """Ports for the seed, virtio-serial, the controller of volumes, balloon and entropy."""
 
 
-def ceiling(cpus: int) -> int:
-    """Most CPUs that a VM started with `cpus` can have without a restart."""
-    return min(-(-cpus // CPU_STEP) * CPU_STEP, CPU_LIMIT)
+def ceiling(cpus: int, domain_type: str) -> int:
+    """Most CPUs that a VM started with `cpus` can have without a restart.
+
+    An emulated one has no room: QEMU gives each CPU a region of the translation cache, and aborts when one comes while all are in
+    use (tcg_region_initial_alloc__locked in its tcg/region.c).
+    """
+    return min(-(-cpus // CPU_STEP) * CPU_STEP, CPU_LIMIT) if domain_type == ACCELERATED else cpus
 
 
 def add_processors(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
@@ -48,7 +52,7 @@ def add_processors(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
 
 def set_processors(root: ET.Element, cpus: int) -> None:
     """Give a definition `cpus` CPUs, and room up to their ceiling."""
-    most = str(ceiling(cpus))
+    most = str(ceiling(cpus, root.get("type", "")))
     for vcpu in root.iterfind("vcpu"):
         vcpu.text = most
         vcpu.set("current", str(cpus))

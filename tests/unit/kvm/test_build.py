@@ -67,6 +67,13 @@ def test_room_for_more_cpus(cpus: int, most: int) -> None:
     assert attributes(root, "cpu/topology") == [{"sockets": "1", "dies": "1", "threads": "1", "cores": str(most)}]
 
 
+@pytest.mark.parametrize("cpus", [1, 8, 9, 240])
+def test_an_emulated_guest_has_no_room_for_more_cpus(cpus: int) -> None:
+    root = build(replace(VM, cpus=cpus), replace(HOST, domain_type="qemu"))
+    assert root.findtext("vcpu") == str(cpus)
+    assert attributes(root, "cpu/topology")[0]["cores"] == str(cpus)
+
+
 @pytest.mark.parametrize("cpus", [-1, 0, 241, 10_000])
 def test_numbers_of_cpus_that_no_vm_has(cpus: int) -> None:
     with pytest.raises(InvalidSpec, match="CPUs"):

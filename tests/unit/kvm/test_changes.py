@@ -32,6 +32,7 @@ from drivers.types import (
 from tests.unit.kvm.test_build import NIC
 
 GIB = 1 << 30
+TYPES = ("kvm", "qemu")
 VOLUME = VolumeID("11111111-1111-4111-8111-111111111111")
 SEED = Seed("instance-id: 1\n", "", b"")
 ON = ObservedVM(
@@ -69,23 +70,38 @@ TABLE: list[tuple[Change, ApplyMode]] = [
 @pytest.mark.parametrize("power", [Power.ON, Power.PAUSED, Power.UNKNOWN])
 @pytest.mark.parametrize(("change", "expected"), TABLE)
 def test_while_it_may_run(change: Change, expected: ApplyMode, power: Power) -> None:
-    assert mode(change, replace(ON, power=power)) is expected
+    assert mode(change, replace(ON, power=power), "kvm") is expected
+
+
+@pytest.mark.parametrize(("change", "expected"), [(change, mode) for change, mode in TABLE if not isinstance(change, SetCPUs)])
+def test_emulated_guests_differ_in_nothing_but_cpus(change: Change, expected: ApplyMode) -> None:
+    assert mode(change, ON, "qemu") is expected
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"), [(1, ApplyMode.RESTART), (2, ApplyMode.LIVE), (3, ApplyMode.RESTART), (8, ApplyMode.RESTART)]
+)
+def test_an_emulated_guest_keeps_its_cpus_until_it_restarts(cpus: int, expected: ApplyMode) -> None:
+    assert mode(SetCPUs(cpus), ON, "qemu") is expected
 
 
 @pytest.mark.parametrize("power", [Power.OFF, Power.CRASHED])
 @pytest.mark.parametrize("change", [change for change, _ in TABLE])
 def test_while_it_is_off_everything_holds_at_once(change: Change, power: Power) -> None:
-    assert mode(change, replace(ON, power=power)) is ApplyMode.LIVE
+    for domain_type in TYPES:
+        assert mode(change, replace(ON, power=power), domain_type) is ApplyMode.LIVE
 
 
-@given(st.integers(1, CPU_LIMIT), st.integers(1, CPU_LIMIT))
-def test_cpus_that_are_added_one_after_the_other_never_exceed_what_the_vm_was_started_with(start: int, wanted: int) -> None:
+@given(st.integers(1, CPU_LIMIT), st.integers(1, CPU_LIMIT), st.sampled_from(TYPES))
+def test_cpus_that_are_added_one_after_the_other_never_exceed_what_the_vm_was_started_with(
+    start: int, wanted: int, kind: str
+) -> None:
     """The room depends on the number at start only; it must come out the same from any number reached since."""
-    if mode(SetCPUs(wanted), replace(ON, running_cpus=start)) is ApplyMode.LIVE:
-        assert start <= wanted <= ceiling(start)
-        assert ceiling(wanted) == ceiling(start)
+    if mode(SetCPUs(wanted), replace(ON, running_cpus=start), kind) is ApplyMode.LIVE:
+        assert start <= wanted <= ceiling(start, kind)
+        assert ceiling(wanted, kind) == ceiling(start, kind)
 
 
-@given(st.integers(1, CPU_LIMIT))
-def test_there_is_room_for_what_is_there(cpus: int) -> None:
-    assert cpus <= ceiling(cpus) <= CPU_LIMIT
+@given(st.integers(1, CPU_LIMIT), st.sampled_from(TYPES))
+def test_there_is_room_for_what_is_there(cpus: int, kind: str) -> None:
+    assert cpus <= ceiling(cpus, kind) <= CPU_LIMIT

@@ -82,6 +82,11 @@ def test_capabilities_follow_the_host() -> None:
     assert {Capability.VOLUME_HOTPLUG, Capability.VOLUME_SNAPSHOT_LIVE, Capability.SNAPSHOT_QUIESCE} <= of().capabilities
 
 
+def test_only_accelerated_guests_get_cpus_while_they_run() -> None:
+    assert of().capabilities - of(EMULATED).capabilities == {Capability.CPU_ADD_LIVE}
+    assert of(EMULATED).capabilities < of().capabilities
+
+
 @pytest.mark.parametrize("text", ["", "<", "not xml", "<a></b>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"])
 def test_an_answer_that_is_not_xml_may_be_better_next_time(text: str) -> None:
     with pytest.raises(Transient):
