@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     simulator = commands.add_parser("simulator", help="run or control a simulated datacentre", add_help=False)
     simulator.add_argument("rest", nargs=argparse.REMAINDER)
     simulator.set_defaults(run=_simulator)
+    host = commands.add_parser("host", help="prepare machines as hosts", add_help=False)
+    host.add_argument("rest", nargs=argparse.REMAINDER)
+    host.set_defaults(run=_host)
     tree = commands.add_parser("tree", help="draw the cloud: zones, pods, clusters, hosts, VMs")
     tree.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
     tree.set_defaults(run=_tree)
@@ -81,6 +84,12 @@ def _simulator(arguments: argparse.Namespace) -> int:
     from drivers.simulator.__main__ import main as simulator
 
     return int(simulator(arguments.rest) or 0)
+
+
+def _host(arguments: argparse.Namespace) -> int:
+    from controller.hostprepare import main as host
+
+    return host(arguments.rest)
 
 
 def _tree(arguments: argparse.Namespace) -> int:

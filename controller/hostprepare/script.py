@@ -1,0 +1,173 @@
+"""The shell script that makes a machine a host. It may be run again. Pure; all values in it are checked (`wanted`)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from controller.hostprepare.authority import CLIENT
+from controller.hostprepare.wanted import Distribution, Wanted
+
+PORT = 16514
+"""libvirt's port for TLS."""
+
+PLACE = "/etc/libvirt/vireo"
+"""Where the host keeps its certificate."""
+
+_PACKAGES = {
+    Distribution.DEBIAN: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils ovmf",
+    Distribution.ROCKY: "libvirt-daemon-kvm libvirt-client qemu-kvm qemu-img edk2-ovmf",
+}
+_SWITCH = {Distribution.DEBIAN: "openvswitch-switch", Distribution.ROCKY: "openvswitch"}
+_FIREWALL = {Distribution.DEBIAN: "nftables", Distribution.ROCKY: "firewalld"}
+
+
+def script(wanted: Wanted) -> str:
+    """For root on the host, beside the certificates."""
+    rocky = wanted.distribution is Distribution.ROCKY
+    parts = [
+        _head(wanted),
+        _packages(wanted),
+        _certificates(),
+        _configuration("virtproxyd" if rocky else "libvirtd"),
+        _pool(wanted),
+        *_bridge(wanted),
+        *(_firewalld(wanted) if rocky else _nftables(wanted)),
+        _daemons_of_rocky() if rocky else _daemons_of_debian(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(wanted: Wanted) -> str:
+    return f"""\
+#!/bin/sh
+# Makes this machine {wanted.name}, a KVM host of Vireo. For root; may be run again.
+set -eu
+cd "$(dirname "$0")\""""
+
+
+def _packages(wanted: Wanted) -> str:
+    names = [_PACKAGES[wanted.distribution]]
+    names += [_SWITCH[wanted.distribution]] if wanted.bridge else []
+    names += [_FIREWALL[wanted.distribution]] if wanted.controllers else []
+    if wanted.distribution is Distribution.ROCKY:
+        repository = "dnf install -y centos-release-nfv-openvswitch\n" if wanted.bridge else ""
+        return f"# Packages\n{repository}dnf install -y {' '.join(names)}"
+    return (
+        f"# Packages\napt-get update\nDEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(names)}"
+    )
+
+
+def _certificates() -> str:
+    return f"""\
+# The host's certificate and key, and the authority of those that it lets in. The key does not stay here.
+install -d -m 700 {PLACE}
+install -m 644 ca.pem cert.pem {PLACE}
+if [ -e key.pem ]; then
+    install -m 600 key.pem {PLACE}
+    rm key.pem
+fi"""
+
+
+def _configuration(daemon: str) -> str:
+    file = f"/etc/libvirt/{daemon}.conf"
+    return f"""\
+# TLS: a client must have a certificate of the authority, and be the controller
+touch {file}
+sed -i '/^# vireo: begin$/,/^# vireo: end$/d' {file}
+cat >>{file} <<'END'
+# vireo: begin
+ca_file = "{PLACE}/ca.pem"
+cert_file = "{PLACE}/cert.pem"
+key_file = "{PLACE}/key.pem"
+tls_no_verify_certificate = 0
+tls_allowed_dn_list = ["CN={CLIENT}"]
+# vireo: end
+END"""
+
+
+def _pool(wanted: Wanted) -> str:
+    return f"# Disks of VMs\ninstall -d -m 711 {wanted.pool_path}"
+
+
+def _bridge(wanted: Wanted) -> Iterator[str]:
+    if not wanted.bridge:
+        return
+    service = _SWITCH[wanted.distribution]
+    lines = [
+        "# The bridge of the guests; their VLANs are tags on its ports",
+        f"systemctl enable --now {service}.service",
+        f"ovs-vsctl --may-exist add-br {wanted.bridge}",
+        f"ip link set {wanted.bridge} up",
+    ]
+    if wanted.uplink:
+        lines += [f"ovs-vsctl --may-exist add-port {wanted.bridge} {wanted.uplink}", f"ip link set {wanted.uplink} up"]
+    yield "\n".join(lines)
+
+
+def _nftables(wanted: Wanted) -> Iterator[str]:
+    if not wanted.controllers:
+        return
+    yield f"""\
+# Only the controller reaches libvirt's port, now and after a boot
+install -d /etc/nftables.d
+cat >/etc/nftables.d/vireo.nft <<'END'
+table inet vireo
+delete table inet vireo
+table inet vireo {{
+    chain input {{
+        type filter hook input priority filter - 1; policy accept;
+        tcp dport {PORT} jump from-controller
+    }}
+    chain from-controller {{
+        iif lo accept
+{_accepted(wanted)}
+        drop
+    }}
+}}
+END
+nft -f /etc/nftables.d/vireo.nft
+grep -qF 'include "/etc/nftables.d/vireo.nft"' /etc/nftables.conf 2>/dev/null ||
+    echo 'include "/etc/nftables.d/vireo.nft"' >>/etc/nftables.conf
+systemctl enable nftables.service"""
+
+
+def _accepted(wanted: Wanted) -> str:
+    networks = [ipaddress.ip_network(each) for each in wanted.controllers]
+    return "\n".join(f"        ip{'6' if each.version == 6 else ''} saddr {each} accept" for each in networks)
+
+
+def _firewalld(wanted: Wanted) -> Iterator[str]:
+    """Firewalld lets nothing in that it was not told of."""
+    if not wanted.controllers:
+        return
+    networks = [ipaddress.ip_network(each) for each in wanted.controllers]
+    rules = [
+        f'rule family="ipv{each.version}" source address="{each}" port port="{PORT}" protocol="tcp" accept' for each in networks
+    ]
+    lines = [
+        "# Only the controller reaches libvirt's port, now and after a boot",
+        "systemctl enable --now firewalld.service",
+        *(f"firewall-cmd --permanent --add-rich-rule '{rule}'" for rule in rules),
+        "firewall-cmd --reload",
+    ]
+    yield "\n".join(lines)
+
+
+def _daemons_of_debian() -> str:
+    """Systemd does not open a socket while the daemon that it belongs to runs. VMs run on."""
+    return """\
+# libvirt with TLS; VMs that run are not touched
+systemctl stop libvirtd.service
+systemctl enable --now libvirtd.socket libvirtd-tls.socket
+systemctl enable --now virtlogd.socket libvirtd.service"""
+
+
+def _daemons_of_rocky() -> str:
+    return """\
+# libvirt's daemons, and the one that takes connections with TLS
+systemctl stop virtproxyd.service
+for daemon in virtqemud virtstoraged virtnetworkd virtnodedevd virtnwfilterd virtinterfaced virtsecretd virtlogd; do
+    systemctl enable --now "$daemon.socket"
+done
+systemctl enable --now virtproxyd.socket virtproxyd-tls.socket"""
