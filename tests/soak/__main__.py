@@ -1,0 +1,66 @@
+"""`python -m tests.soak`: soak a cloud, say what happens minute by minute, and keep a record."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.soak.run import Soak, Violation, dump, record
+from tests.soak.site import site
+
+RESULTS = Path(__file__).parents[1] / "bench" / "results"
+MOST_GROWTH = 20.0
+"""MiB per hour that count as flat: what remains of the scatter of garbage collection in half an hour."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    directory = Path(tempfile.mkdtemp(prefix="vireo-soak-"))
+    started, load = datetime.now(UTC), os.getloadavg()[0]
+    print(f"soak: seed {options.seed}, {options.minutes:g} minutes, in {directory}", flush=True)
+    with site(directory) as built:
+        soak, violation = Soak(built, options.seed, lambda line: print(line, flush=True)), ""
+        try:
+            soak.run(options.minutes)
+            violation = grown(soak)
+        except Violation as error:
+            violation = str(error)
+            dump(soak, directory)
+        machine: dict[str, object] = {"cpus": os.cpu_count(), "load_at_start": round(load, 2), "python": platform.python_version()}
+        machine["date"] = started.isoformat(timespec="seconds")
+        text = record(soak, options.seed, violation, machine)
+    path = options.output or RESULTS / f"soak-{started:%Y-%m-%dT%H%M%SZ}.json"
+    path.write_text(text)
+    if violation:
+        print(f"soak: FAILED with seed {options.seed}\n{violation}\nstate, logs and trace: {directory}\n{path}", file=sys.stderr)
+        return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    print(f"soak: clean; memory grows by {soak.memory.growth()} MiB per hour; {path}")
+    return 0
+
+
+def grown(soak: Soak) -> str:
+    """What is wrong with how memory grew, "" if nothing."""
+    growth = soak.memory.growth()
+    return f"memory grows by {growth:.1f} MiB per hour" if growth is not None and growth > MOST_GROWTH else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a cloud in random operations and faults.")
+    parser.add_argument("--minutes", type=float, default=120.0, help="default 120")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="default: a random one, which is printed")
+    parser.add_argument("--output", type=Path, help="default: a dated file beside those of the bench")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
