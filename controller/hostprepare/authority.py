@@ -61,9 +61,8 @@ def check_authority(pair: Pair, now: datetime.datetime) -> None:
     if certificate.public_key() != key.public_key():
         raise AuthorityError("ca.key is not the key of ca.pem")
     if certificate.not_valid_after_utc < now + LIFE:
-        raise AuthorityError(
-            f"the authority ends on {certificate.not_valid_after_utc:%Y-%m-%d}, before a new certificate would: use another directory"
-        )
+        end = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        raise AuthorityError(f"the authority ends on {end}, before a new certificate would: use another directory")
 
 
 def client(authority: Pair, now: datetime.datetime) -> Pair:
@@ -119,7 +118,7 @@ def _builder(
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
-    """Libvirt wants both digitalSignature and keyEncipherment of a leaf, whatever the key."""
+    """A leaf has both digitalSignature and keyEncipherment, whatever its key: libvirt asks for them."""
     return x509.KeyUsage(
         digital_signature=not authority,
         key_encipherment=not authority,

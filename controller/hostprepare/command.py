@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare = verbs.add_parser(
         "prepare",
         help="make certificates, a script and manifests for a KVM host",
-        description="Write certificates, a script for the host and manifests, and print what to do with them. Keys are never printed.",
+        description="Write certificates, a script for the host and manifests; print what to do with them, but never a key.",
     )
     option = prepare.add_argument
     option("name", help="of the Host object")

@@ -138,8 +138,14 @@ def _accepted(wanted: Wanted) -> str:
 
 
 def _firewalld(wanted: Wanted) -> Iterator[str]:
-    """Firewalld lets nothing in that it was not told of."""
+    """What firewalld was not told of it keeps out; it runs on every machine that was not set up otherwise."""
     if not wanted.controllers:
+        yield f"""\
+# libvirt's port
+if firewall-cmd --state; then
+    firewall-cmd --permanent --add-port={PORT}/tcp
+    firewall-cmd --reload
+fi"""
         return
     networks = [ipaddress.ip_network(each) for each in wanted.controllers]
     rules = [
@@ -155,7 +161,7 @@ def _firewalld(wanted: Wanted) -> Iterator[str]:
 
 
 def _daemons_of_debian() -> str:
-    """Systemd does not open a socket while the daemon that it belongs to runs. VMs run on."""
+    """A running daemon keeps systemd from opening its socket. VMs run on."""
     return """\
 # libvirt with TLS; VMs that run are not touched
 systemctl stop libvirtd.service

@@ -102,9 +102,8 @@ def test_the_manifests_are_a_host_and_its_pool(directory: Path) -> None:
 def test_the_command_prints_what_to_do_and_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*ARGUMENTS, str(tmp_path / "hosts")]) == 0
     printed = capsys.readouterr().out
-    secrets = [
-        path for path in (tmp_path / "hosts").rglob("*") if path.suffix in {".key"} or path.name in {"key.pem", "secret.yaml"}
-    ]
+    kept = [path for path in (tmp_path / "hosts").rglob("*") if path.is_file()]
+    secrets = [path for path in kept if path.suffix == ".key" or path.name in {"key.pem", "secret.yaml"}]
     assert len(secrets) == 4
     lines = {line for path in secrets for line in path.read_text().splitlines() if len(line) > 40}
     assert [line for line in lines if line in printed] == []

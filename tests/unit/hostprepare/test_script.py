@@ -43,6 +43,8 @@ def test_a_firewall_only_if_controllers_are_named() -> None:
     assert "ip6 saddr 2001:db8::/64 accept" in text
     assert text.index("accept\n        drop") > 0
     assert "16514" not in script(PLAIN)
+    assert "--add-port=16514/tcp" in script(replace(PLAIN, distribution=Distribution.ROCKY)), "firewalld is there unasked"
+    assert "--add-port" not in script(ROCKY)
     assert 'family="ipv6" source address="2001:db8::/64" port port="16514"' in script(ROCKY)
 
 
