@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Final
 
 from controller.scheduler.index import Candidate, ClusterTotals
-from controller.scheduler.views import ClusterView, Reason, Request
+from controller.scheduler.views import ClusterView, Reason, Request, Usage
 from drivers.types import Firmware
 
-__all__ = ["CLUSTER_FILTERS", "HOST_FILTERS", "judge_cluster", "judge_host", "threshold_exceeded", "too_large"]
+__all__ = [
+    "CLUSTER_FILTERS",
+    "SHAPE_FILTERS",
+    "judge_cluster",
+    "judge_load",
+    "judge_shape",
+    "most_usage",
+    "threshold_exceeded",
+    "too_large",
+]
 
 _PERCENT: Final = 100
 
@@ -49,24 +59,27 @@ def host_tags_mismatch(host: Candidate, request: Request) -> Reason | None:
     return None if request.host_tags <= host.view.tags else Reason.HOST_TAGS_MISMATCH
 
 
-def too_many_guests(host: Candidate, request: Request) -> Reason | None:
-    """The host carries as many VMs as its cluster allows for each (CloudStack's limit of guests per hypervisor)."""
-    most = host.cluster.max_guests
-    return Reason.TOO_MANY_GUESTS if most is not None and host.usage.vms >= most else None
+def most_usage(host: Candidate, request: Request) -> Usage:
+    """How much a host of this shape may carry already and still take the VM; negative where it can't however empty it is.
 
-
-def insufficient_cpu(host: Candidate, request: Request) -> Reason | None:
-    """Too few CPUs left, or the VM has more CPUs than the host itself: overcommit never covers one VM with itself.
-
-    The second rule is CloudStack's (CapacityManagerImpl.checkIfHostHasCpuCapability).
+    A VM with more CPUs than the host itself never fits: overcommit never covers one VM with itself, a rule of CloudStack's
+    (CapacityManagerImpl.checkIfHostHasCpuCapability). `vms`: its limit of guests per hypervisor.
     """
-    fits = request.cpus <= host.view.cpus and host.usage.cpus + request.cpus <= host.cpus
-    return None if fits else Reason.INSUFFICIENT_CPU
+    guests = host.cluster.max_guests
+    return Usage(
+        cpus=host.cpus - request.cpus if request.cpus <= host.view.cpus else -1,
+        memory=host.memory - request.memory,
+        vms=sys.maxsize if guests is None else guests - 1,
+    )
 
 
-def insufficient_memory(host: Candidate, request: Request) -> Reason | None:
-    """Too little memory left."""
-    return None if host.usage.memory + request.memory <= host.memory else Reason.INSUFFICIENT_MEMORY
+def judge_load(usage: Usage, most: Usage) -> Reason | None:
+    """Why a host that carries `usage` and may carry `most` has no room for one more VM, or None."""
+    if usage.vms > most.vms:
+        return Reason.TOO_MANY_GUESTS
+    if usage.cpus > most.cpus:
+        return Reason.INSUFFICIENT_CPU
+    return Reason.INSUFFICIENT_MEMORY if usage.memory > most.memory else None
 
 
 def threshold_exceeded(cluster: ClusterView, totals: ClusterTotals, request: Request) -> Reason | None:
@@ -91,15 +104,13 @@ def too_large(host: Candidate, request: Request) -> bool:
 
 CLUSTER_FILTERS: Final[tuple[Callable[[ClusterView], Reason | None], ...]] = (zone_disabled, pod_disabled, cluster_disabled)
 
-HOST_FILTERS: Final[tuple[Callable[[Candidate, Request], Reason | None], ...]] = (
+SHAPE_FILTERS: Final[tuple[Callable[[Candidate, Request], Reason | None], ...]] = (
     host_disabled,
     host_down,
     unsupported_firmware,
     host_tags_mismatch,
-    too_many_guests,
-    insufficient_cpu,
-    insufficient_memory,
 )
+"""What is the same for all hosts of one shape, see `shapes`."""
 
 
 def judge_cluster(cluster: ClusterView) -> Reason | None:
@@ -110,9 +121,9 @@ def judge_cluster(cluster: ClusterView) -> Reason | None:
     return None
 
 
-def judge_host(host: Candidate, request: Request) -> Reason | None:
-    """Why this host itself can't take this VM, or None."""
-    for rule in HOST_FILTERS:
+def judge_shape(host: Candidate, request: Request) -> Reason | None:
+    """Why neither this host nor any other of its shape can take this VM, or None."""
+    for rule in SHAPE_FILTERS:
         if reason := rule(host, request):
             return reason
     return None

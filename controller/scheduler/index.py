@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from controller.scheduler.allocations import Allocations
+from controller.scheduler.shapes import Alike, Shapes
 from controller.scheduler.views import Allocation, ClusterView, HostView, PoolScope, PoolView, Usage
 
 __all__ = ["Candidate", "ClusterTotals", "HostIndex"]
@@ -75,11 +77,11 @@ class HostIndex:
         self._clusters: dict[str, ClusterView] = {}
         self._members: dict[str, set[str]] = {}
         self._candidates: dict[str, Candidate] = {}
-        self._zones: dict[str, dict[str, Candidate]] = {}
+        self._shapes: dict[str, Shapes] = {}
         self._totals: dict[str, ClusterTotals] = {}
         self._order: dict[str, list[Entry]] = {}
         self._pools: dict[str, PoolView] = {}
-        self._reach: dict[tuple[PoolScope, str], dict[str, PoolView]] = {}
+        self._reach: dict[PoolScope, dict[str, dict[str, PoolView]]] = {scope: {} for scope in PoolScope}
         self._allocations = Allocations()
 
     def put_cluster(self, view: ClusterView) -> None:
@@ -116,14 +118,17 @@ class HostIndex:
         if self._pools.get(view.name) != view:
             self.drop_pool(view.name)
             self._pools[view.name] = view
-            self._reach.setdefault((view.scope, view.of), {})[view.name] = view
+            self._reach[view.scope].setdefault(view.of, {})[view.name] = view
 
     def drop_pool(self, name: str) -> None:
         """Forget a storage pool."""
         self.version += 1
         view = self._pools.pop(name, None)
         if view is not None:
-            del self._reach[view.scope, view.of][name]
+            of_scope = self._reach[view.scope]
+            del of_scope[view.of][name]
+            if not of_scope[view.of]:
+                del of_scope[view.of]
 
     def assign(self, uid: str, allocation: Allocation) -> None:
         """Record what a VM has, decided just now or read from its status; replaces what it had (a resize)."""
@@ -158,9 +163,9 @@ class HostIndex:
         """A host whose cluster is known."""
         return self._candidates.get(name)
 
-    def candidates(self, zone: str) -> Iterator[Candidate]:
-        """All hosts of a zone, whatever their state."""
-        return iter(self._zones.get(zone, {}).values())
+    def shapes(self, zone: str, cluster: str = "") -> Iterator[Alike]:
+        """All hosts of a zone, or of one of its clusters, whatever their state; together those that are alike."""
+        return self._shapes[zone].of(cluster) if zone in self._shapes else iter(())
 
     def cluster(self, name: str) -> ClusterView | None:
         """A cluster by name."""
@@ -170,23 +175,27 @@ class HostIndex:
         """Sums over the hosts of a cluster that can take VMs."""
         return self._totals.get(cluster, ClusterTotals())
 
-    def pools(self, scope: PoolScope, of: str) -> Iterable[PoolView]:
+    def pools(self, scope: PoolScope, of: str) -> Collection[PoolView]:
         """Storage pools by what their scope names."""
-        return self._reach.get((scope, of), {}).values()
+        return self._reach[scope].get(of, {}).values()
+
+    def with_local_pools(self) -> KeysView[str]:
+        """Names of the hosts, known or not, that have a storage pool of their own."""
+        return self._reach[PoolScope.HOST].keys()
 
     def walk(self, zone: str, uid: str) -> Iterator[Candidate]:
         """Hosts of a zone that can take VMs, emptiest first, each once; equal ones from the VM's own place on. Don't change the
         index meanwhile.
         """
         order = self._order.get(zone, [])
-        place = _ring(uid)
+        own = _ring(uid)
         low = 0
         while low < len(order):
             fullness = order[low][0]
             high = bisect_left(order, (fullness + 1,), low)
-            start = bisect_left(order, (fullness, place), low, high)
-            for entry in order[start:high] + order[low:start]:
-                yield self._candidates[entry[2]]
+            start = bisect_left(order, (fullness, own), low, high)
+            for place in chain(range(start, high), range(low, start)):
+                yield self._candidates[order[place][2]]
             low = high
 
     def _change(self, names: Collection[str]) -> None:
@@ -204,7 +213,8 @@ class HostIndex:
                 self._insert(_candidate(host, cluster, self._allocations.host(name)))
 
     def _insert(self, each: Candidate) -> None:
-        self._candidates[each.view.name] = self._zones.setdefault(each.cluster.zone, {})[each.view.name] = each
+        self._candidates[each.view.name] = each
+        self._shapes.setdefault(each.cluster.zone, Shapes()).add(each)
         if each.schedulable:
             self._totals.setdefault(each.cluster.name, ClusterTotals()).add(each, 1)
             insort(self._order.setdefault(each.cluster.zone, []), _entry(each))
@@ -213,7 +223,7 @@ class HostIndex:
         each = self._candidates.pop(name, None)
         if each is None:
             return
-        del self._zones[each.cluster.zone][name]
+        self._shapes[each.cluster.zone].remove(each)
         if each.schedulable:
             self._totals[each.cluster.name].add(each, -1)
             order = self._order[each.cluster.zone]

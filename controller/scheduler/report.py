@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from controller.scheduler.filters import too_large
-from controller.scheduler.index import Candidate, HostIndex
-from controller.scheduler.judge import Judge
+from controller.scheduler.census import Census
+from controller.scheduler.index import HostIndex
+from controller.scheduler.shapes import Alike
 from controller.scheduler.views import Reason, Rejection, Request
 
 __all__ = ["in_question", "report", "show_size", "unknown_target"]
@@ -16,17 +15,15 @@ __all__ = ["in_question", "report", "show_size", "unknown_target"]
 _UNITS: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 _STEP: Final = 1024
 
-Lack = tuple[float, str, str]
-"""Lacking part of what is asked for, host name, and what is lacking in words."""
 
-
-def in_question(index: HostIndex, request: Request) -> Iterator[Candidate]:
+def in_question(index: HostIndex, request: Request) -> Iterator[Alike]:
     """Every host that the request could mean, whatever its state."""
-    named = index.candidate(request.host) if request.host else None
-    hosts = index.candidates(request.zone) if not request.host else [named] if named is not None else []
-    for each in hosts:
-        if each.cluster.zone == request.zone and request.cluster in ("", each.cluster.name):
-            yield each
+    if not request.host:
+        yield from index.shapes(request.zone, request.cluster)
+        return
+    named = index.candidate(request.host)
+    if named is not None and named.cluster.zone == request.zone and request.cluster in ("", named.cluster.name):
+        yield {named.usage: {named.view.name: named}}
 
 
 def unknown_target(index: HostIndex, request: Request) -> Rejection | None:
@@ -43,36 +40,24 @@ def unknown_target(index: HostIndex, request: Request) -> Rejection | None:
     return Rejection(Reason.NO_HOSTS, f"{place} has no hosts", {})
 
 
-def report(index: HostIndex, request: Request, judge: Judge) -> Rejection:
-    """Judge every host in question and sum up; none of them fits."""
-    hosts = list(in_question(index, request))
-    verdicts = [(host, reason) for host in hosts if isinstance(reason := judge(host), Reason)]
-    counts = dict(Counter(reason.value for _, reason in verdicts))
+def report(found: Census, request: Request) -> Rejection:
+    """Sum up what came out for every host in question; none of them fits."""
+    counts = {reason.value: count for reason, count in found.counts.items() if count}
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    fit = f"0 of {len(hosts)} hosts fit: {listed}"
-    if all(too_large(host, request) for host in hosts):
+    fit = f"0 of {found.hosts} hosts fit: {listed}"
+    if found.too_small:
         asked = f"{request.cpus} CPUs and {show_size(request.memory)} of memory"
         message = f"{fit}; {asked} are more than any of them has even when empty"
         return Rejection(Reason.TOO_LARGE_FOR_ANY_HOST, message, counts)
-    lacks = [lack for host, reason in verdicts if (lack := _lack(host, reason, request, judge))]
-    nearest = f"; nearest: {min(lacks)[1]} lacks {min(lacks)[2]}" if lacks else ""
+    nearest = f"; nearest: {found.nearest[1]} lacks {_lack(*found.nearest[2:])}" if found.nearest else ""
     return Rejection(Reason.NO_FITTING_HOST, fit + nearest, counts)
 
 
-def _lack(host: Candidate, reason: Reason, request: Request, judge: Judge) -> Lack | None:
-    """What a host lacks that room would cure; None for any other reason, and for a VM that can never fit there."""
-    if too_large(host, request):
-        return None
+def _lack(reason: Reason, lacking: int) -> str:
+    """What a host lacks, in words."""
     if reason is Reason.INSUFFICIENT_CPU:
-        cpus = host.usage.cpus + request.cpus - host.cpus
-        return cpus / request.cpus, host.view.name, "1 CPU" if cpus == 1 else f"{cpus} CPUs"
-    if reason is Reason.INSUFFICIENT_MEMORY:
-        memory = host.usage.memory + request.memory - host.memory
-        return memory / request.memory, host.view.name, f"{show_size(memory)} of memory"
-    if reason is Reason.INSUFFICIENT_STORAGE:
-        storage = judge.lacking_storage(host)
-        return storage / max(request.disk, 1), host.view.name, f"{show_size(storage)} of storage"
-    return None
+        return "1 CPU" if lacking == 1 else f"{lacking} CPUs"
+    return f"{show_size(lacking)} of {'memory' if reason is Reason.INSUFFICIENT_MEMORY else 'storage'}"
 
 
 def show_size(size: int) -> str:

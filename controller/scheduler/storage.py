@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
 
 from controller.scheduler.index import Candidate, HostIndex
 from controller.scheduler.views import PoolScope, PoolView, Reason, Request
 
-__all__ = ["PoolChooser", "shortage"]
+__all__ = ["Offer", "PoolChooser", "shortage"]
 
 _OVERPROVISIONING: Final = 2
 """How often the capacity of a pool may be promised to thin disks (CloudStack's default `storage.overprovisioning.factor`)."""
@@ -26,7 +28,32 @@ def shortage(pool: PoolView, allocated: int, disk: int) -> int:
     """How many bytes the pool lacks for a thin disk of this size; 0 or less if it fits."""
     promised = allocated + disk - pool.capacity * _OVERPROVISIONING
     really = min(disk, pool.capacity // _KEPT_FREE) - pool.available
-    return max(promised, really)
+    return promised if promised > really else really
+
+
+class Offer(NamedTuple):
+    """What some pools offer: how far the best of them came (a place in `_STAGES`), what is chosen, and the least that one lacks."""
+
+    stage: int = 0
+    choice: Choice | None = None
+    lacking: int = sys.maxsize
+
+    @property
+    def reason(self) -> Reason:
+        """Why there is no choice."""
+        return _STAGES[self.stage]
+
+    @property
+    def verdict(self) -> str | Reason:
+        """The pool to use, or why there is none."""
+        return self.reason if self.choice is None else self.choice[1]
+
+    def join(self, other: Offer) -> Offer:
+        """What those and these offer together."""
+        if self.stage != other.stage:
+            return self if self.stage > other.stage else other
+        choices = [each.choice for each in (self, other) if each.choice is not None]
+        return Offer(self.stage, min(choices, default=None), min(self.lacking, other.lacking))
 
 
 class PoolChooser:
@@ -35,57 +62,52 @@ class PoolChooser:
     def __init__(self, index: HostIndex, request: Request) -> None:
         self._index = index
         self._request = request
-        self._shared: dict[str, Choice | Reason] = {}
+        self._shared: dict[str, Offer] = {}
         self._failing: dict[str, frozenset[str]] = {}
 
-    def choose(self, host: Candidate) -> str | Reason:
-        """Name of the best pool that this host reaches, or the reason why none will do."""
-        shared, local = self._best_shared(host), self._best(self._local(host))
-        choices = [each for each in (shared, local) if not isinstance(each, Reason)]
-        if choices:
-            return min(choices)[1]
-        return max((each for each in (shared, local) if isinstance(each, Reason)), key=_STAGES.index)
+    def special(self, host: Candidate, names: AbstractSet[str]) -> AbstractSet[str]:
+        """Those of these hosts, all in the cluster of `host`, that don't reach the same pools as the rest of their cluster."""
+        self._of_cluster(host)
+        failing = self._failing[host.cluster.name]
+        local = names & self._index.with_local_pools()
+        return local | (names & failing) if failing else local
 
-    def lacking(self, host: Candidate) -> int:
-        """How many bytes the best tagged pool of this host lacks."""
-        pools = [*_usable(self._of_cluster(host), host), *self._local(host)]
-        fitting = (each for each in pools if each.enabled and self._request.storage_tags <= each.tags)
-        return min(shortage(each, self._index.pool_allocated(each.name), self._request.disk) for each in fitting)
+    def offer(self, host: Candidate) -> Offer:
+        """What the pools that this host reaches offer."""
+        shared, name = self._of_cluster(host), host.view.name
+        if name in self._failing[host.cluster.name]:
+            shared = self._best(self._shared_pools(host), name)
+        local = self._index.pools(PoolScope.HOST, name)
+        return shared.join(self._best(local, name)) if local else shared
 
-    def _best_shared(self, host: Candidate) -> Choice | Reason:
-        """The best pool that the host has in common with its cluster or zone; the same for all hosts where none of those fails."""
+    def _of_cluster(self, host: Candidate) -> Offer:
+        """What the host has in common with its cluster or zone; the same for all hosts where none of those pools fails."""
         cluster = host.cluster.name
         if cluster not in self._shared:
-            pools = self._of_cluster(host)
-            self._shared[cluster] = self._best(pools)
+            pools = self._shared_pools(host)
+            self._shared[cluster] = self._best(pools, "")
             self._failing[cluster] = frozenset().union(*(pool.failing for pool in pools))
-        if host.view.name in self._failing[cluster]:
-            return self._best(_usable(self._of_cluster(host), host))
         return self._shared[cluster]
 
-    def _of_cluster(self, host: Candidate) -> list[PoolView]:
+    def _shared_pools(self, host: Candidate) -> list[PoolView]:
         zone = self._index.pools(PoolScope.ZONE, host.cluster.zone)
         return [*zone, *self._index.pools(PoolScope.CLUSTER, host.cluster.name)]
 
-    def _local(self, host: Candidate) -> list[PoolView]:
-        return _usable(self._index.pools(PoolScope.HOST, host.view.name), host)
-
-    def _best(self, pools: Iterable[PoolView]) -> Choice | Reason:
-        reason, best = Reason.NO_STORAGE_POOL, None
+    def _best(self, pools: Iterable[PoolView], host: str) -> Offer:
+        """Look at pools, those left out that fail on this host."""
+        stage, best, least = 0, None, sys.maxsize
+        tags, disk = self._request.storage_tags, self._request.disk
         for pool in pools:
-            if not pool.enabled:
+            if not pool.enabled or host in pool.failing:
                 continue
-            if not self._request.storage_tags <= pool.tags:
-                reason = max(reason, Reason.STORAGE_TAGS_MISMATCH, key=_STAGES.index)
+            if not tags <= pool.tags:
+                stage = max(stage, 1)
                 continue
-            reason = Reason.INSUFFICIENT_STORAGE
-            allocated = self._index.pool_allocated(pool.name)
-            if shortage(pool, allocated, self._request.disk) <= 0:
+            allocated, stage = self._index.pool_allocated(pool.name), 2
+            lacking = shortage(pool, allocated, disk)
+            if lacking < least:
+                least = lacking
+            if lacking <= 0:
                 choice = (allocated / max(pool.capacity, 1), pool.name)
                 best = min(best, choice) if best else choice
-        return best or reason
-
-
-def _usable(pools: Iterable[PoolView], host: Candidate) -> list[PoolView]:
-    """Those that the host can use."""
-    return [pool for pool in pools if host.view.name not in pool.failing]
+        return Offer(stage, best, least)

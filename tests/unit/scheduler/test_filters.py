@@ -3,7 +3,7 @@
 import pytest
 
 from controller.scheduler import Allocation, ClusterView, HostView, Placement, PoolView, Reason, Rejection, Request
-from controller.scheduler.filters import CLUSTER_FILTERS, HOST_FILTERS
+from controller.scheduler.filters import CLUSTER_FILTERS, SHAPE_FILTERS
 from controller.scheduler.index import HostIndex
 from controller.scheduler.scheduler import select
 from drivers.types import Firmware
@@ -81,4 +81,4 @@ def test_the_threshold_counts_the_whole_cluster() -> None:
 
 
 def test_every_rule_says_why_it_is_there() -> None:
-    assert all(rule.__doc__ for rule in (*CLUSTER_FILTERS, *HOST_FILTERS))
+    assert all(rule.__doc__ for rule in (*CLUSTER_FILTERS, *SHAPE_FILTERS))

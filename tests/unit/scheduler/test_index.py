@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from controller.scheduler import Allocation, ClusterView, HostView, PoolScope, PoolView, Usage
-from controller.scheduler.index import HostIndex
+from controller.scheduler.index import Candidate, HostIndex
 from tests.unit.scheduler.builders import GI, cloud, cluster, host
 
 clusters = st.builds(
@@ -46,11 +46,16 @@ allocations = st.builds(
 uids = st.sampled_from(["u1", "u2", "u3", "u4", "u5"])
 
 
+def alike(index: HostIndex, zone: str) -> set[frozenset[Candidate]]:
+    """The hosts of a zone, those together that are alike and carry the same."""
+    return {frozenset(equal.values()) for shape in index.shapes(zone) for equal in shape.values()}
+
+
 def contents(index: HostIndex) -> dict[str, Any]:
     """All that can be seen of an index."""
     return {
         "candidates": {name: index.candidate(name) for name in ("h1", "h2", "h3", "h4")},
-        "zones": {zone: {each.view.name for each in index.candidates(zone)} for zone in ("z1", "z2")},
+        "zones": {zone: alike(index, zone) for zone in ("z1", "z2")},
         "walk": {zone: [each.view.name for each in index.walk(zone, "vm")] for zone in ("z1", "z2")},
         "totals": {name: index.totals(name) for name in ("c1", "c2", "c3")},
         "pools": {(scope, of): {each.name for each in index.pools(scope, of)} for scope in PoolScope for of in ("z1", "c1", "h1")},
