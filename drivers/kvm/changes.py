@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import attaching, creation, domains, names, volumes
+from drivers.kvm import attaching, creation, domains, filters, names, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, seed_disk
@@ -69,7 +69,7 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             volumes.check_size(size)
             _require_growth(vm, _marked_disk(vm, name), size)
         case AttachNIC(nic):
-            nics.build(nic)
+            nics.build(nic, filters=host.filters)
         case SetSeed():
             _require_disk(vm)
         case DetachVolume(volume):
@@ -87,10 +87,10 @@ def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host
         if isinstance(change, AttachVolume):
             attaching.check_attach(before, change.attachment, leaving)
     for change in changes:
-        _apply(subject(connection, instance), change)
+        _apply(subject(connection, instance), change, host)
 
 
-def _apply(vm: Subject, change: Change) -> None:
+def _apply(vm: Subject, change: Change, host: HostProfile) -> None:
     """Make the change; in effect already is success."""
     match change:
         case SetCPUs(cpus):
@@ -100,7 +100,7 @@ def _apply(vm: Subject, change: Change) -> None:
         case GrowDisk(name, size):
             _grow_disk(vm, name, size)
         case AttachNIC(nic):
-            _attach_nic(vm, marks.of_nic(nic), nics.build(nic))
+            _attach_nic(vm, marks.of_nic(nic), nics.build(nic, filters=host.filters), host)
         case DetachNIC(name):
             _detach_nic(vm, name)
         case SetSeed():
@@ -171,8 +171,8 @@ def _file(domain: ET.Element, disk: MarkedDisk) -> str:
     return next((observe.source(item) for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target), "")
 
 
-def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
-    """The mark first: a device without its mark would count as somebody else's."""
+def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element, host: HostProfile) -> None:
+    """The mark first: a device without its mark would count as somebody else's. A NIC that is there gets a changed guard."""
     for other in vm.mark.nics:
         clashes = other.name == nic.name or other.mac == nic.mac
         if clashes and replace(other, ip=nic.ip) != nic:
@@ -183,8 +183,11 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element) -> None:
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
         vm.write_mark(replace(vm.mark, nics=(*others, nic)))
-    for document, flag in ((vm.inactive, CONFIG), (vm.live, LIVE)):
-        if document is not None and _interface(document, nic.mac) is None:
+    if host.filters:
+        filters.ensure(vm.connection)
+        filters.hold(vm)
+    for document, flag in vm.documents:
+        if _interface(document, nic.mac) is None:
             vm.domain.attachDeviceFlags(render(item), flag)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
-from drivers.kvm import attaching, domains, names, pools, seed, volumes
+from drivers.kvm import attaching, domains, filters, names, pools, seed, volumes
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.volumes import BUS
 from drivers.kvm.mark import MarkedVolume, target
@@ -30,6 +30,8 @@ def create(connection: Any, vm: DesiredVM, host: HostProfile) -> None:
     attached = _attached(connection, vm)
     render(build(vm, host, "/seed", attached))
     _require_free(connection, names.domain(vm.name, vm.instance), vm)
+    if host.filters and vm.nics:
+        filters.ensure(connection)
     made: list[tuple[Any, str]] = []
     try:
         disks = tuple([_create_disk(connection, vm, disk, made) for disk in vm.disks])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.errors import NotFound
-from drivers.kvm import profile
+from drivers.kvm import filters, profile
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.session import Role, Session
 from drivers.types import HostID, ObservedHost
@@ -21,7 +21,13 @@ def _read(connection: Any) -> HostProfile:
     kind = profile.guest(capabilities)
     arguments = (kind.emulator, profile.ARCHITECTURE, kind.machine, kind.domain_type, 0)
     versions = (connection.getLibVersion(), connection.getVersion())
-    return profile.profile(connection.getHostname(), capabilities, connection.getDomainCapabilities(*arguments), *versions)
+    return profile.profile(
+        connection.getHostname(),
+        capabilities,
+        connection.getDomainCapabilities(*arguments),
+        *versions,
+        filters=filters.supported(connection),
+    )
 
 
 class KVMHosts:

@@ -6,11 +6,12 @@ from typing import Any
 
 import libvirt
 
-from drivers.kvm import domains
+from drivers.kvm import domains, filters
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
+from drivers.kvm.subject import Subject, subject
 from drivers.kvm.xmltext import parse
 from drivers.types import Done, HostID, InstanceID, StopMode
 
@@ -27,9 +28,12 @@ class KVMPower:
     def start(self, host: HostID, instance: InstanceID) -> Done:
         """Start the domain, or let it run on if it is paused."""
         self._hosts.require(host)
+        filtered = self._hosts.profile.filters
 
         def run(connection: Any) -> None:
             with self._locks.hold(instance, self._session.timeouts.turn):
+                if filtered:
+                    _guard(subject(connection, instance))
                 _start(domains.owned(connection, instance))
 
         self._session.run(Role.WORK, f"start the VM {instance}", run, mutating=True)
@@ -54,6 +58,13 @@ class KVMPower:
         role = Role.AGENT if mode is StopMode.SOFT else Role.POWER
         self._session.run(role, f"stop the VM {instance}", run, mutating=True)
         return Done()
+
+
+def _guard(vm: Subject) -> None:
+    """Whatever went from the host, and however old the definition is: no guest starts that is not held to its addresses."""
+    if vm.mark.nics:
+        filters.ensure(vm.connection)
+        filters.hold(vm)
 
 
 def _start(domain: Any) -> None:

@@ -25,7 +25,10 @@ MINIMUM_QEMU = (6, 1, 0)
 
 @dataclass(frozen=True, slots=True)
 class HostProfile:
-    """One host as the driver needs it. `machine` is the versioned machine type, `cpu_mode` a mode of libvirt's <cpu>."""
+    """One host as the driver needs it. `machine` is the versioned machine type, `cpu_mode` a mode of libvirt's <cpu>.
+
+    `filters`: whether it has network filters.
+    """
 
     host: HostID
     uuid: str
@@ -37,6 +40,7 @@ class HostProfile:
     cpu_mode: str
     max_cpus: int
     uefi: bool
+    filters: bool
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -92,7 +96,7 @@ def _guest(arch: ET.Element) -> Guest:
     raise Unsupported(f"the host's QEMU has no {MACHINE} machine type")
 
 
-def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int, qemu: int) -> HostProfile:
+def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int, qemu: int, *, filters: bool) -> HostProfile:
     """The profile of the host. Raises Unsupported if its libvirt or QEMU is older than the driver needs."""
     kind = guest(capabilities)
     _require("libvirt", version(libvirt), MINIMUM_LIBVIRT)
@@ -111,6 +115,7 @@ def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int
         cpu_mode=_cpu_mode(tree, kind.domain_type),
         max_cpus=int(vcpu.get("max", "1")) if vcpu is not None else 1,
         uefi="efi" in firmwares,
+        filters=filters,
     )
 
 

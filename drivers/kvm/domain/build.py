@@ -39,7 +39,7 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     if seed_path:
         devices.append(disks.seed_disk(seed_path))
     devices.extend([volumes.build(volume, path) for volume, path in attached])
-    devices.extend([nics.build(nic) for nic in vm.nics])
+    devices.extend([nics.build(nic, filters=host.filters) for nic in vm.nics])
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics))
     return devices
 

@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec
+from drivers.kvm.domain import guard
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredNIC, NetworkBackend
 
@@ -13,8 +14,11 @@ _BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
-def build(nic: DesiredNIC) -> ET.Element:
-    """The interface. Raises InvalidSpec for a bridge, MAC or VLAN that no host could have."""
+def build(nic: DesiredNIC, *, filters: bool) -> ET.Element:
+    """The interface, held to its addresses where the host has `filters`.
+
+    Raises InvalidSpec for a bridge, MAC, VLAN or address that no host could have.
+    """
     _check(nic)
     item = ET.Element("interface", {"type": "bridge"})
     add(item, "mac", {"address": nic.mac})
@@ -24,6 +28,8 @@ def build(nic: DesiredNIC) -> ET.Element:
         if nic.segment.vlan is not None:
             add(add(item, "vlan"), "tag", {"id": str(nic.segment.vlan)})
     add(item, "model", {"type": "virtio"})
+    if filters and guard.guardable(item):
+        item.append(guard.reference(nic.ip))
     return item
 
 

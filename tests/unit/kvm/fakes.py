@@ -16,6 +16,7 @@ HOST = HostProfile(
     cpu_mode="host-model",
     max_cpus=288,
     uefi=True,
+    filters=True,
 )
 
 

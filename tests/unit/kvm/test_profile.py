@@ -28,7 +28,7 @@ POOR = DOMAIN.format(firmware="<value>bios</value>", passthrough="yes", model="n
 
 
 def of(capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022) -> profile.HostProfile:
-    return profile.profile("kvm1", capabilities, domain, libvirt, qemu)
+    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True)
 
 
 def test_a_host_that_can_accelerate_does() -> None:

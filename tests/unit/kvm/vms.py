@@ -30,7 +30,8 @@ POOLS = st.builds(PoolSpec, LABELS, LABELS.map(lambda name: f"/srv/{name}"), st.
 SEGMENTS = st.builds(Segment, st.none() | st.integers(1, 4094))
 ATTACHMENTS = st.builds(Attachment, st.sampled_from(NetworkBackend), st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True))
 DISKS = st.builds(DesiredDisk, LABELS, POOLS, st.integers(1 << 20, 1 << 45), LABELS | st.just(""))
-NICS = st.builds(DesiredNIC, XML_TEXT, MACS, XML_TEXT, SEGMENTS, ATTACHMENTS, XML_TEXT)
+ADDRESSES = st.just("") | st.ip_addresses(v=4).map(str)
+NICS = st.builds(DesiredNIC, XML_TEXT, MACS, XML_TEXT, SEGMENTS, ATTACHMENTS, ADDRESSES)
 SEEDS = st.builds(Seed, XML_TEXT, XML_TEXT, st.binary(max_size=64))
 OWNERS = st.builds(Owner, st.uuids().map(str), XML_TEXT, XML_TEXT)
 
