@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from drivers.errors import DriverError, Transient
-from drivers.kvm import credentials, errors, eventloop
+from drivers.errors import AuthFailed, DriverError, Transient
+from drivers.kvm import credentials, errors, eventloop, peer
 from drivers.kvm.line import Line
 from drivers.kvm.url import Target, Transport, parse
 from drivers.types import Endpoint
@@ -110,10 +110,17 @@ class Session:
                 connection = libvirt.openAuth(uri, credentials.sasl(self.endpoint.credentials), 0)
             connection.setKeepAlive(self.timeouts.keepalive, self.timeouts.keepalive_count)
         except libvirt.libvirtError as error:
-            raise errors.translate_connect(error, tls=self._target.transport is Transport.TLS) from None
+            raise self._named(errors.translate_connect(error, tls=self._target.transport is Transport.TLS)) from None
         except OSError as error:
             raise Transient(f"cannot connect to the host: no private place for its credentials ({error.strerror})") from None
         return Line(connection, self.farewells.get(role))
+
+    def _named(self, error: DriverError) -> DriverError:
+        """Where one side refused the other's certificate, who the other side is."""
+        if not isinstance(error, AuthFailed) or self._target.transport is not Transport.TLS:
+            return error
+        shown = peer.describe(self._target, self.timeouts.agent)
+        return AuthFailed(f"{error.message}; the peer shows {shown}", native_code=error.native_code) if shown else error
 
 
 class _Slot:

@@ -28,11 +28,14 @@ class ControllerProcess:
         """Start it; it need not have done anything when this returns."""
         assert self._process is None
         self.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "controller", "run", "--kubeconfig", str(self.kubeconfig), "--identity", self.identity]
-        command += ["--probe-port", "0", "--image-directory", str(self.directory / "images")]
         with self.log.open("ab") as log:
             self._logged = log.tell()
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command(), cwd=ROOT, stdout=log, stderr=log)
+
+    def command(self) -> list[str]:
+        """Its command line."""
+        command = [sys.executable, "-m", "controller", "run", "--kubeconfig", str(self.kubeconfig), "--identity", self.identity]
+        return [*command, "--probe-port", "0", "--image-directory", str(self.directory / "images")]
 
     @property
     def log(self) -> Path:

@@ -1,0 +1,184 @@
+"""docs/how-to/kvm-host.md on a lab host, command by command; then a new authority, and a host whose certificate is of another."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from standalone.plane import ControlPlane
+from tests.e2e.demos import ROOT, commands
+from tests.e2e.freshhost import ADDRESS, CONTROLLER, FreshHost, path_with
+from tests.kubectl import Kubectl
+from tests.lab import Lab, disposable
+from tests.lab.host import run_in
+from tests.support.live.controller import ControllerProcess
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+
+PAGE = ROOT / "docs" / "how-to" / "kvm-host.md"
+EXAMPLES = {"192.0.2.11": ADDRESS, "192.0.2.2": CONTROLLER}
+"""Addresses of the page → those of the lab."""
+
+
+@dataclass
+class Operator:
+    """Where somebody sits who follows the page: a directory, and the page's commands on the PATH."""
+
+    directory: Path
+    host: FreshHost
+    kubectl: Kubectl
+    controller: ControllerProcess
+    path: str
+
+    def run(self, script: str, directory: Path | None = None) -> str:
+        """Type a script, up to the first failure; what it printed."""
+        environment = {"PATH": self.path, "HOME": str(self.directory)}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=directory or self.directory, env=environment, capture_output=True,
+            text=True, timeout=280,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}\n{self.controller.log.read_text()[-2000:]}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    directory = tmp_path_factory.mktemp("operator")
+    plane = ControlPlane(directory / "plane", durable=False, die_with_parent=True)
+    with disposable() as lab, ExitStack() as stack:
+        lab.up()
+        plane.start()
+        stack.callback(plane.delete)
+        kubectl = Kubectl(plane.kubectl())
+        kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "manifests"))
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        stack.enter_context(api_in(lab, plane, directory))
+        (directory / "host").mkdir()
+        host = FreshHost(lab, directory / "host")
+        controller = Inside(plane.controller_kubeconfig, directory / "controller", enter=lab.command("ctl"))
+        path = path_with(host.logins, tools(directory / "tools", plane))
+        kubectl("create", "namespace", "vireo-system")
+        controller.start()
+        stack.callback(controller.kill)
+        (directory / "work").mkdir()
+        yield Operator(directory / "work", host, kubectl, controller, path)
+
+
+@dataclass
+class Inside(ControllerProcess):
+    """A controller in the operator's network, where the hosts are."""
+
+    enter: list[str] | None = None
+
+    def command(self) -> list[str]:
+        return [*(self.enter or []), *super().command()]
+
+
+@contextmanager
+def api_in(lab: Lab, plane: ControlPlane, directory: Path) -> Iterator[None]:
+    """The API server on the same port in the operator's network."""
+    port = urlsplit(yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).port
+    relay = [sys.executable, "-m", "tests.support.netrelay"]
+    with ExitStack() as stack:
+        for enter, side in (([], "outer"), (lab.command("ctl"), "inner")):
+            argv = [*enter, *relay, side, str(port), str(directory / "api.sock")]
+            process = stack.enter_context(subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE))
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"listening\n"
+        yield
+
+
+def tools(directory: Path, plane: ControlPlane) -> Path:
+    """A directory with `kubectl` and `vireo`."""
+    directory.mkdir()
+    for name, argv in (
+        ("kubectl", [*plane.kubectl(), '"$@"']),
+        ("vireo", ["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "controller", '"$@"']),
+    ):
+        (directory / name).write_text(f"#!/bin/sh\nexec {' '.join(map(str, argv))}\n")
+        (directory / name).chmod(0o755)
+    return directory
+
+
+def page() -> str:
+    text = commands(PAGE.read_text())
+    for example, ours in EXAMPLES.items():
+        assert example in text
+        text = re.sub(rf"\b{re.escape(example)}\b", ours, text)
+    return text
+
+
+def until_ready(operator: Operator, condition: str = "Ready=True") -> None:
+    operator.kubectl("wait", f"--for=condition={condition}", "host.vireo.dev/kvm-1", "--timeout=120s")
+
+
+def test_the_page_ends_with_a_ready_host(operator: Operator) -> None:
+    printed = operator.run(page())
+    assert "host.vireo.dev/kvm-1 condition met" in printed
+    assert "storagepool.vireo.dev/kvm-1-local condition met" in printed
+    status = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]
+    assert (status["state"], status["hypervisor"] in {"KVM", "QEMU"}) == ("Up", True)
+    assert "PRIVATE KEY" not in printed
+
+
+def test_the_key_is_on_the_host_alone(operator: Operator) -> None:
+    shown = run_in(operator.host.host, "stat", "-c", "%a %U", "/etc/libvirt/vireo/key.pem", "/etc/libvirt/vireo")
+    assert shown.splitlines() == ["600 root", "700 root"]
+    assert not (operator.directory / "vireo-hosts/kvm-1/key.pem").exists()
+    assert run_in(operator.host.host, "sh", "-c", "ls /root/kvm-1").split() == ["ca.pem", "cert.pem", "host.yaml", "setup.sh"]
+
+
+def test_everything_that_it_installs_exists(operator: Operator) -> None:
+    [installed] = [line for line in operator.host.asked if " install " in line]
+    assert {"libvirt-daemon-system", "qemu-system-x86", "ovmf", "openvswitch-switch"} < set(installed.split())
+
+
+def test_only_the_controller_reaches_the_port(operator: Operator) -> None:
+    """From its address and from the host itself; from another address of the same network packets vanish."""
+    lab = operator.host.lab
+    enter = lab.command("ctl")
+    subprocess.run([*enter, "ip", "address", "add", "198.18.0.253/24", "dev", "mgmt0"], check=True)
+    probe = "import socket,sys; socket.create_connection((sys.argv[1], 16514), 3, (sys.argv[2], 0))"
+    outcomes = [subprocess.run([*enter, sys.executable, "-c", probe, ADDRESS, source], capture_output=True).returncode == 0
+                for source in (CONTROLLER, "198.18.0.253")]  # fmt: skip
+    assert outcomes == [True, False]
+
+
+def test_the_script_may_run_again(operator: Operator) -> None:
+    again = f"ssh root@{ADDRESS} sh kvm-1/setup.sh"
+    operator.run(f"{again} && {again}")
+    configuration = run_in(operator.host.host, "cat", "/etc/libvirt/libvirtd.conf")
+    assert (configuration.count("# vireo: begin"), configuration.count("tls_allowed_dn_list")) == (1, 1)
+    until_ready(operator)
+
+
+def test_a_new_authority_is_refused_until_the_secret_has_it(operator: Operator) -> None:
+    """What the page tells under "Change the authority", and that the peer is named until then."""
+    before = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeId"]
+    later = operator.directory / "later"
+    later.mkdir()
+    steps = commands(PAGE.read_text().partition("## 2.")[2].partition("## 4.")[0])
+    for example, ours in EXAMPLES.items():
+        steps = re.sub(rf"\b{re.escape(example)}\b", ours, steps)
+    operator.run(steps, later)
+    until_ready(operator, "Ready=False")
+    operator.kubectl("wait", "--for=jsonpath={.status.state}=Error", "host.vireo.dev/kvm-1", "--timeout=120s")
+    message = next(each["message"] for each in operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["conditions"]
+                   if each["type"] == "Ready")  # fmt: skip
+    fingerprint = subprocess.run(
+        ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", "vireo-hosts/kvm-1/cert.pem"], cwd=later,
+        capture_output=True, text=True, check=True,
+    ).stdout.strip().partition("=")[2]  # fmt: skip
+    assert "CN=kvm-1" in message
+    assert fingerprint in message
+    operator.run("kubectl apply --server-side -f vireo-hosts/secret.yaml", later)
+    until_ready(operator)
+    assert operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeId"] == before
