@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,21 +171,32 @@ async def test_a_cancelled_caller_leaves_no_call_behind(make: Callable[..., Benc
     assert bench.lane.abandoned == 0
 
 
-async def test_a_caller_that_is_cancelled_as_its_call_returns_counts_for_nothing(
-    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Or the lane would take itself for hung after a few of them."""
-    bench = make(threads=1)
-    returned = bench.lane._returned
-    task = asyncio.create_task(bench.lane.call(lambda: None, timeout=LONG))
+async def cancelled_as_it_returns(lane: Lane, function: Callable[[], None]) -> None:
+    """A call whose caller is cancelled between its return and his hearing of it."""
+    returned = lane._returned
+    task = asyncio.create_task(lane.call(function, timeout=LONG))
 
     def and_cancel(*what: Any) -> None:
         returned(*what)
         task.cancel()
 
-    monkeypatch.setattr(bench.lane, "_returned", and_cancel)
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane, "_returned", and_cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("function", [lambda: None, die])
+async def test_a_caller_that_is_cancelled_as_its_call_returns_counts_for_nothing(
+    function: Callable[[], None], make: Callable[..., Bench]
+) -> None:
+    """Or the lane would take itself for hung after a few of them. What the call raised is no error that the log must tell."""
+    bench = make(threads=1)
+    unheard: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: unheard.append(what))
+    await cancelled_as_it_returns(bench.lane, function)
+    gc.collect()
+    assert unheard == []
     assert bench.lane.abandoned == 0
     assert bench.sample("vireo_lane_queued") == 0
 
