@@ -17,6 +17,8 @@ FIRST, SECOND = "front", "back"
 """Networks: each VM is on the first, some on the second."""
 MOST = {"vms": 45, "volumes": 20, "snapshots": 15, "restores": 6}
 """When there are so many, some are deleted before more are made."""
+LEAST = {"vms": 20, "volumes": 8}
+"""As long as there are fewer, none is deleted."""
 
 
 class Users:
@@ -81,8 +83,9 @@ class Users:
 
     def delete(self) -> str:
         """With its snapshots and what was to be restored from them, in any order."""
-        if not (vm := self._any(self.declared.vms.values())):
+        if len(self.declared.vms) < LEAST["vms"]:
             return ""
+        vm = self._random.choice(list(self.declared.vms.values()))
         snapshots = [each.name for each in self.declared.of_vm(vm.name)]
         gone = [("VirtualMachine", vm.name), *(("Snapshot", each) for each in snapshots)]
         gone += [("SnapshotRestore", each) for each in self.declared.of_snapshots(snapshots)]
@@ -138,6 +141,8 @@ class Users:
 
     def delete_volume(self) -> str:
         """With snapshots that may not be taken yet; those that are outlive it."""
+        if len(self.declared.volumes) < LEAST["volumes"]:
+            return ""
         vms = self.declared.vms
         volume = self._any(
             each for each in self.declared.volumes.values() if not each.vm or vms[each.vm] in self._without_snapshots()
