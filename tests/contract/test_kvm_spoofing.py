@@ -1,0 +1,142 @@
+"""Guests that claim what is not theirs, on ports of Linux bridges of two real hosts: they are not heard."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import libvirt
+import pytest
+
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.domain import guard
+from drivers.types import Attachment, AttachNIC, DesiredNIC, Endpoint, NetworkBackend, Segment
+from tests.contract.kvm_binding import QUICK
+from tests.contract.kvm_pair import Guest, Site, heard, ready, site, start
+from tests.lab import disposable
+
+pytestmark = pytest.mark.lab
+
+BRIDGE = Attachment(NetworkBackend.BRIDGE, "br-vlan10")
+HONEST, CROOK, VICTIM = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+HONEST_NIC = DesiredNIC("eth0", "02:00:00:00:0a:01", "shop/front", Segment(10), BRIDGE, HONEST)
+CROOK_NIC = replace(HONEST_NIC, mac="02:00:00:00:0a:02", ip=CROOK)
+
+
+@pytest.fixture(scope="module")
+def sites() -> Iterator[list[Site]]:
+    """Two hosts that share a segment."""
+    with disposable() as lab, ExitStack() as ends:
+        lab.up(hosts=2, backend="vxlan")
+        lab.add_vlan(10)
+        yield [ends.enter_context(site(host, KVMDriver(QUICK).connect(Endpoint(host.uri)))) for host in lab.hosts()]
+
+
+@pytest.fixture(scope="module")
+def guests(sites: list[Site]) -> Iterator[tuple[Guest, Guest]]:
+    """One that asks, and one on the other host that claims."""
+    pair = start(sites[0], "honest", [HONEST_NIC]), start(sites[1], "crook", [CROOK_NIC])
+    ready(*pair)
+    yield pair
+    for guest in pair:
+        guest.delete()
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(guests: tuple[Guest, Guest]) -> Iterator[None]:
+    """The crook has its own MAC and address again, and is heard."""
+    yield
+    crook = guests[1]
+    crook.run(
+        f"ip link set eth0 down; ip link set eth0 address {CROOK_NIC.mac}; ip link set eth0 up; "
+        f"ip addr flush dev eth0; ip addr add {CROOK}/24 dev eth0"
+    )
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(CROOK_NIC)])
+    heard(guests[0], CROOK)
+
+
+def unguard(guest: Guest) -> None:
+    """As an administrator, let the guest send what it likes: the test's own proof that it would be heard."""
+    interface = ET.fromstring(guest.domain.XMLDesc()).find("devices/interface")
+    assert interface is not None
+    for item in interface.findall("filterref"):
+        interface.remove(item)
+    guest.domain.updateDeviceFlags(ET.tostring(interface, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def test_guests_of_one_network_talk_across_hosts(guests: tuple[Guest, Guest]) -> None:
+    heard(guests[0], CROOK)
+    heard(guests[1], HONEST)
+
+
+def test_another_s_address_is_not_heard(guests: tuple[Guest, Guest]) -> None:
+    honest, crook = guests
+    crook.run(f"ip addr add {VICTIM}/24 dev eth0")
+    assert not honest.hears(VICTIM)
+    heard(honest, CROOK)
+    unguard(crook)
+    heard(honest, VICTIM)
+
+
+def test_another_s_mac_is_not_heard(guests: tuple[Guest, Guest]) -> None:
+    honest, crook = guests
+    crook.run("ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:99; ip link set eth0 up")
+    assert not honest.hears(CROOK)
+    unguard(crook)
+    heard(honest, CROOK)
+
+
+def test_a_forged_arp_answer_changes_nobody_s_mind(guests: tuple[Guest, Guest]) -> None:
+    """Sent from its own MAC, with another's address inside, to a guest that would believe it."""
+    honest, crook = guests
+    honest.run("echo 1 > /proc/sys/net/ipv4/conf/eth0/arp_accept")
+    forge = (
+        f"ip addr add {VICTIM}/32 dev lo; arping -U -c 3 -w 3 -I eth0 -s {VICTIM} {VICTIM} >/dev/null 2>&1; "
+        f"ip addr del {VICTIM}/32 dev lo"
+    )
+    crook.run(f"{forge}; true")
+    assert CROOK_NIC.mac not in honest.run(f"ip neigh show {VICTIM}")
+    unguard(crook)
+    crook.run(f"{forge}; true")
+    assert CROOK_NIC.mac in honest.run(f"ip neigh show {VICTIM}")
+
+
+def test_packets_with_another_s_source_do_not_arrive(guests: tuple[Guest, Guest]) -> None:
+    """From its own MAC, to a neighbour that it knows already, so that no ARP is needed."""
+    honest, crook = guests
+    count = "awk '/^Icmp:/ && $2 ~ /[0-9]/ {print $2}' /proc/net/snmp"
+    send = f"ip addr add {VICTIM}/32 dev lo; ping -c 3 -W 1 -I {VICTIM} {HONEST} >/dev/null; ip addr del {VICTIM}/32 dev lo; true"
+    heard(crook, HONEST)
+    before = int(honest.run(count))
+    crook.run(send)
+    assert int(honest.run(count)) == before
+    unguard(crook)
+    crook.run(send)
+    assert int(honest.run(count)) >= before + 3
+
+
+def test_the_guard_follows_a_changed_address_at_once(guests: tuple[Guest, Guest]) -> None:
+    honest, crook = guests
+    crook.run(f"ip addr add {VICTIM}/24 dev eth0")
+    assert not honest.hears(VICTIM)
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(replace(CROOK_NIC, ip=VICTIM))])
+    heard(honest, VICTIM)
+    assert not honest.hears(CROOK)
+
+
+def test_a_definition_from_before_is_guarded_when_it_starts(guests: tuple[Guest, Guest]) -> None:
+    """And the filters themselves are made again, should they be gone from the host."""
+    crook = guests[1]
+    with_guard = crook.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    document = ET.fromstring(with_guard)
+    interface = document.find("devices/interface")
+    assert interface is not None
+    interface.remove(interface.find("filterref"))  # type: ignore[arg-type]
+    crook.domain.destroy()
+    crook.site.admin.defineXML(ET.tostring(document, encoding="unicode"))
+    for described in guard.FILTERS:
+        crook.site.admin.nwfilterLookupByName(described.name).undefine()
+    crook.site.connection.power.start(crook.site.id, crook.vm.instance)
+    references = ET.fromstring(crook.domain.XMLDesc()).findall("devices/interface/filterref")
+    assert [item.get("filter") for item in references] == [guard.ADDRESS_FILTER.name]
+    ready(crook)
