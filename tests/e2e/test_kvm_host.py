@@ -162,7 +162,7 @@ def test_the_script_may_run_again(operator: Operator) -> None:
 
 def test_a_new_authority_is_refused_until_the_secret_has_it(operator: Operator) -> None:
     """What the page tells under "Change the authority", and that the peer is named until then."""
-    before = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeId"]
+    before = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeID"]
     later = operator.directory / "later"
     later.mkdir()
     steps = commands(PAGE.read_text().partition("## 2.")[2].partition("## 4.")[0])
@@ -181,4 +181,4 @@ def test_a_new_authority_is_refused_until_the_secret_has_it(operator: Operator) 
     assert fingerprint in message
     operator.run("kubectl apply --server-side -f vireo-hosts/secret.yaml", later)
     until_ready(operator)
-    assert operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeId"] == before
+    assert operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeID"] == before
