@@ -10,6 +10,7 @@ from typing import Any
 
 from standalone import build
 from standalone.cache import Progress
+from standalone.demo import rights
 from standalone.demo.commands import Kubectl, Runner
 from standalone.demo.layout import CRDS, Layout
 from standalone.demo.manifests import Key, key
@@ -24,17 +25,6 @@ LABEL = "vireo.dev/demo"
 
 OLDEST = (1, 31)
 """Kubernetes' minor version that the CRDs need: selectable fields."""
-
-RIGHTS = (
-    ("*", "customresourcedefinitions.apiextensions.k8s.io"),
-    ("create", "namespaces"),
-    ("delete", "namespaces"),
-    ("*", "virtualmachines.vireo.dev"),
-    ("*", "hosts.vireo.dev"),
-    ("list", "secrets"),
-    ("create", "leases.coordination.k8s.io"),
-    ("create", "events.events.k8s.io"),
-)
 
 
 @dataclass(frozen=True)
@@ -106,7 +96,7 @@ def joined(layout: Layout, runner: Runner, progress: Progress) -> Cluster:
 def check(kubectl: Kubectl) -> None:
     """Raise StandaloneError if the cluster can't be used."""
     check_version(kubectl("reach the cluster of KUBECONFIG", "version", "-o", "json"))
-    check_rights(kubectl)
+    rights.check(kubectl)
     check_names(kubectl)
 
 
@@ -133,17 +123,6 @@ def check_version(text: str) -> None:
     if (major, minor) < OLDEST:
         found = server.get("gitVersion", "an unknown version of Kubernetes")
         raise StandaloneError(f"the cluster of KUBECONFIG runs {found}; Vireo needs {OLDEST[0]}.{OLDEST[1]} or newer")
-
-
-def check_rights(kubectl: Kubectl) -> None:
-    """Raise StandaloneError naming the rights that are missing."""
-    lacking = [
-        f"{verb} {what}"
-        for verb, what in RIGHTS
-        if not kubectl.succeeds("auth", "can-i", verb, what, "--all-namespaces", "--quiet")
-    ]
-    if lacking:
-        raise StandaloneError(f"the demo lacks rights in the cluster of KUBECONFIG: {', '.join(lacking)}")
 
 
 def check_names(kubectl: Kubectl) -> None:

@@ -74,10 +74,6 @@ class Kubectl:
         """The output of `kubectl ARGUMENTS`. Raises StandaloneError, `cannot WHAT: REASON`, if it fails."""
         return self.runner.need(what, [*self.command, *arguments], stdin)
 
-    def succeeds(self, *arguments: str) -> bool:
-        """Whether kubectl ends with exit code 0."""
-        return self.runner.run([*self.command, *arguments]).returncode == 0
-
     def objects(self, what: str, *arguments: str) -> list[Mapping[str, Any]]:
         """The objects that `kubectl get ARGUMENTS` finds; those that don't exist are left out. Raises StandaloneError."""
         found = json.loads(self(what, "get", *arguments, "--ignore-not-found", "-o", "json") or '{"items": []}')

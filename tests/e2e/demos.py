@@ -25,14 +25,20 @@ GO_OWN = (Path(".config"), Path(".config/go"))
 
 @dataclass(frozen=True)
 class Machine:
-    """A home directory and a cache directory of the test's own; the caches in it are those of the machine."""
+    """A home directory and a cache directory of the test's own; the caches in it are those of the machine.
+
+    `user`: the uid that everything runs as, None for that of the test.
+    """
 
     directory: Path
+    user: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in (self.home, self.cache, self.temporary):
             path.mkdir()
+        for path in (self.directory, self.home, self.cache, self.temporary):
+            os.chown(path, *(-1 if self.user is None else self.user,) * 2)
         for name in CACHES:
             (cache_directory() / name).mkdir(parents=True, exist_ok=True)
             (self.cache / name).symlink_to(cache_directory() / name)
@@ -59,7 +65,18 @@ class Machine:
     def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a program in the checkout."""
         merged = {**self.environment, **environment}
-        return subprocess.run(argv, cwd=ROOT, env=merged, capture_output=True, text=True, timeout=280)
+        return subprocess.run([*self._become(), *argv], cwd=ROOT, env=merged, capture_output=True, text=True, timeout=280)
+
+    def _become(self) -> list[str]:
+        """A command line to put before others. It may read everything, since checkout and caches may lie below root's home."""
+        if self.user is None:
+            return []
+        reading = "-all,+dac_read_search"
+        return [
+            "setpriv",
+            *(f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"),
+            *(f"--inh-caps={reading}", f"--ambient-caps={reading}", f"--bounding-set={reading}"),
+        ]
 
     def demo(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return self.run(sys.executable, "-m", "standalone.demo", *arguments, **environment)
@@ -105,11 +122,11 @@ NOTHING: dict[str, list[str]] = {
 
 
 @contextmanager
-def machine() -> Iterator[Machine]:
+def machine(user: int | None = None) -> Iterator[Machine]:
     """A machine; its demo is ended afterwards, whatever became of the test."""
     # a short path: the lab's sockets lie below it
     with TemporaryDirectory(prefix="vireo-demo-", ignore_cleanup_errors=True) as directory:
-        made = Machine(Path(directory))
+        made = Machine(Path(directory), user)
         try:
             yield made
         finally:

@@ -17,6 +17,7 @@ from standalone.demo import record, services
 from standalone.demo.cluster import LABEL
 from standalone.plane import ControlPlane
 from tests.conftest import MANIFESTS
+from tests.e2e.accounts import account
 from tests.e2e.demos import NOTHING, ROOT, Machine, machine, pids, sentence
 from tests.kubectl import Kubectl
 
@@ -105,10 +106,21 @@ def killed_when(reached: Callable[[], bool], made: Machine) -> None:
         process.kill()
 
 
-def test_a_cluster_that_knows_nothing_of_vireo(own_machine: Machine, foreign: ControlPlane) -> None:
-    kubeconfig = str(foreign.kubeconfig)
-    assert "vm demo/web-2 Running" in started(own_machine, KUBECONFIG=kubeconfig)
+def test_a_cluster_that_knows_nothing_of_vireo(own_machine: Machine, foreign: ControlPlane, tmp_path: Path) -> None:
+    """With the rights of rights.yaml and no others."""
     kubectl = Kubectl(foreign.kubectl())
+    kubeconfig = tmp_path / "account"
+    with account(kubectl, foreign.kubeconfig.read_text()) as text:
+        kubeconfig.write_text(text)
+        assert "vm demo/web-2 Running" in started(own_machine, KUBECONFIG=str(kubeconfig))
+        look_at_a_foreign_clusters_demo(own_machine, kubectl)
+        assert own_machine.demo("down").returncode == 0
+    assert own_machine.remains() == NOTHING
+    assert kubectl("get", "customresourcedefinitions", "-o", "name") == ""
+    assert not {"demo", "vireo-system"} & set(kubectl("get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}").split())
+
+
+def look_at_a_foreign_clusters_demo(own_machine: Machine, kubectl: Kubectl) -> None:
     assert kubectl.json("get", "-n", "demo", "virtualmachines.vireo.dev/web-2")["status"]["state"] == "Running"
     assert set(pids(own_machine)) == set(services.NAMES), "no control plane of its own"
     said = sentence(own_machine.demo(*UP))
@@ -116,10 +128,6 @@ def test_a_cluster_that_knows_nothing_of_vireo(own_machine: Machine, foreign: Co
     source = f"source {own_machine.layout.environment}; kubectl get vvm -A; python -m standalone.demo up --simulator-only"
     again = own_machine.shell(source)
     assert again.returncode == 0, again.stderr
-    assert own_machine.demo("down").returncode == 0
-    assert own_machine.remains() == NOTHING
-    assert kubectl("get", "customresourcedefinitions", "-o", "name") == ""
-    assert not {"demo", "vireo-system"} & set(kubectl("get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}").split())
 
 
 def test_a_cluster_with_vireo_objects_of_its_own(own_machine: Machine, foreign: ControlPlane) -> None:
@@ -148,7 +156,7 @@ def test_clusters_that_cannot_be_used(own_machine: Machine, foreign: ControlPlan
     expected = {
         "/absent": "cannot use KUBECONFIG=/absent: ",
         str(dead): "cannot reach the cluster of KUBECONFIG: The connection to the server 127.0.0.1:9 was refused",
-        str(weak): "the demo lacks rights in the cluster of KUBECONFIG: * customresourcedefinitions",
+        str(weak): "the demo lacks rights in the cluster of KUBECONFIG: get customresourcedefinitions",
         str(foreign.kubeconfig): "the cluster of KUBECONFIG has a namespace demo that is not the demo's: use another cluster",
     }
     for kubeconfig, beginning in expected.items():

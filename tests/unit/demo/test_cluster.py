@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from standalone.demo import cluster
-from standalone.demo.cluster import LABEL, RIGHTS
+from standalone.demo.cluster import LABEL
 from standalone.demo.commands import Runner
 from standalone.demo.layout import CRDS, Layout
 from standalone.demo.manifests import Key
@@ -64,19 +64,6 @@ def test_a_kubeconfig_without_a_cluster(text: str) -> None:
 
 def test_server() -> None:
     assert cluster.server('{"clusters": [{"cluster": {"server": "https://c.example"}}]}') == "https://c.example"
-
-
-def test_all_rights(tmp_path: Path) -> None:
-    fake = FakeKubectl(tmp_path, {"auth can-i": (0, "yes")})
-    cluster.check_rights(fake.kubectl)
-    assert [tuple(words[2:4]) for words, _ in fake.calls] == list(RIGHTS)
-
-
-def test_missing_rights_are_named(tmp_path: Path) -> None:
-    fake = FakeKubectl(tmp_path, {"auth can-i list secrets": (1, "no"), "auth can-i delete": (1, "no"), "auth": (0, "yes")})
-    with pytest.raises(StandaloneError) as caught:
-        cluster.check_rights(fake.kubectl)
-    assert str(caught.value) == "the demo lacks rights in the cluster of KUBECONFIG: delete namespaces, list secrets"
 
 
 @pytest.mark.parametrize(
