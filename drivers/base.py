@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from drivers.consoles import Consoles
 from drivers.types import (
     ApplyMode,
     Capability,
@@ -264,6 +265,10 @@ class Connection(Protocol):
     @property
     def snapshots(self) -> Snapshots:
         """Snapshot calls."""
+
+    @property
+    def consoles(self) -> Consoles:
+        """Console calls."""
 
     @property
     def tasks(self) -> Tasks:

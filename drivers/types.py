@@ -124,6 +124,7 @@ class Capability(StrEnum):
     SNAPSHOT_RUNNING = "SnapshotRunning"
     SNAPSHOT_MEMORY = "SnapshotMemory"
     SNAPSHOT_QUIESCE = "SnapshotQuiesce"
+    CONSOLE = "Console"
     ADOPTION = "Adoption"
 
 

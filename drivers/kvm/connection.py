@@ -7,6 +7,7 @@ import threading
 from drivers.errors import NotFound
 from drivers.kvm import hosts
 from drivers.kvm.compute import KVMCompute
+from drivers.kvm.consoles import KVMConsoles
 from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
@@ -71,6 +72,7 @@ class KVMConnection:
         self.storage = KVMStorage(session, self.hosts)
         self.volumes = KVMVolumes(session, self.hosts, locks)
         self.snapshots = KVMSnapshots(session, self.hosts, locks)
+        self.consoles = KVMConsoles(session, self.hosts)
         self.tasks = NoTasks()
         self.events = KVMEvents(session)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.kvm import domains, names, pools, volumes
+from drivers.kvm import consolelog, domains, names, pools, volumes
 from drivers.kvm.domain.observe import source
 from drivers.kvm.domain.volumes import identities
 from drivers.kvm.xmltext import parse
@@ -25,6 +25,7 @@ def delete(connection: Any, instance: InstanceID, specs: Sequence[PoolSpec]) -> 
         domains.remove(domain)
     for pool in found:
         _clean(pool, instance)
+    consolelog.remove(connection, instance)
 
 
 def cut_power(connection: Any, instance: InstanceID) -> None:

@@ -32,6 +32,7 @@ class Role(StrEnum):
     POWER = "power"
     AGENT = "agent"
     EVENTS = "events"
+    CONSOLE = "console"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from drivers.types import Capability, Credentials
 from .control import open_control
 from .engine.actions import Act
 from .engine.faults import Fault, FaultKind
-from .engine.settings import Settings
+from .engine.settings import OFFERED, Settings
 from .script import fault
 from .server.serve import ServeOptions, serve
 
@@ -89,7 +89,7 @@ def _serve(options: argparse.Namespace, environment: Mapping[str, str]) -> None:
         boot=options.boot,
         shutdown=options.shutdown,
         durations=_durations(options.duration),
-        capabilities=frozenset(Capability) - frozenset(options.without),
+        capabilities=OFFERED - frozenset(options.without),
     )
     username, password = environment.get("VIREO_SIMULATOR_USERNAME", ""), environment.get("VIREO_SIMULATOR_PASSWORD", "")
     credentials = Credentials(username, password) if username and password else None

@@ -109,6 +109,7 @@ class KVMBinding:
         found = {path.name for path in files}
         for disk in (path for path in files if path.suffix == ".qcow2"):
             found |= {f"in {disk.name}: {line}" for line in run("qemu-img", "snapshot", "-U", "-l", str(disk)).splitlines()}
+        found |= {path.name for path in self.lab_host.logs.iterdir() if path.name.startswith("vireo-")}
         with self.admin() as admin:
             for domain in admin.listAllDomains():
                 found |= {f"domain {domain.UUIDString()}", *(f"snapshot {name}" for name in domain.snapshotListNames())}

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.types import ImageFile
 from tests.contract.kvm_binding import MIB, KVMBinding, one_host
-from tests.contract.suite import Guests, SnapshotQuiesce
+from tests.contract.suite import Consoles, Guests, SnapshotQuiesce
 from tests.lab.guest.images import image
 
 pytestmark = pytest.mark.lab
@@ -21,5 +21,5 @@ def binding() -> Iterator[KVMBinding]:
         yield KVMBinding(host, ImageFile(name, str(built.path), built.virtual_size, built.path.stat().st_size), memory=96 * MIB)
 
 
-class TestGuests(Guests, SnapshotQuiesce):
+class TestGuests(Guests, SnapshotQuiesce, Consoles):
     """The contract's part for guests."""

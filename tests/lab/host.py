@@ -30,6 +30,7 @@ class Host:
         self.uri = layout.uri(name)
         self.tcp_uri = layout.tcp_uri(name)
         self.local = layout.local(name)
+        self.logs = layout.host_dir(name) / "log" / "qemu"
         self._layout = layout
         self._record = record
         self._namespace = layout.namespace(name)
@@ -158,7 +159,7 @@ class Host:
 
     def _files(self) -> None:
         home = self._layout.host_dir(self.name)
-        for part in ("etc/qemu/networks/autostart", "etc/nwfilter", "lib/images", "cache", "log", "local"):
+        for part in ("etc/qemu/networks/autostart", "etc/nwfilter", "lib/images", "cache", "log/qemu", "local"):
             (home / part).mkdir(parents=True, exist_ok=True)
         for source in Path("/usr/share/libvirt/nwfilter").glob("*.xml"):
             shutil.copy(source, home / "etc/nwfilter")

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from drivers.errors import InvalidSpec
-from drivers.kvm import mark, names
+from drivers.kvm import consolelog, mark, names
 from drivers.kvm.domain import disks, nics, platform, volumes
 from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.profile import HostProfile
@@ -40,7 +40,7 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
         devices.append(disks.seed_disk(seed_path))
     devices.extend([volumes.build(volume, path) for volume, path in attached])
     devices.extend([nics.build(nic, filters=host.filters) for nic in vm.nics])
-    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics))
+    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), consolelog.file(vm.instance))
     return devices
 
 

@@ -106,14 +106,17 @@ def add_behaviour(root: ET.Element, host: HostProfile) -> None:
         add(root, event, text=action)
 
 
-def add_fixtures(devices: ET.Element, plugged: int) -> None:
-    """Console, guest agent channel, display on a Unix socket of the host, entropy, balloon; room for `plugged` devices and more."""
+def add_fixtures(devices: ET.Element, plugged: int, log: str) -> None:
+    """Console, guest agent channel, display on a Unix socket of the host, entropy, balloon; room for `plugged` devices and more.
+
+    What the guest writes on its console is appended to the file `log`.
+    """
     add(devices, "controller", {"type": "usb", "model": "none"})
     add(devices, "controller", {"type": "pci", "index": "0", "model": "pcie-root"})
     for _ in range(_FIXED_PORTS + plugged + SPARE_PORTS):
         add(devices, "controller", {"type": "pci", "model": "pcie-root-port"})
     devices.append(controller())
-    add(devices, "serial", {"type": "pty"})
+    add(add(devices, "serial", {"type": "pty"}), "log", {"file": log, "append": "on"})
     add(add(devices, "console", {"type": "pty"}), "target", {"type": "serial"})
     channel = add(devices, "channel", {"type": "unix"})
     add(channel, "target", {"type": "virtio", "name": "org.qemu.guest_agent.0"})

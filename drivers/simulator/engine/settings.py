@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from drivers.errors import InvalidSpec
 from drivers.types import Capability
 
-__all__ = ["TASK_METHODS", "Settings"]
+__all__ = ["OFFERED", "TASK_METHODS", "Settings"]
 
 TASK_METHODS = frozenset(
     {
@@ -34,6 +34,9 @@ TASK_METHODS = frozenset(
 
 GIB = 1024**3
 
+OFFERED = frozenset(Capability) - {Capability.CONSOLE}
+"""All that a simulated endpoint can do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -51,7 +54,7 @@ class Settings:
     boot: float = 1.0
     shutdown: float = 1.0
     durations: Mapping[str, float] = field(default_factory=dict)
-    capabilities: frozenset[Capability] = frozenset(Capability)
+    capabilities: frozenset[Capability] = OFFERED
 
     def __post_init__(self) -> None:
         """Check every number."""

@@ -11,6 +11,7 @@ from .base import ContractBase
 from .binding import Binding, FaultyBinding, StorageBinding
 from .capabilities import Capabilities
 from .connecting import Connecting, Credentialed
+from .consoles import Consoles
 from .creating import Creating
 from .deleting import Deleting
 from .eventing import Eventing
@@ -35,6 +36,7 @@ __all__ = [
     "Attaching",
     "Binding",
     "Capabilities",
+    "Consoles",
     "ContractBase",
     "Credentialed",
     "DriverContract",

@@ -93,6 +93,12 @@ class Undeclared(ContractBase):
         self._refuse(calls, connection.volumes)
         assert binding.leftovers(VOLUME) == binding.leftovers(SNAPSHOT) == set()
 
+    def test_consoles(self, binding: Binding, connection: Connection, make: Maker) -> None:
+        if Capability.CONSOLE in connection.capabilities:
+            return
+        vm = make.created(empty=True)
+        self._refuse({"open": (binding.host, vm.instance), "log": (binding.host, vm.instance)}, connection.consoles)
+
     def test_snapshots_of_vms(self, binding: Binding, connection: Connection, make: Maker) -> None:
         if Capability.SNAPSHOTS in connection.capabilities:
             return
