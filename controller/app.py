@@ -44,6 +44,7 @@ from controller.runtime.reconciler import Reconciler
 from controller.runtime.store import Store
 from controller.scheduler.index import HostIndex
 from controller.settings import Settings
+from controller.shared.calls import Calls
 from controller.shared.library import Library
 from controller.shared.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
 from controller.shared.namespace import Namespace
@@ -93,6 +94,7 @@ class Parts:
     rooms: Rooms
     attachments: Attachments
     contents: ContentsReader
+    calls: Calls
 
 
 class Waker:
@@ -141,6 +143,7 @@ def make_parts(
         rooms=Rooms(store, index),
         attachments=Attachments(store, inventory),
         contents=ContentsReader(clock.monotonic),
+        calls=Calls(wake),
     )
 
 
@@ -159,7 +162,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         _new_id,
     )
     disks = (parts.contents, parts.rooms, parts.attachments)
-    volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, _new_id)
+    volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, parts.calls, _new_id)
     reach = Reach(parts.inventory, parts.pools)
     return [
         ZoneReconciler(),
@@ -172,8 +175,8 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
         VirtualMachineReconciler(vm),
         VolumeReconciler(volume),
-        SnapshotReconciler(SnapshotServices(reach, parts.contents, parts.attachments, _new_id)),
-        SnapshotRestoreReconciler(RestoreServices(reach, _new_id), parts.attachments),
+        SnapshotReconciler(SnapshotServices(reach, parts.contents, parts.attachments, parts.calls, _new_id)),
+        SnapshotRestoreReconciler(RestoreServices(reach, parts.attachments, parts.calls, _new_id)),
     ]
 
 
@@ -204,7 +207,7 @@ async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: Fil
         client = await stack.enter_async_context(http_client(Limits()))
         images = ImageCache(settings.image_directory, client, Limits())
         parts = make_parts(settings, images, wake, connection.elector.check, registry, log)
-        for close in (parts.inventory.close, parts.pools.close, parts.library.close, parts.contents.close):
+        for close in (parts.inventory.close, parts.pools.close, parts.library.close, parts.contents.close, parts.calls.close):
             stack.push_async_callback(close)
         secrets = SecretCache(connection.secrets, SystemClock().monotonic)
         manager = wake.manager = _manager(settings, parts, connection, secrets, registry, log)

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from controller.inventory import HostLink
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
+from controller.shared.calls import Calls
 from controller.shared.holds import Hold
+from controller.shared.patience import is_known
 from crds.fields import Timestamp
 from crds.status import Job
-from drivers.errors import NotFound
+from drivers.errors import DriverError, NotFound, Transient
 from drivers.types import Done, Failed, InstanceID, OpRef, Running, Started, Succeeded
 
 ENDED = "Ended"
-"""Phase of a job whose native task was seen to end well."""
+"""Phase of a job whose call, or native task, was seen to end well."""
 
 INTERNAL_ERROR = 530
 """CloudStack's API code of a job that the hypervisor failed."""
 
 _POLL = 1.0
+_LOOKS = 30.0
 _RETRY = 15.0
 _HELD = 2.0
 _STEP = 10
 """Percent of progress that are worth a write."""
+
+
+class TaskFailed(Transient):
+    """A native task failed for a reason that may pass."""
+
+    reason = "TaskFailed"
 
 
 def current(ctx: Context[Any]) -> Job | None:
@@ -69,14 +79,21 @@ def contended(ctx: Context[Any], job: Job, *, first: bool, theirs: Iterable[Job 
     return requeue(_HELD, str(ctx.object.status.state), f"{job.command} is under way")
 
 
-async def follow(ctx: Context[Any], link: HostLink, instance: InstanceID | None = None) -> Result | None:
-    """Poll the native task that an earlier reconcile, or an earlier process, started; None if there is none, or it has ended.
+async def follow(
+    ctx: Context[Any], calls: Calls, link: HostLink, instance: InstanceID | None = None, *, reason: str | None = None
+) -> Result | None:
+    """Ask how the call that an earlier reconcile made stands, and the native task that it, or an earlier process, started.
 
-    A task that failed ends the job; one that the hypervisor has forgotten does not, the same call again finds out.
+    None if there is none, or it has ended. A task that failed ends the job; one that the hypervisor has forgotten does not, the
+    same call again finds out. After a failure the answer is to wait, until it is time for another try. `reason` as in `call`.
+
+    Raises DriverError: what the call raised; GivenUp in place of the last one of a row, and after a row of tasks that failed.
     """
     job = current(ctx)
+    if going_on := await _in_background(ctx, calls, link, job, reason):
+        return going_on
     if job is None or job.native_ref is None:
-        return None
+        return calls.patience.rest(ctx)
     try:
         progress = await link.poll(OpRef(job.native_ref), instance)
     except NotFound:
@@ -86,25 +103,39 @@ async def follow(ctx: Context[Any], link: HostLink, instance: InstanceID | None 
         case Running(percent):
             if percent is not None:
                 jobs.progressed(job, progress=percent - percent % _STEP)
-            return _under_way(ctx, job)
-        case Failed(reason, retryable, code):
-            text = f"{job.command}: {reason} ({code})" if code else f"{job.command}: {reason}"
+            return _under_way(ctx, job, reason)
+        case Failed(why, retryable, code):
+            text = f"{job.command}: {why} ({code})" if code else f"{job.command}: {why}"
+            if retryable and (given_up := calls.patience.failed(ctx, TaskFailed(text), known=True)):
+                raise given_up
             fail(ctx, text)
             return failed("TaskFailed", text, terminal=not retryable, retry_after=_RETRY if retryable else None)
         case Succeeded():
             job.native_ref = None
-            jobs.progressed(job, phase=ENDED)
+            _ended(ctx, calls, job)
     return None
 
 
-async def called(ctx: Context[Any], job: Job, outcome: Done | Started) -> Result | None:
-    """Note what a call has led to; None if it has taken effect."""
-    if isinstance(outcome, Done):
-        return None
-    jobs.started(job, outcome.op)
-    going_on = _under_way(ctx, job)
-    await ctx.save(going_on.reason, going_on.message)
-    return going_on
+async def call(
+    ctx: Context[Any],
+    calls: Calls,
+    link: HostLink,
+    job: Job,
+    make: Callable[[], Awaitable[Done | Started]],
+    *,
+    reason: str | None = None,
+    certain: bool = False,
+) -> Result | None:
+    """Call the hypervisor through `link`, and note what that has led to; None if it has taken effect.
+
+    A call that takes longer than a moment goes on in the background: `follow` tells of it. `certain`: what the call is about was
+    observed, so nothing of its outcome is unknown even if it says so. `reason` is that of the conditions; default: the state.
+
+    Raises DriverError; GivenUp in place of the last one of a row.
+    """
+    with _patient(ctx, calls, certain=certain):
+        outcome = await calls.make(ctx.key, ctx.uid, link, make)
+    return _under_way(ctx, job, reason) if outcome is None else await _noted(ctx, calls, job, outcome, reason)
 
 
 def finish(ctx: Context[Any]) -> None:
@@ -130,6 +161,42 @@ def now(ctx: Context[Any]) -> Timestamp:
     return Timestamp.at(ctx.clock.now())
 
 
+async def _in_background(ctx: Context[Any], calls: Calls, link: HostLink, job: Job | None, reason: str | None) -> Result | None:
+    """How to wait for a call that goes on without a reconcile; None if there is none, or it has taken effect."""
+    calls.leave(ctx.uid, link)
+    if calls.under_way(ctx.uid):
+        return _under_way(ctx, job, reason, _LOOKS)
+    with _patient(ctx, calls):
+        outcome = calls.take(ctx.uid)
+    return await _noted(ctx, calls, job, outcome, reason) if job is not None and outcome is not None else None
+
+
+@contextmanager
+def _patient(ctx: Context[Any], calls: Calls, *, certain: bool = False) -> Iterator[None]:
+    """Count what fails in the block."""
+    try:
+        yield
+    except DriverError as error:
+        if given_up := calls.patience.failed(ctx, error, known=certain or is_known(error)):
+            raise given_up from error
+        raise
+
+
+async def _noted(ctx: Context[Any], calls: Calls, job: Job, outcome: Done | Started, reason: str | None) -> Result | None:
+    if isinstance(outcome, Done):
+        _ended(ctx, calls, job)
+        return None
+    jobs.started(job, outcome.op)
+    going_on = _under_way(ctx, job, reason)
+    await ctx.save(going_on.reason, going_on.message)
+    return going_on
+
+
+def _ended(ctx: Context[Any], calls: Calls, job: Job) -> None:
+    calls.patience.forget(ctx.uid)
+    jobs.progressed(job, phase=ENDED)
+
+
 def _age(job: Job) -> str:
     return str(job.started_at or "")
 
@@ -140,5 +207,5 @@ def let_pass(ctx: Context[Any], job: Job, why: str) -> Result:
     return waiting("Busy", why, retry_after=_HELD)
 
 
-def _under_way(ctx: Context[Any], job: Job) -> Result:
-    return requeue(_POLL, str(ctx.object.status.state), f"{job.command} is under way")
+def _under_way(ctx: Context[Any], job: Job | None, reason: str | None = None, after: float = _POLL) -> Result:
+    return requeue(after, reason or str(ctx.object.status.state), f"{job.command if job else 'a call'} is under way")

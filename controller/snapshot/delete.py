@@ -27,12 +27,12 @@ async def delete(ctx: Context[Snapshot], sort: OfVM | OfVolume) -> Result:
         if used := blocked(ctx, readers(ctx)):
             return used
         if unfinished := await sort.remove(ctx):
-            return _waits(ctx, unfinished)
+            return waits(ctx, unfinished)
     await ctx.remove_finalizer()
     return done("Deleted")
 
 
-def _waits(ctx: Context[Snapshot], why: Result) -> Result:
+def waits(ctx: Context[Snapshot], why: Result) -> Result:
     """A deletion that can't go on says so, and how to give up."""
     if isinstance(why, Requeue) or why.reason in _PASSING:
         ctx.conditions.remove(BLOCKED)

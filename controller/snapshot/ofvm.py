@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id
 from controller.runtime import jobs
@@ -14,7 +17,8 @@ from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
-from drivers.types import Capability, ObservedSnapshot, ObservedVM, Power
+from drivers.errors import Conflict
+from drivers.types import Capability, InstanceID, ObservedSnapshot, ObservedVM, Power
 
 _RETRY = 15.0
 _ON = (Power.ON, Power.PAUSED)
@@ -36,7 +40,7 @@ class OfVM:
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return as_it_was(ctx, link)
-        if unfinished := await followed(ctx, link, instance_id(vm.metadata.uid)):
+        if unfinished := await followed(ctx, self._services.calls, link, instance_id(vm.metadata.uid)):
             return unfinished
         return await self._converge(ctx, vm, link)
 
@@ -52,7 +56,9 @@ class OfVM:
         if not isinstance(link, HostLink):
             return link
         instance = instance_id(vm.metadata.uid)
-        if unfinished := await followed(ctx, link, instance):
+        if unfinished := await followed(ctx, self._services.calls, link, instance):
+            return unfinished
+        if unfinished := await self._thaw(ctx, link, instance):
             return unfinished
         if vm.deleting:  # which waits for this job to end, and then takes the snapshot with it
             operation.cancel(ctx, going.message)
@@ -63,7 +69,8 @@ class OfVM:
         job = await operation.begin(ctx, Command.DELETE_OF_VM, SnapshotState.EXPUNGING, self._services.new_id)
         if contended := _contended(ctx, vm, job, first=first):
             return contended
-        return await operation.called(ctx, job, await link.snapshots.delete(instance, snapshot_id(ctx.uid)))
+        remove = partial(link.snapshots.delete, instance, snapshot_id(ctx.uid))
+        return await operation.call(ctx, self._services.calls, link, job, remove)
 
     async def _converge(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink) -> Result:
         for attempt in (1, 2):
@@ -72,19 +79,24 @@ class OfVM:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
                 return waiting("VirtualMachineNotReady", why, retry_after=_RETRY)
             seen = next((each for each in have.snapshots if each.snapshot == snapshot_id(ctx.uid)), None)
-            if seen is not None:
+            if seen is not None and not (_unconfirmed(ctx) and have.power in _ON):
                 return _taken(ctx, vm, link, seen)
             if ctx.object.status.created_at is not None:
                 return lost(ctx, "SnapshotMissing", f"deleted from VM {vm.metadata.name} on the hypervisor")
-            if attempt == 1 and (unfinished := await self._take(ctx, vm, link, have)):
+            if attempt == 1 and (unfinished := await self._take(ctx, vm, link, have, there=seen is not None)):
                 return unfinished
         return requeue(_RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
 
-    async def _take(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM) -> Result | None:
-        """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
+    async def _take(
+        self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM, *, there: bool
+    ) -> Result | None:
+        """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before.
+
+        `there`: it was taken, and is asked for again because nobody knows whether the guest was thawed.
+        """
         status = ctx.object.status
         first = operation.current(ctx) is None
-        if first and (not_now := _busy(ctx, vm) or _forbidden(ctx, vm, link, have)):
+        if first and (not_now := _busy(ctx, vm) or (None if there else _forbidden(ctx, vm, link, have))):
             status.state = SnapshotState.ALLOCATED
             return not_now
         status.snapshot_id, status.source_id, status.host = snapshot_id(ctx.uid), have.instance, link.name
@@ -94,7 +106,28 @@ class OfVM:
             status.state = SnapshotState.ALLOCATED if operation.current(ctx) is None else status.state
             return contended
         wanted = desired(ctx.object, quiesce=ctx.object.spec.quiesce and have.power in _ON)
-        return await operation.called(ctx, job, await link.snapshots.create(have.instance, wanted))
+        take = partial(link.snapshots.create, have.instance, wanted)
+        return await operation.call(ctx, self._services.calls, link, job, take, certain=there)
+
+    async def _thaw(self, ctx: Context[Snapshot], link: HostLink, instance: InstanceID) -> Result | None:
+        """Take it before it is removed: only a call that ended says that the guest is not left frozen."""
+        job = operation.current(ctx)
+        if job is None or job.command != Command.CREATE_OF_VM or not _unconfirmed(ctx):
+            return None
+        have = await link.observe(instance)
+        if have is None or have.power not in _ON:
+            return None
+        take = partial(link.snapshots.create, instance, desired(ctx.object, quiesce=True))
+        with suppress(Conflict):  # which leaves it thawed
+            return await operation.call(ctx, self._services.calls, link, job, take, certain=True)
+        return None
+
+
+def _unconfirmed(ctx: Context[Snapshot]) -> bool:
+    """Whether the guest may still be frozen: no call to take the snapshot is known to have ended well."""
+    job = operation.current(ctx)
+    ended = job is not None and job.phase == operation.ENDED
+    return ctx.object.spec.quiesce and ctx.object.status.created_at is None and not ended
 
 
 def _vm(ctx: Context[Snapshot]) -> VirtualMachine | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id, volume_id
@@ -65,17 +66,18 @@ class OfVolume:
         if not isinstance(place, tuple):
             return place
         pool, link = place
-        if unfinished := await followed(ctx, link):
+        if unfinished := await followed(ctx, self._services.calls, link):
             return unfinished
         ctx.object.status.host, first = link.name, operation.current(ctx) is None
         job = await operation.begin(ctx, Command.DELETE_OF_VOLUME, SnapshotState.DESTROYING, self._services.new_id)
         if first and (used := readers(ctx)):
             ctx.object.status.state = SnapshotState.BACKED_UP
             return operation.let_pass(ctx, job, f"{listing(used)} began to read from it")
-        return await operation.called(ctx, job, await link.volumes.delete_snapshot(pool_spec(pool), snapshot_id(ctx.uid)))
+        remove = partial(link.volumes.delete_snapshot, pool_spec(pool), snapshot_id(ctx.uid))
+        return await operation.call(ctx, self._services.calls, link, job, remove)
 
     async def _at(self, ctx: Context[Snapshot], volume: Volume | None, pool: StoragePool, link: HostLink) -> Result:
-        if unfinished := await followed(ctx, link):
+        if unfinished := await followed(ctx, self._services.calls, link):
             return unfinished
         for attempt in (1, 2):
             if ctx.has_finalizer and (found := await self._look(ctx, link, pool)):
@@ -102,8 +104,9 @@ class OfVolume:
         if contended := self._contended(ctx, volume, link, job, first=first):
             status.state = SnapshotState.ALLOCATED if operation.current(ctx) is None else status.state
             return contended
-        outcome = await link.volumes.snapshot(pool_spec(pool), volume_id(volume.metadata.uid), desired(ctx.object))
-        return await operation.called(ctx, job, outcome)
+        source = volume_id(volume.metadata.uid)
+        copy = partial(link.volumes.snapshot, pool_spec(pool), source, desired(ctx.object))
+        return await operation.call(ctx, self._services.calls, link, job, copy)
 
     def _place(self, ctx: Context[Snapshot], name: str, volume: Volume | None) -> tuple[StoragePool, HostLink] | Result:
         """The pool, and the host to call: the one whose task runs, the one whose VM has the volume, or any that has the pool.
@@ -114,7 +117,7 @@ class OfVolume:
         if pool is None:
             return waiting("PoolNotFound", f"storage pool {name} does not exist", retry_after=_RETRY)
         job, reach = operation.current(ctx), self._services.reach
-        if job is not None and job.native_ref is not None and ctx.object.status.host:
+        if job is not None and (job.native_ref or self._services.calls.under_way(ctx.uid)) and ctx.object.status.host:
             link = reach.host(ctx.object.status.host)
         elif ctx.object.status.created_at is None and volume and (users := self._services.attachments.having(volume)):
             link = self._through(users)

@@ -13,8 +13,9 @@ from controller.runtime.results import Failed, Result, failed
 from controller.runtime.store import Store
 from controller.shared import operation
 from controller.shared.lookups import qualified, snapshots_by_vm, snapshots_by_volume
+from controller.shared.patience import GivenUp
 from controller.shared.standing import standing
-from controller.snapshot.delete import delete
+from controller.snapshot.delete import delete, waits
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
 from controller.snapshot.services import Services, as_it_was
@@ -72,6 +73,7 @@ class SnapshotReconciler:
     )
 
     def __init__(self, services: Services) -> None:
+        self._calls = services.calls
         self._vm = OfVM(services)
         self._volume = OfVolume(services)
 
@@ -83,11 +85,27 @@ class SnapshotReconciler:
                 return await delete(ctx, sort)
             return _failed_for_good(ctx) or await sort.drive(ctx)
         except DriverError as error:
-            return _refused(ctx, error)
+            return self._refused(ctx, error)
 
     def forget(self, key: Key, uid: str) -> None:
         """A Snapshot is gone."""
+        self._calls.forget(uid)
         self._volume.forget(uid)
+
+    def _refused(self, ctx: Context[Snapshot], error: DriverError) -> Result:
+        """The hypervisor said no. A definite no, and the last of many, ends the job: the VM isn't held until the next attempt."""
+        result, status = self._calls.patience.rest(ctx) or result_of(error), ctx.object.status
+        ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+        if status.created_at is not None and not ctx.deleting and operation.current(ctx) is None:
+            return as_it_was(ctx, result)
+        terminal = isinstance(error, GivenUp) or (isinstance(result, Failed) and result.terminal)
+        if terminal or isinstance(error, Conflict | NotFound):
+            operation.fail(ctx, str(error))
+            if not ctx.deleting:
+                status.state = SnapshotState.ERROR if terminal else SnapshotState.ALLOCATED
+        if ctx.deleting:
+            return waits(ctx, result)
+        return failed("SnapshotFailed", str(error), terminal=True) if isinstance(error, GivenUp) else result
 
 
 def _failed_for_good(ctx: Context[Snapshot]) -> Result | None:
@@ -97,17 +115,3 @@ def _failed_for_good(ctx: Context[Snapshot]) -> Result | None:
         return None
     text = (status.job.result_text if status.job else None) or "could not be taken"
     return standing(ctx) or failed("SnapshotFailed", text[:1024], terminal=True)
-
-
-def _refused(ctx: Context[Snapshot], error: DriverError) -> Result:
-    """The hypervisor said no. A definite no ends the job, so that the VM isn't held until the next attempt."""
-    result, status = result_of(error), ctx.object.status
-    ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
-    if status.created_at is not None and not ctx.deleting and operation.current(ctx) is None:
-        return as_it_was(ctx, result)
-    terminal = isinstance(result, Failed) and result.terminal
-    if terminal or isinstance(error, Conflict | NotFound):
-        operation.fail(ctx, str(error))
-        if not ctx.deleting:
-            status.state = SnapshotState.ERROR if terminal else SnapshotState.ALLOCATED
-    return result

@@ -15,6 +15,7 @@ from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.results import Done, Failed, Result, done, failed
 from controller.shared import operation
+from controller.shared.calls import Calls
 from controller.shared.lookups import qualified, restores_by_snapshot, volumes_by_snapshot
 from controller.shared.reach import Reach
 from controller.shared.standing import standing
@@ -42,6 +43,7 @@ class Services:
     reach: Reach
     contents: ContentsReader
     attachments: Attachments
+    calls: Calls
     new_id: Callable[[], str]
 
 
@@ -53,9 +55,11 @@ def desired(snapshot: Snapshot, *, quiesce: bool = False) -> DesiredSnapshot:
     return DesiredSnapshot(snapshot_id(meta.uid), name, owner, memory=snapshot.spec.include_memory, quiesce=quiesce)
 
 
-async def followed(ctx: Context[Snapshot], link: HostLink, instance: InstanceID | None = None) -> Result | None:
-    """Follow a native task; None if there is none, or it has ended. One that failed is tried again, or it is an Error for good."""
-    result = await operation.follow(ctx, link, instance)
+async def followed(ctx: Context[Snapshot], calls: Calls, link: HostLink, instance: InstanceID | None = None) -> Result | None:
+    """Follow a call or a task; None if there is none, or it has ended. A task that failed is tried again, or it is an Error for
+    good.
+    """
+    result = await operation.follow(ctx, calls, link, instance)
     if not isinstance(result, Failed):
         return result
     if ctx.deleting:

@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.inventory import HostLink
+from controller.placing.attachments import Attachments
 from controller.runtime.context import Context
-from controller.runtime.results import Result, done, failed
+from controller.runtime.results import Failed, Result, done, failed
 from controller.shared import operation
+from controller.shared.calls import Calls
 from controller.shared.reach import Reach
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
+from drivers.types import InstanceID
 
 
 class Command(StrEnum):
@@ -25,6 +29,8 @@ class Services:
     """Shared by all reconciles. `new_id` makes job ids, UUIDs."""
 
     reach: Reach
+    attachments: Attachments
+    calls: Calls
     new_id: Callable[[], str]
 
 
@@ -45,6 +51,16 @@ def given_up(ctx: Context[SnapshotRestore], reason: str, message: str) -> Result
     status.state, status.completed_at = RestoreState.FAILED, operation.now(ctx)
     ctx.event("Warning", reason, message)
     return failed(reason, message, terminal=True)
+
+
+async def followed(
+    ctx: Context[SnapshotRestore], calls: Calls, link: HostLink, instance: InstanceID | None = None
+) -> Result | None:
+    """Follow a call or a task; None if there is none, or it has ended. A task that failed is tried again, or that is the end."""
+    result = await operation.follow(ctx, calls, link, instance)
+    if isinstance(result, Failed) and result.terminal:
+        return given_up(ctx, result.reason, result.message)
+    return result and pending(ctx, result)
 
 
 def pending(ctx: Context[SnapshotRestore], why: Result) -> Result:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from controller.inventory import HostLink
 from controller.ipam import instance_id, snapshot_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared import holds, operation
-from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
+from controller.snapshotrestore.ending import Command, Services, completed, followed, given_up, pending
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
@@ -33,8 +35,8 @@ class OfVM:
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return pending(ctx, link)
-        if unfinished := await operation.follow(ctx, link, instance_id(vm.metadata.uid)):
-            return pending(ctx, unfinished)
+        if unfinished := await followed(ctx, self._services.calls, link, instance_id(vm.metadata.uid)):
+            return unfinished
         return await self._converge(ctx, snapshot, vm, link)
 
     async def took_effect(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> bool | None:
@@ -74,8 +76,8 @@ class OfVM:
         hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
         if contended := operation.contended(ctx, job, first=first, theirs=[vm.status.job], hold=hold):
             return pending(ctx, contended)
-        outcome = await link.snapshots.restore(have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
-        return await operation.called(ctx, job, outcome)
+        bring_back = partial(link.snapshots.restore, have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
+        return await operation.call(ctx, self._services.calls, link, job, bring_back)
 
 
 def _not_now(ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, have: ObservedVM) -> Result | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from controller.inventory import HostLink
 from controller.ipam import snapshot_id, volume_id
-from controller.placing.attachments import Attachments
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
@@ -12,7 +13,7 @@ from controller.shared import holds, operation
 from controller.shared.deletion import listing
 from controller.shared.lookups import qualified, vms_by_volume
 from controller.shared.translate import pool_spec
-from controller.snapshotrestore.ending import Command, Services, completed, given_up, pending
+from controller.snapshotrestore.ending import Command, Services, completed, followed, given_up, pending
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
@@ -25,9 +26,9 @@ _HELD = 2.0
 class OfVolume:
     """The volume is on no VM meanwhile, and nobody else works on it: so to do it twice is to do it once."""
 
-    def __init__(self, services: Services, attachments: Attachments) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
-        self._attachments = attachments
+        self._attachments = services.attachments
 
     async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
         """Restore when nothing forbids it, and follow it to its end."""
@@ -42,17 +43,17 @@ class OfVolume:
         link = self._link(ctx, name, volume)
         if not isinstance(link, HostLink):
             return pending(ctx, link)
-        if unfinished := await operation.follow(ctx, link):
-            return pending(ctx, unfinished)
+        if unfinished := await followed(ctx, self._services.calls, link):
+            return unfinished
         job = operation.current(ctx)
         if job is not None and job.phase == operation.ENDED:
             return completed(ctx)
         return await self._restore(ctx, snapshot, volume, pool, link)
 
     def _link(self, ctx: Context[SnapshotRestore], pool: str, volume: Volume) -> HostLink | Result:
-        """The host whose native task it is, or any that has the pool; the one that the volume was made through first."""
+        """The host that is at work on it, or any that has the pool; the one that the volume was made through first."""
         job, reach, host = operation.current(ctx), self._services.reach, ctx.object.status.host
-        if job is not None and job.native_ref is not None and host:
+        if job is not None and (job.native_ref or self._services.calls.under_way(ctx.uid)) and host:
             return reach.host(host)
         return reach.pool(pool, volume.status.host)
 
@@ -68,8 +69,8 @@ class OfVolume:
         if contended := self._contended(ctx, volume, job, first=first):
             return pending(ctx, contended)
         identity, content = volume_id(volume.metadata.uid), snapshot_id(snapshot.metadata.uid)
-        outcome = await link.volumes.restore(pool_spec(pool), identity, content)
-        return await operation.called(ctx, job, outcome) or completed(ctx)
+        bring_back = partial(link.volumes.restore, pool_spec(pool), identity, content)
+        return await operation.call(ctx, self._services.calls, link, job, bring_back) or completed(ctx)
 
     def _contended(self, ctx: Context[SnapshotRestore], volume: Volume, job: Job, *, first: bool) -> Result | None:
         """Who has got the volume while our job was being written, or before a repeated call: a VM must not lose what it writes.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from controller.inventory import result_of
-from controller.placing.attachments import Attachments
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -15,6 +14,7 @@ from controller.runtime.store import Store
 from controller.shared import operation
 from controller.shared.deletion import FORCE_DELETE, forced
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume
+from controller.shared.patience import GivenUp
 from controller.shared.standing import standing
 from controller.snapshotrestore.ending import Services, completed, given_up, pending
 from controller.snapshotrestore.ofvm import OfVM
@@ -61,21 +61,26 @@ class SnapshotRestoreReconciler:
         Watch(Volume, _of_volume, of=lambda each: (each.deleting, each.status.attached_to, jobs.running(each.status.job))),
     )
 
-    def __init__(self, services: Services, attachments: Attachments) -> None:
+    def __init__(self, services: Services) -> None:
+        self._calls = services.calls
         self._vm = OfVM(services)
-        self._volume = OfVolume(services, attachments)
+        self._volume = OfVolume(services)
 
     async def reconcile(self, ctx: Context[SnapshotRestore]) -> Result:
         """Drive one SnapshotRestore until it has ended, or something has to be waited for."""
-        try:
-            return await (self._delete(ctx) if ctx.deleting else self._drive(ctx))
-        except DriverError as error:
-            return _refused(ctx, error)
+        return await (self._delete(ctx) if ctx.deleting else self._drive(ctx))
 
     def forget(self, key: Key, uid: str) -> None:
-        """Nothing is held in memory for a SnapshotRestore."""
+        """A SnapshotRestore is gone."""
+        self._calls.forget(uid)
 
     async def _drive(self, ctx: Context[SnapshotRestore]) -> Result:
+        try:
+            return await self._go_on(ctx)
+        except DriverError as error:
+            return self._refused(ctx, error)
+
+    async def _go_on(self, ctx: Context[SnapshotRestore]) -> Result:
         if ended := _ended(ctx):
             return ended
         snapshot = ctx.store.get(Snapshot, ctx.object.spec.snapshot, ctx.key.namespace)
@@ -112,6 +117,17 @@ class SnapshotRestoreReconciler:
         await ctx.remove_finalizer()
         return done("Deleted")
 
+    def _refused(self, ctx: Context[SnapshotRestore], error: DriverError) -> Result:
+        """The hypervisor said no. A definite no is the end, and so is the last of many: nothing was changed, and to try it on
+        another day would surprise.
+        """
+        result = self._calls.patience.rest(ctx) or result_of(error)
+        ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+        definite = isinstance(error, Conflict | NotFound) or (isinstance(result, Failed) and result.terminal)
+        if isinstance(error, GivenUp) or (definite and operation.current(ctx) is not None):
+            return given_up(ctx, error.reason, str(error))
+        return pending(ctx, result)
+
 
 def _ended(ctx: Context[SnapshotRestore]) -> Result | None:
     """What an ended restore goes on to say."""
@@ -141,13 +157,3 @@ def _waits(ctx: Context[SnapshotRestore], why: Result) -> Result:
     message = f"{why.message}; annotate with {FORCE_DELETE}={ctx.uid} to give up"
     ctx.conditions.set(BLOCKED, True, why.reason, message)
     return waiting(BLOCKED, message, retry_after=_RETRY)
-
-
-def _refused(ctx: Context[SnapshotRestore], error: DriverError) -> Result:
-    """The hypervisor said no. A definite no is the end: nothing was changed, and to try it on another day would surprise."""
-    result = result_of(error)
-    ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
-    definite = isinstance(error, Conflict | NotFound) or (isinstance(result, Failed) and result.terminal)
-    if definite and operation.current(ctx) is not None:
-        return given_up(ctx, error.reason, str(error))
-    return pending(ctx, result)

@@ -47,7 +47,7 @@ class Reach:
     def _only(self, ctx: Context[Volume], pool: StoragePool) -> str | None:
         status = ctx.object.status
         running = job.current(ctx.object)
-        if running is not None and running.native_ref is not None:
+        if running is not None and (running.native_ref is not None or self._services.calls.under_way(ctx.uid)):
             return status.host
         found = status.pool == pool.metadata.name  # else the volume is still being looked for, in pools that the VM may not reach
         return status.attached_to.host if status.attached_to and found else None

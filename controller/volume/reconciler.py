@@ -21,6 +21,7 @@ from controller.shared.lookups import (
     volumes_by_template,
     volumes_by_zone,
 )
+from controller.shared.patience import GivenUp
 from controller.volume import job
 from controller.volume.delete import Deletion
 from controller.volume.home import Home
@@ -89,11 +90,12 @@ class VolumeReconciler:
         try:
             return await (self._deletion.run(ctx) if ctx.deleting else self._drive(ctx))
         except DriverError as error:
-            return _refused(ctx, error)
+            return self._refused(ctx, error)
 
     def forget(self, key: Key, uid: str) -> None:
         """Give back the room of a volume that is gone."""
         self._services.rooms.release(uid)
+        self._services.calls.forget(uid)
         self._looked.pop(uid, None)
 
     async def _drive(self, ctx: Context[Volume]) -> Result:
@@ -160,13 +162,13 @@ class VolumeReconciler:
         job.finish(ctx)
         return done("Ready", recheck_after=LOOKS)
 
-
-def _refused(ctx: Context[Volume], error: DriverError) -> Result:
-    """The hypervisor said no: the job ends if nothing will be tried again by itself."""
-    result = result_of(error)
-    ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
-    if getattr(result, "terminal", False):
-        job.fail(ctx, str(error))
-        if ctx.object.status.volume_id is None:
+    def _refused(self, ctx: Context[Volume], error: DriverError) -> Result:
+        """The hypervisor said no: the job ends if nothing will be tried again by itself, or not for some minutes."""
+        result = self._services.calls.patience.rest(ctx) or result_of(error)
+        ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+        lasting = getattr(result, "terminal", False)
+        if lasting or isinstance(error, GivenUp):
+            job.fail(ctx, str(error))
+        if lasting and ctx.object.status.volume_id is None:
             ctx.object.status.state = VolumeState.ERROR
-    return result
+        return result

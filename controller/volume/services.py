@@ -9,6 +9,7 @@ from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.contents import ContentsReader
 from controller.placing.attachments import Attachments
 from controller.placing.rooms import Rooms
+from controller.shared.calls import Calls
 from controller.shared.library import Library
 
 
@@ -22,4 +23,5 @@ class Services:
     rooms: Rooms
     attachments: Attachments
     library: Library
+    calls: Calls
     new_id: Callable[[], str]

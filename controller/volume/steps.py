@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from controller.inventory import HostLink
 from controller.ipam import volume_id
-from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
+from controller.shared import operation
 from controller.shared.errands import Broken, Finished
 from controller.shared.library import image_name
 from controller.shared.translate import pool_spec
@@ -21,7 +24,7 @@ from crds.status import Job
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume, VolumeState
 from drivers.errors import Conflict, NotFound
-from drivers.types import DesiredVolume, Done, Failed, InstanceID, OpRef, Owner, Running, Started, Succeeded
+from drivers.types import DesiredVolume, Done, InstanceID, Owner, Started
 
 _POLL = 1.0
 _RETRY = 15.0
@@ -35,27 +38,10 @@ class Steps:
         self._services = services
 
     async def follow(self, ctx: Context[Volume], link: HostLink) -> Result | None:
-        """Poll the native task that an earlier reconcile, or an earlier process, started."""
+        """Ask how the call that an earlier reconcile made stands, and the native task that it, or an earlier process, started."""
         running = job.current(ctx.object)
-        if running is None or running.native_ref is None:
-            return None
-        try:
-            progress = await link.poll(OpRef(running.native_ref))
-        except NotFound:
-            progress = Succeeded()  # forgotten by the hypervisor: the same call again finds out
-        match progress:
-            case Running(percent):
-                jobs.progressed(running, progress=jobs.coarse(percent))
-                return _under_way(running)
-            case Failed(reason, retryable, code):
-                running.native_ref = None
-                text = f"{running.command}: {reason} ({code})" if code else reason
-                if not retryable:
-                    job.fail(ctx, text)
-                return failed("TaskFailed", text, terminal=not retryable)
-            case Succeeded():
-                running.native_ref = None
-        return None
+        reason = job.under_way(running.command) if running else None
+        return await operation.follow(ctx, self._services.calls, link, reason=reason)
 
     async def create(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, source: Source) -> Result | None:
         """Make the volume under its known identity."""
@@ -68,13 +54,16 @@ class Steps:
         if first and (going := leaving(ctx.object, ctx.store)):
             job.cancel(ctx, going.message)
             return going
+        if running.phase == operation.ENDED:
+            return await self._shown(ctx, link, pool, running)
+        make = partial(link.volumes.create, _desired(ctx.object, pool, source))
         try:
-            outcome = await link.volumes.create(_desired(ctx.object, pool, source))
+            unfinished = await self._call(ctx, link, running, make)
         except NotFound as error:
             if source.template:
                 self._services.library.lost(source.template, pool.metadata.name)
             return requeue(_RETRY, "SourceLost", str(error))
-        return await self._outcome(ctx, link, pool, running, outcome)
+        return unfinished or await self._shown(ctx, link, pool, running)
 
     async def grow(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result | None:
         """Grow the volume to its declared size, once the pool has the room and no snapshot of its VM forbids it."""
@@ -99,12 +88,13 @@ class Steps:
         show_attachment(ctx, self._services)
         if ctx.object.status.attached_to != having:  # a VM came or went meanwhile: maybe through another host
             return requeue(0, job.under_way(Command.RESIZE), "a VM came or went: the volume is looked at again")
+        enlarge = partial(link.volumes.grow, pool_spec(pool), volume_id(ctx.uid), size, instance)
         try:
-            outcome = await link.volumes.grow(pool_spec(pool), volume_id(ctx.uid), size, instance)
+            unfinished = await self._call(ctx, link, running, enlarge)
         except Conflict as error:
             job.cancel(ctx, str(error))  # else nobody could take a snapshot of the volume, or attach it, until this can be done
             return waiting("GrowNotPossible", str(error), retry_after=_BLOCKED_LOOKS)
-        return await self._outcome(ctx, link, pool, running, outcome)
+        return unfinished or await self._shown(ctx, link, pool, running)
 
     async def look(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, *, older_than: float = 0.0) -> bool:
         """Take over what the pool says of the volume, or said less than `older_than` seconds ago; whether it is there."""
@@ -114,15 +104,15 @@ class Steps:
             ctx.object.status.volume_id, ctx.object.status.size = found.volume, Quantity.of(found.size)
         return found is not None
 
-    async def _outcome(
-        self, ctx: Context[Volume], link: HostLink, pool: StoragePool, running: Job, outcome: Done | Started
+    async def _call(
+        self, ctx: Context[Volume], link: HostLink, running: Job, make: Callable[[], Awaitable[Done | Started]]
     ) -> Result | None:
-        if isinstance(outcome, Started):
-            jobs.started(running, outcome.op)
-            going_on = _under_way(running)
-            await ctx.save(going_on.reason, going_on.message)
-            return going_on
+        reason = job.under_way(running.command)
+        return await operation.call(ctx, self._services.calls, link, running, make, reason=reason)
+
+    async def _shown(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, running: Job) -> Result | None:
         if not await self.look(ctx, link, pool):
+            running.phase = None
             return requeue(_RETRY, "NotThereYet", f"{running.command} is done, but the pool does not show the volume")
         return None
 
@@ -149,7 +139,3 @@ def _desired(volume: Volume, pool: StoragePool, source: Source) -> DesiredVolume
         image=image_name(source.template) if source.template else "",
         snapshot=source.snapshot,
     )
-
-
-def _under_way(running: Job) -> Result:
-    return requeue(_POLL, job.under_way(running.command), f"{running.command} is under way")

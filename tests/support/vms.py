@@ -38,6 +38,7 @@ from controller.runtime.metrics import Metrics
 from controller.runtime.resync import Resync
 from controller.runtime.store import Store
 from controller.scheduler import HostIndex
+from controller.shared.calls import Calls
 from controller.shared.library import Library
 from controller.shared.lookups import register_all
 from controller.shared.namespace import Namespace
@@ -277,6 +278,7 @@ class VMController(base.Controller):
             rooms=Rooms(store, index),
             attachments=Attachments(store, self.inventory),
             contents=ContentsReader(clock.monotonic),
+            calls=Calls(self.enqueue),
         )
         self.manager = Manager(
             store,
@@ -305,6 +307,7 @@ class VMController(base.Controller):
     async def kill(self) -> None:
         await self.parts.library.close()
         await self.parts.contents.close()
+        await self.parts.calls.close()
         await super().kill()
 
     @property

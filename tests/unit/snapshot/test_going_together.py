@@ -44,7 +44,7 @@ def test_progress_is_written_in_steps() -> None:
     async def story(cloud: VMCloud) -> None:
         cloud.apply(site())
         cloud.apply(vm())
-        await cloud.settle(900)
+        await cloud.settle(4000)
         cloud.apply(snapshot())
         await cloud.settle(150)
         assert len(versions(cloud, "Snapshot", "snap")) <= 16

@@ -315,7 +315,7 @@ def test_a_call_that_goes_wrong_once(kind: FaultKind, method: str) -> None:
         await begin(cloud)
         cloud.datacentre.fail(method, kind)
         cloud.apply(snapshot())
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert ready(cloud) == ("True", "Ready"), text(cloud)
         [made] = cloud.datacentre.vm().snapshots
         assert cloud.datacentre.service.dc.made[made] == 1

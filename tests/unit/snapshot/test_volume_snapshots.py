@@ -246,11 +246,11 @@ def test_a_call_that_goes_wrong_once(kind: FaultKind, method: str) -> None:
         await begin(cloud)
         cloud.datacentre.fail(method, kind)
         cloud.apply(snapshot(of=OF))
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert ready(cloud) == ("True", "Ready"), text(cloud)
         assert [each.made for each in cloud.datacentre.census.snapshots] == [1]
         cloud.delete("Snapshot", "shop/snap")
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert not cloud.exists("Snapshot", "shop/snap")
         assert kept(cloud) == []
         assert volume_ready(cloud) == ("True", "Ready")

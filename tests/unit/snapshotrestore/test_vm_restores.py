@@ -324,7 +324,7 @@ def test_a_call_that_goes_wrong_once(kind: FaultKind) -> None:
         await begin(cloud, power="Off")
         cloud.datacentre.fail("snapshots.restore", kind)
         cloud.apply(restore())
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert back(cloud) == ("True", "Completed"), why(cloud)
         assert (reads(cloud), cloud.datacentre.vm().restores) == ("old", 1)
         assert cloud.reason() == ("True", "Stopped")
@@ -408,7 +408,7 @@ def test_disks_and_volumes_stay_as_they_are_while_there_are_snapshots() -> None:
         await cloud.settle(60)
         assert has(cloud) == []
         writes = len(cloud.api.history)
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert len(cloud.api.history) - writes < 5, "it waits, it does not try again and again"
         cloud.delete("Snapshot", "shop/snap")
         await cloud.settle(90)

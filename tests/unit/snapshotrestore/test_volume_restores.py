@@ -167,7 +167,7 @@ def test_a_call_that_goes_wrong_once(kind: FaultKind) -> None:
         await begin(cloud)
         cloud.datacentre.fail("volumes.restore_volume", kind)
         cloud.apply(restore())
-        await cloud.settle(900)
+        await cloud.settle(4000)
         assert back(cloud) == ("True", "Completed")
         assert stored(cloud) == "old"
         assert volume_ready(cloud) == ("True", "Ready")
