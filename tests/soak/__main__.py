@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="vireo-soak-"))
     started, load = datetime.now(UTC), os.getloadavg()[0]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started is stopped on the way out
     print(f"soak: seed {options.seed}, {options.minutes:g} minutes, in {directory}", flush=True)
     with site(directory) as built:
         soak, violation = Soak(built, options.seed, lambda line: print(line, flush=True)), ""

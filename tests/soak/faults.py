@@ -56,7 +56,7 @@ def _scripted(kind: FaultKind, probability: float, **values: Any) -> Begin:
     def begin(site: Site, random: Random) -> Trouble:
         method = random.choice(_METHODS)
         site.cloud.control.add_fault(Scripted(kind, method, probability=probability, **values))
-        return Trouble(f"{kind} of {method}", site.cloud.control.clear_faults)
+        return Trouble(f"{kind} of {method}", lambda: site.cloud.control.clear_faults())
 
     return begin
 
