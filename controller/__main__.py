@@ -37,6 +37,18 @@ def _parser() -> argparse.ArgumentParser:
     host = commands.add_parser("host", help="prepare machines as hosts", add_help=False)
     host.add_argument("rest", nargs=argparse.REMAINDER)
     host.set_defaults(run=_host)
+    console = commands.add_parser(
+        "console",
+        help="talk to a VM's serial console, or print its log",
+        description="Talk to a VM's serial console; ^] leaves it. The hypervisor is asked directly, with the Secret of its "
+        "endpoint, which your kubeconfig must be allowed to read.",
+    )
+    console.add_argument("vm", help="[NAMESPACE/]NAME")
+    console.add_argument("-n", "--namespace", default=None, help="default: that of the kubeconfig's context")
+    console.add_argument("--log", action="store_true", help="print what the guest wrote so far, and end")
+    console.add_argument("--force", action="store_true", help="take the console from somebody else who has it open")
+    console.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
+    console.set_defaults(run=_console)
     tree = commands.add_parser("tree", help="draw the cloud: zones, pods, clusters, hosts, VMs")
     tree.add_argument("--kubeconfig", default=None, help="default: $KUBECONFIG or ~/.kube/config")
     tree.set_defaults(run=_tree)
@@ -90,6 +102,22 @@ def _host(arguments: argparse.Namespace) -> int:
     from controller.hostprepare import main as host
 
     return host(arguments.rest)
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    from controller.console import ConsoleError, console
+    from controller.kube.credentials import CredentialsError
+    from controller.runtime.ports import ApiError
+    from drivers.errors import DriverError
+
+    namespace, _, name = arguments.vm.rpartition("/")
+    try:
+        return console(name, namespace or arguments.namespace, arguments.kubeconfig, log=arguments.log, force=arguments.force)
+    except (ConsoleError, DriverError, CredentialsError, ApiError) as error:
+        print(f"vireo: {error}", file=sys.stderr)
+    except ValueError:
+        print(f"vireo: VM {arguments.vm} or its host does not fit this version of vireo", file=sys.stderr)
+    return 1
 
 
 def _tree(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from drivers.errors import Transient
 from drivers.simulator.__main__ import main
 from drivers.simulator.connect import SimulatorDriver
 from drivers.simulator.engine.faults import Fault, FaultKind
+from drivers.simulator.engine.settings import OFFERED
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
 
@@ -146,7 +147,7 @@ class TestServe:
         arguments = ["--hosts", "2", "--cpus", "3", "--memory", "5", "--without", "Events", "--without", "UEFI"]
         with SimulatorProcess(arguments) as process:
             connection = SimulatorDriver().connect(process.endpoint())
-            assert connection.capabilities == frozenset(Capability) - {Capability.EVENTS, Capability.UEFI}
+            assert connection.capabilities == OFFERED - {Capability.EVENTS, Capability.UEFI}
             hosts = connection.hosts.list_hosts()
             assert [(host.cpus, host.memory) for host in hosts] == [(3, 5 * 1024**3)] * 2
             connection.close()
