@@ -18,11 +18,12 @@ LONGEST_BUSY = 3600.0
 
 
 class GivenUp(DriverError):
-    """The same call failed too often; its outcome is known, so what it holds can be let go."""
+    """The same call failed too often; what it holds can be let go. `outcome_unknown`: the last one did not say what it has done."""
 
     def __init__(self, error: DriverError, tries: int) -> None:
         super().__init__(f"{error.message}; given up after {tries} tries", native_code=error.native_code)
         self.reason = error.reason
+        self.outcome_unknown = not is_known(error)
 
 
 @dataclass(slots=True)

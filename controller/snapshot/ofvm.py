@@ -107,7 +107,7 @@ class OfVM:
             return contended
         wanted = desired(ctx.object, quiesce=ctx.object.spec.quiesce and have.power in _ON)
         take = partial(link.snapshots.create, have.instance, wanted)
-        return await operation.call(ctx, self._services.calls, link, job, take, certain=there)
+        return await operation.call(ctx, self._services.calls, link, job, take, certain=wanted.quiesce)
 
     async def _thaw(self, ctx: Context[Snapshot], link: HostLink, instance: InstanceID) -> Result | None:
         """Take it before it is removed: only a call that ended says that the guest is not left frozen."""

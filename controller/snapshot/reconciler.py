@@ -99,13 +99,16 @@ class SnapshotReconciler:
         if status.created_at is not None and not ctx.deleting and operation.current(ctx) is None:
             return as_it_was(ctx, result)
         terminal = isinstance(error, GivenUp) or (isinstance(result, Failed) and result.terminal)
+        text = str(error)
+        if isinstance(error, GivenUp) and error.outcome_unknown and ctx.object.spec.quiesce:
+            text += "; the guest may be frozen: restart its agent, or the VM"
         if terminal or isinstance(error, Conflict | NotFound):
-            operation.fail(ctx, str(error))
+            operation.fail(ctx, text)
             if not ctx.deleting:
                 status.state = SnapshotState.ERROR if terminal else SnapshotState.ALLOCATED
         if ctx.deleting:
             return waits(ctx, result)
-        return failed("SnapshotFailed", str(error), terminal=True) if isinstance(error, GivenUp) else result
+        return failed("SnapshotFailed", text, terminal=True) if isinstance(error, GivenUp) else result
 
 
 def _failed_for_good(ctx: Context[Snapshot]) -> Result | None:
