@@ -101,6 +101,7 @@ class NetworkBackend(StrEnum):
 
     OVS = "OVS"
     BRIDGE = "Bridge"
+    LINUX = "Linux"
 
 
 class Capability(StrEnum):
@@ -151,8 +152,24 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkSupport:
+    """Whether a host can carry segments with a backend; `available` is None where that cannot be seen.
+
+    `guarded`: a guest is not heard that claims another's MAC or address. `message` says why not, if it is not both.
+    """
+
+    backend: NetworkBackend
+    available: bool | None
+    guarded: bool
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedHost:
-    """One host of an endpoint. `cpus` are logical CPUs, `memory` what guests can use in bytes."""
+    """One host of an endpoint. `cpus` are logical CPUs, `memory` what guests can use in bytes.
+
+    `networks` tells of each backend; empty for a hypervisor that has no such choice.
+    """
 
     host: HostID
     native_id: str
@@ -162,6 +179,7 @@ class ObservedHost:
     memory: int
     up: bool = True
     message: str = ""
+    networks: tuple[NetworkSupport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +197,14 @@ class Attachment:
     """How NICs reach their segment on a host.
 
     OVS: `bridge` is an Open vSwitch bridge and the VLAN is a tag on the port. BRIDGE: `bridge` is the name of an existing
-    Linux bridge, the segment's id already filled in.
+    Linux bridge, the segment's id already filled in. LINUX: the driver makes a bridge for each segment and carries it over the
+    interface `uplink`, as a VLAN, or as a VXLAN of the same number in the IPv4 multicast `group`.
     """
 
     backend: NetworkBackend
-    bridge: str
+    bridge: str = ""
+    uplink: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

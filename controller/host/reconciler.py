@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from controller.host import networks
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
 from controller.host.orphans import Orphans
@@ -35,7 +36,7 @@ from controller.shared.lookups import (
 from controller.shared.standing import standing
 from crds.v1alpha1 import Cluster, Host, Pod, ServiceOffering, StoragePool, VirtualMachine, Zone
 from crds.v1alpha1.host import AdminState, HostState
-from drivers.types import Endpoint
+from drivers.types import Endpoint, NetworkSupport
 
 
 def _of_cluster(cluster: Cluster, store: Store) -> Iterable[Key]:
@@ -71,6 +72,11 @@ class _Contact:
 
     cluster: Cluster
     link: HostLink
+
+    @property
+    def network(self) -> NetworkSupport | None:
+        """What the host says of the backend that its Cluster wants."""
+        return networks.wanted(self.cluster, self.link.info.networks) if self.link.info else None
 
 
 class HostReconciler:
@@ -113,7 +119,9 @@ class HostReconciler:
         outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
         before = ctx.object.status.state
         ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
-        describe(ctx.object, ctx.conditions, link, outcome, users)
+        network = contact.network if isinstance(contact, _Contact) else None
+        describe(ctx.object, ctx.conditions, link, outcome, users, networks.lacking(network))
+        networks.describe(ctx.conditions, network)
         _tell(ctx, before, outcome)
         return blocked(ctx, users) or outcome
 

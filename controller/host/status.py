@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from controller.host import networks
 from controller.inventory import HostLink, LinkState
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, failed, waiting
@@ -39,6 +40,7 @@ def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capabil
     status.allocatable = Capacity(
         cpus=int(cpus * Decimal(overcommit.cpu)), memory=Quantity.of(int(memory * Decimal(overcommit.memory)))
     )
+    networks.fill(status, info.networks)
     status.capabilities = sorted(capability.value for capability in capabilities)
 
 
@@ -104,8 +106,13 @@ def result(host: Host, link: HostLink) -> Result:
             return waiting(link.reason, link.message)
 
 
-def describe(host: Host, conditions: Conditions, link: HostLink | None, outcome: Result, leaving: Sequence[object]) -> None:
-    """Set state, resource state and the facets Connected, Supported and Schedulable for a reconcile that ended with `outcome`."""
+def describe(
+    host: Host, conditions: Conditions, link: HostLink | None, outcome: Result, leaving: Sequence[object], lacking: str = ""
+) -> None:
+    """Set state, resource state and the facets Connected, Supported and Schedulable for a reconcile that ended with `outcome`.
+
+    `lacking` says what VMs of its Cluster would not have there.
+    """
     host.status.state = state(link, contacted=bool(host.metadata.finalizers))
     host.status.resource_state = _resource_state(host)
     if link and link.info is not None and link.info.up and link.reachable:
@@ -115,7 +122,7 @@ def describe(host: Host, conditions: Conditions, link: HostLink | None, outcome:
         conditions.set(CONNECTED, False, link.reason if link else outcome.reason, link.message if link else outcome.message)
     if link and link.reason == Unsupported.reason:
         conditions.set(SUPPORTED, False, link.reason, link.message)
-    _schedulable(host.spec.admin_state, conditions, link, outcome, leaving=bool(leaving))
+    _schedulable(host.spec.admin_state, conditions, link, outcome, lacking, leaving=bool(leaving))
 
 
 def _resource_state(host: Host) -> HostResourceState:
@@ -125,11 +132,15 @@ def _resource_state(host: Host) -> HostResourceState:
     return HostResourceState(host.spec.admin_state.value)
 
 
-def _schedulable(wanted: AdminState, conditions: Conditions, link: HostLink | None, outcome: Result, *, leaving: bool) -> None:
+def _schedulable(
+    wanted: AdminState, conditions: Conditions, link: HostLink | None, outcome: Result, lacking: str, *, leaving: bool
+) -> None:
     if leaving:
         conditions.set(SCHEDULABLE, False, "Deleting", "the host is being deleted")
     elif wanted is not AdminState.ENABLED:
         conditions.set(SCHEDULABLE, False, wanted, f"adminState is {wanted}")
+    elif outcome.reason == "Up" and link and link.up and lacking:
+        conditions.set(SCHEDULABLE, False, networks.MISSING, lacking)
     elif outcome.reason == "Up" and link and link.up:
         conditions.set(SCHEDULABLE, True, "Up")
     else:

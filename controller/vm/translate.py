@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controller.ipam import instance_id
+from controller.shared.instances import instance_of
 from controller.shared.subnets import subnet_of
 from controller.shared.translate import pool_spec
 from controller.vm.cloudinit import GuestNIC, hostname_of, seed
@@ -43,7 +43,7 @@ def desired(
 ) -> DesiredVM:
     """What the driver is asked for. Without `user_data` known (its Secret is gone) the seed stays what it is."""
     return DesiredVM(
-        instance=instance_id(vm.metadata.uid),
+        instance=instance_of(vm),
         name=f"{vm.metadata.namespace}-{vm.metadata.name}",
         owner=owner_of(vm),
         cpus=refs.offering.spec.cpus,
@@ -69,16 +69,17 @@ def _attachment(cluster: Cluster, vlan: int | None) -> Attachment:
     guest = cluster.spec.guest_network
     if guest is None:
         return Attachment(NetworkBackend.OVS, "guest")
-    if guest.backend is GuestNetworkBackend.OVS:
-        return Attachment(NetworkBackend.OVS, guest.bridge)
-    return Attachment(NetworkBackend.BRIDGE, guest.bridge.replace("{segment}", str(vlan or 0)))
+    if guest.backend is GuestNetworkBackend.LINUX:
+        return Attachment(NetworkBackend.LINUX, uplink=guest.uplink or "", group=guest.vxlan.group if guest.vxlan else "")
+    bridge = (guest.bridge or "").replace("{segment}", str(vlan or 0))
+    return Attachment(NetworkBackend(guest.backend), bridge)
 
 
 def _seed(vm: VirtualMachine, refs: References, nics: Sequence[NICStatus], user_data: bytes) -> Seed:
     by_name = {interface.spec.name: interface for interface in refs.interfaces}
     guests = [_guest_nic(nic, by_name[nic.name], refs) for nic in nics]
     hostname = hostname_of(vm.metadata.name, vm.spec.hostname)
-    return seed(str(instance_id(vm.metadata.uid)), hostname, vm.spec.ssh_keys, guests, user_data)
+    return seed(str(instance_of(vm)), hostname, vm.spec.ssh_keys, guests, user_data)
 
 
 def _guest_nic(nic: NICStatus, interface: Interface, refs: References) -> GuestNIC:

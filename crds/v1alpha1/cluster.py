@@ -14,6 +14,7 @@ from crds.references import Allocated, AllocationState, Capacity, Endpoint
 from crds.status import Status
 
 __all__ = [
+    "VXLAN",
     "Cluster",
     "ClusterSpec",
     "ClusterStatus",
@@ -37,6 +38,14 @@ class GuestNetworkBackend(StrEnum):
 
     OVS = "OVS"
     BRIDGE = "Bridge"
+    LINUX = "Linux"
+
+
+class VXLAN(Model):
+    """A VXLAN overlay."""
+
+    group: Annotated[str, Field(max_length=15, pattern=r"^2(2[4-9]|3[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}$")]
+    """Multicast group in which the hosts find each other, IPv4, such as 239.1.1.1; one for all hosts of a Zone, and no other's."""
 
 
 class GuestNetwork(Model):
@@ -44,21 +53,39 @@ class GuestNetwork(Model):
 
     RULES = (
         Rule(
-            "self.backend == 'Bridge' ? self.bridge.contains('{segment}') : !self.bridge.contains('{segment}')",
+            "(self.backend != 'Linux') == has(self.bridge)",
+            "bridge is required for OVS and Bridge, not allowed for Linux",
+            ".bridge",
+        ),
+        Rule(
+            "(self.backend == 'Linux') == has(self.uplink)",
+            "uplink is required for Linux, not allowed for OVS and Bridge",
+            ".uplink",
+        ),
+        Rule("self.backend == 'Linux' || !has(self.vxlan)", "vxlan is for backend Linux only", ".vxlan"),
+        Rule(
+            "!has(self.bridge) || (self.backend == 'Bridge') == self.bridge.contains('{segment}')",
             "bridge must contain {segment} for backend Bridge, and must not for OVS",
             ".bridge",
         ),
         Rule(
-            "size(self.bridge.replace('{segment}', '4094')) <= 15",
+            "!has(self.bridge) || size(self.bridge.replace('{segment}', '4094')) <= 15",
             "bridge must be at most 15 characters with the VLAN id filled in",
             ".bridge",
         ),
     )
 
     backend: GuestNetworkBackend
-    """OVS: one Open vSwitch bridge, VLANs as tags on its ports. Bridge: an existing Linux bridge per VLAN."""
-    bridge: Annotated[str, Field(min_length=1, max_length=20, pattern=r"^[A-Za-z0-9_.-]*(\{segment\})?[A-Za-z0-9_.-]*$")]
+    """OVS: one Open vSwitch bridge, VLANs as tags on its ports. Bridge: an existing Linux bridge per VLAN. Linux: Vireo makes a
+    bridge per VLAN over SSH, and carries it over `uplink`."""
+    bridge: Annotated[str, Field(min_length=1, max_length=20, pattern=r"^[A-Za-z0-9_.-]*(\{segment\})?[A-Za-z0-9_.-]*$")] | None = (
+        None
+    )
     """Name of the bridge on each host; for Bridge a pattern such as br-vlan{segment}, where {segment} becomes the VLAN id."""
+    uplink: Annotated[str, Field(max_length=15, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] | None = None
+    """For Linux: interface of each host that carries the segments, such as eno2; for VXLAN with an IPv4 address and MTU 1550."""
+    vxlan: VXLAN | None = None
+    """For Linux: carry segments as VXLANs, the VLAN id as VNI. Default: as VLANs on the uplink."""
 
 
 Factor = Annotated[str, Field(max_length=5, pattern=r"^[1-9][0-9]?(\.[0-9]{1,2})?$")]

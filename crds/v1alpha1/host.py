@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE
-from crds.fields import ListType, Name, Tag, Tags
+from crds.fields import ListType, Name, Tag, Tags, Text
 from crds.references import Allocated, Capacity, Endpoint
 from crds.status import Known, Status
+from crds.v1alpha1.cluster import GuestNetworkBackend
 
-__all__ = ["AdminState", "Host", "HostResourceState", "HostSpec", "HostState", "HostStatus", "OrphanedVM"]
+__all__ = ["AdminState", "Host", "HostNetwork", "HostResourceState", "HostSpec", "HostState", "HostStatus", "OrphanedVM"]
 
 
 class AdminState(StrEnum):
@@ -44,6 +45,19 @@ class HostResourceState(StrEnum):
     DISABLED = "Disabled"
     PREPARE_FOR_MAINTENANCE = "PrepareForMaintenance"
     MAINTENANCE = "Maintenance"
+
+
+class HostNetwork(Model):
+    """How far a host can carry guest segments with one backend."""
+
+    backend: Known[GuestNetworkBackend]
+    """OVS, Bridge or Linux, as a Cluster's guestNetwork names them."""
+    available: Literal["True", "False", "Unknown"]
+    """Whether the host has it; Unknown where that cannot be seen from outside."""
+    addresses_guarded: bool
+    """Whether a guest that claims another's MAC or address is not heard."""
+    message: Text = ""
+    """Why not, if it is not both."""
 
 
 class HostSpec(Model):
@@ -99,6 +113,8 @@ class HostStatus(Status):
     addresses."""
     capabilities: Annotated[list[Tag], Field(max_length=64), ListType("set")] = Field(default_factory=list)
     """What the host can do, such as GuestAgent or CPUAddLive."""
+    networks: Annotated[list[HostNetwork], Field(max_length=8), ListType("map", ("backend",))] = Field(default_factory=list)
+    """What the host can carry guest segments with; empty for hypervisors without such a choice."""
 
 
 class Host(Resource):

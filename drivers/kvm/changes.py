@@ -17,7 +17,8 @@ from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, seed_disk
 from drivers.kvm.mark import MarkedDisk, MarkedNIC
-from drivers.kvm.profile import HostProfile
+from drivers.kvm.profile import ACCELERATED, HostProfile
+from drivers.kvm.segments import Segments
 from drivers.kvm.subject import CONFIG, LIVE, Subject, subject
 from drivers.kvm.xmltext import render
 from drivers.types import (
@@ -25,6 +26,7 @@ from drivers.types import (
     AttachNIC,
     AttachVolume,
     Change,
+    DesiredNIC,
     DetachNIC,
     DetachVolume,
     GrowDisk,
@@ -78,8 +80,11 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             pass
 
 
-def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile) -> None:
-    """Check all changes, then make one after the other, each on the VM as the one before left it."""
+def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile, segments: Segments) -> None:
+    """Check all changes, then make one after the other, each on the VM as the one before left it.
+
+    `segments` are those of the host.
+    """
     before = subject(connection, instance)
     leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
     for change in changes:
@@ -87,10 +92,14 @@ def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host
         if isinstance(change, AttachVolume):
             attaching.check_attach(before, change.attachment, leaving)
     for change in changes:
-        _apply(subject(connection, instance), change, host)
+        vm = subject(connection, instance)
+        if isinstance(change, AttachNIC):
+            _attach_nic(vm, change.nic, host, segments)
+        else:
+            _apply(vm, change)
 
 
-def _apply(vm: Subject, change: Change, host: HostProfile) -> None:
+def _apply(vm: Subject, change: Change) -> None:
     """Make the change; in effect already is success."""
     match change:
         case SetCPUs(cpus):
@@ -99,8 +108,6 @@ def _apply(vm: Subject, change: Change, host: HostProfile) -> None:
             _set_memory(vm, memory)
         case GrowDisk(name, size):
             _grow_disk(vm, name, size)
-        case AttachNIC(nic):
-            _attach_nic(vm, marks.of_nic(nic), nics.build(nic, filters=host.filters), host)
         case DetachNIC(name):
             _detach_nic(vm, name)
         case SetSeed():
@@ -171,7 +178,7 @@ def _file(domain: ET.Element, disk: MarkedDisk) -> str:
     return next((observe.source(item) for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target), "")
 
 
-def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element, host: HostProfile) -> None:
+def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Segments) -> None:
     """The mark first: a device without its mark would count as somebody else's. A NIC that is there gets a changed guard."""
     for other in vm.mark.nics:
         clashes = other.name == nic.name or other.mac == nic.mac
@@ -183,6 +190,7 @@ def _attach_nic(vm: Subject, nic: MarkedNIC, item: ET.Element, host: HostProfile
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
         vm.write_mark(replace(vm.mark, nics=(*others, nic)))
+    nic, item = marks.of_nic(wanted), nics.build(wanted, filters=host.filters)
     if host.filters:
         filters.ensure(vm.connection)
         filters.hold(vm)
@@ -196,6 +204,8 @@ def _require_released(vm: Subject, nic: MarkedNIC) -> None:
     if vm.live is None or nic.mac not in observe.released(vm.inactive, vm.live):
         return
     held = _interface(vm.live, nic.mac)
+    if vm.live is not None:
+        segments.ensure((nic,))
     if held is not None:
         with suppress(libvirt.libvirtError):
             vm.domain.detachDeviceAlias(observe.alias(held), LIVE)

@@ -14,12 +14,14 @@ from drivers.kvm.datavolumes import volume_key
 from drivers.kvm.domain import observe
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
 from drivers.types import (
     ApplyMode,
     AttachVolume,
     Change,
     DesiredVM,
+    DetachNIC,
     Done,
     GuestInfo,
     HostID,
@@ -33,10 +35,11 @@ from drivers.types import (
 class KVMCompute:
     """Domains with our mark. Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
         """`locks` by instance are shared with KVMPower."""
         self._session = session
         self._hosts = hosts
+        self._segments = segments
         self._locks = locks
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
@@ -75,7 +78,9 @@ class KVMCompute:
         volumes = [change.attachment.volume for change in changes if isinstance(change, AttachVolume)]
 
         def make(connection: Any) -> None:
-            rules.apply(connection, instance, changes, self._hosts.profile)
+            rules.apply(connection, instance, changes, self._hosts.profile, self._segments)
+            if any(isinstance(change, DetachNIC) for change in changes):
+                self._segments.release(connection)
 
         self._change("change", instance, make, volumes)
         return Done()
@@ -89,7 +94,12 @@ class KVMCompute:
         self._hosts.require(host)
         action = f"delete the VM {instance}"
         self._session.run(Role.POWER, action, lambda connection: deletion.cut_power(connection, instance), mutating=True)
-        self._change("delete", instance, lambda connection: deletion.delete(connection, instance, pools))
+
+        def remove(connection: Any) -> None:
+            deletion.delete(connection, instance, pools)
+            self._segments.release(connection)
+
+        self._change("delete", instance, remove)
         return Done()
 
     def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None], volumes: Sequence[VolumeID] = ()) -> None:

@@ -13,8 +13,11 @@ from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.power import KVMPower
+from drivers.kvm.networks import Networks
 from drivers.kvm.session import Session, Timeouts
+from drivers.kvm.segments import Segments
 from drivers.kvm.storage import KVMStorage
+from drivers.kvm.shell import Shell
 from drivers.kvm.vmsnapshots import KVMSnapshots
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
@@ -65,13 +68,16 @@ class KVMConnection:
         self._session = session
         profile = hosts.probe(session)
         self.capabilities: frozenset[Capability] = profile.capabilities
-        self.hosts = KVMHosts(session, profile)
+        shell = Shell(session.endpoint, session.timeouts.command)
+        segments = Segments(shell, session.timeouts.turn)
+        self.hosts = KVMHosts(session, profile, Networks(shell, segments, filters=profile.filters))
         locks = KeyedLocks()
-        self.compute = KVMCompute(session, self.hosts, locks)
-        self.power = KVMPower(session, self.hosts, locks)
+        self.compute = KVMCompute(session, self.hosts, locks, segments)
+        self.power = KVMPower(session, self.hosts, locks, segments)
         self.storage = KVMStorage(session, self.hosts)
         self.volumes = KVMVolumes(session, self.hosts, locks)
-        self.snapshots = KVMSnapshots(session, self.hosts, locks)
+        self.snapshots = KVMSnapshots(session, self.hosts, locks, segments)
+        self.adoption = KVMAdoption(session, self.hosts, locks)
         self.consoles = KVMConsoles(session, self.hosts)
         self.tasks = NoTasks()
         self.events = KVMEvents(session)

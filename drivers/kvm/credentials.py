@@ -44,7 +44,7 @@ def login(endpoint: Endpoint, target: Target, directory: Path = MEMORY_DIRECTORY
         yield target.uri(parameters, user=endpoint.credentials.username)
         return
     with tempfile.TemporaryDirectory(prefix="vireo-", dir=directory) as private:
-        _write(Path(private), files)
+        write(Path(private), files)
         where = {"pkipath": private} if target.transport is Transport.TLS else {"keyfile": f"{private}/{KEY}"}
         if KNOWN_HOSTS in files:
             where["command"] = str(SSH)
@@ -68,7 +68,8 @@ def _files(credentials: Credentials, transport: Transport) -> Mapping[str, bytes
     return {name: content for name, content in files.items() if content}
 
 
-def _write(directory: Path, files: Mapping[str, bytes]) -> None:
+def write(directory: Path, files: Mapping[str, bytes]) -> None:
+    """Make the files, for this account only, in a directory of its own."""
     for name, content in files.items():
         descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:

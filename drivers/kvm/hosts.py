@@ -6,6 +6,7 @@ from typing import Any
 
 from drivers.errors import NotFound
 from drivers.kvm import filters, profile
+from drivers.kvm.networks import Networks
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.session import Role, Session
 from drivers.types import HostID, ObservedHost
@@ -33,8 +34,9 @@ def _read(connection: Any) -> HostProfile:
 class KVMHosts:
     """Lists the host; its name is libvirt's host name, its native id the host's UUID."""
 
-    def __init__(self, session: Session, host: HostProfile) -> None:
+    def __init__(self, session: Session, host: HostProfile, networks: Networks) -> None:
         self._session = session
+        self._networks = networks
         self.profile = host
 
     def list_hosts(self) -> tuple[ObservedHost]:
@@ -47,6 +49,7 @@ class KVMHosts:
             version=self.profile.version,
             cpus=int(cpus),
             memory=int(mebibytes) << 20,
+            networks=self._networks.support(),
         )
         return (observed,)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
+from drivers.kvm import links
 from drivers.kvm.xmltext import add, element
 from drivers.types import DesiredNIC, DesiredVM, Owner, Segment, VolumeID
 
@@ -37,7 +38,7 @@ class MarkedDisk:
 
 @dataclass(frozen=True, slots=True)
 class MarkedNIC:
-    """A NIC of ours, found in the domain by its MAC."""
+    """A NIC of ours, found in the domain by its MAC; `carrier` says how its segment is carried where Vireo makes it there."""
 
     name: str
     mac: str
@@ -48,6 +49,7 @@ class MarkedNIC:
 
 @dataclass(frozen=True, slots=True)
 class MarkedVolume:
+    carrier: str = ""
     """A volume of ours on the VM: `target` is its device name in the domain, `size` its bytes when it was last set."""
 
     name: str
@@ -93,7 +95,7 @@ def of(vm: DesiredVM, volumes: tuple[MarkedVolume, ...] = ()) -> Mark:
 
 def of_nic(nic: DesiredNIC) -> MarkedNIC:
     """The mark of a NIC to be made."""
-    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
+    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip, links.of(nic.attachment))
 
 
 def build(mark: Mark, *, bare: bool = False) -> ET.Element:
@@ -108,7 +110,8 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
         add(root, f"{space}disk", {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
     for nic in mark.nics:
         where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
-        add(root, f"{space}nic", {"name": nic.name, "mac": nic.mac, **where})
+        carried = {"carrier": nic.carrier} if nic.carrier else {}
+        add(root, f"{space}nic", {"name": nic.name, "mac": nic.mac, **where, **carried})
     for volume in mark.volumes:
         where = {"volume": volume.volume, "pool": volume.pool, "target": volume.target, "size": str(volume.size)}
         add(root, f"{space}volume", {"name": volume.name, **where})
@@ -148,7 +151,8 @@ def _disk(item: ET.Element) -> MarkedDisk:
 def _nic(item: ET.Element) -> MarkedNIC:
     segment = item.get("segment", "").removeprefix("vlan-")
     vlan = Segment(_number(segment)) if segment.isdecimal() else Segment()
-    return MarkedNIC(item.get("name", ""), item.get("mac", "").lower(), item.get("network", ""), vlan, item.get("ip", ""))
+    where = (item.get("network", ""), vlan, item.get("ip", ""), item.get("carrier", ""))
+    return MarkedNIC(item.get("name", ""), item.get("mac", "").lower(), *where)
 
 
 def _volume(item: ET.Element) -> MarkedVolume:

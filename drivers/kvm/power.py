@@ -10,6 +10,7 @@ from drivers.kvm import domains, filters
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
 from drivers.kvm.subject import Subject, subject
 from drivers.kvm.xmltext import parse
@@ -19,25 +20,31 @@ from drivers.types import Done, HostID, InstanceID, StopMode
 class KVMPower:
     """Start and stop domains with our mark."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
         """`locks` by instance are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
+        self._segments = segments
 
     def start(self, host: HostID, instance: InstanceID) -> Done:
         """Start the domain, or let it run on if it is paused."""
         self._hosts.require(host)
-        filtered = self._hosts.profile.filters
 
         def run(connection: Any) -> None:
             with self._locks.hold(instance, self._session.timeouts.turn):
-                if filtered:
-                    _guard(subject(connection, instance))
+                self._prepare(subject(connection, instance))
                 _start(domains.owned(connection, instance))
 
         self._session.run(Role.WORK, f"start the VM {instance}", run, mutating=True)
         return Done()
+
+    def _prepare(self, vm: Subject) -> None:
+        """Have the segments there and the guest held to its addresses, whatever went from the host meanwhile."""
+        self._segments.ensure(vm.mark.nics)
+        if vm.mark.nics and self._hosts.profile.filters:
+            filters.ensure(vm.connection)
+            filters.hold(vm)
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done:
         """SOFT asks the guest agent where it is connected, else presses the ACPI power button; HARD destroys the domain.
@@ -58,13 +65,6 @@ class KVMPower:
         role = Role.AGENT if mode is StopMode.SOFT else Role.POWER
         self._session.run(role, f"stop the VM {instance}", run, mutating=True)
         return Done()
-
-
-def _guard(vm: Subject) -> None:
-    """Whatever went from the host, and however old the definition is: no guest starts that is not held to its addresses."""
-    if vm.mark.nics:
-        filters.ensure(vm.connection)
-        filters.hold(vm)
 
 
 def _start(domain: Any) -> None:

@@ -27,7 +27,8 @@ from drivers.kvm import domains
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import consoles, pending, snapshots
 from drivers.kvm.domain.pending import Pending
-from drivers.kvm.mark import Mark
+from drivers.kvm.mark import Mark, MarkedNIC
+from drivers.kvm.segments import Segments
 from drivers.kvm.subject import LIVE, Subject, subject
 from drivers.kvm.xmltext import parse, render
 from drivers.types import SnapshotID
@@ -44,8 +45,11 @@ def find(vm: Subject, snapshot: SnapshotID) -> Any | None:
     return None
 
 
-def restore(vm: Subject, snapshot: SnapshotID, token: str) -> None:
-    """Carry the request through; one that took effect is success. Raises NotFound, Conflict, InvalidSpec."""
+def restore(vm: Subject, snapshot: SnapshotID, token: str, segments: Segments) -> None:
+    """Carry the request through; one that took effect is success. Raises NotFound, Conflict, InvalidSpec.
+
+    `segments` are those of the host.
+    """
     if not token:
         raise InvalidSpec("a restore needs a token, so that it takes effect once")
     begun = pending.read(vm.inactive)
@@ -64,9 +68,17 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str) -> None:
         raise Conflict("the snapshot has no memory and the VM runs; stop the VM first")
     after = _prepare(vm, document, token, memory=memory)
     _redefine(vm, document)
+    if memory:
+        segments.ensure(_nics(document))
     vm.domain.revertToSnapshot(found, _flags(memory=memory))
     _return(subject(vm.connection, vm.instance), after)
     _clear(vm)
+
+
+def _nics(document: ET.Element) -> tuple[MarkedNIC, ...]:
+    """Those that the VM is known to have when it runs on."""
+    marked = (marks.read(definition) for definition in _definitions(document))
+    return tuple(nic for mark in marked if mark is not None for nic in mark.nics)
 
 
 def _flags(*, memory: bool) -> int:

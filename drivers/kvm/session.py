@@ -40,7 +40,7 @@ class Timeouts:
     """Bounds in seconds.
 
     A peer that stops answering is given up after `keepalive` × (`keepalive_count` + 1), a call that the peer answers not, while
-    it is alive, after `call`; one call waits `turn` for another on the same object.
+    it is alive, after `call`; one call waits `turn` for another on the same object. A command on the host, over SSH, has `command`.
     """
 
     connect: float = 20.0
@@ -49,6 +49,7 @@ class Timeouts:
     agent: int = 5
     call: float = 120.0
     turn: float = 30.0
+    command: float = 30.0
 
 
 class Session:

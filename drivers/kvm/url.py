@@ -56,12 +56,17 @@ class Target:
         pairs = "&".join(f"{key}={quote(value, safe='/')}" for key, value in query.items())
         return f"qemu+{self.transport}://{self._authority(user)}/system" + (f"?{pairs}" if pairs else "")
 
-    def _authority(self, user: str) -> str:
-        if self.transport is Transport.UNIX:
-            return ""
+    def login(self, user: str) -> str:
+        """Who logs in over SSH: whom the URL names, else `user`, maybe nobody. Raises InvalidSpec for a name that no host has."""
         login = self.user or (user if self.transport is Transport.SSH else "")
         if login and not _USER.fullmatch(login):
             raise InvalidSpec("the user name to log in to the host has characters that are not allowed")
+        return login
+
+    def _authority(self, user: str) -> str:
+        if self.transport is Transport.UNIX:
+            return ""
+        login = self.login(user)
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (f"{login}@" if login else "") + host + (f":{self.port}" if self.port else "")
 

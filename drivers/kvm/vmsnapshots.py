@@ -9,12 +9,13 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict, InvalidSpec, NotFound
-from drivers.kvm import domains, freeze, livesnapshot, names, restoring
+from drivers.kvm import domains, filters, freeze, livesnapshot, names, restoring
 from drivers.kvm.datavolumes import COPY_LIMIT
 from drivers.kvm.domain import snapshots
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
 from drivers.kvm.subject import Subject, subject
 from drivers.kvm.xmltext import render
@@ -24,11 +25,12 @@ from drivers.types import DesiredSnapshot, Done, HostID, InstanceID, SnapshotID
 class KVMSnapshots:
     """Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
         """`locks` by instance are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
+        self._segments = segments
 
     def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done:
         """With libvirt a snapshot of a running VM has its running state; one without is made by QEMU itself."""
@@ -37,9 +39,14 @@ class KVMSnapshots:
         return self._run(host, instance, action, lambda vm: _create(vm, snapshot, timeout))
 
     def restore(self, host: HostID, instance: InstanceID, snapshot: SnapshotID, token: str) -> Done:
-        """See `drivers.kvm.restoring`."""
-        action = f"restore the VM {instance}"
-        return self._run(host, instance, action, lambda vm: restoring.restore(vm, snapshot, token))
+        """See `drivers.kvm.restoring`; a guest that runs on has the segments of its time, and is held to its addresses of now."""
+
+        def run(vm: Subject) -> None:
+            restoring.restore(vm, snapshot, token, self._segments)
+            if self._hosts.profile.filters:
+                filters.hold(subject(vm.connection, vm.instance))
+
+        return self._run(host, instance, f"restore the VM {instance}", run)
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done:
         """Its children move to its parent, which libvirt does. A VM that is gone has no snapshots."""

@@ -141,10 +141,17 @@ def bridge(backend: str, name: str) -> Spec:
     return {"guestNetwork": {"backend": backend, "bridge": name}}
 
 
+def linux(**settings: Any) -> Spec:
+    return {"guestNetwork": {"backend": "Linux"} | settings}
+
+
 _START = "start must not be greater than end"
 _BRIDGE = "bridge must contain {segment} for backend Bridge, and must not for OVS"
 _LONG = "bridge must be at most 15 characters with the VLAN id filled in"
 _BACKEND = "spec.guestNetwork.bridge"
+_UPLINK = "spec.guestNetwork.uplink"
+_NO_BRIDGE = "bridge is required for OVS and Bridge, not allowed for Linux"
+_NO_UPLINK = "uplink is required for Linux, not allowed for OVS and Bridge"
 
 INFRASTRUCTURE = [
     *ipv4(Zone, "spec.dns[]", lambda text: {"dns": ["192.0.2.1", text]}),
@@ -160,6 +167,19 @@ INFRASTRUCTURE = [
         "guestNetwork is required for hypervisor KVM",
         {"hypervisor": "KVM"} | bridge("OVS", "ovsbr0"),
         {"hypervisor": "KVM"},
+    ),
+    value(Cluster, _BACKEND, _NO_BRIDGE, bridge("OVS", "ovsbr0"), {"guestNetwork": {"backend": "OVS"}}),
+    value(Cluster, _BACKEND, _NO_BRIDGE, linux(uplink="eno2"), linux(uplink="eno2", bridge="br0")),
+    value(Cluster, _UPLINK, _NO_UPLINK, linux(uplink="eno2"), linux()),
+    value(
+        Cluster, _UPLINK, _NO_UPLINK, bridge("OVS", "ovsbr0"), {"guestNetwork": {"backend": "OVS", "bridge": "b", "uplink": "eno2"}}
+    ),
+    value(
+        Cluster,
+        "spec.guestNetwork.vxlan",
+        "vxlan is for backend Linux only",
+        linux(uplink="eno2", vxlan={"group": "239.1.1.1"}),
+        {"guestNetwork": {"backend": "OVS", "bridge": "b", "vxlan": {"group": "239.1.1.1"}}},
     ),
     value(Cluster, _BACKEND, _BRIDGE, bridge("Bridge", "br-vlan{segment}"), bridge("Bridge", "br-vlan")),
     value(Cluster, _BACKEND, _BRIDGE, bridge("OVS", "ovsbr0"), bridge("OVS", "br{segment}")),

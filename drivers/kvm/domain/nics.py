@@ -1,4 +1,4 @@
-"""Network interfaces: ports of an Open vSwitch bridge with the segment as a VLAN tag, or of a Linux bridge."""
+"""Network interfaces: ports of an Open vSwitch bridge with the segment as a VLAN tag, or of a Linux bridge, ours or others'."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec
+from drivers.kvm import links
 from drivers.kvm.domain import guard
+from drivers.kvm.links import INTERFACE
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredNIC, NetworkBackend
 
-_BRIDGE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
@@ -22,7 +23,7 @@ def build(nic: DesiredNIC, *, filters: bool) -> ET.Element:
     _check(nic)
     item = ET.Element("interface", {"type": "bridge"})
     add(item, "mac", {"address": nic.mac})
-    add(item, "source", {"bridge": nic.attachment.bridge})
+    add(item, "source", {"bridge": _bridge(nic)})
     if nic.attachment.backend is NetworkBackend.OVS:
         add(item, "virtualport", {"type": "openvswitch"})
         if nic.segment.vlan is not None:
@@ -33,9 +34,18 @@ def build(nic: DesiredNIC, *, filters: bool) -> ET.Element:
     return item
 
 
+def _bridge(nic: DesiredNIC) -> str:
+    if nic.attachment.backend is not NetworkBackend.LINUX:
+        if not INTERFACE.fullmatch(nic.attachment.bridge):
+            raise InvalidSpec(f"{nic.attachment.bridge[:32]!r} cannot be the name of a bridge")
+        return nic.attachment.bridge
+    if nic.segment.vlan is None:
+        raise InvalidSpec(f"the NIC {nic.name} has no segment; the backend Linux carries none but VLANs and VXLANs")
+    links.of(nic.attachment)
+    return links.bridge(nic.segment.vlan)
+
+
 def _check(nic: DesiredNIC) -> None:
-    if not _BRIDGE.fullmatch(nic.attachment.bridge):
-        raise InvalidSpec(f"{nic.attachment.bridge[:32]!r} cannot be the name of a bridge")
     if not _MAC.fullmatch(nic.mac):
         raise InvalidSpec(f"{nic.mac[:32]!r} is not a unicast MAC address in lower case")
     if nic.segment.vlan is not None and not 1 <= nic.segment.vlan <= 4094:

@@ -33,7 +33,7 @@ def shared(**subnet: Any) -> Network:
 def wanted(
     network: Network | None = None,
     *,
-    guest_network: dict[str, str] | None = None,
+    guest_network: dict[str, Any] | None = None,
     user_data: bytes | None = b"",
     scope: str = "Zone",
     segment: str | None = "vlan-104",
@@ -77,9 +77,15 @@ def test_identity_size_and_disk() -> None:
         (None, "vlan-104", OVS),
         ({"backend": "OVS", "bridge": "ovsbr1"}, "vlan-104", Attachment(NetworkBackend.OVS, "ovsbr1")),
         ({"backend": "Bridge", "bridge": "br-{segment}"}, "vlan-104", Attachment(NetworkBackend.BRIDGE, "br-104")),
+        ({"backend": "Linux", "uplink": "eno2"}, "vlan-104", Attachment(NetworkBackend.LINUX, uplink="eno2")),
+        (
+            {"backend": "Linux", "uplink": "eno2", "vxlan": {"group": "239.1.1.1"}},
+            "vlan-104",
+            Attachment(NetworkBackend.LINUX, uplink="eno2", group="239.1.1.1"),
+        ),
     ],
 )
-def test_attachment(guest: dict[str, str] | None, segment: str, expected: Attachment) -> None:
+def test_attachment(guest: dict[str, Any] | None, segment: str, expected: Attachment) -> None:
     [nic] = wanted(guest_network=guest, segment=segment).nics
     assert (nic.attachment, nic.segment) == (expected, Segment(104))
     assert (nic.mac, nic.ip, nic.network) == ("02:00:00:00:00:01", "10.1.0.5", "shop/front")

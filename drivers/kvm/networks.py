@@ -1,0 +1,78 @@
+"""What a host can carry its guests' segments with, and why not with the rest."""
+
+from __future__ import annotations
+
+import threading
+
+from drivers.errors import AuthFailed, DriverError, Transient, Unsupported
+from drivers.kvm.segments import Segments
+from drivers.kvm.shell import Command, Shell
+from drivers.types import NetworkBackend, NetworkSupport
+
+_NO_FILTERS = "this host's libvirt has no network filters, so guests can claim any address: install its nwfilter driver"
+_NO_PORT_RULES = "ports of Open vSwitch pass no network filters, so guests can claim any address of their segment"
+_NOT_ROOT = "to make interfaces on the host, Vireo must log in as root"
+_NOT_SEEN = "whether the host has Open vSwitch is seen over SSH only"
+
+
+class Networks:
+    """Asked when the host is connected, and again as long as the host did not let Vireo in over SSH. Safe to use from threads."""
+
+    def __init__(self, shell: Shell, segments: Segments, *, filters: bool) -> None:
+        """`filters`: whether its libvirt has network filters."""
+        self._shell = shell
+        self._segments = segments
+        self._filters = filters
+        self._lock = threading.Lock()
+        self._known: tuple[NetworkSupport, ...] = ()
+
+    def support(self) -> tuple[NetworkSupport, ...]:
+        """One entry for each backend. Never raises: what goes wrong is in the message of the backend that it keeps away."""
+        with self._lock:
+            if self._known:
+                return self._known
+            found, lasting = self._survey()
+            self._known = found if lasting else ()
+            return found
+
+    def _survey(self) -> tuple[tuple[NetworkSupport, ...], bool]:
+        try:
+            obstacle, switches = self._obstacle(), self._switches()
+        except (Transient, AuthFailed) as error:
+            return self._told(error.message, None, error.message), False
+        return self._told(obstacle, *switches), True
+
+    def _told(self, obstacle: str, switches: bool | None, reason: str) -> tuple[NetworkSupport, ...]:
+        unguarded = "" if self._filters else _NO_FILTERS
+        return (
+            NetworkSupport(NetworkBackend.OVS, switches, False, _joined(reason, _NO_PORT_RULES)),
+            NetworkSupport(NetworkBackend.BRIDGE, True, self._filters, unguarded),
+            NetworkSupport(NetworkBackend.LINUX, not obstacle, self._filters, _joined(obstacle, unguarded)),
+        )
+
+    def _obstacle(self) -> str:
+        """Why Vireo cannot make interfaces on the host; empty if it can. Learns of those that it made before."""
+        if self._shell.missing:
+            return self._shell.missing
+        try:
+            if self._shell.run(Command.WHO).strip() != "0":
+                return _NOT_ROOT
+            self._segments.look()
+        except Unsupported as error:
+            return error.message
+        return ""
+
+    def _switches(self) -> tuple[bool | None, str]:
+        if self._shell.missing:
+            return None, _NOT_SEEN
+        try:
+            bridges = self._shell.run(Command.LIST_SWITCHES).split()
+        except AuthFailed:
+            raise
+        except DriverError as error:
+            return False, error.message
+        return bool(bridges), "" if bridges else "Open vSwitch has no bridge on the host"
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
