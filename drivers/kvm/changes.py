@@ -121,8 +121,13 @@ def _apply(vm: Subject, change: Change) -> None:
 def _set_cpus(vm: Subject, cpus: int) -> None:
     if observe.cpus(vm.inactive) != cpus:
         _write_cpus(vm, cpus)
-    if vm.live is not None and observe.cpus(vm.live) < cpus <= int(vm.live.findtext("vcpu") or 0):
+    if vm.live is not None and observe.cpus(vm.live) < cpus <= _most_cpus(vm.live):
         vm.domain.setVcpusFlags(cpus, LIVE)
+
+
+def _most_cpus(live: ET.Element) -> int:
+    """What the running VM can have; an emulated one no more than it has, even if it was defined with room."""
+    return int(live.findtext("vcpu") or 0) if live.get("type") == ACCELERATED else observe.cpus(live)
 
 
 def _write_cpus(vm: Subject, cpus: int) -> None:

@@ -1,5 +1,6 @@
 """Real guests on a real host: what the driver changes from outside is what a guest finds inside."""
 
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -133,6 +134,23 @@ def test_cpus_that_are_added_appear_in_an_accelerated_guest_and_wait_for_the_res
     machine.stop()
     machine.start()
     assert machine.inside("grep -c ^processor /proc/cpuinfo") == "8"
+
+
+def test_a_definition_with_room_for_cpus_does_not_change_that(binding: KVMBinding, connection: Connection) -> None:
+    """As somebody else may have defined it."""
+    live = Capability.CPU_ADD_LIVE in connection.capabilities
+    with made(binding, connection, described(binding)) as machine:
+        root = ET.fromstring(machine.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        vcpu, topology = root.find("vcpu"), root.find("cpu/topology")
+        assert vcpu is not None
+        assert topology is not None
+        vcpu.text, vcpu.attrib["current"], topology.attrib["cores"] = "8", "1", "8"
+        with binding.admin() as admin:
+            admin.defineXML(ET.tostring(root, encoding="unicode"))
+        connection.power.start(binding.host, INSTANCE)
+        machine.apply(SetCPUs(3))
+        seen = machine.observe()
+        assert (seen.power, seen.cpus, seen.running_cpus) == (Power.ON, 3, 3 if live else 1)
 
 
 def test_disks_and_nics_that_are_added_appear_in_the_guest(machine: Machine) -> None:
