@@ -20,7 +20,7 @@ PROCEDURES: dict[str, tuple[set[int], int]] = {
     "create": ({350}, 0),
     "start": ({9}, 0),
     "stop": ({234}, 0),
-    "apply": ({160, 161, 350}, 0),
+    "apply": ({160, 161, 199, 350}, 0),
     "delete": ({231}, 0),
     "put_image": ({93}, 1),
     "create_volume": ({93}, 1),
@@ -35,7 +35,7 @@ PROCEDURES: dict[str, tuple[set[int], int]] = {
 }
 """The procedures of libvirt of which one loses its reply for each call of the contract, and how many such get theirs before.
 
-Defining, starting, destroying, attaching or detaching a device or defining anew, undefining; making a volume, where the last is the
+Defining, starting, destroying, attaching or detaching a device or setting CPUs or defining anew, undefining; making a volume, where the last is the
 marker, resizing and deleting one; taking, going back to and deleting a snapshot.
 """
 
