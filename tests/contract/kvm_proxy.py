@@ -35,8 +35,8 @@ PROCEDURES: dict[str, tuple[set[int], int]] = {
 }
 """The procedures of libvirt of which one loses its reply for each call of the contract, and how many such get theirs before.
 
-Defining, starting, destroying, attaching or detaching a device or setting CPUs or defining anew, undefining; making a volume, where the last is the
-marker, resizing and deleting one; taking, going back to and deleting a snapshot.
+Defining, starting, destroying, attaching or detaching a device or setting CPUs or defining anew, undefining; making a volume, where
+the last is the marker, resizing and deleting one; taking, going back to and deleting a snapshot.
 """
 
 
