@@ -28,7 +28,7 @@ from controller.kube import run as kube
 from controller.kube.kinds import ApiKind, Kinds
 from controller.network import NetworkReconciler
 from controller.offering import ServiceOfferingReconciler
-from controller.placing.attachments import Attachments
+from controller.placing.attachments import Attachments, left_with
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
@@ -128,6 +128,7 @@ def make_parts(
         wake,
         log,
         owned=lambda vm: declared(vm, store),
+        kept=lambda vm: left_with(vm, store),
     )
     EndpointMetrics(registry, inventory.endpoints)
     addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()

@@ -23,7 +23,7 @@ class Inventory:
     """Sessions by endpoint, links by Host name.
 
     `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue, `owned`
-    says whether the object that a VM was made for is there.
+    says whether the object that a VM was made for is there, `kept` which others a VM without one keeps waiting.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Inventory:
         log: FilteringBoundLogger,
         cadence: Cadence | None = None,
         owned: Callable[[ObservedVM], bool] = lambda _: True,
+        kept: Callable[[ObservedVM], Iterable[Key]] = lambda _: (),
     ) -> None:
         self._load = load
         self._lanes = lanes
@@ -41,6 +42,7 @@ class Inventory:
         self._log = log
         self._cadence = cadence or Cadence()
         self._owned = owned
+        self._kept = kept
         self._sessions: dict[_Address, Session] = {}
         self._served: dict[Session, dict[str, HostLink]] = {}
         self._attached: dict[str, tuple[_Address, HostLink]] = {}
@@ -132,11 +134,13 @@ class Inventory:
         self._wake_all(name for name, link in served if hosts is None or link.host_id is None or link.host_id in hosts)
 
     def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
-        """Wake the owners of these VMs, and the Hosts of those without one."""
+        """Wake the owners of these VMs, and the Hosts of those without one, with all that waits for such a VM."""
         for vm in vms:
             self._wake(Key("VirtualMachine", vm.owner.namespace, vm.owner.name))
             if not self._owned(vm):
                 self._wake_all(name for name, (_, link) in self._attached.items() if link.host_id == vm.host)
+                for key in self._kept(vm):
+                    self._wake(key)
 
     def _wake_all(self, hosts: Iterable[str]) -> None:
         for name in hosts:

@@ -26,6 +26,7 @@ from drivers.types import (
     Progress,
     Started,
     StopMode,
+    VolumeID,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +143,11 @@ class HostLink:
         """VMs with our mark last seen on this host."""
         host = self.host_id
         return list(self._session.snapshot.on_host(host)) if host else []
+
+    def with_volume(self, volume: VolumeID) -> list[ObservedVM]:
+        """VMs with our mark last seen with this volume on this host."""
+        host = self.host_id
+        return [vm for vm in self._session.snapshot.with_volume(volume) if vm.host == host] if host else []
 
     async def observe(self, instance: InstanceID, *, fresh: bool = False) -> ObservedVM | None:
         """The VM as it is, None if it does not exist here; without a call when the snapshot is fresh."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
-from drivers.types import HostID, InstanceID, ObservedVM, Power
+from drivers.types import HostID, InstanceID, ObservedVM, Power, VolumeID
+
+K = TypeVar("K", bound=Hashable)
 
 _NEVER = -1
 
@@ -23,6 +26,7 @@ class Snapshot:
     def __init__(self) -> None:
         self._vms: dict[InstanceID, ObservedVM] = {}
         self._hosts: dict[HostID, set[InstanceID]] = {}
+        self._volumes: dict[VolumeID, set[InstanceID]] = {}
         self._stale: dict[InstanceID, int] = {}
         self._asked: dict[InstanceID, int] = {}
         self._asked_all = _NEVER
@@ -40,6 +44,10 @@ class Snapshot:
     def on_host(self, host: HostID) -> Iterator[ObservedVM]:
         """The VMs last seen on this host, in no order."""
         return (self._vms[instance] for instance in self._hosts.get(host, ()))
+
+    def with_volume(self, volume: VolumeID) -> Iterator[ObservedVM]:
+        """The VMs last seen with this volume, in no order."""
+        return (self._vms[instance] for instance in self._volumes.get(volume, ()))
 
     def moment(self) -> int:
         """A point in time, later than every change recorded so far."""
@@ -100,9 +108,18 @@ class Snapshot:
     def _store(self, instance: InstanceID, vm: ObservedVM | None) -> None:
         known = self._vms.pop(instance, None)
         if known is not None:
-            self._hosts[known.host].discard(instance)
-            if not self._hosts[known.host]:
-                del self._hosts[known.host]
+            _take_out(self._hosts, known.host, instance)
+            for each in known.volumes:
+                _take_out(self._volumes, each.volume, instance)
         if vm is not None:
             self._vms[instance] = vm
             self._hosts.setdefault(vm.host, set()).add(instance)
+            for each in vm.volumes:
+                self._volumes.setdefault(each.volume, set()).add(instance)
+
+
+def _take_out(index: dict[K, set[InstanceID]], key: K, instance: InstanceID) -> None:
+    found = index.get(key, set())
+    found.discard(instance)
+    if not found:
+        index.pop(key, None)

@@ -10,11 +10,11 @@ from controller.ipam import instance_id, volume_id
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Reason
-from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume
+from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume, volumes_by_id
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.types import InstanceID, VolumeID
+from drivers.types import InstanceID, ObservedVM, VolumeID
 
 WAIT_FOR_CONSUMER = "WaitForFirstConsumer"
 """Kubernetes' name for a volume that is placed with the first VM that wants it (StorageClass.volumeBindingMode)."""
@@ -79,6 +79,11 @@ class Attachments:
         for identity in [each for each, held in self._holders.items() if held.uid == uid and each not in identities]:
             del self._holders[identity]
 
+    def declared(self, user: User) -> VirtualMachine | None:
+        """The object of a VM that has a volume; None if it is gone."""
+        vm = self._store.get(VirtualMachine, user.key.name, user.key.namespace)
+        return vm if vm and instance_id(vm.metadata.uid) == user.instance else None
+
     def consumer(self, volume: Volume) -> VirtualMachine | None:
         """The VM with a host that the volume is, or will be, attached to: the one that has it, else the oldest that names it."""
         held = self._holders.get(volume_id(volume.metadata.uid))
@@ -101,10 +106,9 @@ class Attachments:
     def _seen(self, volume: Volume) -> Iterator[User]:
         identity = volume_id(volume.metadata.uid)
         for link in self._inventory.links():
-            for vm in link.vms():
-                mount = next((each.name for each in vm.volumes if each.volume == identity), None)
-                if mount is not None:
-                    yield User(Key(VirtualMachine.KIND, vm.owner.namespace, vm.owner.name), vm.instance, link.name, mount)
+            for vm in link.with_volume(identity):
+                mount = next(each.name for each in vm.volumes if each.volume == identity)
+                yield User(Key(VirtualMachine.KIND, vm.owner.namespace, vm.owner.name), vm.instance, link.name, mount)
 
     def _named(self, volume: Volume) -> Iterator[User]:
         """By the statuses of VMs."""
@@ -154,3 +158,8 @@ class Attachments:
 
     def _naming(self, volume: Volume) -> list[VirtualMachine]:
         return list(vms_by_volume.of(self._store, qualified(volume.metadata.namespace, volume.metadata.name)))
+
+
+def left_with(vm: ObservedVM, store: Store) -> list[Key]:
+    """The volumes that a VM in a hypervisor has."""
+    return [key for each in vm.volumes for key in volumes_by_id.keys(store, each.volume)]

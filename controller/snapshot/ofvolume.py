@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id, snapshot_id, volume_id
+from controller.ipam import snapshot_id, volume_id
 from controller.placing.attachments import User
 from controller.runtime import jobs
 from controller.runtime.context import Context
@@ -19,7 +19,6 @@ from crds.fields import Quantity, Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.storagepool import StoragePool
-from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume, VolumeState
 from drivers.types import Capability, Power, VolumeSnapshot
 
@@ -138,7 +137,7 @@ class OfVolume:
         users = self._services.attachments.having(volume)
         if elsewhere := [user.key for user in users if user.host != link.name]:
             return operation.let_pass(ctx, job, f"the volume came to {listing(elsewhere)} meanwhile")
-        having = [vm.status.job for user in users if (vm := _declared(ctx, user))]
+        having = [vm.status.job for user in users if (vm := self._services.attachments.declared(user))]
         hold = holds.on_volume(ctx.store, volume, [user.key for user in users], besides=ctx.key)
         return operation.contended(ctx, job, first=first, theirs=[volume.status.job, *having], hold=hold)
 
@@ -200,7 +199,7 @@ class OfVolume:
             message = f"host {link.name} can't take snapshots of volumes"
             return failed("SnapshotsUnsupported", message, terminal=True)
         for user in self._services.attachments.having(volume):
-            vm, have = _declared(ctx, user), link.known(user.instance)
+            vm, have = self._services.attachments.declared(user), link.known(user.instance)
             job = vm.status.job if vm else None
             if job is not None and jobs.running(job):
                 message = f"VM {user.key.name}, which has the volume, is being worked on: {job.command}"
@@ -220,9 +219,3 @@ class OfVolume:
 
 def _volume(ctx: Context[Snapshot]) -> Volume | None:
     return ctx.store.get(Volume, ctx.object.spec.volume or "", ctx.key.namespace)
-
-
-def _declared(ctx: Context[Snapshot], user: User) -> VirtualMachine | None:
-    """The object of a VM that has the volume; None if it is gone."""
-    vm = ctx.store.get(VirtualMachine, user.key.name, user.key.namespace)
-    return vm if vm and instance_id(vm.metadata.uid) == user.instance else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id, volume_id
+from controller.ipam import volume_id
 from controller.placing.attachments import User
 from controller.runtime import jobs
 from controller.runtime.context import Context
@@ -17,7 +17,7 @@ from controller.volume.reach import Reach, show_attachment
 from controller.volume.services import Services
 from controller.volume.steps import Steps
 from crds.v1alpha1.storagepool import StoragePool
-from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
+from crds.v1alpha1.virtualmachine import DeletionPolicy
 from crds.v1alpha1.volume import Volume, VolumeState
 from drivers.errors import Conflict
 from drivers.types import Started
@@ -88,7 +88,7 @@ class Deletion:
         if ctx.object.status.volume_id is not None:
             ctx.object.status.state = VolumeState.READY
         for user in users:
-            if not _declared(ctx, user):
+            if self._services.attachments.declared(user) is None:
                 return await self._left(ctx, user)
         named = listing([user.key for user in users])
         return _blocked(ctx, "InUse", f"attached to {named}: remove it from spec.volumes, or delete the VM")
@@ -103,11 +103,6 @@ class Deletion:
             return waiting(BLOCKED, f"host {user.host} no longer has {was}", retry_after=_POLL)
         where = f"left on host {user.host} as {seen.name}"
         return _unreachable(ctx, waiting("InUse", f"attached to {was}, {where}: detach it there"))
-
-
-def _declared(ctx: Context[Volume], user: User) -> bool:
-    vm = ctx.store.get(VirtualMachine, user.key.name, user.key.namespace)
-    return vm is not None and instance_id(vm.metadata.uid) == user.instance
 
 
 def _blocked(ctx: Context[Volume], reason: str, message: str) -> Result:

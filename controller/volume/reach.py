@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from controller.inventory import HostLink
 from controller.runtime.context import Context
@@ -12,6 +13,7 @@ from controller.volume import job
 from controller.volume.services import Services
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume, VolumeAttachment
+from drivers.errors import DriverError
 from drivers.types import Capability
 
 _HOST_LOOKS = 5.0
@@ -58,6 +60,17 @@ class Reach:
         for link in sorted(self._services.inventory.links(), key=lambda link: (link.name != before, link.name)):
             if link.up and self._services.pools.ready(pool, link.name):
                 yield link
+
+
+async def look_again(ctx: Context[Volume], services: Services) -> None:
+    """See whether a VM without an object still has the volume: nobody else looks at it. Costs no call while nothing is said to have
+    changed there; a host that can't tell leaves it as it was.
+    """
+    for user in services.attachments.having(ctx.object):
+        link = services.inventory.link(user.host)
+        if link is not None and link.up and services.attachments.declared(user) is None:
+            with suppress(DriverError):
+                await link.observe(user.instance)
 
 
 def show_attachment(ctx: Context[Volume], services: Services) -> None:

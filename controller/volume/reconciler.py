@@ -25,7 +25,7 @@ from controller.shared.patience import GivenUp
 from controller.volume import job
 from controller.volume.delete import Deletion
 from controller.volume.home import Home
-from controller.volume.reach import Reach, show_attachment
+from controller.volume.reach import Reach, look_again, show_attachment
 from controller.volume.services import Services
 from controller.volume.source import Source, resolve
 from controller.volume.steps import Steps
@@ -99,6 +99,7 @@ class VolumeReconciler:
         self._looked.pop(uid, None)
 
     async def _drive(self, ctx: Context[Volume]) -> Result:
+        await look_again(ctx, self._services)
         show_attachment(ctx, self._services)
         if ctx.store.get(Zone, ctx.object.spec.zone) is None:
             return waiting("ZoneNotFound", f"zone {ctx.object.spec.zone} does not exist")

@@ -15,7 +15,7 @@ from controller.runtime.store import Store
 from controller.shared.lookups import register_all
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.types import AttachedVolume, InstanceID, ObservedVM, Owner
+from drivers.types import AttachedVolume, InstanceID, ObservedVM, Owner, VolumeID
 from tests.support.vms import vm
 from tests.support.volumes import mounted, volume
 from tests.unit.vm.things import as_made, wanted
@@ -27,8 +27,8 @@ class Link:
     def __init__(self) -> None:
         self.seen: list[ObservedVM] = []
 
-    def vms(self) -> list[ObservedVM]:
-        return self.seen
+    def with_volume(self, identity: VolumeID) -> list[ObservedVM]:
+        return [vm for vm in self.seen if identity in [each.volume for each in vm.volumes]]
 
 
 class World:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from controller.inventory.snapshot import Snapshot
-from drivers.types import GuestInfo, HostID, InstanceID, ObservedVM, Power
+from drivers.types import AttachedVolume, GuestInfo, HostID, InstanceID, ObservedVM, Power, VolumeID
 from tests.support.hypervisors import vm
 
 A, B = InstanceID("a"), InstanceID("b")
@@ -43,6 +43,23 @@ def test_vms_by_host_follow_moves_and_deletions() -> None:
     snapshot.put(B, None, snapshot.moment())
     assert not list(snapshot.on_host(HostID("h1")))
     assert list(snapshot.on_host(HostID("h2"))) == [vm("a", host="h2")]
+
+
+def test_vms_by_volume_follow_attachments_moves_and_deletions() -> None:
+    def having(*volumes: str) -> ObservedVM:
+        return replace(vm("a"), volumes=tuple(AttachedVolume(each, VolumeID(each), "s1", 1) for each in volumes))
+
+    def found(volume: str) -> list[str]:
+        return sorted(each.instance for each in snapshot.with_volume(VolumeID(volume)))
+
+    snapshot = filled(having("x", "y"), vm("b"))
+    assert (found("x"), found("y"), found("z")) == ([A], [A], [])
+    snapshot.put(A, replace(having("y", "z"), host=HostID("h2")), snapshot.moment())
+    assert (found("x"), found("y"), found("z")) == ([], [A], [A])
+    snapshot.replace({B: replace(having("z"), instance=B)}, snapshot.moment())
+    assert (found("x"), found("y"), found("z")) == ([], [], [B])
+    snapshot.put(B, None, snapshot.moment())
+    assert found("z") == []
 
 
 def test_replace_tells_what_appeared_changed_and_vanished() -> None:
