@@ -24,8 +24,19 @@ MINIMUM_QEMU = (6, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class CPUModel:
+    """A CPU by its model's name and what it has more or less than that: pairs of a feature and libvirt's policy for it."""
+
+    name: str
+    vendor: str = ""
+    features: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostProfile:
-    """One host as the driver needs it. `machine` is the versioned machine type, `cpu_mode` a mode of libvirt's <cpu>.
+    """One host as the driver needs it. `machine` is the versioned machine type.
+
+    `cpu` is the CPU that guests get, written out; where there is none to be written out, `cpu_mode` is a mode of libvirt's <cpu>.
 
     `filters`: whether it has network filters.
     """
@@ -41,6 +52,7 @@ class HostProfile:
     max_cpus: int
     uefi: bool
     filters: bool
+    cpu: CPUModel | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -116,6 +128,7 @@ def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int
         max_cpus=int(vcpu.get("max", "1")) if vcpu is not None else 1,
         uefi="efi" in firmwares,
         filters=filters,
+        cpu=_cpu(tree, kind.domain_type),
     )
 
 
@@ -124,6 +137,19 @@ def _cpu_mode(tree: ET.Element, domain_type: str) -> str:
     supported = {mode.get("name") for mode in tree.iterfind("cpu/mode[@supported='yes']")}
     wanted = ("host-model", "host-passthrough") if domain_type == "kvm" else ("maximum",)
     return next((mode for mode in wanted if mode in supported), "")
+
+
+def _cpu(tree: ET.Element, domain_type: str) -> CPUModel | None:
+    """The host's own CPU as libvirt would write it out for `host-model` at each start anew.
+
+    Written into the domain it stays the same when libvirt or microcode change, and another host can be asked whether it has it.
+    """
+    mode = tree.find("cpu/mode[@name='host-model'][@supported='yes']")
+    name = "" if mode is None else mode.findtext("model", "")
+    if domain_type != ACCELERATED or mode is None or not name:
+        return None
+    features = ((item.get("name", ""), item.get("policy", "require")) for item in mode.iterfind("feature"))
+    return CPUModel(name, mode.findtext("vendor", ""), tuple(features))
 
 
 def _require(what: str, found: tuple[int, int, int], minimum: tuple[int, int, int]) -> None:

@@ -20,9 +20,9 @@ from tests.support.live.controller import ROOT
 
 pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
 
-from tests.contract.kvm_binding import one_host  # noqa: E402
-from tests.lab.guest.images import image  # noqa: E402
-from tests.lab.host import Host  # noqa: E402
+from tests.contract.kvm_binding import one_host
+from tests.lab.guest.images import image
+from tests.lab.host import Host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -111,7 +111,8 @@ def test_log_in_run_a_command_and_leave(kubeconfig: Path) -> None:
     terminal.until(r"assword: ")
     terminal.type("lab\r")
     terminal.until(r"# ")
-    terminal.type("sleep 600\r")
+    terminal.type("echo be''gin; sleep 600\r")
+    terminal.until(r"begin\r\n")
     terminal.type("\x03")
     terminal.until(r"# ")
     terminal.type("expr 6 \\* 7\r")
@@ -144,8 +145,9 @@ def test_the_log_has_the_boot(kubeconfig: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("shop/idle", "the VM is off, and so is its console"), ("shop/nobody", "VirtualMachine/shop/nobody does not exist")]
-)  # fmt: skip
+    ("name", "told"),
+    [("shop/idle", "the VM is off, and so is its console"), ("shop/nobody", "VirtualMachine/shop/nobody does not exist")],
+)
 def test_what_has_no_console(name: str, told: str, kubeconfig: Path) -> None:
     done = command(kubeconfig, name)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"vireo: {told}\n")

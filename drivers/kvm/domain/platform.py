@@ -45,9 +45,21 @@ def add_processors(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
     """CPUs: `vm.cpus` of the ceiling are present, in one socket because guests may be licensed by sockets."""
     check_cpus(vm.cpus, host.max_cpus)
     add(root, "vcpu", {"placement": "static"})
-    cpu = add(root, "cpu", {"mode": host.cpu_mode} if host.cpu_mode else {})
+    cpu = _cpu(root, host)
     add(cpu, "topology", {"sockets": "1", "dies": "1", "threads": "1"})
     set_processors(root, vm.cpus)
+
+
+def _cpu(root: ET.Element, host: HostProfile) -> ET.Element:
+    if host.cpu is None:
+        return add(root, "cpu", {"mode": host.cpu_mode} if host.cpu_mode else {})
+    cpu = add(root, "cpu", {"mode": "custom", "match": "exact", "check": "partial"})
+    add(cpu, "model", {"fallback": "forbid"}, host.cpu.name)
+    if host.cpu.vendor:
+        add(cpu, "vendor", text=host.cpu.vendor)
+    for name, policy in host.cpu.features:
+        add(cpu, "feature", {"policy": policy, "name": name})
+    return cpu
 
 
 def set_processors(root: ET.Element, cpus: int) -> None:

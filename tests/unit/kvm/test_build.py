@@ -8,6 +8,7 @@ import pytest
 from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.domain import platform
 from drivers.kvm.domain.build import build
+from drivers.kvm.profile import CPUModel
 from drivers.types import (
     Attachment,
     DesiredDisk,
@@ -57,6 +58,15 @@ def test_accelerated_and_emulated_guests() -> None:
     assert emulated.findtext("features/tcg/tb-cache") == "32"
     assert attributes(emulated, "cpu") == [{"mode": "maximum"}]
     assert attributes(build(VM, replace(HOST, cpu_mode="")), "cpu") == [{}]
+
+
+def test_a_cpu_that_is_written_out() -> None:
+    root = build(VM, replace(HOST, cpu=CPUModel("EPYC", "AMD", (("svm", "disable"),))))
+    assert attributes(root, "cpu") == [{"mode": "custom", "match": "exact", "check": "partial"}]
+    assert (root.findtext("cpu/model"), root.findtext("cpu/vendor")) == ("EPYC", "AMD")
+    assert attributes(root, "cpu/model") == [{"fallback": "forbid"}]
+    assert attributes(root, "cpu/feature") == [{"policy": "disable", "name": "svm"}]
+    assert attributes(root, "cpu/topology")[0]["sockets"] == "1"
 
 
 @pytest.mark.parametrize(("cpus", "most"), [(1, 8), (8, 8), (9, 16), (239, 240), (240, 240)])

@@ -43,6 +43,25 @@ def test_a_host_that_cannot_emulates() -> None:
     assert (found.domain_type, found.cpu_mode) == ("qemu", "maximum")
 
 
+MODEL = """<mode name='host-model' supported='yes'><model fallback='forbid'>Skylake-Server-IBRS</model><vendor>Intel</vendor>
+<feature policy='require' name='ss'/><feature policy='disable' name='hle'/></mode>"""
+WRITTEN_OUT = RICH.replace("<mode name='host-model' supported='yes'/>", MODEL)
+
+
+def test_the_cpu_of_a_host_is_written_out() -> None:
+    """So that it is the same at the next start, whatever became of libvirt and microcode."""
+    expected = profile.CPUModel("Skylake-Server-IBRS", "Intel", (("ss", "require"), ("hle", "disable")))
+    assert of(domain=WRITTEN_OUT).cpu == expected
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "domain"),
+    [(EMULATED, WRITTEN_OUT), (BOTH, RICH), (BOTH, POOR), (BOTH, WRITTEN_OUT.replace("Skylake-Server-IBRS", ""))],
+)
+def test_a_cpu_that_can_not_be_written_out(capabilities: str, domain: str) -> None:
+    assert of(capabilities, domain).cpu is None
+
+
 def test_a_host_without_a_model_of_its_own_passes_its_cpu_through() -> None:
     assert of(domain=POOR).cpu_mode == "host-passthrough"
 

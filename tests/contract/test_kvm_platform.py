@@ -1,0 +1,226 @@
+"""The machine around a guest: its CPU and firmware over restarts, its log's size, its display, and another host for it to go to."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from drivers.kvm.connection import KVMConnection, KVMDriver
+from drivers.kvm.profile import CPUModel
+from drivers.types import DesiredDisk, DesiredVM, Endpoint, Firmware, HostID, ImageFile, InstanceID, Owner, PoolSpec, Seed, StopMode
+from tests.contract.kvm_binding import MIB, QUICK
+from tests.lab import Lab, disposable
+from tests.lab.guest.images import image
+from tests.lab.guests import eventually, execute, wait_for_agent
+from tests.lab.host import Host, run_in
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+
+INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
+BOTH = InstanceID("7a1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
+SEED = Seed("instance-id: i-1\nlocal-hostname: guest\n", "", b"#cloud-config\n{}\n")
+OF_LIBVIRTD = {16509}
+"""Ports that the lab's libvirtd listens on."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with disposable() as lab:
+        lab.up(hosts=2)
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def pool(lab: Lab) -> PoolSpec:
+    return PoolSpec("both", str(lab.shared / "pool"), shared=True)
+
+
+@contextmanager
+def connected(host: Host) -> Iterator[KVMConnection]:
+    connection = KVMDriver(QUICK).connect(Endpoint(host.uri))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def first(lab: Lab, pool: PoolSpec) -> Iterator[KVMConnection]:
+    """The first host, with the image in the pool that both share."""
+    built = image()
+    file = ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
+    with connected(lab.host("h1")) as connection:
+        connection.storage.ensure_pool(HostID("h1"), pool)
+        connection.storage.put_image(HostID("h1"), pool, file)
+        yield connection
+        connection.compute.delete(HostID("h1"), INSTANCE, [pool])
+
+
+def described(pool: PoolSpec) -> DesiredVM:
+    name = f"guest-sha256-{image().sha256}.qcow2"
+    disk = DesiredDisk("root", pool, 128 * MIB, name)
+    return DesiredVM(INSTANCE, "web", Owner("uid", "shop", "web"), 1, 112 * MIB, (disk,), seed=SEED)
+
+
+def make(connection: KVMConnection, vm: DesiredVM) -> None:
+    connection.compute.create(HostID("h1"), vm)
+    connection.power.start(HostID("h1"), INSTANCE)
+
+
+@contextmanager
+def domain_on(host: Host) -> Iterator[libvirt.virDomain]:
+    admin = libvirt.open(host.uri)
+    yield admin.lookupByUUIDString(INSTANCE)
+    admin.close()
+
+
+def restart(connection: KVMConnection) -> None:
+    for mode in (StopMode.SOFT, StopMode.SOFT):
+        connection.power.stop(HostID("h1"), INSTANCE, mode)
+    eventually(lambda: connection.compute.observe(HostID("h1"), INSTANCE).power == "Off", "the guest to stop")
+    connection.power.start(HostID("h1"), INSTANCE)
+
+
+def written_out(connection: KVMConnection, host: Host) -> CPUModel:
+    """The host's CPU, as libvirt names it for an emulated guest too."""
+    profile = connection.hosts.profile
+    admin = libvirt.open(host.uri)
+    document = ET.fromstring(admin.getDomainCapabilities(profile.emulator, "x86_64", profile.machine, profile.domain_type))
+    admin.close()
+    mode = document.find("cpu/mode[@name='host-model']")
+    assert mode is not None
+    features = ((str(item.get("name")), str(item.get("policy"))) for item in mode.iterfind("feature"))
+    return CPUModel(mode.findtext("model", ""), mode.findtext("vendor", ""), tuple(features))
+
+
+def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_host(
+    lab: Lab, pool: PoolSpec, first: KVMConnection
+) -> None:
+    """The guest itself is moved by hand: to see that nothing of what Vireo wrote keeps it on its host."""
+    model = written_out(first, lab.host("h1"))
+    first.hosts.profile = replace(first.hosts.profile, cpu=model, cpu_mode="")
+    make(first, described(pool))
+    with domain_on(lab.host("h1")) as domain, connected(lab.host("h2")) as second:
+        wait_for_agent(domain)
+        flags = "grep -m1 ^flags /proc/cpuinfo; grep -m1 '^model name' /proc/cpuinfo"
+        before, machine = execute(domain, flags), ET.fromstring(domain.XMLDesc()).find("os/type")
+        written = ET.tostring(ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("cpu") or ET.Element("none"))
+        restart(first)
+        wait_for_agent(domain)
+        assert execute(domain, flags) == before
+        assert machine is not None
+        assert machine.get("machine", "").startswith("pc-q35-")
+        second.storage.ensure_pool(HostID("h2"), pool)
+        target = libvirt.open(lab.host("h2").uri)
+        boot = execute(domain, "cat /proc/sys/kernel/random/boot_id")
+        unsafe = (
+            libvirt.VIR_MIGRATE_LIVE
+            | libvirt.VIR_MIGRATE_PERSIST_DEST
+            | libvirt.VIR_MIGRATE_UNSAFE
+            | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+        )
+        domain.migrate3(target, {libvirt.VIR_MIGRATE_PARAM_URI: "tcp://198.18.0.2"}, unsafe)
+        moved = target.lookupByUUIDString(INSTANCE)
+        assert execute(moved, "cat /proc/sys/kernel/random/boot_id") == boot
+        assert execute(moved, flags) == before
+        arrived = ET.fromstring(moved.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        assert ET.tostring(arrived.find("cpu") or ET.Element("none")) == written
+        assert second.compute.observe(HostID("h2"), INSTANCE).owner == Owner("uid", "shop", "web")
+        target.close()
+        second.compute.delete(HostID("h2"), INSTANCE, [pool])
+
+
+def test_variables_of_uefi_stay_over_a_restart_and_go_with_the_vm(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:
+    host = lab.host("h1")
+    make(first, replace(described(pool), firmware=Firmware.UEFI, memory=256 * MIB))
+    with domain_on(host) as domain:
+        wait_for_agent(domain)
+        nvram = ET.fromstring(domain.XMLDesc()).find("os/nvram")
+        assert nvram is not None
+        store = Store(host, nvram.text or "", nvram.get("template", ""))
+        assert store.content != store.fresh, "firmware notes where it booted from"
+        before = store.inode
+        restart(first)
+        wait_for_agent(domain)
+        assert store.inode == before, "a store that was made anew would be another file"
+        assert store.content != store.fresh
+    first.compute.delete(HostID("h1"), INSTANCE, [pool])
+    assert run_in(host, "ls", str(Path(store.path).parent)).split() == []
+
+
+@dataclass(frozen=True)
+class Store:
+    """Variables of a VM's firmware, in a file of its host; `template` is what a new one is copied from."""
+
+    host: Host
+    path: str
+    template: str
+
+    @property
+    def content(self) -> str:
+        return run_in(self.host, "sha256sum", self.path).split()[0]
+
+    @property
+    def fresh(self) -> str:
+        return run_in(self.host, "sha256sum", self.template).split()[0]
+
+    @property
+    def inode(self) -> str:
+        return run_in(self.host, "stat", "-c", "%i", self.path).strip()
+
+
+def test_nothing_of_a_running_vm_listens_on_an_address(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:
+    host = lab.host("h1")
+    before = listening(host)
+    make(first, described(pool))
+    with domain_on(host) as domain:
+        wait_for_agent(domain)
+        assert listening(host) == before == OF_LIBVIRTD
+        display = ET.fromstring(domain.XMLDesc()).find("devices/graphics/listen[@type='socket']")
+        assert display is not None
+        path = display.get("socket", "")
+    mode = run_in(host, "stat", "-c", "%F %A", path).strip()
+    assert mode.startswith("socket "), "a console service on the host finds it there"
+
+
+def test_the_log_of_a_console_stays_small_however_much_a_guest_writes(lab: Lab, pool: PoolSpec) -> None:
+    """With virtlogd, as packages set libvirt up; a small limit stands for its 2 MiB."""
+    host = lab.host("h2")
+    etc = lab.layout.host_dir("h2") / "etc"
+    limit, parts = 128 * 1024, 2
+    (etc / "virtlogd.conf").write_text(f"max_size = {limit}\nmax_backups = {parts}\n")
+    (etc / "qemu.conf").write_text((etc / "qemu.conf").read_text().replace('stdio_handler = "file"', 'stdio_handler = "logd"'))
+    run_in(host, "virtlogd", "--daemon", "--config", "/etc/libvirt/virtlogd.conf")
+    host.daemon_stop()
+    host.daemon_start()
+    built = image()
+    file = ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
+    with connected(host) as connection:
+        here = HostID("h2")
+        connection.storage.ensure_pool(here, pool)
+        connection.storage.put_image(here, pool, file)
+        vm = replace(described(pool), instance=BOTH, seed=None)
+        connection.compute.create(here, vm)
+        connection.power.start(here, BOTH)
+        admin = libvirt.open(host.uri)
+        domain = admin.lookupByUUIDString(BOTH)
+        wait_for_agent(domain)
+        execute(domain, "i=0; while [ $i -lt 6000 ]; do echo line-$i-$(printf '%0100d' 0) > /dev/ttyS0; i=$((i+1)); done")
+        log = connection.consoles.log(here, BOTH)
+        admin.close()
+        sizes = {path.name: path.stat().st_size for path in host.logs.glob(f"vireo-{BOTH}.log*")}
+        assert len(sizes) == parts + 1, sizes
+        assert max(sizes.values()) <= limit + 4096
+        assert limit < len(log) <= (parts + 1) * (limit + 4096)
+        numbers = [int(line.split(b"-")[1]) for line in log.splitlines() if line.startswith(b"line-")]
+        assert numbers[-1] == 5999
+        assert numbers == sorted(numbers), "older parts come first"
+        connection.compute.delete(here, BOTH, [pool])
+    assert list(host.logs.glob(f"vireo-{BOTH}*")) == []
+
+
+def listening(host: Host) -> set[int]:
+    """TCP ports that anything on the host listens on, whatever the address."""
+    return {int(line.split()[3].rpartition(":")[2]) for line in run_in(host, "ss", "-tlnH").splitlines()}
