@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap lint test test-unit test-slow plane crds lock bench demo demo-down
+.PHONY: help bootstrap lint test test-unit test-slow plane crds lock bench growth soak demo demo-down
 
 BIN := .venv/bin
 JOBS ?= $(shell nproc)
@@ -44,6 +44,12 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 1000,10000 --minutes 10": all of them)
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+growth: bootstrap plane ## measure how costs grow from 1,000 to 10,000 VMs, and draw it (a quarter of an hour)
+	@$(BIN)/python -m tests.bench.growth $(GROWTH)
+
+soak: bootstrap plane ## two hours of random operations and faults (SOAK="--minutes 120 --seed 7")
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 demo: bootstrap ## a cloud on this machine: control plane, hosts, two running VMs
 	@$(BIN)/python -m standalone.demo up

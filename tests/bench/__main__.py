@@ -17,14 +17,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import measures
+from tests.bench import beside, measures
 from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
 from tests.bench.measures import Bench
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("latency", "load", "fill", "power", "rest", "restart", "hang", "delete")
+PARTS = ("latency", "load", "at-once", "kill50", "fill", "power", "rest", "restart", "hang", "delete")
+EMPTY = {"latency", "load", "at-once", "kill50"}
+"""Parts that need none of the VMs of the scale."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -72,12 +74,18 @@ async def _measure(directory: Path, vms: int, options: argparse.Namespace) -> li
 
 
 async def _parts_of(bench: Bench, names: Sequence[str], options: argparse.Namespace) -> AsyncIterator[list[Figure]]:
-    """The figures of each part that was asked for; the VMs of the scale are made in any case."""
+    """The figures of each part that was asked for; the VMs of the scale are made if any part needs them."""
     parts, count = options.only, len(names)
     if "latency" in parts:
         yield await measures.latency(bench, 20)
     if "load" in parts:
         yield await measures.latency_under_load(bench, 20.0, 30.0)
+    if "at-once" in parts:
+        yield await beside.at_once(bench)
+    if "kill50" in parts:
+        yield await beside.kill_in_flight(bench)
+    if set(parts) <= EMPTY:
+        return
     filled = await measures.fill(bench, names)
     yield filled
     if "power" in parts:

@@ -57,6 +57,13 @@ class Controller:
                 process.kill()
                 process.wait()
 
+    def kill(self) -> None:
+        """Kill it at once, as the kernel would."""
+        process, self._process = self._process, None
+        assert process is not None
+        process.kill()
+        process.wait()
+
     def ready(self) -> bool:
         """Whether it has listed everything."""
         try:

@@ -1,0 +1,37 @@
+"""Fifty deployments in flight when the controller is killed: fifty VMs run, no job failed, and nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.live import LiveCloud, live_cloud
+from tests.support.live.killed import deploy_and_kill
+from tests.support.tables import Report
+
+HOSTS = 10
+VMS = 50
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
+    with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=HOSTS) as running:
+        running.controller.start()
+        running.basics(HOSTS, endpoint_per_host=True)
+        for kind in ("Host", "StoragePool", "Template", "Network"):
+            running.await_current(kind)
+        yield running
+
+
+@pytest.mark.parametrize("under_way", [1, VMS // 2, VMS])
+def test_a_kill_loses_no_deployment(under_way: int, cloud: LiveCloud, report: Report) -> None:
+    names = [f"vm-{under_way}-{number}" for number in range(VMS)]
+    found = deploy_and_kill(cloud, cloud.controller, names, under_way, patience=180)
+    report(
+        "50 deployments, the controller killed and started again",
+        f"{found.under_way:2} under way: {found.running} VMs run, {len(found.failed)} failed jobs, {len(found.behind)} things "
+        f"left behind; at work after {found.at_work:.1f} s, all Running after {found.all_running:.1f} s",
+    )
+    assert found.under_way >= under_way
+    assert (found.running, found.failed, found.behind, found.more_than_once) == (VMS, [], [], [])
