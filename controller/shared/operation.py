@@ -24,9 +24,11 @@ ENDED = "Ended"
 INTERNAL_ERROR = 530
 """CloudStack's API code of a job that the hypervisor failed."""
 
+RETRY = 15.0
+"""Seconds after which is looked again where nothing tells when it is time."""
+
 _POLL = 1.0
 _LOOKS = 30.0
-_RETRY = 15.0
 _HELD = 2.0
 _STEP = 10
 """Percent of progress that are worth a write."""
@@ -109,7 +111,7 @@ async def follow(
             if retryable and (given_up := calls.patience.failed(ctx, TaskFailed(text), known=True)):
                 raise given_up
             fail(ctx, text)
-            return failed("TaskFailed", text, terminal=not retryable, retry_after=_RETRY if retryable else None)
+            return failed("TaskFailed", text, terminal=not retryable, retry_after=RETRY if retryable else None)
         case Succeeded():
             job.native_ref = None
             _ended(ctx, calls, job)

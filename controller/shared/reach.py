@@ -11,6 +11,11 @@ from drivers.types import Capability
 _LOOKS = 5.0
 
 
+def silent(host: str, link: HostLink | None) -> str:
+    """Why nothing can be asked of a host, in one sentence."""
+    return f"host {host} does not answer: {link.message if link else 'not connected yet'}"
+
+
 class Reach:
     """Finds the host to call."""
 
@@ -30,8 +35,7 @@ class Reach:
         """The host of this name, if it answers."""
         link = self._inventory.link(name)
         if link is None or not link.up:
-            why = link.message if link else "not connected yet"
-            return waiting("HostDown", f"host {name} does not answer: {why}", retry_after=_LOOKS)
+            return waiting("HostDown", silent(name, link), retry_after=_LOOKS)
         return link
 
     def pool(self, name: str, prefer: str | None) -> HostLink | Result:

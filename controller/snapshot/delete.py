@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.runtime.context import Context
 from controller.runtime.results import Requeue, Result, done, waiting
+from controller.shared import operation
 from controller.shared.deletion import FORCE_DELETE, blocked, forced
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
@@ -11,7 +12,6 @@ from controller.snapshot.services import readers
 from crds.v1alpha1.snapshot import Snapshot
 
 BLOCKED = "DeletionBlocked"
-_RETRY = 15.0
 _PASSING = {"Busy", "VirtualMachineBusy", "VirtualMachineDeleting"}
 """Reasons to wait that end by themselves."""
 
@@ -39,4 +39,4 @@ def waits(ctx: Context[Snapshot], why: Result) -> Result:
         return why
     message = f"{why.message}; annotate with {FORCE_DELETE}={ctx.uid} to give up what may be left there"
     ctx.conditions.set(BLOCKED, True, why.reason, message)
-    return waiting(BLOCKED, message, retry_after=_RETRY)
+    return waiting(BLOCKED, message, retry_after=operation.RETRY)

@@ -20,7 +20,6 @@ from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from drivers.errors import Conflict
 from drivers.types import Capability, InstanceID, ObservedSnapshot, ObservedVM, Power
 
-_RETRY = 15.0
 _ON = (Power.ON, Power.PAUSED)
 
 
@@ -77,7 +76,7 @@ class OfVM:
             have = await link.observe(instance_id(vm.metadata.uid))
             if have is None:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
-                return waiting("VirtualMachineNotReady", why, retry_after=_RETRY)
+                return waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY)
             seen = next((each for each in have.snapshots if each.snapshot == snapshot_id(ctx.uid)), None)
             if seen is not None and not (_unconfirmed(ctx) and have.power in _ON):
                 return _taken(ctx, vm, link, seen)
@@ -85,7 +84,7 @@ class OfVM:
                 return lost(ctx, "SnapshotMissing", f"deleted from VM {vm.metadata.name} on the hypervisor")
             if attempt == 1 and (unfinished := await self._take(ctx, vm, link, have, there=seen is not None)):
                 return unfinished
-        return requeue(_RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
+        return requeue(operation.RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
 
     async def _take(
         self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have: ObservedVM, *, there: bool
@@ -171,7 +170,9 @@ def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have:
         text = f"host {link.name} takes snapshots without memory of stopped VMs only: stop VM {vm.metadata.name} first"
         return failed("VirtualMachineRunning", text, terminal=True)
     if spec.quiesce and running and not have.guest.agent:
-        return waiting("AgentSilent", "the guest agent, which would freeze the filesystems, does not answer", retry_after=_RETRY)
+        return waiting(
+            "AgentSilent", "the guest agent, which would freeze the filesystems, does not answer", retry_after=operation.RETRY
+        )
     return None
 
 

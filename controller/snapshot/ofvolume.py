@@ -22,7 +22,6 @@ from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume, VolumeState
 from drivers.types import Capability, Power, VolumeSnapshot
 
-_RETRY = 15.0
 _SHARED_LOOK = 60.0
 """How old, in seconds, an answer about a pool may be that other snapshots asked for."""
 
@@ -87,7 +86,7 @@ class OfVolume:
                 return lost(ctx, "SourceGone", f"volume {ctx.object.spec.volume} was deleted before the snapshot was taken")
             if attempt == 1 and (unfinished := await self._take(ctx, volume, pool, link)):
                 return unfinished
-        return requeue(_RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
+        return requeue(operation.RETRY, "NotThereYet", "taken, but the hypervisor does not show it yet")
 
     async def _take(self, ctx: Context[Snapshot], volume: Volume, pool: StoragePool, link: HostLink) -> Result | None:
         """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
@@ -114,7 +113,7 @@ class OfVolume:
         """
         pool = ctx.store.get(StoragePool, name)
         if pool is None:
-            return waiting("PoolNotFound", f"storage pool {name} does not exist", retry_after=_RETRY)
+            return waiting("PoolNotFound", f"storage pool {name} does not exist", retry_after=operation.RETRY)
         job, reach = operation.current(ctx), self._services.reach
         if job is not None and (job.native_ref or self._services.calls.under_way(ctx.uid)) and ctx.object.status.host:
             link = reach.host(ctx.object.status.host)
@@ -129,7 +128,7 @@ class OfVolume:
         if len(hosts) == 1 and all(hosts):
             return self._services.reach.host(hosts.pop())
         message = f"the volume may be on {listing([user.key for user in users])}, where nobody can look now"
-        return waiting("HostsNotObserved", message, retry_after=_RETRY)
+        return waiting("HostsNotObserved", message, retry_after=operation.RETRY)
 
     def _contended(self, ctx: Context[Snapshot], volume: Volume, link: HostLink, job: Job, *, first: bool) -> Result | None:
         """Who has begun to work on the volume, or has got it on another host, while our job was being written."""
@@ -157,7 +156,7 @@ class OfVolume:
         if not unseen:
             return None
         message = f"the snapshot may be in {len(unseen)} storage pools that no host has ready: {', '.join(unseen[:5])}"
-        return waiting("PoolsNotObserved", message, retry_after=_RETRY)
+        return waiting("PoolsNotObserved", message, retry_after=operation.RETRY)
 
     async def _look(self, ctx: Context[Snapshot], link: HostLink, pool: StoragePool) -> VolumeSnapshot | None:
         older_than = 0.0 if ctx.object.status.created_at is None else _SHARED_LOOK
@@ -191,7 +190,7 @@ class OfVolume:
         if job is not None and jobs.running(job):
             return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}")
         hold = holds.on_volume(ctx.store, volume, self._services.attachments.users(volume), besides=ctx.key)
-        return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=_RETRY) if hold else None
+        return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=operation.RETRY) if hold else None
 
     def _forbidden(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
         """What the VMs that have the volume keep from being done; `link` is their host then."""

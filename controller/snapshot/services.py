@@ -24,7 +24,6 @@ from drivers.types import DesiredSnapshot, InstanceID, Owner
 
 LOOKS = 600.0
 """Seconds between looks at whether a snapshot is still there."""
-_RETRY = 15.0
 
 
 class Command(StrEnum):
@@ -63,7 +62,7 @@ async def followed(ctx: Context[Snapshot], calls: Calls, link: HostLink, instanc
     if not isinstance(result, Failed):
         return result
     if ctx.deleting:
-        return failed(result.reason, result.message, retry_after=_RETRY)
+        return failed(result.reason, result.message, retry_after=operation.RETRY)
     ctx.object.status.state = SnapshotState.ERROR if result.terminal else SnapshotState.ALLOCATED
     return result
 

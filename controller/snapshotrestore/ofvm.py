@@ -16,7 +16,6 @@ from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from drivers.types import ObservedVM, Power
 
-_RETRY = 15.0
 _HELD = 2.0
 
 
@@ -55,12 +54,12 @@ class OfVM:
             have = await link.observe(instance_id(vm.metadata.uid))
             if have is None:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
-                return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=_RETRY))
+                return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY))
             if have.restored == ctx.uid:
                 return completed(ctx)
             if attempt == 1 and (unfinished := await self._restore(ctx, snapshot, vm, link, have)):
                 return unfinished
-        return requeue(_RETRY, "NotThereYet", "restored, but the hypervisor does not show it yet")
+        return requeue(operation.RETRY, "NotThereYet", "restored, but the hypervisor does not show it yet")
 
     async def _restore(
         self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink, have: ObservedVM

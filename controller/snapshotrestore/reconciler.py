@@ -26,7 +26,6 @@ from crds.v1alpha1.volume import Volume
 from drivers.errors import Conflict, DriverError, NotFound
 
 BLOCKED = "DeletionBlocked"
-_RETRY = 15.0
 _USABLE = (SnapshotState.READY, SnapshotState.BACKED_UP, SnapshotState.REVERTING)
 
 
@@ -99,7 +98,7 @@ class SnapshotRestoreReconciler:
         """The job is written before the finalizer: its status is lost. To restore a second time would lose what is newer."""
         done_last = await self._vm.took_effect(ctx, snapshot) if snapshot and snapshot.spec.virtual_machine else False
         if done_last is None:
-            return waiting("HostDown", "whether it took effect can't be asked now", retry_after=_RETRY)
+            return waiting("HostDown", "whether it took effect can't be asked now", retry_after=operation.RETRY)
         if done_last:
             return completed(ctx)
         return given_up(ctx, "StatusLost", "whether it took effect is not known, and it is not done twice; apply another one")
@@ -156,4 +155,4 @@ def _waits(ctx: Context[SnapshotRestore], why: Result) -> Result:
         return why
     message = f"{why.message}; annotate with {FORCE_DELETE}={ctx.uid} to give up"
     ctx.conditions.set(BLOCKED, True, why.reason, message)
-    return waiting(BLOCKED, message, retry_after=_RETRY)
+    return waiting(BLOCKED, message, retry_after=operation.RETRY)

@@ -9,6 +9,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared.deletion import FORCE_DELETE, forced
 from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
+from controller.shared.reach import silent
 from controller.shared.translate import pool_spec
 from controller.vm import job
 from controller.vm.job import Command
@@ -75,8 +76,7 @@ class Deletion:
             return self._blocked(ctx, undecided) if (undecided := self._seating.undecided(ctx)) else None
         link = self._services.inventory.link(name)
         if link is None or not link.up:
-            why = link.message if link else "not connected yet"
-            return self._blocked(ctx, waiting("DeletionBlocked", f"host {name} does not answer: {why}", retry_after=_RETRY))
+            return self._blocked(ctx, waiting("DeletionBlocked", silent(name, link), retry_after=_RETRY))
         return link
 
     def _blocked(self, ctx: Context[VirtualMachine], why: Result) -> Result:

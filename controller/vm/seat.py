@@ -11,6 +11,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
 from controller.shared.lookups import hosts_by_cluster
+from controller.shared.reach import silent
 from controller.shared.standing import standing
 from controller.vm.references import References
 from controller.vm.services import Services
@@ -185,4 +186,4 @@ def _unreachable(host: str, link: HostLink | None) -> Result:
         return waiting("HostNotConnected", f"host {host} is not connected yet")
     if link.state is LinkState.CONNECTING:
         return waiting("HostConnecting", f"host {host} is being connected")
-    return waiting("HostDown", f"host {host} does not answer: {link.message}")
+    return waiting("HostDown", silent(host, link))

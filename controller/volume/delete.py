@@ -8,6 +8,7 @@ from controller.placing.attachments import User
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Failed, Result, done, failed, requeue, waiting
+from controller.shared import operation
 from controller.shared.deletion import FORCE_DELETE, forced, listing
 from controller.shared.translate import pool_spec
 from controller.volume import job
@@ -24,7 +25,6 @@ from drivers.types import Started
 
 BLOCKED = "DeletionBlocked"
 _POLL = 1.0
-_RETRY = 15.0
 
 
 class Deletion:
@@ -62,7 +62,7 @@ class Deletion:
         before = job.current(ctx.object)
         unfinished = await self._steps.follow(ctx, link)  # what still makes the volume would leave it behind
         if isinstance(unfinished, Failed) and before is not None and before.command == Command.DELETE:
-            return failed(unfinished.reason, unfinished.message, retry_after=_RETRY)
+            return failed(unfinished.reason, unfinished.message, retry_after=operation.RETRY)
         if unfinished is not None and not isinstance(unfinished, Failed):
             return unfinished
         ctx.object.status.host = link.name
@@ -107,7 +107,7 @@ class Deletion:
 
 def _blocked(ctx: Context[Volume], reason: str, message: str) -> Result:
     ctx.conditions.set(BLOCKED, True, reason, message)
-    return waiting(BLOCKED, message, retry_after=_RETRY)
+    return waiting(BLOCKED, message, retry_after=operation.RETRY)
 
 
 def _unreachable(ctx: Context[Volume], why: Result) -> Result:

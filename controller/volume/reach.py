@@ -8,6 +8,7 @@ from contextlib import suppress
 from controller.inventory import HostLink
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
+from controller.shared.reach import silent
 from controller.shared.standing import standing
 from controller.volume import job
 from controller.volume.services import Services
@@ -33,8 +34,7 @@ class Reach:
             if link is None or not link.up:
                 if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
                     return as_it_was
-                why = link.message if link else "not connected yet"
-                return waiting("HostDown", f"host {only} does not answer: {why}", retry_after=_HOST_LOOKS)
+                return waiting("HostDown", silent(only, link), retry_after=_HOST_LOOKS)
             return link
         ready = list(self._ready(ctx, name))
         if not ready:

@@ -27,7 +27,6 @@ from drivers.errors import Conflict, NotFound
 from drivers.types import DesiredVolume, Done, InstanceID, Owner, Started
 
 _POLL = 1.0
-_RETRY = 15.0
 _BLOCKED_LOOKS = 30.0
 
 
@@ -62,7 +61,7 @@ class Steps:
         except NotFound as error:
             if source.template:
                 self._services.library.lost(source.template, pool.metadata.name)
-            return requeue(_RETRY, "SourceLost", str(error))
+            return requeue(operation.RETRY, "SourceLost", str(error))
         return unfinished or await self._shown(ctx, link, pool, running)
 
     async def grow(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result | None:
@@ -113,7 +112,7 @@ class Steps:
     async def _shown(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, running: Job) -> Result | None:
         if not await self.look(ctx, link, pool):
             running.phase = None
-            return requeue(_RETRY, "NotThereYet", f"{running.command} is done, but the pool does not show the volume")
+            return requeue(operation.RETRY, "NotThereYet", f"{running.command} is done, but the pool does not show the volume")
         return None
 
     def _image(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, source: Source) -> Result | None:
@@ -123,9 +122,9 @@ class Steps:
             case Finished():
                 return None
             case Broken(reason, message) as broken:
-                return failed(reason, message, terminal=broken.terminal, retry_after=None if broken.terminal else _RETRY)
+                return failed(reason, message, terminal=broken.terminal, retry_after=None if broken.terminal else operation.RETRY)
         where = f"template {source.template.metadata.name} is being copied to storage pool {pool.metadata.name}"
-        return waiting("TemplateSeeding", where, retry_after=_RETRY)
+        return waiting("TemplateSeeding", where, retry_after=operation.RETRY)
 
 
 def _desired(volume: Volume, pool: StoragePool, source: Source) -> DesiredVolume:
