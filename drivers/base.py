@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from drivers.adoption import Adopting
 from drivers.consoles import Consoles
 from drivers.types import (
     ApplyMode,
@@ -265,6 +266,10 @@ class Connection(Protocol):
     @property
     def snapshots(self) -> Snapshots:
         """Snapshot calls."""
+
+    @property
+    def adoption(self) -> Adopting:
+        """Calls about VMs that others made."""
 
     @property
     def consoles(self) -> Consoles:

@@ -19,7 +19,7 @@ SOURCES = ("crds", "drivers", "controller", "standalone")
 SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why", "shared", "placing", "telemetry"})
 """Folders of controller/ that serve every kind; each other folder is a kind's."""
 
-KIND_DRIVER_MODULES = frozenset({"drivers.base", "drivers.types", "drivers.errors"})
+KIND_DRIVER_MODULES = frozenset({"drivers.adoption", "drivers.base", "drivers.types", "drivers.errors"})
 """All of drivers/ that a kind may know."""
 
 GENERATED = ("crds/manifests/", "docs/reference/", "locks/", "standalone/plane/go.")

@@ -13,6 +13,7 @@ from controller.inventory.lanes import Lanes
 from controller.inventory.link import HostLink
 from controller.inventory.session import Cadence, Session
 from controller.runtime.keys import Key
+from drivers.adoption import FoundVM
 from drivers.base import Driver
 from drivers.types import Endpoint, HostID, InstanceID, ObservedVM
 
@@ -120,6 +121,19 @@ class Inventory:
             if isinstance(answer, BaseException):
                 raise answer
         return self.find(instance)
+
+    async def look_for(self, instance: InstanceID, host: str | None = None) -> list[tuple[str, FoundVM]]:
+        """VMs with this identity, whoever made them, each with its Host; on this Host alone, or on all that answer.
+
+        Raises DriverError if one of them did not answer after all.
+        """
+        sessions = [session for session, links in list(self._served.items()) if host is None or host in links]
+        answers = await asyncio.gather(*(session.look_for(instance) for session in sessions))
+        found = []
+        for session, seen in zip(sessions, answers, strict=True):
+            links = [link for link in self._served.get(session, {}).values() if link.up and host in (None, link.name)]
+            found += [(link.name, vm) for vm in seen for link in links if link.host_id == vm.host]
+        return found
 
     async def close(self) -> None:
         """End all sessions."""

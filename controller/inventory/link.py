@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from controller.inventory.calls import SnapshotCalls, VolumeCalls
-from drivers.errors import NotFound, Transient
+from drivers.adoption import Adoption
+from drivers.errors import Conflict, NotFound, Transient
 from drivers.types import (
     ApplyMode,
     Capability,
@@ -161,6 +162,9 @@ class HostLink:
             vm = None
             if self.known(instance) is not None and len(self._session.hosts) > 1:
                 self._session.look_around()
+        except Conflict:
+            snapshot.put(instance, None, asked)  # it has no mark, so it is none of ours any more
+            raise
         snapshot.put(instance, vm, asked)
         return vm
 
@@ -197,6 +201,18 @@ class HostLink:
         host, connection = self._host(), self._session.connection()
         with self._changing(instance):
             return await self._session.lanes.change(connection.power.stop, host, instance, mode)
+
+    async def adopt(self, instance: InstanceID, adoption: Adoption) -> Done | Started:
+        """See `drivers.adoption.Adopting.adopt`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.adoption.adopt, host, instance, adoption)
+
+    async def disown(self, instance: InstanceID, uid: str) -> Done | Started:
+        """See `drivers.adoption.Adopting.disown`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.adoption.disown, host, instance, uid)
 
     async def poll(self, op: OpRef, instance: InstanceID | None = None) -> Progress:
         """See `drivers.base.Tasks.poll`; name the VM that the task works on, so that it is observed anew as long as it runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from controller.inventory.opening import opened
 from controller.inventory.outcomes import is_refusal
 from controller.inventory.snapshot import Snapshot
 from controller.inventory.strangers import Strangers
+from drivers.adoption import FoundVM
 from drivers.base import Connection, Driver
 from drivers.errors import Busy, Conflict, DriverError, NotFound, Transient
 from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
@@ -115,6 +116,12 @@ class Session:
         async with self._searching:
             if self.snapshot.surveyed < asked:
                 self._listener.vms_changed(await self._survey(connection))
+
+    async def look_for(self, instance: InstanceID) -> Sequence[FoundVM]:
+        """Every VM with this identity on the endpoint, whoever made it; none if it is not up or can't tell. Raises DriverError."""
+        if self._connection is None or self.state is not LinkState.UP or Capability.ADOPTION not in self.capabilities:
+            return ()
+        return await self.lanes.read(self._connection.adoption.find, instance)
 
     async def _look_on(self, connection: Connection, host: HostID, instance: InstanceID) -> None:
         asked = self.snapshot.moment()

@@ -73,6 +73,10 @@ class AddressAllocator:
         """
         return self._networks.open(network, owner).adopt(int(ip), owner)
 
+    def holder(self, network: str, ip: IPv4Address) -> Owner | None:
+        """Who holds an address of a network."""
+        return self._networks.holder(network, int(ip))
+
     def release(self, owner: Owner) -> None:
         """Free what this NIC holds and claims, in every network, and the MAC address that it pins."""
         self._networks.release(owner)

@@ -36,6 +36,11 @@ class Ledgers:
         ledger = self._ledgers.get(scope)
         return len(ledger) if ledger is not None else 0
 
+    def holder(self, scope: str, number: int) -> Owner | None:
+        """Who holds a number of a scope."""
+        ledger = self._ledgers.get(scope)
+        return ledger.holder(number) if ledger is not None else None
+
     def records(self, scope: str) -> list[tuple[int, Owner]]:
         """Holdings of a scope by ascending number."""
         ledger = self._ledgers.get(scope)

@@ -23,6 +23,10 @@ class PinnedMACs:
         self._held.setdefault(owner.uid, set()).add((zone, mac))
         return None
 
+    def holder(self, zone: str, mac: str) -> Owner | None:
+        """The NIC of a zone that has this MAC address pinned."""
+        return self._holders.get((zone, mac))
+
     def keep(self, owner: Owner, mac: str | None) -> None:
         """Give back what this NIC has beside this one MAC address; all if it pins none any more."""
         self._drop(owner.uid, {each for each in self._held.get(owner.uid, ()) if self._holders[each] == owner and each[1] != mac})

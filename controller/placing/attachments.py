@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from controller.inventory import Inventory
-from controller.ipam import instance_id, volume_id
+from controller.ipam import volume_id
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Reason
+from controller.shared.instances import instance_of
 from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume, volumes_by_id
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -63,7 +64,7 @@ class Attachments:
             return None
         if held is not None and self._stands(held, volume):
             return held.key
-        mine = instance_id(vm.metadata.uid)
+        mine = instance_of(vm)
         other = next((user for user in self.having(volume) if user.instance != mine), None)
         if other is not None:
             return other.key
@@ -82,7 +83,7 @@ class Attachments:
     def declared(self, user: User) -> VirtualMachine | None:
         """The object of a VM that has a volume; None if it is gone."""
         vm = self._store.get(VirtualMachine, user.key.name, user.key.namespace)
-        return vm if vm and instance_id(vm.metadata.uid) == user.instance else None
+        return vm if vm and instance_of(vm) == user.instance else None
 
     def consumer(self, volume: Volume) -> VirtualMachine | None:
         """The VM with a host that the volume is, or will be, attached to: the one that has it, else the oldest that names it."""
@@ -116,7 +117,7 @@ class Attachments:
         for vm in self._naming(volume):
             mount = next((each.name for each in vm.status.volumes if each.volume_id == identity), None)
             if mount is not None:
-                yield User(Key.of(vm), instance_id(vm.metadata.uid), vm.status.host or "", mount)
+                yield User(Key.of(vm), instance_of(vm), vm.status.host or "", mount)
 
     def _recorded(self, volume: Volume) -> Iterator[User]:
         """By the status of the volume: what it says counts until the VM's own status, or its host, can tell better."""
@@ -134,7 +135,7 @@ class Attachments:
     def _lost(self, volume: Volume) -> Iterator[User]:
         """VMs that name the volume, whose status is lost, and which may be on a host that does not answer."""
         for vm in self._naming(volume):
-            instance = instance_id(vm.metadata.uid)
+            instance = instance_of(vm)
             mount = next((each.name for each in vm.spec.volumes if each.volume == volume.metadata.name), None)
             lost = vm.metadata.finalizers and not vm.status.instance_id and self._inventory.find(instance) is None
             if mount is not None and lost and self._unseen(vm.spec.zone):

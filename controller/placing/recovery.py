@@ -87,8 +87,8 @@ class Recovery:
                 self._mac(vm, nic)
 
     def _mac(self, vm: VirtualMachine, nic: NICStatus) -> None:
-        """A MAC address that a NIC pins and has; of two that have it, as after an unlucky restore, the older keeps it."""
-        if any(declared.name == nic.name and declared.mac == nic.mac for declared in vm.spec.networks):
+        """A MAC address that a NIC pins or came with; of two that have it, as after an unlucky restore, the older keeps it."""
+        if vm.spec.adopt or any(declared.name == nic.name and declared.mac == nic.mac for declared in vm.spec.networks):
             self._addresses.macs.hold(vm.spec.zone, nic.mac, address_owner(vm, nic.name))
 
     def _claim_pins(self, vm: VirtualMachine) -> None:

@@ -60,6 +60,7 @@ __all__ = [
     "snapshots_by_vm",
     "snapshots_by_volume",
     "templates_by_pool",
+    "vms_by_adopted",
     "vms_by_cluster",
     "vms_by_host",
     "vms_by_network",
@@ -170,7 +171,8 @@ def _offering_on_host(vm: VirtualMachine) -> Iterable[str]:
 
 
 def _template(vm: VirtualMachine) -> Iterable[str]:
-    return (qualified(vm.spec.template.namespace or vm.metadata.namespace, vm.spec.template.name),)
+    template = vm.spec.template
+    return (qualified(template.namespace or vm.metadata.namespace, template.name),) if template else ()
 
 
 def _volumes(vm: VirtualMachine) -> Iterator[str]:
@@ -222,6 +224,7 @@ pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))
 networks_by_zone = Lookup(Network, "zone", lambda network: (network.spec.zone,))
 templates_by_pool = Lookup(Template, "pool", lambda template: (entry.pool for entry in template.status.pools))
 vms_by_zone = Lookup(VirtualMachine, "zone", lambda vm: (vm.spec.zone,))
+vms_by_adopted = Lookup(VirtualMachine, "adopted", lambda vm: (vm.spec.adopt.instance_id,) if vm.spec.adopt else ())
 vms_by_cluster = Lookup(VirtualMachine, "cluster", lambda vm: _some(vm.status.cluster))
 vms_by_host = Lookup(VirtualMachine, "host", lambda vm: _some(vm.status.host))
 vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offering,))
@@ -259,6 +262,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     networks_by_zone,
     templates_by_pool,
     vms_by_zone,
+    vms_by_adopted,
     vms_by_cluster,
     vms_by_host,
     vms_by_offering,

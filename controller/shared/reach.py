@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from controller.inventory import HostLink, Inventory, PoolRegistry
-from controller.ipam import instance_id
 from controller.runtime.results import Result, failed, waiting
+from controller.shared.instances import instance_of
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from drivers.types import Capability
 
@@ -25,7 +25,7 @@ class Reach:
 
     def vm(self, vm: VirtualMachine) -> HostLink | Result:
         """The host that a VM is on, if it answers."""
-        found = self._inventory.find(instance_id(vm.metadata.uid))
+        found = self._inventory.find(instance_of(vm))
         name = found[0] if found else vm.status.host
         if name is None:
             return waiting("VirtualMachineNotReady", f"VM {vm.metadata.name} is on no host yet", retry_after=_LOOKS)

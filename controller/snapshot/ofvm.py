@@ -6,11 +6,12 @@ from contextlib import suppress
 from functools import partial
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id, snapshot_id
+from controller.ipam import snapshot_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
+from controller.shared.instances import instance_of
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
@@ -32,21 +33,21 @@ class OfVM:
     async def drive(self, ctx: Context[Snapshot]) -> Result:
         """Have the snapshot taken, once, and show it."""
         status, vm = ctx.object.status, _vm(ctx)
-        if status.source_id is not None and (vm is None or instance_id(vm.metadata.uid) != status.source_id):
+        if status.source_id is not None and (vm is None or instance_of(vm) != status.source_id):
             return lost(ctx, "SourceGone", f"VM {ctx.object.spec.virtual_machine} was deleted, and its snapshots with it")
         if vm is None:
             return waiting("VirtualMachineNotFound", f"VM {ctx.object.spec.virtual_machine} does not exist")
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return as_it_was(ctx, link)
-        if unfinished := await followed(ctx, self._services.calls, link, instance_id(vm.metadata.uid)):
+        if unfinished := await followed(ctx, self._services.calls, link, instance_of(vm)):
             return unfinished
         return await self._converge(ctx, vm, link)
 
     async def remove(self, ctx: Context[Snapshot]) -> Result | None:
         """Remove the snapshot from the tree of its VM; None once nothing is left. It is asked for even if none is seen."""
         status, vm = ctx.object.status, _vm(ctx)
-        if vm is None or status.source_id not in (None, instance_id(vm.metadata.uid)):
+        if vm is None or status.source_id not in (None, instance_of(vm)):
             return None
         going = waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted, and its snapshots with it")
         if vm.deleting and operation.current(ctx) is None:
@@ -54,7 +55,7 @@ class OfVM:
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return link
-        instance = instance_id(vm.metadata.uid)
+        instance = instance_of(vm)
         if unfinished := await followed(ctx, self._services.calls, link, instance):
             return unfinished
         if unfinished := await self._thaw(ctx, link, instance):
@@ -73,7 +74,7 @@ class OfVM:
 
     async def _converge(self, ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink) -> Result:
         for attempt in (1, 2):
-            have = await link.observe(instance_id(vm.metadata.uid))
+            have = await link.observe(instance_of(vm))
             if have is None:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
                 return waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY)
@@ -181,7 +182,7 @@ def _taken(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, seen: Obs
     if status.created_at is None:
         status.created_at = Timestamp.at(ctx.clock.now().fromtimestamp(seen.created, ctx.clock.now().tzinfo))
         ctx.event("Normal", "Taken", f"of VM {vm.metadata.name} on host {link.name}")
-    status.snapshot_id, status.source_id, status.host = seen.snapshot, instance_id(vm.metadata.uid), link.name
+    status.snapshot_id, status.source_id, status.host = seen.snapshot, instance_of(vm), link.name
     status.memory, status.parent = seen.memory, _parent(ctx, vm, seen)
     operation.finish(ctx)
     restores = restores_by_snapshot.of(ctx.store, qualified(ctx.key.namespace, ctx.key.name))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id, snapshot_id
+from controller.ipam import snapshot_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared import holds, operation
+from controller.shared.instances import instance_of
 from controller.snapshotrestore.ending import Command, Services, completed, followed, given_up, pending
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
@@ -28,13 +29,13 @@ class OfVM:
     async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
         """Restore when nothing forbids it, and follow it to its end."""
         vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
-        if vm is None or instance_id(vm.metadata.uid) != snapshot.status.source_id:
+        if vm is None or instance_of(vm) != snapshot.status.source_id:
             message = f"VM {snapshot.spec.virtual_machine}, which the snapshot was taken of, was deleted"
             return given_up(ctx, "SourceGone", message)
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return pending(ctx, link)
-        if unfinished := await followed(ctx, self._services.calls, link, instance_id(vm.metadata.uid)):
+        if unfinished := await followed(ctx, self._services.calls, link, instance_of(vm)):
             return unfinished
         return await self._converge(ctx, snapshot, vm, link)
 
@@ -46,12 +47,12 @@ class OfVM:
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return None
-        have = await link.observe(instance_id(vm.metadata.uid))
+        have = await link.observe(instance_of(vm))
         return have is not None and have.restored == ctx.uid
 
     async def _converge(self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink) -> Result:
         for attempt in (1, 2):
-            have = await link.observe(instance_id(vm.metadata.uid))
+            have = await link.observe(instance_of(vm))
             if have is None:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
                 return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY))

@@ -28,7 +28,8 @@ _INTERNAL_ERROR = 530
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
-    yield Key(Template.KIND, vm.spec.template.namespace or vm.metadata.namespace, vm.spec.template.name)
+    if template := vm.spec.template:
+        yield Key(Template.KIND, template.namespace or vm.metadata.namespace, template.name)
 
 
 class TemplateReconciler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, mac_address
 from controller.runtime.results import Result, failed, waiting
@@ -35,6 +36,26 @@ class Addressing:
             nics.append(nic)
         return nics
 
+    def trouble(self, vm: VirtualMachine, nic: NICStatus) -> str:
+        """Why a NIC of a VM that is to be adopted can't keep the addresses that it has; "" if it can."""
+        owner = address_owner(vm, nic.name)
+        holder = self._allocator.macs.holder(vm.spec.zone, nic.mac)
+        if holder is not None and holder != owner:
+            return f"MAC address {nic.mac} is pinned by {holder}, which has it"
+        held_by = self._allocator.holder(nic.network, IPv4Address(nic.ip)) if nic.ip else None
+        return f"address {nic.ip} is in use by {held_by}" if held_by is not None and held_by != owner else ""
+
+    def take_over(self, vm: VirtualMachine, nics: Sequence[NICStatus]) -> str:
+        """Book the addresses of a VM that is to be adopted, all or none. Returns what is in the way, "" if they are booked."""
+        if trouble := next(filter(None, (self.trouble(vm, nic) for nic in nics)), ""):
+            return trouble
+        for nic in nics:
+            owner = address_owner(vm, nic.name)
+            self._allocator.macs.hold(vm.spec.zone, nic.mac, owner)
+            if nic.ip:
+                self._allocator.adopt(nic.network, IPv4Address(nic.ip), owner)
+        return ""
+
     def release(self, uid: str, nic: str) -> None:
         """Give back the address of a NIC that the hypervisor has removed."""
         self._allocator.release(Owner(uid, nic))
@@ -45,13 +66,14 @@ class Addressing:
 
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
         spec, owner = interface.spec, address_owner(vm, interface.spec.name)
-        self._allocator.macs.keep(owner, spec.mac)
-        if spec.mac and (taken := self._allocator.macs.hold(vm.spec.zone, spec.mac, owner)):
+        mac = spec.mac or _adopted_mac(vm, interface)
+        self._allocator.macs.keep(owner, mac)
+        if mac and (taken := self._allocator.macs.hold(vm.spec.zone, mac, owner)):
             return _refused(taken)
         segment = interface.network.status.segment
         nic = NICStatus(
             name=spec.name,
-            mac=spec.mac or mac_address(vm.metadata.uid, spec.name),
+            mac=mac or mac_address(vm.metadata.uid, spec.name),
             network=interface.key,
             segment=f"vlan-{segment.vlan}" if segment else None,
         )
@@ -70,6 +92,13 @@ class Addressing:
             message = f"address {recorded} of {spec.name} is held by another VM too; remove the interface from one of them"
             return failed("AddressConflict", message, terminal=True)
         return nic.model_copy(update={"ip": str(address)})
+
+
+def _adopted_mac(vm: VirtualMachine, interface: Interface) -> str | None:
+    """A NIC that came with an adopted VM keeps its MAC address, which nobody needs to pin."""
+    if vm.spec.adopt is None:
+        return None
+    return next((nic.mac for nic in vm.status.nics if (nic.name, nic.network) == (interface.spec.name, interface.key)), None)
 
 
 def _refused(refusal: Refusal) -> Result:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared.deletion import FORCE_DELETE, forced
+from controller.shared.instances import instance_of, to_adopt
 from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
 from controller.shared.reach import silent
 from controller.shared.translate import pool_spec
@@ -19,8 +19,8 @@ from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import PoolScope, StoragePool
 from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
-from drivers.errors import NotFound
-from drivers.types import Failed, OpRef, PoolSpec, Running, Started, Succeeded
+from drivers.errors import Conflict, NotFound
+from drivers.types import Failed, InstanceID, ObservedVM, OpRef, PoolSpec, Running, Started, Succeeded
 
 _POLL = 1.0
 _RETRY = 15.0
@@ -43,6 +43,8 @@ class Deletion:
                 "Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on host {vm.status.host} is not removed"
             )
             return await self._let_go(ctx)
+        if vm.spec.adopt is not None:
+            return await self._adopted(ctx)
         if vm.spec.deletion_policy is DeletionPolicy.RETAIN:
             if unrecorded := self._unrecorded(ctx):
                 return unrecorded
@@ -55,9 +57,41 @@ class Deletion:
             return await self._let_go(ctx)
         return await self._remove(ctx, host)
 
+    async def _adopted(self, ctx: Context[VirtualMachine]) -> Result:
+        """A VM that was adopted, or was about to be: without our mark it is none of ours, and with it what the policy says."""
+        host, instance = self._host(ctx), _identity(ctx)
+        if isinstance(host, Result):
+            return host
+        have = await _marked(host, instance, ctx.uid) if host else None
+        if host is None or have is None:
+            return await self._let_go(ctx)
+        if ctx.object.spec.deletion_policy is DeletionPolicy.DELETE:
+            return await self._remove(ctx, host)
+        if have.volumes:  # without its mark nobody would know who has them
+            ctx.event("Normal", "Retained", f"left on host {host.name} with its owner mark, since it has volumes of Vireo")
+            return self._unrecorded(ctx) or await self._let_go(ctx)
+        return await self._disown(ctx, host)
+
+    async def _disown(self, ctx: Context[VirtualMachine], link: HostLink) -> Result:
+        """Leave an adopted VM as it is, without our mark."""
+        ctx.conditions.remove("DeletionBlocked")
+        running = await job.begin(ctx, Command.UNMANAGE, self._services.new_id)
+        if isinstance(running, Result):
+            return running
+        if running.native_ref is not None and (unfinished := await self._follow(ctx, link, OpRef(running.native_ref))):
+            return unfinished
+        outcome = await link.disown(_identity(ctx), ctx.uid)
+        if isinstance(outcome, Started):
+            jobs.started(running, outcome.op)
+            await ctx.save("Unmanaging", "the hypervisor is taking the owner mark off the VM")
+            return requeue(_POLL, "Unmanaging", "the hypervisor is taking the owner mark off the VM")
+        await _marked(link, _identity(ctx), ctx.uid)  # it is nobody's once it is seen without
+        ctx.event("Normal", "Retained", f"left on host {link.name} as it is, without an owner mark")
+        return await self._let_go(ctx)
+
     def _unrecorded(self, ctx: Context[VirtualMachine]) -> Result | None:
         """A retained VM waits until its volumes have on record who has them: its own status goes with it."""
-        instance = instance_id(ctx.uid)
+        instance = _identity(ctx)
         for mount in ctx.object.status.volumes:
             for volume in volumes_by_id.of(ctx.store, mount.volume_id):
                 user = next(iter(self._services.attachments.having(volume)), None)
@@ -69,9 +103,9 @@ class Deletion:
 
     def _host(self, ctx: Context[VirtualMachine]) -> HostLink | Result | None:
         """The host to delete on, None if the VM provably is nowhere."""
-        instance = instance_id(ctx.uid)
+        instance = _identity(ctx)
         found = self._services.inventory.find(instance)
-        name = found[0] if found else ctx.object.status.host
+        name = found[0] if found and found[1].owner.uid == ctx.uid else ctx.object.status.host
         if name is None:
             return self._blocked(ctx, undecided) if (undecided := self._seating.undecided(ctx)) else None
         link = self._services.inventory.link(name)
@@ -95,18 +129,18 @@ class Deletion:
                 return unfinished
         elif moved := await self._moved(ctx, link):
             return moved
-        outcome = await link.delete(instance_id(ctx.uid), self._pools(ctx, link.name))
+        outcome = await link.delete(_identity(ctx), self._pools(ctx, link.name))
         if isinstance(outcome, Started):
             jobs.started(running, outcome.op)
             await ctx.save("Expunging", "the hypervisor is removing the VM")
             return requeue(_POLL, "Expunging", "the hypervisor is removing the VM")
         if ctx.object.status.volumes:
-            await link.observe(instance_id(ctx.uid))  # its volumes are free for others once it is seen to be gone
+            await link.observe(_identity(ctx))  # its volumes are free for others once it is seen to be gone
         return await self._let_go(ctx)
 
     async def _moved(self, ctx: Context[VirtualMachine], link: HostLink) -> Result | None:
         """Whether the VM is on another host by now: what is left of it here may be the disk that it runs on there."""
-        instance = instance_id(ctx.uid)
+        instance = _identity(ctx)
         if await link.observe(instance, fresh=True):
             return None
         found = await self._services.inventory.search(instance)
@@ -115,7 +149,7 @@ class Deletion:
     async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:
         """Poll the native task; after it, delete is called once more and finds nothing, or finds what is left."""
         try:
-            progress = await link.poll(op, instance_id(ctx.uid))
+            progress = await link.poll(op, _identity(ctx))
         except NotFound:
             progress = Succeeded()
         match progress:
@@ -144,3 +178,17 @@ class Deletion:
     async def _let_go(self, ctx: Context[VirtualMachine]) -> Result:
         await ctx.remove_finalizer()
         return done("Deleted")
+
+
+def _identity(ctx: Context[VirtualMachine]) -> InstanceID:
+    """The VM to delete. One that was to be adopted may carry our mark already, though no status says so."""
+    return to_adopt(ctx.object) or instance_of(ctx.object)
+
+
+async def _marked(link: HostLink, instance: InstanceID, uid: str) -> ObservedVM | None:
+    """The VM, if it carries the mark of this owner."""
+    try:
+        have = await link.observe(instance, fresh=True)
+    except Conflict:
+        return None
+    return have if have is not None and have.owner.uid == uid else None

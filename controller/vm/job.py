@@ -32,6 +32,8 @@ class Command(StrEnum):
     ATTACH = "AttachVolume"
     DETACH = "DetachVolume"
     DESTROY = "DestroyVirtualMachine"
+    IMPORT = "ImportUnmanagedInstance"
+    UNMANAGE = "UnmanageVirtualMachine"
 
 
 async def ensure(

@@ -6,7 +6,7 @@ driver's `apply_mode`, which makes no call itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -174,13 +174,23 @@ def differences(want: DesiredVM, have: ObservedVM) -> list[Change]:
 
 def pending(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
     """What the running VM does not have yet; empty for one that is off, which gets everything before it starts."""
-    if not is_on(have):
-        return []
-    fields: dict[str, Pending] = {}
+    return _by_field(each for each in _each(want, have, mode_of) if each.needs is not ApplyMode.LIVE)
+
+
+def outlook(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
+    """Every difference, with what it needs; a VM that is off gets everything at once."""
+    return _by_field(_each(want, have, mode_of))
+
+
+def _each(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> Iterator[Pending]:
     for change in differences(want, have):
-        if (mode := mode_of(change, have)) is not ApplyMode.LIVE:
-            each = Pending(*_described(change, have), mode)
-            fields[each.field] = _joined(fields[each.field], each) if each.field in fields else each
+        yield Pending(*_described(change, have), mode_of(change, have) if is_on(have) else ApplyMode.LIVE)
+
+
+def _by_field(changes: Iterable[Pending]) -> list[Pending]:
+    fields: dict[str, Pending] = {}
+    for each in changes:
+        fields[each.field] = _joined(fields[each.field], each) if each.field in fields else each
     return list(fields.values())
 
 

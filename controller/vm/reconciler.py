@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from controller.inventory import result_of
-from controller.ipam import instance_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -14,6 +13,7 @@ from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
 from controller.shared.holds import VM_WATCHES, keep_vm
+from controller.shared.instances import instance_of
 from controller.shared.library import image_name
 from controller.shared.lookups import (
     qualified,
@@ -26,6 +26,7 @@ from controller.shared.lookups import (
     vms_unplaced,
 )
 from controller.vm import growth, job, report, room
+from controller.vm.adoption import Adopting
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
 from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
@@ -119,6 +120,7 @@ class VirtualMachineReconciler:
         self._seating = Seating(services, self._mounting)
         self._steps = Steps(services, self._seating, self._mounting)
         self._deletion = Deletion(services, self._seating)
+        self._adopting = Adopting(services, self._seating, self._steps)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
@@ -127,7 +129,7 @@ class VirtualMachineReconciler:
         try:
             if ctx.deleting:
                 return await self._deletion.run(ctx)
-            return await self._drive(ctx)
+            return await self._adopting.run(ctx) or await self._drive(ctx)
         except DriverError as error:
             return _refused(ctx, error)
 
@@ -142,7 +144,7 @@ class VirtualMachineReconciler:
         refs = resolve(ctx.object, ctx.store)
         if not isinstance(refs, References):
             return await self._undriven(ctx, refs)
-        data = await user_data(ctx, self._services.secrets)
+        data = await user_data(ctx, self._services.secrets) if refs.template else None
         if isinstance(data, Result):
             return await self._undriven(ctx, data)
         seat = self._seating.seat(ctx, refs)
@@ -151,7 +153,7 @@ class VirtualMachineReconciler:
         nics = self._services.addressing.assign(ctx.object, refs.interfaces)
         if not isinstance(nics, list):
             return await self._without_addresses(ctx, seat, nics)
-        image = image_name(refs.template)
+        image = image_name(refs.template) if refs.template else ""
         wanted = desired(ctx.object, refs, seat.site, nics, image, data)
         return await self._converge(ctx, refs, seat, wanted, nics)
 
@@ -159,7 +161,7 @@ class VirtualMachineReconciler:
         """A VM that can't be driven, for what its spec says, is still shown as it is, and stopped if it is declared off."""
         vm = ctx.object
         link = self._services.inventory.link(vm.status.host) if vm.status.host else None
-        have = await link.observe(instance_id(ctx.uid)) if link and link.up else None
+        have = await link.observe(instance_of(ctx.object)) if link and link.up else None
         if link is None or have is None:
             return why
         if vm.spec.power_state is PowerState.OFF and is_on(have):

@@ -42,6 +42,9 @@ class Recreation:
             return requeue(0, "Moved", f"the VM was moved to host {found[0]}")
         if found is None and not self._seating.unseen(ctx):
             _let_go(ctx.object)
+        if ctx.object.spec.adopt:
+            text = "the VM was deleted on the hypervisor; it was adopted, so it can't be made again: delete this object"
+            return _lost(ctx, "InstanceMissing", text)
         policy, pool = ctx.object.spec.recreate_policy, pool_spec(seat.site.pool)
         if policy is RecreatePolicy.NEVER or Capability.VOLUMES not in seat.link.capabilities:
             return _lost(ctx, "InstanceMissing", f"the VM was deleted on the hypervisor; {_REMEDY}")

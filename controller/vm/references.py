@@ -10,7 +10,7 @@ from controller.shared.grants import granted
 from crds.v1alpha1.network import Addressing, Network, NetworkType
 from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.template import Firmware, Template, TemplateState
-from crds.v1alpha1.virtualmachine import NetworkInterface, VirtualMachine
+from crds.v1alpha1.virtualmachine import NetworkInterface, TemplateReference, VirtualMachine
 from crds.v1alpha1.zone import Zone
 
 
@@ -37,11 +37,11 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """Everything that a VM refers to. `root_size` in bytes."""
+    """Everything that a VM refers to. `template` is None for one that is adopted. `root_size` in bytes."""
 
     zone: Zone
     offering: ServiceOffering
-    template: Template
+    template: Template | None
     interfaces: tuple[Interface, ...]
     root_size: int
     firmware: Firmware
@@ -59,8 +59,8 @@ def resolve(vm: VirtualMachine, store: Store) -> References | Result:
     offering = store.get(ServiceOffering, vm.spec.offering)
     if offering is None:
         return waiting("OfferingNotFound", f"service offering {vm.spec.offering} does not exist")
-    template = _template(vm, store)
-    if not isinstance(template, Template):
+    template = _template(vm, vm.spec.template, store) if vm.spec.template else None
+    if template is not None and not isinstance(template, Template):
         return template
     interfaces = _interfaces(vm, store)
     if not isinstance(interfaces, tuple):
@@ -68,11 +68,12 @@ def resolve(vm: VirtualMachine, store: Store) -> References | Result:
     size = _root_size(vm, template, offering)
     if not isinstance(size, int):
         return size
-    return References(zone, offering, template, interfaces, size, vm.spec.firmware or template.spec.firmware)
+    firmware = template.spec.firmware if template else Firmware.BIOS  # nothing is made or placed for one that is adopted
+    return References(zone, offering, template, interfaces, size, vm.spec.firmware or firmware)
 
 
-def _template(vm: VirtualMachine, store: Store) -> Template | Result:
-    name, namespace = vm.spec.template.name, vm.spec.template.namespace or vm.metadata.namespace
+def _template(vm: VirtualMachine, named: TemplateReference, store: Store) -> Template | Result:
+    name, namespace = named.name, named.namespace or vm.metadata.namespace
     template = store.get(Template, name, namespace)
     if template is None or not granted(template, template.spec.allowed_namespaces, vm.metadata.namespace, store):
         return waiting("TemplateNotFound", f"template {namespace}/{name} does not exist or does not allow this namespace")
@@ -108,7 +109,10 @@ def _network(vm: VirtualMachine, nic: NetworkInterface, store: Store) -> Network
     return network
 
 
-def _root_size(vm: VirtualMachine, template: Template, offering: ServiceOffering) -> int | Result:
+def _root_size(vm: VirtualMachine, template: Template | None, offering: ServiceOffering) -> int | Result:
+    if template is None:
+        recorded = [disk.size.bytes for disk in vm.status.disks[:1]]
+        return max([vm.spec.root_disk.size.bytes if vm.spec.root_disk.size else 0, *recorded])
     image = template.status.virtual_size.bytes if template.status.virtual_size else 0
     least = max(image, template.spec.min_disk.bytes if template.spec.min_disk else 0)
     wanted = vm.spec.root_disk.size.bytes if vm.spec.root_disk.size else least

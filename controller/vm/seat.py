@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from controller.inventory import HostLink, LinkState
-from controller.ipam import instance_id
 from controller.placing.placement import group_of
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
+from controller.shared.instances import instance_of
 from controller.shared.lookups import hosts_by_cluster
 from controller.shared.reach import silent
 from controller.shared.standing import standing
@@ -47,7 +47,7 @@ class Seating:
         vm = ctx.object
         if vm.status.host and vm.status.disks:
             return self._at(ctx, vm.status.host, vm.status.disks[0].pool)
-        found = self._services.inventory.find(instance_id(vm.metadata.uid))
+        found = self._services.inventory.find(instance_of(vm))
         if found is not None:
             return self._found(ctx, refs, *found)
         if unknown := self.undecided(ctx):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.inventory import HostLink
-from controller.ipam import instance_id
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared.errands import Broken, Finished
+from controller.shared.instances import instance_of
 from controller.shared.translate import pool_spec
 from controller.vm import job, report, volumes
 from controller.vm.job import Command
@@ -22,6 +22,7 @@ from controller.vm.stop import Stopping
 from controller.vm.volumes import Mounting
 from crds.fields import Quantity
 from crds.status import Job
+from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import DiskStatus, NICStatus, VirtualMachineState
 from drivers.errors import NotFound
@@ -119,9 +120,10 @@ class Steps:
             self._seating.follow(ctx, moved)
             return requeue(0, "Moved", f"the VM was moved to host {moved}")
         made = ctx.conditions.is_true("DisksReady")
-        if made and (refused := await self._recreation.refused(ctx, seat, want.vm.instance)):
+        if (made or refs.template is None) and (refused := await self._recreation.refused(ctx, seat, want.vm.instance)):
             return refused
-        if unready := self._image(ctx, refs, seat):
+        assert refs.template is not None  # one that was adopted is refused
+        if unready := self._image(ctx, refs.template, seat):
             return unready
         await self._settle_in(ctx, seat, want, nics)
         if want.missing:  # those that have no storage pool yet get one now that the VM has a host
@@ -137,7 +139,7 @@ class Steps:
         except NotFound as error:
             self._services.library.lost(refs.template, seat.site.pool.metadata.name)
             return requeue(_POLL, "TemplateLost", str(error))
-        return await self._outcome(ctx, outcome)
+        return await self.noted(ctx, outcome)
 
     async def _settle_in(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, nics: list[NICStatus]) -> None:
         """Record where the VM goes: its place is its own from here on."""
@@ -149,16 +151,16 @@ class Steps:
             DiskStatus(name=disk.name, pool=disk.pool.name, size=Quantity.of(disk.size)) for disk in want.vm.disks
         ]
 
-    def _image(self, ctx: Context[VirtualMachine], refs: References, seat: Seat) -> Result | None:
+    def _image(self, ctx: Context[VirtualMachine], template: Template, seat: Seat) -> Result | None:
         """Have the template's image in the pool, or say what is still missing."""
-        copy = self._services.library.ensure(refs.template, pool_spec(seat.site.pool), seat.link, ctx.key)
+        copy = self._services.library.ensure(template, pool_spec(seat.site.pool), seat.link, ctx.key)
         match copy:
             case Finished():
                 return None
             case Broken(reason, message):
                 ctx.conditions.set("DisksReady", False, reason, message)
                 return failed(reason, message, terminal=copy.terminal, retry_after=None if copy.terminal else _RETRY)
-        where = f"template {refs.template.metadata.name} is being copied to storage pool {seat.site.pool.metadata.name}"
+        where = f"template {template.metadata.name} is being copied to storage pool {seat.site.pool.metadata.name}"
         ctx.conditions.set("DisksReady", False, "TemplateSeeding", where)
         return waiting("TemplateSeeding", where, retry_after=_RETRY)
 
@@ -167,7 +169,7 @@ class Steps:
         if isinstance(running, Result):
             return running
         ctx.object.status.state = VirtualMachineState.STARTING
-        return await self._outcome(ctx, await seat.link.start(want.vm.instance))
+        return await self.noted(ctx, await seat.link.start(want.vm.instance))
 
     async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
         attached = [change.attachment for change in action.changes if isinstance(change, AttachVolume)]
@@ -182,9 +184,9 @@ class Steps:
         for change in action.changes:
             if isinstance(change, DetachNIC) and change.name not in kept:
                 self._services.addressing.release(ctx.uid, change.name)
-        return await self._outcome(ctx, outcome)
+        return await self.noted(ctx, outcome)
 
-    async def _outcome(self, ctx: Context[VirtualMachine], outcome: Done | Started) -> Result | None:
+    async def noted(self, ctx: Context[VirtualMachine], outcome: Done | Started) -> Result | None:
         """Go on after a call that is done; after one that goes on, write down how to follow it."""
         running = job.current(ctx.object)
         if isinstance(outcome, Started) and running is not None:
@@ -217,4 +219,4 @@ def _command(changes: Sequence[Change]) -> Command:
 
 
 def _instance(ctx: Context[VirtualMachine]) -> InstanceID:
-    return instance_id(ctx.uid)
+    return instance_of(ctx.object)

@@ -46,7 +46,8 @@ def _vm(vm: VirtualMachine) -> Iterator[Reference]:
     own = vm.metadata.namespace
     yield _to("Zone", vm.spec.zone, "spec.zone")
     yield _to("ServiceOffering", vm.spec.offering, "spec.offering")
-    yield _to("Template", vm.spec.template.name, "spec.template", vm.spec.template.namespace or own)
+    if template := vm.spec.template:
+        yield _to("Template", template.name, "spec.template", template.namespace or own)
     for nic in vm.spec.networks:
         yield _to("Network", nic.network, f"spec.networks[{nic.name}]", nic.network_namespace or own)
     for volume in vm.spec.volumes:

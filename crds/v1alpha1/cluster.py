@@ -10,7 +10,7 @@ from pydantic import Field
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE, Rule
 from crds.fields import Count, Duration, Name
-from crds.references import Allocated, AllocationState, Capacity, Endpoint
+from crds.references import Allocated, AllocationState, AllowedNamespaces, Capacity, Endpoint
 from crds.status import Status
 
 __all__ = [
@@ -142,6 +142,8 @@ class ClusterSpec(Model):
         Rule("duration(self) <= duration('87600h')", "must be at most 87600h (ten years)"),
     ] = Duration("1h")
     """Time that a stopped VM keeps CPU and memory on its host, a duration from 0s to 87600h; its disks stay. Default 1h."""
+    adopters: AllowedNamespaces = Field(default_factory=AllowedNamespaces)
+    """Namespaces whose VirtualMachines may adopt VMs found on the hosts: All, or Selector; Same means none. Default: none."""
     guest_network: GuestNetwork | None = None
     """How the hosts carry guest segments; required for KVM, not used by Simulator."""
 

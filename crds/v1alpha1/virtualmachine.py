@@ -15,6 +15,8 @@ from crds.v1alpha1.template import Firmware
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineStatus
 
 __all__ = [
+    "Adopt",
+    "AdoptMode",
     "AntiAffinity",
     "AntiAffinityMode",
     "DeletionPolicy",
@@ -68,6 +70,28 @@ class RecreatePolicy(StrEnum):
     ON_ROOT_DISK = "OnRootDisk"
     NEVER = "Never"
     FRESH = "Fresh"
+
+
+class AdoptMode(StrEnum):
+    """What happens with a VM that is to be adopted."""
+
+    REPORT = "Report"
+    ADOPT = "Adopt"
+
+
+class Adopt(Model):
+    """A VM that is there already, to be managed in place."""
+
+    RULES = (Rule("self.mode == 'Adopt' || oldSelf.mode == 'Report'", "cannot go back from Adopt to Report", ".mode"),)
+
+    instance_id: Annotated[
+        str,
+        Field(max_length=36, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+        IMMUTABLE,
+    ]
+    """UUID of the VM in the hypervisor, lower case with dashes. Immutable."""
+    mode: AdoptMode = AdoptMode.REPORT
+    """Report says in status.adoption how the VM differs and changes nothing; Adopt takes it over, for good. Default Report."""
 
 
 class TemplateReference(Model):
@@ -174,6 +198,8 @@ class VirtualMachineSpec(Model):
     """What a VM should be."""
 
     RULES = (
+        Rule("has(self.template) != has(self.adopt)", "exactly one of template and adopt must be set"),
+        immutable_optional("template"),
         immutable_optional("firmware"),
         Rule(
             "!has(oldSelf.rootDisk) || !has(oldSelf.rootDisk.size) || (has(self.rootDisk) && has(self.rootDisk.size))",
@@ -203,8 +229,10 @@ class VirtualMachineSpec(Model):
     """Whether the VM should run: "On" or "Off", in quotes since YAML reads plain On as a boolean. Default "On"."""
     offering: Name
     """ServiceOffering with CPU and memory; another one resizes the VM, where that needs a restart at the next one."""
-    template: Annotated[TemplateReference, IMMUTABLE]
-    """Template that the root disk is made from. Immutable."""
+    template: TemplateReference | None = None
+    """Template that the root disk is made from. Default: none, for a VM that is adopted; every other needs one. Immutable."""
+    adopt: Adopt | None = None
+    """VM in the hypervisor that is taken over in place of one that is made; only the mode can be changed later. Default: none."""
     root_disk: RootDisk = Field(default_factory=RootDisk)
     """The disk that the VM boots from. Default: of the template's size, in any pool."""
     networks: Annotated[list[NetworkInterface], Field(max_length=8), ListType("map", ("name",))] = Field(default_factory=list)
@@ -218,7 +246,7 @@ class VirtualMachineSpec(Model):
     user_data: UserData | None = None
     """cloud-init user data, read at the first boot. Default: none."""
     firmware: Firmware | None = None
-    """Firmware: BIOS or UEFI. Default: the template's. Immutable."""
+    """Firmware: BIOS or UEFI. Default: the template's, or the one that an adopted VM has. Immutable."""
     placement: Placement = Field(default_factory=Placement)
     """Where the VM may run. Default: anywhere in the zone."""
     stop_mode: StopMode = StopMode.TRY_SOFT
@@ -236,13 +264,13 @@ class VirtualMachineSpec(Model):
         | None
     ) = None
     """A later time than status.appliedRestartAt restarts the VM once; RFC 3339 UTC. Default: no restart."""
-    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
-    """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default Delete."""
+    deletion_policy: DeletionPolicy | None = None
+    """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default: Delete, Retain for an adopted VM."""
     drift_policy: DriftPolicy | None = None
     """Correct what was changed behind Vireo's back, or Report it. Default: power is corrected, hardware is reported."""
     recreate_policy: RecreatePolicy = RecreatePolicy.ON_ROOT_DISK
     """A VM deleted in the hypervisor is made again OnRootDisk (if that is left), Never, or Fresh (with a new root disk if need be).
-    Default OnRootDisk."""
+    An adopted VM is never made again. Default OnRootDisk."""
 
 
 class VirtualMachine(Resource):

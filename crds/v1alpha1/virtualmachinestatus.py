@@ -12,7 +12,11 @@ from crds.fields import MAC, Count, Label, ListType, Name, ObservedIPv4, Quantit
 from crds.status import Job, Known, Status
 
 __all__ = [
+    "AdoptionPhase",
+    "AdoptionStatus",
+    "Difference",
     "DiskStatus",
+    "Effect",
     "GuestStatus",
     "NICStatus",
     "Needs",
@@ -114,6 +118,52 @@ class PendingChange(Model):
     """What it takes: Restart, PowerOff or Recreate."""
 
 
+class AdoptionPhase(StrEnum):
+    """How far the adoption of a VM is."""
+
+    NOT_FOUND = "NotFound"
+    REFUSED = "Refused"
+    DIFFERS = "Differs"
+    MATCHES = "Matches"
+    ADOPTED = "Adopted"
+
+
+class Effect(StrEnum):
+    """What adopting a VM does about a difference."""
+
+    LIVE = "Live"
+    RESTART = "Restart"
+    POWER_OFF = "PowerOff"
+    REFUSED = "Refused"
+    IGNORED = "Ignored"
+
+
+class Difference(Model):
+    """How a VM that is to be adopted differs from spec."""
+
+    field: Annotated[str, Field(max_length=256)]
+    """Field of spec, such as spec.offering, or the device of the VM that spec says nothing of."""
+    declared: Text | None = None
+    """What spec says."""
+    actual: Text | None = None
+    """What the VM has."""
+    effect: Known[Effect]
+    """Live (is changed at once), Restart, PowerOff (waits for that), Refused (forbids the adoption), Ignored (stays as it is)."""
+    message: Text | None = None
+    """Why, where that is not plain."""
+
+
+class AdoptionStatus(Model):
+    """What is known of a VM that is to be adopted."""
+
+    phase: Known[AdoptionPhase]
+    """NotFound, Refused, Differs, Matches or Adopted."""
+    host: Name | None = None
+    """Host that the VM was found on."""
+    differences: Annotated[list[Difference], Field(max_length=64), ListType("map", ("field",))] = Field(default_factory=list)
+    """Differences between spec and the VM; of an adopted VM status.pendingChanges tells what is left of them."""
+
+
 class PlacementReport(Model):
     """Why no host was found."""
 
@@ -135,7 +185,7 @@ class VirtualMachineStatus(Status):
     cluster: Name | None = None
     """Cluster of that host."""
     instance_id: Annotated[str, Field(max_length=64)] | None = None
-    """UUID of the VM in the hypervisor; made from this object's uid."""
+    """UUID of the VM in the hypervisor; made from this object's uid, or that of the VM that was adopted."""
     hypervisor_name: Annotated[str, Field(max_length=255)] | None = None
     """Name of the VM in the hypervisor."""
     ip_address: ObservedIPv4 | None = None
@@ -150,6 +200,8 @@ class VirtualMachineStatus(Status):
     """What the guest agent reports; absent before it was ever asked."""
     pending_changes: Annotated[list[PendingChange], Field(max_length=32), ListType("map", ("field",))] = Field(default_factory=list)
     """Fields of spec that the running VM does not have yet."""
+    adoption: AdoptionStatus | None = None
+    """The report on a VM that is to be adopted, or that it was; absent for every other VM."""
     placement_report: PlacementReport | None = None
     """Why no host was found; absent once placed."""
     stopped_at: Timestamp | None = None

@@ -8,10 +8,22 @@ from typing import Any
 
 import libvirt
 
-from drivers.types import GuestInfo
+from drivers.kvm import domains
+from drivers.kvm.session import Role, Session
+from drivers.types import GuestInfo, InstanceID
 
 MAX_ADDRESSES = 64
 MAX_HOSTNAME = 253
+
+
+def ask(session: Session, instance: InstanceID) -> GuestInfo:
+    """What the guest says, on a connection of its own: one that does not answer holds it for the whole timeout."""
+
+    def run(connection: Any) -> GuestInfo:
+        domain = domains.find(connection, instance)
+        return GuestInfo() if domain is None else read(domain, session.timeouts.agent)
+
+    return session.run(Role.AGENT, f"ask the guest agent of the VM {instance}", run)
 
 
 def read(domain: Any, timeout: int) -> GuestInfo:

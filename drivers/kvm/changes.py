@@ -17,7 +17,7 @@ from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, seed_disk
 from drivers.kvm.mark import MarkedDisk, MarkedNIC
-from drivers.kvm.profile import ACCELERATED, HostProfile
+from drivers.kvm.profile import HostProfile
 from drivers.kvm.segments import Segments
 from drivers.kvm.subject import CONFIG, LIVE, Subject, subject
 from drivers.kvm.xmltext import render
@@ -50,7 +50,8 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
         return ApplyMode.LIVE
     match change:
         case SetCPUs(cpus):
-            fits = observed.running_cpus <= cpus <= platform.ceiling(observed.running_cpus, domain_type)
+            most = observed.most_cpus or platform.ceiling(observed.running_cpus, domain_type)
+            fits = observed.running_cpus <= cpus <= most
             return ApplyMode.LIVE if fits else ApplyMode.RESTART
         case SetMemory(memory):
             return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
@@ -121,13 +122,8 @@ def _apply(vm: Subject, change: Change) -> None:
 def _set_cpus(vm: Subject, cpus: int) -> None:
     if observe.cpus(vm.inactive) != cpus:
         _write_cpus(vm, cpus)
-    if vm.live is not None and observe.cpus(vm.live) < cpus <= _most_cpus(vm.live):
+    if vm.live is not None and observe.cpus(vm.live) < cpus <= observe.most_cpus(vm.live):
         vm.domain.setVcpusFlags(cpus, LIVE)
-
-
-def _most_cpus(live: ET.Element) -> int:
-    """What the running VM can have; an emulated one no more than it has, even if it was defined with room."""
-    return int(live.findtext("vcpu") or 0) if live.get("type") == ACCELERATED else observe.cpus(live)
 
 
 def _write_cpus(vm: Subject, cpus: int) -> None:
@@ -174,13 +170,17 @@ def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
 
 def _marked_disk(vm: Subject, name: str) -> MarkedDisk:
     for disk in vm.mark.disks:
-        if disk.name == name and names.belongs(PurePosixPath(_file(vm.inactive, disk)).name, vm.instance):
+        if disk.name == name and disk.pool and any(observe.is_own(item, disk, vm.instance) for item in _at(vm.inactive, disk)):
             return disk
     raise NotFound(f"the VM has no disk {name} of ours")
 
 
 def _file(domain: ET.Element, disk: MarkedDisk) -> str:
-    return next((observe.source(item) for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target), "")
+    return next(map(observe.source, _at(domain, disk)), "")
+
+
+def _at(domain: ET.Element, disk: MarkedDisk) -> list[ET.Element]:
+    return [item for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target]
 
 
 def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Segments) -> None:

@@ -23,7 +23,6 @@ from drivers.types import (
     DesiredVM,
     DetachNIC,
     Done,
-    GuestInfo,
     HostID,
     InstanceID,
     ObservedVM,
@@ -63,7 +62,7 @@ class KVMCompute:
         seen = self._session.run(Role.STATE, f"read the VM {instance}", read)
         if seen is None:
             raise Conflict(f"the identity {instance} is taken by a VM that Vireo did not make")
-        return replace(seen, guest=self._guest(instance)) if seen.guest.agent else seen
+        return replace(seen, guest=agent.ask(self._session, instance)) if seen.guest.agent else seen
 
     def create(self, host: HostID, vm: DesiredVM) -> Done:
         """Disks, seed and domain; see `drivers.kvm.creation`."""
@@ -115,12 +114,3 @@ class KVMCompute:
                 function(connection)
 
         self._session.run(Role.WORK, f"{verb} the VM {instance}", run, mutating=True)
-
-    def _guest(self, instance: InstanceID) -> GuestInfo:
-        """On its own connection: a guest that does not answer holds it for the whole timeout."""
-
-        def ask(connection: Any) -> GuestInfo:
-            domain = domains.find(connection, instance)
-            return GuestInfo() if domain is None else agent.read(domain, self._session.timeouts.agent)
-
-        return self._session.run(Role.AGENT, f"ask the guest agent of the VM {instance}", ask)

@@ -6,6 +6,7 @@ import threading
 
 from drivers.errors import NotFound
 from drivers.kvm import hosts
+from drivers.kvm.adoption import KVMAdoption
 from drivers.kvm.compute import KVMCompute
 from drivers.kvm.consoles import KVMConsoles
 from drivers.kvm.datavolumes import KVMVolumes

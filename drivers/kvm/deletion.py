@@ -8,7 +8,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.kvm import consolelog, domains, names, pools, volumes
+from drivers.kvm import consolelog, domains, names, pools, shared, volumes
 from drivers.kvm.domain.observe import source
 from drivers.kvm.domain.volumes import identities
 from drivers.kvm.xmltext import parse
@@ -20,8 +20,11 @@ def delete(connection: Any, instance: InstanceID, specs: Sequence[PoolSpec]) -> 
     domain = domains.find_owned(connection, instance)
     found = _pools(connection, domain, specs)
     if domain is not None:
+        shared.require_unshared(connection, domain)
         domains.cut_power(domain)
         _free_volumes(domain)
+        for path in shared.adopted_files(domain):  # while the mark still tells of them
+            _remove_file(connection, path)
         domains.remove(domain)
     for pool in found:
         _clean(pool, instance)
@@ -32,7 +35,13 @@ def cut_power(connection: Any, instance: InstanceID) -> None:
     """Power the VM off, if it is there. Raises Conflict if it is not ours."""
     domain = domains.find_owned(connection, instance)
     if domain is not None:
+        shared.require_unshared(connection, domain)
         domains.cut_power(domain)
+
+
+def _remove_file(connection: Any, path: str) -> None:
+    with domains.suppress_code(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        connection.storageVolLookupByPath(path).delete(0)
 
 
 def _free_volumes(domain: Any) -> None:

@@ -1,13 +1,13 @@
 """Our owner mark: one element in a domain's <metadata>, from which an observation gets the names that libvirt does not know.
 
     <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…"
-              restored="…">
-      <vireo:disk name="root" pool="local" target="vda" size="…"/>
+              restored="…" adopted="yes">
+      <vireo:disk name="root" pool="local" target="vda" size="…" path="…"/>
       <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…"/>
       <vireo:volume name="data" volume="…" pool="local" target="sda" size="…"/>
     </vireo:vm>
 
-A domain without it is not ours, whatever its name or UUID.
+A domain without it is not ours, whatever its name or UUID. `adopted` and `path` are there for a domain that others made only.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ _SPACE = f"{{{NAMESPACE}}}"
 
 @dataclass(frozen=True, slots=True)
 class MarkedDisk:
-    """A disk of ours: `target` is its device name in the domain, `size` its bytes when it was last set."""
+    """A disk of ours: `target` is its device name in the domain, `size` its bytes when it was last set.
+
+    `path` is the file of one that others made, which has none of our names; without a `pool` it is only noted.
+    """
 
     name: str
     pool: str
     target: str
     size: int
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,11 @@ class MarkedNIC:
     network: str
     segment: Segment
     ip: str
+    carrier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedVolume:
-    carrier: str = ""
     """A volume of ours on the VM: `target` is its device name in the domain, `size` its bytes when it was last set."""
 
     name: str
@@ -63,7 +67,8 @@ class MarkedVolume:
 class Mark:
     """What the owner mark says.
 
-    `memory` is the size in bytes as it was asked for, before rounding; `restored` names the last restore of a snapshot.
+    `memory` is the size in bytes as it was asked for, before rounding; `restored` names the last restore of a snapshot; `adopted`
+    says that others made the VM.
     """
 
     owner: Owner
@@ -74,6 +79,7 @@ class Mark:
     nics: tuple[MarkedNIC, ...] = ()
     volumes: tuple[MarkedVolume, ...] = ()
     restored: str = ""
+    adopted: bool = False
 
 
 def target(index: int, bus: str = "vd") -> str:
@@ -105,9 +111,11 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
     owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
     about = {"display": mark.display, "memory": str(mark.memory), "seed": mark.seed}
     restored = {"restored": mark.restored} if mark.restored else {}
-    root = element(f"{space}vm", {**owner, **about, **restored})
+    adopted = {"adopted": "yes"} if mark.adopted else {}
+    root = element(f"{space}vm", {**owner, **about, **restored, **adopted})
     for disk in mark.disks:
-        add(root, f"{space}disk", {"name": disk.name, "pool": disk.pool, "target": disk.target, "size": str(disk.size)})
+        where = {"pool": disk.pool, "target": disk.target, "size": str(disk.size)}
+        add(root, f"{space}disk", {"name": disk.name, **where, **({"path": disk.path} if disk.path else {})})
     for nic in mark.nics:
         where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
         carried = {"carrier": nic.carrier} if nic.carrier else {}
@@ -132,6 +140,7 @@ def read(domain: ET.Element) -> Mark | None:
         nics=tuple(map(_nic, root.iterfind(f"{_SPACE}nic"))),
         volumes=tuple(map(_volume, root.iterfind(f"{_SPACE}volume"))),
         restored=root.get("restored", ""),
+        adopted=root.get("adopted") == "yes",
     )
 
 
@@ -145,7 +154,8 @@ def write(domain: ET.Element, mark: Mark) -> None:
 
 
 def _disk(item: ET.Element) -> MarkedDisk:
-    return MarkedDisk(item.get("name", ""), item.get("pool", ""), item.get("target", ""), _number(item.get("size", "")))
+    where = (item.get("pool", ""), item.get("target", ""), _number(item.get("size", "")), item.get("path", ""))
+    return MarkedDisk(item.get("name", ""), *where)
 
 
 def _nic(item: ET.Element) -> MarkedNIC:

@@ -34,7 +34,7 @@ from .consoles import NoConsoles
 from .engine.compute import VMPage
 from .engine.modes import apply_mode
 from .methods import SessionExpired, Welcome
-from .volumes import SnapshotCalls, VolumeCalls
+from .volumes import AdoptionCalls, SnapshotCalls, VolumeCalls
 
 __all__ = ["Session", "SimulatorConnection", "Transport"]
 
@@ -210,6 +210,7 @@ class SimulatorConnection:
         self.storage = _Storage(self._session)
         self.volumes = VolumeCalls(self._session.call)
         self.snapshots = SnapshotCalls(self._session.call)
+        self.adoption = AdoptionCalls(self._session.call)
         self.consoles = NoConsoles()
         self.tasks = _Tasks(self._session)
         self.events = _Events(self._session)

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from drivers import errors
+from drivers.adoption import Adoption, FoundVM
 from drivers.errors import Busy, DriverError, InvalidSpec, Transient
 from drivers.types import (
     AttachNIC,
@@ -144,6 +145,9 @@ METHODS: dict[str, Method] = {
     "snapshots.create_snapshot": _work(tuple[HostID, InstanceID, DesiredSnapshot], Capability.SNAPSHOTS),
     "snapshots.restore": _work(tuple[HostID, InstanceID, SnapshotID, str], Capability.SNAPSHOTS),
     "snapshots.delete_snapshot": _work(tuple[HostID, InstanceID, SnapshotID], Capability.SNAPSHOTS),
+    "adoption.find": Method(tuple[InstanceID], tuple[FoundVM, ...], False, Capability.ADOPTION),
+    "adoption.adopt": _work(tuple[HostID, InstanceID, Adoption], Capability.ADOPTION),
+    "adoption.disown": _work(tuple[HostID, InstanceID, str], Capability.ADOPTION),
     "tasks.poll": Method(tuple[OpRef], Report, tagged=True),
     "events.wait": Method(tuple[str, int, float], News, False, Capability.EVENTS),
     "control.add_fault": Method(tuple[Fault], int, True),

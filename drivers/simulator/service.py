@@ -27,6 +27,7 @@ from drivers.types import (
 )
 
 from .engine.actions import Action, Actions
+from .engine.adoption import Adopter
 from .engine.census import take_census
 from .engine.change import Changer
 from .engine.clock import Clock
@@ -44,8 +45,11 @@ from .methods import METHODS, News, SessionExpired, Welcome
 
 __all__ = ["Service"]
 
-_ON_A_HOST = ("compute.", "power.", "storage.", "volumes.", "snapshots.")
+_ON_A_HOST = ("compute.", "power.", "storage.", "volumes.", "snapshots.", "adoption.")
 """Groups of methods whose first argument is a host."""
+
+_OF_ALL_HOSTS = ("compute.observe_page", "adoption.find")
+"""Methods of these groups that name no host."""
 
 SESSIONS = 100_000
 """Sessions that are remembered; the oldest one expires."""
@@ -77,7 +81,7 @@ class Service:
         """Handlers by method; the first argument of each is the session's scope."""
         dc = self.dc
         compute, changer, power, storage = Compute(dc), Changer(dc), PowerControl(dc), Storage(dc)
-        volumes, snapshots = Volumes(dc), Snapshots(dc)
+        volumes, snapshots, adopter = Volumes(dc), Snapshots(dc), Adopter(dc)
         return {
             "hosts.list": self._list_hosts,
             "compute.observe_page": compute.observe_page,
@@ -101,6 +105,9 @@ class Service:
             "snapshots.create_snapshot": lambda _, *args: snapshots.create_snapshot(*args),
             "snapshots.restore": lambda _, *args: snapshots.restore(*args),
             "snapshots.delete_snapshot": lambda _, *args: snapshots.delete_snapshot(*args),
+            "adoption.find": adopter.find,
+            "adoption.adopt": lambda _, *args: adopter.adopt(*args),
+            "adoption.disown": lambda _, *args: adopter.disown(*args),
             "tasks.poll": lambda _, op: dc.tasks.poll(op),
             "events.wait": self._news,
             "control.add_fault": lambda _, fault: self.faults.add(fault, self.clock.now()),
@@ -197,7 +204,7 @@ class Service:
             return
         if method.startswith("control."):
             raise Unsupported("control needs a session for all hosts", native_code="SIM_UNSUPPORTED")
-        if method.startswith(_ON_A_HOST) and method != "compute.observe_page" and args[0] != scope:
+        if method.startswith(_ON_A_HOST) and method not in _OF_ALL_HOSTS and args[0] != scope:
             raise NotFound(f"this endpoint has no host {args[0]!r}", native_code="SIM_HOST_UNKNOWN")
 
     def _list_hosts(self, scope: Scope) -> tuple[ObservedHost, ...]:

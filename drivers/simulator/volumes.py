@@ -1,10 +1,11 @@
-"""The groups of calls for volumes and snapshots, over a session."""
+"""The groups of calls for volumes, snapshots and VMs that others made, over a session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from drivers.adoption import Adoption, FoundVM
 from drivers.types import (
     DesiredSnapshot,
     DesiredVolume,
@@ -18,7 +19,7 @@ from drivers.types import (
     VolumeID,
 )
 
-__all__ = ["SnapshotCalls", "VolumeCalls"]
+__all__ = ["AdoptionCalls", "SnapshotCalls", "VolumeCalls"]
 
 
 class VolumeCalls:
@@ -81,4 +82,28 @@ class SnapshotCalls:
 
     def _change(self, name: str, *args: Any) -> Done | Started:
         outcome: Done | Started = self._call(f"snapshots.{name}", *args)
+        return outcome
+
+
+class AdoptionCalls:
+    """See `drivers.adoption.Adopting`."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def find(self, instance: InstanceID) -> Sequence[FoundVM]:
+        """Every VM with this identity."""
+        found: Sequence[FoundVM] = self._call("adoption.find", instance)
+        return found
+
+    def adopt(self, host: HostID, instance: InstanceID, adoption: Adoption) -> Done | Started:
+        """Take over a VM."""
+        return self._change("adopt", host, instance, adoption)
+
+    def disown(self, host: HostID, instance: InstanceID, uid: str) -> Done | Started:
+        """Let go of a VM."""
+        return self._change("disown", host, instance, uid)
+
+    def _change(self, name: str, *args: Any) -> Done | Started:
+        outcome: Done | Started = self._call(f"adoption.{name}", *args)
         return outcome

@@ -22,7 +22,7 @@ from crds.v1alpha1 import (
     Volume,
     Zone,
 )
-from tests.crds.samples import FULL, MINIMAL
+from tests.crds.samples import ADOPTING, FULL, MINIMAL
 
 Spec = dict[str, Any]
 
@@ -109,23 +109,23 @@ def endpoint(kind: type[Resource]) -> list[Case]:
     ]
 
 
-def grant(kind: type[Resource]) -> list[Case]:
-    """The rules of allowedNamespaces."""
+def grant(kind: type[Resource], name: str = "allowedNamespaces") -> list[Case]:
+    """The rules of allowedNamespaces, or of a field like it."""
 
     def to(source: str, selector: Spec | None) -> Spec:
-        return {"allowedNamespaces": {"from": source} | ({} if selector is None else {"selector": selector})}
+        return {name: {"from": source} | ({} if selector is None else {"selector": selector})}
 
     def expression(operator: str, *values: str) -> Spec:
         return to(
             "Selector", {"matchExpressions": [{"key": "team", "operator": operator} | ({"values": list(values)} if values else {})]}
         )
 
-    where = "spec.allowedNamespaces"
+    where = f"spec.{name}"
     requirement = f"{where}.selector.matchExpressions[]"
     return [
         value(kind, where, SELECTOR, to("Selector", {}), to("Selector", None)),
         value(kind, where, SELECTOR, to("All", None), to("All", {"matchLabels": {"a": "b"}})),
-        value(kind, where, SELECTOR, to("Same", None), {"allowedNamespaces": {"selector": {}}}),
+        value(kind, where, SELECTOR, to("Same", None), {name: {"selector": {}}}),
         value(kind, requirement, VALUES, expression("In", "a"), expression("In")),
         value(kind, requirement, VALUES, expression("NotIn", "a", "b"), expression("NotIn")),
         value(kind, requirement, VALUES, expression("Exists"), expression("Exists", "a")),
@@ -159,6 +159,7 @@ INFRASTRUCTURE = [
     *fixed(Pod, "spec.zone", DISABLED, {"zone": "other"}),
     *(value(Pod, "spec.managementCIDR", CIDR, {"managementCIDR": "10.1.0.0/24"}, {"managementCIDR": text}) for text in NOT_CIDR),
     *fixed(Cluster, "spec.zone", DISABLED, {"zone": "other"}),
+    *grant(Cluster, "adopters"),
     *fixed(Cluster, "spec.pod", DISABLED, {"pod": "other"}),
     *fixed(Cluster, "spec.hypervisor", DISABLED, {"hypervisor": "KVM"}, old=MINIMAL[Cluster] | bridge("OVS", "br0")),
     value(
@@ -312,6 +313,11 @@ def nics(*nics: Spec) -> Spec:
 
 _MACS = ({"mac": "02:00:00:00:00:01"}, {"mac": "02:00:00:00:00:02"})
 _SIZED = MINIMAL[VirtualMachine] | {"rootDisk": {"size": "10Gi"}}
+_OTHER = "5f3c0000-0000-5000-8000-000000000001"
+_ADOPT = {"adopt": {"mode": "Adopt"}}
+_ADOPTED = {"adopt": {"instanceID": "5f3c0000-0000-5000-8000-000000000000", "mode": "Adopt"}}
+_MADE = "exactly one of template and adopt must be set"
+_BACK = "cannot go back from Adopt to Report"
 _FIRST = {"default": True}
 _DEFAULT = "at most one interface can be the default"
 _MAC = "two interfaces must not have the same mac"
@@ -326,7 +332,19 @@ _KEPT = "must be at most 87600h (ten years)"
 
 VM = [
     *fixed(VirtualMachine, "spec.zone", {"powerState": "Off"}, {"zone": "other"}),
-    *fixed(VirtualMachine, "spec.template", {"offering": "big"}, {"template": {"name": "x"}}, {"template": {"namespace": "x"}}),
+    *fixed(
+        VirtualMachine,
+        "spec.template",
+        {"offering": "big"},
+        {"template": {"name": "x"}},
+        {"template": {"namespace": "x"}},
+        {"template": None, "adopt": ADOPTING["adopt"]},
+        message="template is immutable",
+    ),
+    value(VirtualMachine, "spec", _MADE, {"hostname": "a"}, {"adopt": ADOPTING["adopt"]}),
+    value(VirtualMachine, "spec", _MADE, {"hostname": "a"}, {"adopt": None}, ADOPTING),
+    change(VirtualMachine, "spec.adopt.instanceID", "is immutable", _ADOPT, {"adopt": {"instanceID": _OTHER}}, ADOPTING),
+    change(VirtualMachine, "spec.adopt.mode", _BACK, {"hostname": "a"}, {"adopt": {"mode": "Report"}}, ADOPTING | _ADOPTED),
     *fixed(VirtualMachine, "spec.firmware", {"hostname": "a"}, {"firmware": "UEFI"}, message=_FIRMWARE),
     *fixed(
         VirtualMachine,

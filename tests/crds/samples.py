@@ -52,6 +52,9 @@ MINIMAL: dict[Kind, Spec] = {
     SnapshotRestore: {"snapshot": "before-upgrade"},
 }
 
+ADOPTING = {"zone": "z", "offering": "small", "adopt": {"instanceID": "5f3c0000-0000-5000-8000-000000000000", "mode": "Report"}}
+"""A VirtualMachine that has its VM already."""
+
 FULL: dict[Kind, list[Spec]] = {
     Zone: [
         {
@@ -73,6 +76,7 @@ FULL: dict[Kind, list[Spec]] = {
             "stoppedReservation": "2h30m",
             "allocationState": "Disabled",
             "guestNetwork": {"backend": "Bridge", "bridge": "br-vlan{segment}"},
+            "adopters": SELECTOR,
         }
     ],
     Host: [{"cluster": "c", "endpoint": ENDPOINT, "nativeName": "Host_1", "tags": ["ssd", "gpu.a100"], "adminState": "Disabled"}],
@@ -137,6 +141,7 @@ FULL: dict[Kind, list[Spec]] = {
             "recreatePolicy": "Fresh",
         },
         MINIMAL[VirtualMachine] | {"userData": {"secretRef": {"name": "seed", "key": "user-data"}}},
+        ADOPTING | {"deletionPolicy": "Delete"},
     ],
     Volume: [
         {
@@ -238,6 +243,14 @@ STATUS: dict[Kind, Spec] = {
         "volumes": [{"name": "data", "volume": "data-1", "volumeID": "5f3c0000-0000-5000-8000-00000000000a", "size": "20Gi"}],
         "guest": {"agent": True, "hostname": "web-1", "addresses": ["10.1.0.20", "2001:db8::20"]},
         "pendingChanges": [{"field": "spec.offering", "current": "small", "desired": "big", "needs": "Restart"}],
+        "adoption": {
+            "phase": "Differs",
+            "host": "h1",
+            "differences": [
+                {"field": "spec.offering", "declared": "2 CPUs", "actual": "1 CPUs", "effect": "Live"},
+                {"field": "snapshots", "actual": "2", "effect": "Ignored", "message": "they stay"},
+            ],
+        },
         "placementReport": {"rejected": {"InsufficientMemory": 12}, "message": "0 of 12 hosts fit"},
         "appliedRestartAt": _TIME,
         "stoppedAt": _TIME,

@@ -16,7 +16,8 @@ from drivers.kvm import names
 from drivers.kvm.domain import pending, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.platform import MEMORY_STEP
-from drivers.kvm.mark import Mark, read
+from drivers.kvm.mark import Mark, MarkedDisk, read
+from drivers.kvm.profile import ACCELERATED
 from drivers.types import (
     AttachedVolume,
     GuestInfo,
@@ -74,7 +75,8 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         return None
     devices = documents.inactive if documents.live is None else documents.live
     instance = InstanceID(devices.findtext("uuid", "").strip().lower())
-    seen_disks = _disks(devices, instance, mark)
+    own = _own_disks(devices, instance, mark)
+    seen_disks = tuple(ObservedDisk(known.name, known.pool, medium(item), known.size) for item, known in own)
     seen_volumes = _volumes(devices, mark)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
     seen_nics = _nics(devices, mark, gone)
@@ -92,10 +94,11 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         nics=seen_nics,
         seed_digest=mark.seed,
         guest=GuestInfo(agent=agent_connected(documents.live)),
-        foreign_devices=_foreign(devices, instance, seen_disks, mark, gone),
+        foreign_devices=_foreign(devices, instance, {device(item) for item, _ in own}, mark, gone),
         volumes=seen_volumes,
         snapshots=documents.snapshots,
         restored="" if pending.read(documents.inactive) else mark.restored,
+        most_cpus=most_cpus(documents.live),
     )
 
 
@@ -103,6 +106,13 @@ def cpus(domain: ET.Element) -> int:
     """CPUs that are present."""
     vcpu = domain.find("vcpu")
     return 0 if vcpu is None else int(vcpu.get("current") or vcpu.text or 0)
+
+
+def most_cpus(live: ET.Element | None) -> int:
+    """CPUs that a running domain can have; an emulated one no more than it has, whatever room was defined. 0 for one that is off."""
+    if live is None:
+        return 0
+    return int(live.findtext("vcpu") or 0) if live.get("type") == ACCELERATED else cpus(live)
 
 
 def memory(domain: ET.Element) -> int:
@@ -159,15 +169,27 @@ def source(disk: ET.Element) -> str:
     return "" if item is None else item.get("file", "")
 
 
-def _disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> tuple[ObservedDisk, ...]:
-    """Disks that the mark names and whose file has our name. Their size is the mark's: only QEMU knows better, and it may hang."""
+def medium(disk: ET.Element) -> str:
+    """Path of a disk's file or block device; empty for a drive without medium and for disks that are neither."""
+    item = disk.find("source")
+    return "" if item is None else item.get("file", "") or item.get("dev", "")
+
+
+def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
+    """Whether a disk is the one that the mark means: by our name of its file, or as it was found when the VM was adopted.
+
+    What is only noted, as a drive is, may have another medium by now.
+    """
+    if not known.pool:
+        return True
+    return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(source(disk)).name, instance)
+
+
+def _own_disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> list[tuple[ET.Element, MarkedDisk]]:
+    """Disks that the mark names, with their marks. Their size is the mark's: only QEMU knows better, and it may hang."""
     marked = {disk.target: disk for disk in mark.disks}
-    found = []
-    for item in domain.iterfind("devices/disk"):
-        known, file = marked.get(device(item)), source(item)
-        if known is not None and names.belongs(PurePosixPath(file).name, instance):
-            found.append(ObservedDisk(name=known.name, pool=known.pool, volume_id=file, size=known.size))
-    return tuple(found)
+    pairs = ((item, marked.get(device(item))) for item in domain.iterfind("devices/disk"))
+    return [(item, known) for item, known in pairs if known is not None and is_own(item, known, instance)]
 
 
 def _volumes(domain: ET.Element, mark: Mark) -> tuple[AttachedVolume, ...]:
@@ -196,18 +218,16 @@ def _segment(nic: ET.Element, recorded: Segment) -> Segment:
     return Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
 
 
-def _foreign(
-    domain: ET.Element, instance: InstanceID, ours: tuple[ObservedDisk, ...], mark: Mark, gone: frozenset[str]
-) -> tuple[str, ...]:
+def _foreign(domain: ET.Element, instance: InstanceID, own: set[str], mark: Mark, gone: frozenset[str]) -> tuple[str, ...]:
     """Device names of disks and MACs of NICs that are neither ours nor on their way out."""
-    files, attached = {disk.volume_id for disk in ours}, {volume.volume for volume in mark.volumes}
+    attached = {volume.volume for volume in mark.volumes}
     others = [item for item in domain.iterfind("devices/disk") if attached.isdisjoint(volumes.identities(item))]
-    disks = [device(item) for item in others if not _own(item, instance, files)]
+    disks = [device(item) for item in others if not _ours(item, instance, own)]
     macs = {nic.mac for nic in mark.nics} | gone
     return (*disks, *(mac(item) for item in domain.iterfind("devices/interface") if mac(item) not in macs))
 
 
-def _own(disk: ET.Element, instance: InstanceID, own_files: set[str]) -> bool:
+def _ours(disk: ET.Element, instance: InstanceID, own: set[str]) -> bool:
     if device(disk) == SEED_TARGET:
         return names.is_seed(PurePosixPath(source(disk)).name, instance)
-    return source(disk) in own_files
+    return device(disk) in own

@@ -69,7 +69,7 @@ def set_processors(root: ET.Element, cpus: int) -> None:
         vcpu.text = most
         vcpu.set("current", str(cpus))
     for topology in root.iterfind("cpu/topology"):
-        topology.set("cores", most)
+        topology.attrib.update(dict.fromkeys(topology.attrib, "1"), cores=most)
     for each in root.findall("vcpus"):
         root.remove(each)
 

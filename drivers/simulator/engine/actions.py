@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.errors import InvalidSpec, NotFound
-from drivers.types import Failed, Firmware, HostID, InstanceID, ObservedNIC, Power
+from drivers.types import Failed, HostID, InstanceID, ObservedNIC, Power
 
 from . import storage_acts
 from .datacentre import Datacentre
+from .foreign import foreign_vm
 from .model import VM, Host
 from .power import power_off
 
@@ -113,7 +114,7 @@ class Actions:
         elif action.act in self._host_acts:
             self._host_acts[action.act](self._host(action.target), action.value)
         elif action.act is Act.FOREIGN_VM:
-            self._foreign_vm(action.target)
+            self._foreign_vm(action.target, action.value)
         elif action.act in self._pool_acts:
             host, _, identity = action.target.partition("/")
             self._pool_acts[action.act](self._dc, self._host(host), identity, action.value)
@@ -198,16 +199,20 @@ class Actions:
         vm.host = host.host
         self._dc.add_vm(vm)
 
-    def _foreign_vm(self, target: str) -> None:
-        """A VM that somebody else made."""
+    def _foreign_vm(self, target: str, value: str) -> None:
+        """A VM that somebody else made; `value` describes it, see `foreign_vm`."""
         host, _, instance = target.partition("/")
         there = self._host(host)
         if instance in there.vms:
             raise ValueError(instance)
-        memory = 1024**3
-        self._dc.add_vm(
-            VM(InstanceID(instance), there.host, "foreign", None, 1, memory, 1, memory, firmware=Firmware.BIOS, power=Power.ON)
-        )
+        made = foreign_vm(there.host, InstanceID(instance), value)
+        for disk in made.disks.values():
+            shared = disk.pool._replace(host="")
+            disk.pool = shared if shared in self._dc.pools else disk.pool
+            if disk.pool in self._dc.pools:
+                self._dc.add_disk(made.instance, disk)
+        self._dc.made[made.instance] += 1
+        self._dc.add_vm(made)
 
 
 def _drop(things: dict[str, ObservedNIC], name: str) -> None:

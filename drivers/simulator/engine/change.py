@@ -24,12 +24,11 @@ from drivers.types import (
     VolumeID,
 )
 
-from .compute import observed_nic
 from .datacentre import Datacentre, Scope
 from .guest import read_seed
 from .model import VM
 from .modes import apply_mode
-from .observe import observed_vm
+from .observe import observed_nic, observed_vm
 from .power import used_memory
 from .rules import check_attachment, check_nic
 from .volumes import attachable

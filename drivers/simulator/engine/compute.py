@@ -8,26 +8,25 @@ from typing import NamedTuple
 from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
 from drivers.types import (
     DesiredDisk,
-    DesiredNIC,
     DesiredVM,
     Done,
     HostID,
     InstanceID,
-    ObservedNIC,
     ObservedVM,
     PoolSpec,
     Power,
     Started,
 )
 
+from .adoption import require_unshared
 from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
 from .guest import read_seed
 from .model import VM, Disk, GuestConfig, Host
-from .observe import observed_vm
+from .observe import observed_nic, observed_vm
 from .rules import check_pool, check_vm
 from .volumes import attachable
 
-__all__ = ["Compute", "HostVMs", "VMPage", "observed_nic"]
+__all__ = ["Compute", "HostVMs", "VMPage"]
 
 PAGE = 2_000
 """VMs in a page of observations, at least; a host is never split."""
@@ -50,11 +49,6 @@ class VMPage(NamedTuple):
     epoch: str
     cursor: int
     more: bool
-
-
-def observed_nic(nic: DesiredNIC) -> ObservedNIC:
-    """What is recorded of a NIC."""
-    return ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
 
 
 class Compute:
@@ -181,7 +175,7 @@ class Compute:
         for pool in pools:
             check_pool(pool)
         if instance in there.vms:
-            self._dc.vm(host, instance)
+            require_unshared(self._dc, self._dc.vm(host, instance))
         elif not self._leftovers(host, instance, pools):
             return Done()
         return self._dc.run("compute.delete", (host, instance), lambda: self._remove(there, instance, pools))

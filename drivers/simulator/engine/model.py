@@ -42,7 +42,8 @@ class Image:
 class Disk:
     """A disk of ours, named after its VM, in a pool; `image` is the template image that it is layered on.
 
-    `content` is a text that stands for what is on it: the image's name until something else is written.
+    `content` is a text that stands for what is on it: the image's name until something else is written. `file` is the path of one
+    that somebody else made; the names of ours follow from what they are.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Disk:
     size: int
     image: str = ""
     content: str = ""
+    file: str = ""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,8 @@ class VMSnapshot:
 
 @dataclass(slots=True)
 class VM:
-    """A virtual machine; `owner` None means that it is not ours. `cpus` and `memory` are those of the next start.
+    """A virtual machine; `owner` None means that it is not ours, `adopted` that it was not at first. `cpus` and `memory` are those
+    of the next start.
 
     `ready_at` is when the guest agent answers after a start, `stop_at` when the guest obeys a soft stop; both None when not
     due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
@@ -171,6 +174,7 @@ class VM:
     current: SnapshotID | None = None
     restored: str = ""
     restores: int = 0
+    adopted: bool = False
 
     @property
     def has_power(self) -> bool:

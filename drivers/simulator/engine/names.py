@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from drivers.adoption import Adoption
 from drivers.types import (
     AttachVolume,
     DesiredSnapshot,
@@ -45,6 +46,8 @@ def _described(arg: object) -> Iterator[str]:
             yield from (arg.volume, arg.name, arg.owner.name, arg.pool.name)
         case DesiredSnapshot():
             yield from (arg.snapshot, arg.name, arg.owner.name)
+        case Adoption():
+            yield arg.owner.name
         case PoolSpec() | ImageFile():
             yield arg.name
         case AttachVolume():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from drivers.types import (
     AttachedVolume,
     Capability,
+    DesiredNIC,
     InstanceID,
     ObservedDisk,
     ObservedHost,
+    ObservedNIC,
     ObservedPool,
     ObservedSnapshot,
     ObservedVM,
@@ -23,7 +25,16 @@ from drivers.types import (
 from .guest import guest_info
 from .model import VM, Disk, Host, Pool
 
-__all__ = ["observed_host", "observed_pool", "observed_snapshots", "observed_vm", "observed_volumes", "pool_contents"]
+__all__ = [
+    "disk_path",
+    "observed_host",
+    "observed_nic",
+    "observed_pool",
+    "observed_snapshots",
+    "observed_vm",
+    "observed_volumes",
+    "pool_contents",
+]
 
 VERSION = "1.0"
 
@@ -40,6 +51,11 @@ def observed_host(host: Host) -> ObservedHost:
         up=host.up and host.reachable,
         message="" if host.up and host.reachable else "the host does not answer",
     )
+
+
+def observed_nic(nic: DesiredNIC) -> ObservedNIC:
+    """What is recorded of a NIC."""
+    return ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
 
 
 def observed_pool(spec: PoolSpec, pool: Pool) -> ObservedPool:
@@ -72,11 +88,12 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
 
 
 def _disk(instance: InstanceID, disk: Disk) -> ObservedDisk:
-    return ObservedDisk(disk.name, disk.pool_name, _path(instance, disk), disk.size)
+    return ObservedDisk(disk.name, disk.pool_name, disk_path(instance, disk), disk.size)
 
 
-def _path(instance: InstanceID, disk: Disk) -> str:
-    return f"{disk.pool.path}/{instance}-{disk.name}"
+def disk_path(instance: InstanceID, disk: Disk) -> str:
+    """Where a disk is on its host."""
+    return disk.file or f"{disk.pool.path}/{instance}-{disk.name}"
 
 
 def observed_volumes(vm: VM) -> tuple[AttachedVolume, ...]:
@@ -98,9 +115,10 @@ def pool_contents(pool: Pool) -> PoolContents:
     path = pool.key.path
     return PoolContents(
         tuple(
-            VMDisk(instance, disk.name, _path(instance, disk), disk.size)
+            VMDisk(instance, disk.name, disk_path(instance, disk), disk.size)
             for instance, disks in pool.disks.items()
             for disk in disks.values()
+            if not disk.file
         ),
         tuple(ObservedVolume(one.volume, f"{path}/volume-{one.volume}", one.size) for one in pool.volumes.values()),
         tuple(VolumeSnapshot(one.snapshot, f"{path}/snapshot-{one.snapshot}", one.size) for one in pool.snapshots.values()),

@@ -23,6 +23,7 @@ from drivers.types import (
 
 __all__ = [
     "check_attachment",
+    "check_identity",
     "check_image",
     "check_image_file",
     "check_nic",
@@ -99,9 +100,14 @@ def check_snapshot(snapshot: DesiredSnapshot) -> None:
         raise _refuse(f"snapshot {snapshot.name!r} can't have the memory of a guest that is frozen")
 
 
-def _check_identity(identity: str, name: str, what: str) -> None:
+def check_identity(identity: str) -> None:
+    """Raises InvalidSpec for text that is no UUID in lower case."""
     if not _UUID.fullmatch(identity):
         raise _refuse(f"{identity!r} is not a UUID in lower case")
+
+
+def _check_identity(identity: str, name: str, what: str) -> None:
+    check_identity(identity)
     if not name or not name.isprintable():
         raise _refuse(f"{name!r} is no name for a {what}")
 

@@ -28,6 +28,8 @@ TASK_METHODS = frozenset(
         "snapshots.create_snapshot",
         "snapshots.restore",
         "snapshots.delete_snapshot",
+        "adoption.adopt",
+        "adoption.disown",
     },
 )
 """Methods that can be native tasks; of `power.stop` only HARD."""

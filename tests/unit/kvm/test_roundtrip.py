@@ -13,6 +13,7 @@ from drivers.errors import DriverError, InvalidSpec
 from drivers.kvm import mark
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
+from drivers.kvm.domain.platform import ceiling
 from drivers.kvm.xmltext import parse, render
 from drivers.types import DesiredVM, GuestInfo, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Owner, Power
 from tests.unit.kvm.fakes import HOST
@@ -48,6 +49,7 @@ def seen(vm: DesiredVM, power: Power) -> ObservedVM:
         seed_digest=vm.seed.digest if vm.seed else "",
         guest=GuestInfo(),
         foreign_devices=(),
+        most_cpus=ceiling(vm.cpus, HOST.domain_type) if power is Power.ON else 0,
     )
 
 

@@ -1,0 +1,31 @@
+"""Which VM in a hypervisor a VirtualMachine is."""
+
+from __future__ import annotations
+
+from controller.ipam import instance_id
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import AdoptionPhase
+from drivers.types import InstanceID
+
+__all__ = ["adopted", "instance_of", "to_adopt"]
+
+
+def instance_of(vm: VirtualMachine) -> InstanceID:
+    """UUID of the VM: made from the object's uid, or that of the VM that it has adopted.
+
+    An object that only names a VM to adopt has no claim on it: until the hypervisor says that it carries the object's owner mark,
+    the UUID is the one that nothing has. So whatever is asked about this object never reaches a VM of somebody else.
+    """
+    chosen = to_adopt(vm)
+    return chosen if chosen is not None and adopted(vm) else instance_id(vm.metadata.uid)
+
+
+def to_adopt(vm: VirtualMachine) -> InstanceID | None:
+    """UUID of the VM that the object names to be adopted, None for one that has its VM made."""
+    return InstanceID(vm.spec.adopt.instance_id) if vm.spec.adopt else None
+
+
+def adopted(vm: VirtualMachine) -> bool:
+    """Whether the object has adopted a VM."""
+    adoption = vm.status.adoption
+    return vm.spec.adopt is not None and adoption is not None and adoption.phase == AdoptionPhase.ADOPTED

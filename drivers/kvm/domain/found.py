@@ -1,0 +1,69 @@
+"""Domain XML → FoundVM: any domain, whoever made it."""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+
+from drivers.adoption import FoundDisk, FoundNIC, FoundVM
+from drivers.kvm import mark
+from drivers.kvm.domain import observe
+from drivers.kvm.domain.observe import Documents
+from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Segment
+
+
+def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshots: int) -> FoundVM:
+    """The VM as it runs, or as it would start. `sizes` are the bytes of its disks by device, `snapshots` how many it has."""
+    inactive, devices = documents.inactive, documents.inactive if documents.live is None else documents.live
+    marked = mark.read(inactive)
+    return FoundVM(
+        instance=InstanceID(inactive.findtext("uuid", "").strip().lower()),
+        host=host,
+        name=inactive.findtext("name", ""),
+        power=observe.power(documents.state, documents.reason),
+        cpus=observe.cpus(inactive),
+        memory=observe.memory(inactive),
+        running_cpus=observe.cpus(devices),
+        running_memory=observe.memory(devices),
+        firmware=_firmware(inactive),
+        owner=marked.owner if marked else None,
+        disks=tuple(_disk(item, sizes) for item in boot_sequence(devices)),
+        nics=tuple(_nic(item) for item in devices.iterfind("devices/interface")),
+        snapshots=snapshots,
+        most_cpus=observe.most_cpus(documents.live),
+    )
+
+
+def boot_sequence(domain: ET.Element) -> list[ET.Element]:
+    """Disks and drives, first the one that the VM boots from: by <boot order>, else disks before drives, as they are listed."""
+
+    def rank(item: ET.Element) -> tuple[float, bool]:
+        order = item.find("boot")
+        number = order.get("order", "") if order is not None else ""
+        return (float(number) if number.isdecimal() else math.inf), item.get("device", "disk") != "disk"
+
+    return sorted(domain.iterfind("devices/disk"), key=rank)
+
+
+def _disk(item: ET.Element, sizes: Mapping[str, int]) -> FoundDisk:
+    name = observe.device(item)
+    shared = item.find("readonly") is not None or item.find("shareable") is not None
+    exclusive = item.get("device", "disk") == "disk" and not shared
+    return FoundDisk(name, observe.medium(item), sizes.get(name, 0), exclusive)
+
+
+def _nic(item: ET.Element) -> FoundNIC:
+    source = item.find("source")
+    bridge = source.get("bridge", "") if source is not None else ""
+    switched = item.find("virtualport[@type='openvswitch']") is not None
+    tags = [tag.get("id", "") for tag in item.iterfind("vlan/tag")]
+    segment = Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
+    backend = NetworkBackend.OVS if switched else NetworkBackend.BRIDGE
+    return FoundNIC(observe.mac(item), segment, Attachment(backend, bridge))
+
+
+def _firmware(domain: ET.Element) -> Firmware:
+    loader = domain.find("os/loader[@type='pflash']")
+    efi = any(item.get("firmware") == "efi" for item in domain.iterfind("os"))
+    return Firmware.UEFI if efi or loader is not None else Firmware.BIOS

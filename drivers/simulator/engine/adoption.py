@@ -1,0 +1,132 @@
+"""VMs that others made: found, taken over, and let go of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from drivers.adoption import AdoptedDisk, Adoption, FoundDisk, FoundNIC, FoundVM
+from drivers.errors import Conflict, NotFound
+from drivers.types import Done, HostID, InstanceID, Started
+
+from .datacentre import Datacentre, Scope
+from .guest import guest_info
+from .model import VM, Disk
+from .observe import disk_path, observed_nic
+from .rules import check_identity, check_nic
+
+__all__ = ["Adopter", "require_unshared"]
+
+
+class Adopter:
+    """Calls as `drivers.adoption.Adopting` has them."""
+
+    def __init__(self, datacentre: Datacentre) -> None:
+        self._dc = datacentre
+
+    def find(self, scope: Scope, instance: InstanceID) -> tuple[FoundVM, ...]:
+        """Every VM with this identity on hosts that answer. Raises InvalidSpec."""
+        check_identity(instance)
+        places = [self._dc.hosts[host] for host in self._dc.places.get(instance, ()) if scope in (None, host)]
+        return tuple(self._found(host.vms[instance]) for host in places if host.up and host.reachable)
+
+    def _found(self, vm: VM) -> FoundVM:
+        return FoundVM(
+            instance=vm.instance,
+            host=vm.host,
+            name=vm.name,
+            power=vm.power,
+            cpus=vm.cpus,
+            memory=vm.memory,
+            running_cpus=vm.running_cpus if vm.has_power else vm.cpus,
+            running_memory=vm.running_memory if vm.has_power else vm.memory,
+            firmware=vm.firmware,
+            owner=vm.owner,
+            disks=tuple(FoundDisk(disk.name, disk_path(vm.instance, disk), disk.size) for disk in vm.disks.values()),
+            nics=tuple(FoundNIC(nic.mac, nic.segment) for nic in vm.nics.values()),
+            guest=guest_info(vm, self._dc.settings.capabilities),
+            snapshots=len(vm.snapshots),
+        )
+
+    def adopt(self, host: HostID, instance: InstanceID, adoption: Adoption) -> Done | Started:
+        """Mark a VM as ours. Raises NotFound, Conflict, InvalidSpec, Busy, Transient."""
+        self._dc.tasks.require_idle((host, instance))
+        for nic in adoption.nics:
+            check_nic(nic)
+        if self._marked(host, instance, adoption):
+            return Done()
+        return self._dc.run("adoption.adopt", (host, instance), lambda: self._mark(host, instance, adoption))
+
+    def _marked(self, host: HostID, instance: InstanceID, adoption: Adoption) -> bool:
+        """Whether it has the mark already. Raises what forbids to give it."""
+        vm = self._dc.host(host).vms.get(instance)
+        if vm is None:
+            raise NotFound(f"no VM {instance} on host {host!r}", native_code="SIM_VM_UNKNOWN")
+        if vm.owner is not None:
+            if vm.owner.uid == adoption.owner.uid:
+                return True
+            raise Conflict(f"VM {instance} on host {host!r} belongs to another owner", native_code="SIM_VM_OWNED")
+        there = {(disk.name, disk_path(instance, disk)) for disk in vm.disks.values()}
+        missing = [disk.device for disk in adoption.disks if (disk.device, disk.path) not in there]
+        missing += sorted({nic.mac for nic in adoption.nics} - {nic.mac for nic in vm.nics.values()})
+        if missing:
+            raise Conflict(f"VM {instance} has no {', '.join(missing)} any more", native_code="SIM_VM_CHANGED")
+        return False
+
+    def _mark(self, host: HostID, instance: InstanceID, adoption: Adoption) -> None:
+        """Looks again, because time has passed if this is the end of a task."""
+        if self._marked(host, instance, adoption):
+            return
+        vm = self._dc.hosts[host].vms[instance]
+        known = {nic.mac: observed_nic(nic) for nic in adoption.nics}
+        nics = [replace(known[nic.mac], segment=nic.segment) for nic in vm.nics.values() if nic.mac in known]
+        others = [nic.mac for nic in vm.nics.values() if nic.mac not in known]
+        named = {disk.device: disk for disk in adoption.disks}
+        vm.owner, vm.adopted = adoption.owner, True
+        vm.foreign = (*vm.foreign, *others, *(name for name in vm.disks if name not in named))
+        vm.nics = {nic.name: nic for nic in nics}
+        kept = [self._renamed(instance, disk, named[name]) for name, disk in vm.disks.items() if name in named]
+        vm.disks = {disk.name: disk for disk in kept}
+        self._dc.vm_changed(vm)
+
+    def _renamed(self, instance: InstanceID, disk: Disk, adopted: AdoptedDisk) -> Disk:
+        """The disk under the name that it has from now on; its file stays where it is."""
+        path, stored = disk_path(instance, disk), self._stored(instance, disk)
+        self._dc.remove_disk(instance, disk)
+        renamed = replace(disk, name=adopted.name, pool_name=adopted.pool, file=path)
+        if stored:
+            self._dc.add_disk(instance, renamed)
+        return renamed
+
+    def _stored(self, instance: InstanceID, disk: Disk) -> bool:
+        pool = self._dc.pools.get(disk.pool)
+        return pool is not None and pool.disks.get(instance, {}).get(disk.name) is disk
+
+    def disown(self, host: HostID, instance: InstanceID, uid: str) -> Done | Started:
+        """Take the mark off. Raises Conflict for a VM that was made here, Busy, Transient."""
+        self._dc.tasks.require_idle((host, instance))
+        if self._owned(host, instance, uid) is None:
+            return Done()
+        return self._dc.run("adoption.disown", (host, instance), lambda: self._unmark(host, instance, uid))
+
+    def _owned(self, host: HostID, instance: InstanceID, uid: str) -> VM | None:
+        vm = self._dc.host(host).vms.get(instance)
+        if vm is None or vm.owner is None or vm.owner.uid != uid:
+            return None
+        if not vm.adopted:
+            raise Conflict(f"VM {instance} on host {host!r} was made by Vireo", native_code="SIM_VM_MADE")
+        return vm
+
+    def _unmark(self, host: HostID, instance: InstanceID, uid: str) -> None:
+        vm = self._owned(host, instance, uid)
+        if vm is not None:
+            vm.owner, vm.adopted = None, False
+            self._dc.vm_changed(vm)
+
+
+def require_unshared(dc: Datacentre, vm: VM) -> None:
+    """Raises Conflict while another VM has a disk of an adopted one, which would go with it."""
+    mine = {disk.file for disk in vm.disks.values() if vm.adopted and disk.pool_name}
+    for other in dc.hosts[vm.host].vms.values():
+        shared = sorted({disk.file for disk in other.disks.values()} & mine)
+        if other is not vm and shared:
+            raise Conflict(f"VM {other.instance} has the disk {shared[0]} too", native_code="SIM_DISK_IN_USE")
