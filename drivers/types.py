@@ -165,10 +165,25 @@ class NetworkSupport:
 
 
 @dataclass(frozen=True, slots=True)
+class GuestSupport:
+    """What guests may have on a host, by the hypervisor's own names, for people to see.
+
+    `cpu_model` is the host's CPU, `cpu_models` are those that guests can have. `lacks` says in words what other hosts have.
+    """
+
+    domain_types: tuple[str, ...] = ()
+    machine_types: tuple[str, ...] = ()
+    firmwares: tuple[Firmware, ...] = ()
+    cpu_model: str = ""
+    cpu_models: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedHost:
     """One host of an endpoint. `cpus` are logical CPUs, `memory` what guests can use in bytes.
 
-    `networks` tells of each backend; empty for a hypervisor that has no such choice.
+    `networks` tells of each backend; empty for a hypervisor that has no such choice. `guests` is None where nothing is known.
     """
 
     host: HostID
@@ -180,6 +195,7 @@ class ObservedHost:
     up: bool = True
     message: str = ""
     networks: tuple[NetworkSupport, ...] = ()
+    guests: GuestSupport | None = None
 
 
 @dataclass(frozen=True, slots=True)

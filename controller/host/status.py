@@ -16,12 +16,14 @@ from crds.fields import Quantity
 from crds.references import Allocated, Capacity
 from crds.v1alpha1 import Host, ServiceOffering
 from crds.v1alpha1.cluster import Overcommit
-from crds.v1alpha1.host import AdminState, HostResourceState, HostState, HostStatus
+from crds.v1alpha1.host import AdminState, HostGuests, HostResourceState, HostState, HostStatus
+from crds.v1alpha1.template import Firmware
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 from drivers.errors import Unsupported
-from drivers.types import Capability, ObservedHost
+from drivers.types import Capability, GuestSupport, ObservedHost
 
 _LONGEST_NAME, _LONGEST_TEXT, _MOST_RUNNING = 64, 128, 100
+_LONGEST_SENTENCE, _MOST_NAMES, _MOST_LACKS = 256, 128, 16
 
 CONNECTED, SCHEDULABLE, SUPPORTED = "Connected", "Schedulable", "Supported"
 
@@ -41,7 +43,24 @@ def fill(status: HostStatus, info: ObservedHost, capabilities: frozenset[Capabil
         cpus=int(cpus * Decimal(overcommit.cpu)), memory=Quantity.of(int(memory * Decimal(overcommit.memory)))
     )
     networks.fill(status, info.networks)
+    status.guests = guests(info.guests) if info.guests else None
     status.capabilities = sorted(capability.value for capability in capabilities)
+
+
+def guests(found: GuestSupport) -> HostGuests:
+    """What guests may have on the host, cut to what the API takes."""
+    return HostGuests(
+        domain_types=_cut(found.domain_types),
+        machine_types=_cut(found.machine_types),
+        firmwares=[Firmware(firmware.value) for firmware in found.firmwares],
+        cpu_model=found.cpu_model[:_LONGEST_NAME] or None,
+        cpu_models=_cut(found.cpu_models),
+        lacks=[text[:_LONGEST_SENTENCE] for text in found.lacks[:_MOST_LACKS]],
+    )
+
+
+def _cut(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name[:_LONGEST_NAME] for name in names if name))[:_MOST_NAMES]
 
 
 def allocated(store: Store, host: str) -> Allocated:

@@ -13,8 +13,19 @@ from crds.fields import ListType, Name, Tag, Tags, Text
 from crds.references import Allocated, Capacity, Endpoint
 from crds.status import Known, Status
 from crds.v1alpha1.cluster import GuestNetworkBackend
+from crds.v1alpha1.template import Firmware
 
-__all__ = ["AdminState", "Host", "HostNetwork", "HostResourceState", "HostSpec", "HostState", "HostStatus", "OrphanedVM"]
+__all__ = [
+    "AdminState",
+    "Host",
+    "HostGuests",
+    "HostNetwork",
+    "HostResourceState",
+    "HostSpec",
+    "HostState",
+    "HostStatus",
+    "OrphanedVM",
+]
 
 
 class AdminState(StrEnum):
@@ -58,6 +69,28 @@ class HostNetwork(Model):
     """Whether a guest that claims another's MAC or address is not heard."""
     message: Text = ""
     """Why not, if it is not both."""
+
+
+NativeName = Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class HostGuests(Model):
+    """What guests may have on a host, by the hypervisor's own names."""
+
+    domain_types: Annotated[list[NativeName], Field(max_length=128), ListType("set")] = Field(default_factory=list)
+    """Kinds of guests: kvm, which the processor runs, and qemu, which are emulated."""
+    machine_types: Annotated[list[NativeName], Field(max_length=128), ListType("set")] = Field(default_factory=list)
+    """Machine types, the newest first. New VMs get the newest, and keep it."""
+    firmwares: Annotated[list[Known[Firmware]], Field(max_length=8), ListType("set")] = Field(default_factory=list)
+    """BIOS, UEFI."""
+    cpu_model: NativeName | None = None
+    """The host's CPU by the name of a model."""
+    cpu_models: Annotated[list[NativeName], Field(max_length=128), ListType("set")] = Field(default_factory=list)
+    """CPU models that guests can have on this host."""
+    lacks: Annotated[list[Annotated[str, Field(max_length=256)]], Field(max_length=16), ListType("atomic")] = Field(
+        default_factory=list
+    )
+    """What other hosts have and this one does not, in words."""
 
 
 class HostSpec(Model):
@@ -115,6 +148,8 @@ class HostStatus(Status):
     """What the host can do, such as GuestAgent or CPUAddLive."""
     networks: Annotated[list[HostNetwork], Field(max_length=8), ListType("map", ("backend",))] = Field(default_factory=list)
     """What the host can carry guest segments with; empty for hypervisors without such a choice."""
+    guests: HostGuests | None = None
+    """What guests may have on the host; absent for hypervisors that do not tell."""
 
 
 class Host(Resource):

@@ -50,6 +50,7 @@ class KVMHosts:
             cpus=int(cpus),
             memory=int(mebibytes) << 20,
             networks=self._networks.support(),
+            guests=self.profile.guests,
         )
         return (observed,)
 

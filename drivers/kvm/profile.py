@@ -10,8 +10,9 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from drivers.errors import Unsupported
+from drivers.kvm.support import support
 from drivers.kvm.xmltext import parse
-from drivers.types import Capability, HostID
+from drivers.types import Capability, GuestSupport, HostID
 
 ARCHITECTURE = "x86_64"
 ACCELERATED = "kvm"
@@ -53,6 +54,7 @@ class HostProfile:
     uefi: bool
     filters: bool
     cpu: CPUModel | None = None
+    guests: GuestSupport = GuestSupport()
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -91,9 +93,13 @@ def host_uuid(capabilities: str) -> str:
 
 def guest(capabilities: str) -> Guest:
     """The kind of guest to run. Raises Unsupported if the host has no x86_64 system emulator or no q35 machine."""
+    return _guest(_arch(capabilities))
+
+
+def _arch(capabilities: str) -> ET.Element:
     for arch in parse(capabilities).iterfind("guest[os_type='hvm']/arch"):
         if arch.get("name") == ARCHITECTURE:
-            return _guest(arch)
+            return arch
     raise Unsupported(f"the host cannot run {ARCHITECTURE} guests: its QEMU system emulator is not installed")
 
 
@@ -129,6 +135,7 @@ def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int
         uefi="efi" in firmwares,
         filters=filters,
         cpu=_cpu(tree, kind.domain_type),
+        guests=support(_arch(capabilities), tree),
     )
 
 

@@ -127,6 +127,15 @@ def test_the_page_ends_with_a_ready_host(operator: Operator) -> None:
     status = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]
     assert (status["state"], status["hypervisor"] in {"KVM", "QEMU"}) == ("Up", True)
     assert "PRIVATE KEY" not in printed
+    guests = status["guests"]
+    assert set(guests["firmwares"]) == {"BIOS", "UEFI"}
+    assert guests["machineTypes"][0].startswith("pc-q35-")
+    assert "qemu64" in guests["cpuModels"]
+    assert (
+        (status["hypervisor"] == "KVM")
+        == ("kvm" in guests["domainTypes"])
+        == (not any("/dev/kvm" in text for text in guests["lacks"]))
+    )
 
 
 def test_the_key_is_on_the_host_alone(operator: Operator) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from controller.host.status import fill, native_id
 from crds.v1alpha1.cluster import Overcommit
 from crds.v1alpha1.host import HostStatus
-from drivers.types import Capability, HostID, ObservedHost
+from drivers.types import Capability, Firmware, GuestSupport, HostID, ObservedHost
 from tests.support.cloud import CLUSTER, HOST, POD, ZONE, Cloud, play
 from tests.support.hypervisors import Hypervisor, host
 
@@ -20,6 +20,16 @@ factors = (
     .filter(lambda text: "E" not in text)
 )
 texts = st.text(max_size=400)
+names = st.lists(st.text(max_size=100), max_size=200).map(tuple)
+guests = st.builds(
+    GuestSupport,
+    domain_types=names,
+    machine_types=names,
+    firmwares=st.sampled_from([(), (Firmware.BIOS,), (Firmware.BIOS, Firmware.UEFI)]),
+    cpu_model=texts,
+    cpu_models=names,
+    lacks=names,
+)
 observed = st.builds(
     ObservedHost,
     host=st.just(HostID("h")),
@@ -28,6 +38,7 @@ observed = st.builds(
     version=texts,
     cpus=st.integers(-5, 4096),
     memory=st.integers(-5, 2**50),
+    guests=st.none() | guests,
 )
 
 
@@ -37,6 +48,7 @@ def test_whatever_is_said_fits_the_api(info: ObservedHost, cpu: str, memory: str
     fill(status, info, capabilities, Overcommit(cpu=cpu, memory=memory))
     assert HostStatus.model_validate(status.to_json()).to_json() == status.to_json()
     assert status.capabilities == sorted(status.capabilities)
+    assert (status.guests is None) == (info.guests is None)
     assert status.allocatable.cpus <= max(0, info.cpus) * Decimal(cpu) < status.allocatable.cpus + 1
     assert status.allocatable.memory.bytes <= max(0, info.memory) * Decimal(memory) < status.allocatable.memory.bytes + 1
 
