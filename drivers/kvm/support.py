@@ -1,0 +1,42 @@
+"""What guests may have on a host, for people to see, and what a host lacks beside others (pure)."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+from drivers.types import Firmware, GuestSupport
+
+_MACHINE = re.compile(r"pc-q35-[a-z0-9.+-]+")
+
+
+def support(arch: ET.Element, tree: ET.Element) -> GuestSupport:
+    """From libvirt's element of the architecture in its capabilities, and from its domain capabilities."""
+    types = sorted({domain.get("type", "") for domain in arch.iterfind("domain")} - {""})
+    names = {name for machine in arch.iter("machine") for name in (machine.text or "", machine.get("canonical", ""))}
+    machines = sorted((name for name in names if _MACHINE.fullmatch(name)), key=_by_version, reverse=True)
+    offered = {value.text for value in tree.iterfind("os/enum[@name='firmware']/value")}
+    firmwares = (Firmware.BIOS, Firmware.UEFI) if "efi" in offered else (Firmware.BIOS,)
+    model = tree.findtext("cpu/mode[@name='host-model'][@supported='yes']/model", "")
+    usable = (item.text or "" for item in tree.iterfind("cpu/mode[@name='custom']/model") if item.get("usable") == "yes")
+    found = GuestSupport(tuple(types), tuple(machines), firmwares, model, tuple(sorted(set(usable) - {""})))
+    return GuestSupport(
+        found.domain_types, found.machine_types, found.firmwares, found.cpu_model, found.cpu_models, tuple(_lacks(found))
+    )
+
+
+def _lacks(found: GuestSupport) -> list[str]:
+    return [
+        text
+        for text, there in (
+            ("hardware acceleration: guests are emulated, because libvirt finds no usable /dev/kvm", "kvm" in found.domain_types),
+            ("UEFI for guests: OVMF is not installed", Firmware.UEFI in found.firmwares),
+            ("a name for its CPU: guests get it as it is, and may differ after an upgrade", bool(found.cpu_model)),
+        )
+        if not there
+    ]
+
+
+def _by_version(name: str) -> list[int]:
+    """2.12 comes after 2.9, and rhel9.4.0 after 7.2."""
+    return [int(number) for number in re.findall(r"[0-9]+", name)]
