@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import libvirt
 
-from drivers.errors import InvalidSpec
+from drivers.errors import DriverError, InvalidSpec
 from drivers.kvm import domains, links, mark
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.links import Link
@@ -37,7 +38,10 @@ class Segments:
         self._note(links.segments(self._read()))
 
     def ensure(self, nics: Iterable[MarkedNIC]) -> None:
-        """Have the segments of these NICs, as far as Vireo makes them. Raises Unsupported without SSH, Transient, Conflict."""
+        """Have the segments of these NICs, as far as Vireo makes them; what could not be completed is removed again.
+
+        Raises Unsupported without SSH, Transient, Conflict, InvalidSpec, AuthFailed.
+        """
         for nic in nics:
             if nic.carrier:
                 self._raise(nic)
@@ -57,7 +61,12 @@ class Segments:
         with self._locks.hold(str(nic.segment.vlan), self._turn):
             lines = links.raised(nic.segment.vlan, links.carrier(nic.carrier), self._read())
             self._note({nic.segment.vlan})
-            self._change(lines)
+            try:
+                self._change(lines)
+            except DriverError:
+                with suppress(DriverError):
+                    self._change(links.lowered(nic.segment.vlan, self._read()))
+                raise
 
     def _lower(self, segment: int) -> None:
         """One whose bridge still has a guest, which may take its time to let a NIC go, is tried again next time."""

@@ -28,10 +28,15 @@ MACS = st.integers(0, 2**40 - 1).map(
 )
 POOLS = st.builds(PoolSpec, LABELS, LABELS.map(lambda name: f"/srv/{name}"), st.booleans())
 SEGMENTS = st.builds(Segment, st.none() | st.integers(1, 4094))
-ATTACHMENTS = st.builds(Attachment, st.sampled_from(NetworkBackend), st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True))
+INTERFACES = st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True)
+ATTACHMENTS = st.builds(Attachment, st.sampled_from([NetworkBackend.OVS, NetworkBackend.BRIDGE]), INTERFACES)
+GROUPS = st.just("") | st.ip_addresses(v=4, network="224.0.0.0/4").map(str)
+MADE = st.builds(Attachment, st.just(NetworkBackend.LINUX), uplink=INTERFACES, group=GROUPS)
 DISKS = st.builds(DesiredDisk, LABELS, POOLS, st.integers(1 << 20, 1 << 45), LABELS | st.just(""))
 ADDRESSES = st.just("") | st.ip_addresses(v=4).map(str)
-NICS = st.builds(DesiredNIC, XML_TEXT, MACS, XML_TEXT, SEGMENTS, ATTACHMENTS, ADDRESSES)
+NICS = st.builds(DesiredNIC, XML_TEXT, MACS, XML_TEXT, SEGMENTS, ATTACHMENTS, ADDRESSES) | st.builds(
+    DesiredNIC, XML_TEXT, MACS, XML_TEXT, st.builds(Segment, st.integers(1, 4094)), MADE, ADDRESSES
+)
 SEEDS = st.builds(Seed, XML_TEXT, XML_TEXT, st.binary(max_size=64))
 OWNERS = st.builds(Owner, st.uuids().map(str), XML_TEXT, XML_TEXT)
 
