@@ -42,6 +42,7 @@ from controller.runtime.manager import Manager
 from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.store import Store
+from controller.runtime.threads import Threads
 from controller.scheduler.index import HostIndex
 from controller.settings import Settings
 from controller.shared.calls import Calls
@@ -121,10 +122,10 @@ def make_parts(
     clock, store = SystemClock(), Store()
     register_all(store)
     store.register(Namespace)
-    metrics, drivers = LaneMetrics(registry), DriverMetrics(registry).over(load)
+    metrics, threads, drivers = LaneMetrics(registry), Threads(), DriverMetrics(registry).over(load)
     inventory = Inventory(
         drivers,
-        lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics),
+        lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics, threads),
         wake,
         log,
         owned=lambda vm: declared(vm, store),

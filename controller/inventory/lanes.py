@@ -1,4 +1,4 @@
-"""The threads of one endpoint: which call goes where, and how long it may take."""
+"""The lanes of one endpoint: which call goes where, and how long it may take."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import ParamSpec, TypeVar
 from controller.inventory.outcomes import translated
 from controller.runtime.breaker import BreakerOptions
 from controller.runtime.lanes import Lane, LaneMetrics, LaneOptions
+from controller.runtime.threads import Threads
 from drivers.errors import Transient
 
 P = ParamSpec("P")
@@ -25,10 +26,16 @@ EVENT_WAIT = 20.0
 
 _PACED = BreakerOptions(failures=sys.maxsize)  # the session itself goes slow on an endpoint that does not answer
 
+_CONTROL = LaneOptions("control", 4, 8, _PACED)
+_STATE = LaneOptions("state", 4, 256)
+_WORK = LaneOptions("work", 8, 256)
+_TRANSFER = LaneOptions("transfer", 2, 64)
+_EVENTS = LaneOptions("events", 1, 1, _PACED)
+
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The lanes of one endpoint: a hanging call holds one thread of one of them and nothing else.
+    """The lanes of one endpoint: a hanging call holds one place in one of them and nothing else.
 
     `control` connects, lists hosts and disconnects; `state` reads VMs and tasks; `work` changes things; `transfer` moves much data;
     `events` waits. Every method here raises what the call raises, Busy if it was not made, and Transient if it took too long.
@@ -74,20 +81,16 @@ class Lanes:
             lane.close()
 
 
-def endpoint_lanes(name: str, guard: Callable[[], None], clock: Callable[[], float], metrics: LaneMetrics) -> Lanes:
+def endpoint_lanes(
+    name: str, guard: Callable[[], None], clock: Callable[[], float], metrics: LaneMetrics, threads: Threads
+) -> Lanes:
     """Make the lanes of the endpoint `name`; `guard` runs before every call that changes something and may refuse it by raising."""
 
-    def lane(purpose: str, threads: int, queue: int, may: Callable[[], None], breaker: BreakerOptions | None = None) -> Lane:
-        options = LaneOptions(purpose, threads, queue, breaker or BreakerOptions())
-        return Lane(f"{name} {purpose}", options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics)
+    def lane(options: LaneOptions, may: Callable[[], None] = _always) -> Lane:
+        full = f"{name} {options.purpose}"
+        return Lane(full, options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics, threads=threads)
 
-    return Lanes(
-        control=lane("control", 4, 8, _always, _PACED),
-        state=lane("state", 4, 256, _always),
-        work=lane("work", 8, 256, guard),
-        transfer=lane("transfer", 2, 64, guard),
-        events=lane("events", 1, 1, _always, _PACED),
-    )
+    return Lanes(lane(_CONTROL), lane(_STATE), lane(_WORK, guard), lane(_TRANSFER, guard), lane(_EVENTS))
 
 
 def _unanswered(error: Exception) -> bool:

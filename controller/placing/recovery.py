@@ -7,11 +7,12 @@ gets one chance to say what it carries; what it says is taken over. A host that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
 from controller.inventory import Inventory
-from controller.ipam import AddressAllocator, SegmentAllocator
+from controller.ipam import AddressAllocator, Owner, SegmentAllocator
 from controller.runtime.clock import Clock
 from controller.runtime.store import Change, Part, Store
 from controller.shared.lookups import qualified
@@ -19,13 +20,25 @@ from controller.shared.owners import address_owner, segment_owner
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
-from crds.v1alpha1.virtualmachinestatus import NICStatus
 from drivers.types import ObservedNIC, ObservedVM
 
 DEADLINE = 60.0
 """Seconds after which an answer is no longer waited for, however many Hosts there are."""
 
 _LOOK_AGAIN = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What a status says about one NIC. `own_mac`: a MAC address that it pins or came with; of two that have it, as after an
+    unlucky restore, the older keeps it.
+    """
+
+    owner: Owner
+    zone: str
+    network: str
+    ip: str
+    own_mac: str
 
 
 class Recovery:
@@ -74,22 +87,18 @@ class Recovery:
     def take_over(self, vm: VirtualMachine, seen: ObservedVM) -> None:
         """Take over what the hypervisor recorded for a VM whose status is lost, however late its host answers."""
         for nic in seen.nics:
-            self._address(vm, nic.name, nic.network, nic.ip)
+            self._address(address_owner(vm, nic.name), nic.network, nic.ip)
             self._segment(nic)
 
     def from_statuses(self) -> None:
         """Take over what statuses record. Call it once, when the Store holds everything."""
         for network in self._store.list(Network):
             self._take_over_network(network)
-        for vm in sorted(self._store.list(VirtualMachine), key=lambda each: each.metadata.creation_timestamp or ""):
-            for nic in vm.status.nics:
-                self._address(vm, nic.name, nic.network, nic.ip or "")
-                self._mac(vm, nic)
-
-    def _mac(self, vm: VirtualMachine, nic: NICStatus) -> None:
-        """A MAC address that a NIC pins or came with; of two that have it, as after an unlucky restore, the older keeps it."""
-        if vm.spec.adopt or any(declared.name == nic.name and declared.mac == nic.mac for declared in vm.spec.networks):
-            self._addresses.macs.hold(vm.spec.zone, nic.mac, address_owner(vm, nic.name))
+        recorded = [each for vm in self._store.list(VirtualMachine) for each in _recorded(vm)]  # parsed one after the other
+        for each in sorted(recorded, key=lambda each: each.owner.created):
+            self._address(each.owner, each.network, each.ip)
+            if each.own_mac:
+                self._addresses.macs.hold(each.zone, each.own_mac, each.owner)
 
     def _claim_pins(self, vm: VirtualMachine) -> None:
         for nic in vm.spec.networks:
@@ -118,11 +127,18 @@ class Recovery:
         if network and network.status.segment is None and nic.segment.vlan is not None:
             self._segments.adopt(network.spec.zone, nic.segment.vlan, segment_owner(network))
 
-    def _address(self, vm: VirtualMachine | None, nic: str, network: str, ip: str) -> None:
-        if vm is None or not ip:
+    def _address(self, owner: Owner, network: str, ip: str) -> None:
+        if not ip:
             return
         try:
             address = IPv4Address(ip)
         except AddressValueError:
             return
-        self._addresses.adopt(network, address, address_owner(vm, nic))
+        self._addresses.adopt(network, address, owner)
+
+
+def _recorded(vm: VirtualMachine) -> Iterator[_Recorded]:
+    pinned = {(nic.name, nic.mac) for nic in vm.spec.networks}
+    for nic in vm.status.nics:
+        own = vm.spec.adopt is not None or (nic.name, nic.mac) in pinned
+        yield _Recorded(address_owner(vm, nic.name), vm.spec.zone, nic.network, nic.ip or "", nic.mac if own else "")

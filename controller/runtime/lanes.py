@@ -1,23 +1,19 @@
-"""Lanes: blocking calls of one endpoint in a bounded set of threads, so that one dead endpoint holds up nobody else.
+"""Lanes: of the blocking calls to one endpoint, so many at once, each in a thread.
 
-A call is awaited for a limited time.  One that doesn't return keeps its thread until it does, but never a worker; when all
-threads of a lane are held so and its queue is full, further calls are refused at once.  An endpoint that doesn't answer several
-times in a row is left alone for a while (see `breaker`).  An endpoint has several lanes: one for slow calls, so that these don't
-hold up reads of state.
-
-Threads are daemons, made when needed and ended when idle: neither a hung call nor a thousand quiet endpoints cost anything.
+A call is awaited for a limited time.  One that doesn't return keeps its thread until it does, but never a worker; when a lane has
+as many of those as it may have calls, and its queue is full, further calls are refused at once.  An endpoint that doesn't answer
+several times in a row is left alone for a while (see `breaker`).  An endpoint has several lanes: one for slow calls, so that these
+don't hold up reads of state.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
-import threading
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -25,10 +21,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from controller.runtime.breaker import Breaker, BreakerOptions, State
+from controller.runtime.threads import Tell, Threads
 
 R = TypeVar("R")
 
-_IDLE = 10.0  # seconds that a thread waits for its next call
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SHOWN = 20  # lanes whose saturation is told one by one
 
@@ -89,7 +85,7 @@ class _Call:
 
 
 class Lane:
-    """Threads for the blocking calls of one endpoint; used from one event loop.
+    """The way of blocking calls to one endpoint, of which `options.threads` run at once; used from one event loop.
 
     `unanswered(error)` tells whether an exception of a call means that the endpoint didn't answer (it counts towards the
     breaker);
@@ -106,6 +102,7 @@ class Lane:
         guard: Callable[[], None],
         clock: Callable[[], float],
         metrics: LaneMetrics,
+        threads: Threads,
     ) -> None:
         self._name = name
         self._options = options
@@ -114,10 +111,9 @@ class Lane:
         self._clock = clock
         self._metrics = metrics
         self._breaker = Breaker(options.breaker, clock)
-        self._lock = threading.Condition()
-        self._queue: deque[_Call] = deque()
-        self._threads = 0
-        self._idle = 0
+        self._threads = threads
+        self._queue: list[_Call] = []
+        self._held = 0
         self._abandoned = 0
         self._closed = False
         self._queued = metrics.queued.labels(options.purpose)
@@ -133,7 +129,7 @@ class Lane:
     @property
     def saturation(self) -> float:
         """Calls that run or wait, by threads: at 1 all threads are busy, beyond it calls wait."""
-        return (self._threads - self._idle + len(self._queue)) / self._options.threads
+        return (self._held + len(self._queue)) / self._options.threads
 
     @property
     def abandoned(self) -> int:
@@ -169,10 +165,8 @@ class Lane:
         return result
 
     def close(self) -> None:
-        """Accept no more calls; what runs is left to end by itself."""
-        with self._lock:
-            self._closed = True
-            self._lock.notify_all()
+        """Accept no more calls; those that run or wait are left to end by themselves."""
+        self._closed = True
 
     def _admit(self) -> None:
         retry_after = self._breaker.admit()
@@ -181,45 +175,30 @@ class Lane:
             raise LaneOpen(f"{self._name} has not been answering; next try in {retry_after:.0f} s", retry_after)
 
     def _submit(self, function: Callable[[], Any]) -> _Call:
-        """Queue a call, and see to it that a thread takes it.  Raises LaneBusy."""
+        """Begin a call, or queue it while as many run as may.  Raises LaneBusy."""
         loop = asyncio.get_running_loop()
         call = _Call(function, loop.create_future(), loop)
-        with self._lock:
-            refused = self._closed or len(self._queue) >= self._options.queue_limit
-            if not refused:
-                self._queue.append(call)
-                self._staff()
-        if refused:
+        if self._closed or len(self._queue) >= self._options.queue_limit:
             self._conclude("busy", self._breaker.abandoned)
             raise LaneBusy(f"{self._name}: {self._options.queue_limit} calls wait already")
-        self._queued.inc()
+        if self._held < self._options.threads:
+            self._begin(call)
+        else:
+            self._queue.append(call)
+            self._queued.inc()
         return call
 
-    def _staff(self) -> None:
-        """Wake an idle thread, or start one where there may be another; the lock is held."""
-        if self._idle >= len(self._queue):
-            self._lock.notify()
-        elif self._threads < self._options.threads:
-            self._threads += 1
-            threading.Thread(target=self._serve, name=self._name, daemon=True).start()
+    def _begin(self, call: _Call) -> None:
+        call.started = True
+        self._held += 1
+        self._running.inc()
+        try:
+            self._threads.run(partial(self._run, call), self._name)
+        except RuntimeError as error:
+            self._returned(call, None, LaneBusy(f"{self._name}: {error}"))
 
-    def _serve(self) -> None:
-        """Take calls, one after the other, until none comes for a while."""
-        while True:
-            with self._lock:
-                self._idle += 1
-                self._lock.wait_for(lambda: bool(self._queue) or self._closed, timeout=_IDLE)
-                self._idle -= 1
-                if not self._queue:
-                    self._threads -= 1
-                    return
-                call = self._queue.popleft()
-                call.started = True
-            self._queued.dec()
-            with self._running.track_inprogress():
-                self._run(call)
-
-    def _run(self, call: _Call) -> None:
+    def _run(self, call: _Call) -> Tell:
+        """Make a call, in a thread; what is returned tells the loop."""
         value, error = None, None
         try:
             self._guard()
@@ -228,27 +207,27 @@ class Lane:
         except BaseException as raised:
             plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
             error = raised if plain else RuntimeError(f"{type(raised).__name__} out of a call")
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            call.loop.call_soon_threadsafe(self._returned, call, value, error)
+        return partial(call.loop.call_soon_threadsafe, self._returned, call, value, error)
 
     def _returned(self, call: _Call, value: Any, error: BaseException | None) -> None:
+        self._held -= 1
+        self._running.dec()
         if call.abandoned:
             self._abandoned -= 1
         elif error is not None:
             call.future.set_exception(error)
         else:
             call.future.set_result(value)
+        if self._queue and self._held < self._options.threads:
+            self._queued.dec()
+            self._begin(self._queue.pop(0))
 
     def _give_up(self, call: _Call) -> bool:
         """Await a call no longer; return whether it had been started."""
-        with self._lock:
-            if not call.started:
-                self._queue.remove(call)
         if not call.started:
+            self._queue.remove(call)
             self._queued.dec()
-        elif call.future.done():  # it holds no thread any more, and nobody cares what it raised
-            call.future.exception()
-        else:
+        elif not call.future.done():  # one that has returned holds no thread
             call.abandoned = True
             self._abandoned += 1
         return call.started

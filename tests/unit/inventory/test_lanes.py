@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from controller.inventory import Lanes, endpoint_lanes, lanes
 from controller.inventory.opening import opened
 from controller.runtime.lanes import LaneMetrics
+from controller.runtime.threads import Threads
 from drivers.base import Connection, Driver
 from drivers.errors import AuthFailed, Busy, Transient
 from drivers.types import Endpoint
@@ -49,7 +50,7 @@ def held() -> Iterator[Held]:
 
 
 def make(guard: Callable[[], None] = lambda: None) -> Lanes:
-    return endpoint_lanes("e1", guard, time.monotonic, LaneMetrics(CollectorRegistry()))
+    return endpoint_lanes("e1", guard, time.monotonic, LaneMetrics(CollectorRegistry()), Threads())
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from controller.inventory import Cadence, HostLink, Inventory, LinkState, endpoint_lanes
 from controller.runtime.keys import Key
 from controller.runtime.lanes import LaneMetrics
+from controller.runtime.threads import Threads
 from drivers.loader import load
 from drivers.simulator.control import Control
 from drivers.simulator.engine.actions import Act
@@ -38,9 +39,13 @@ def server() -> Iterator[SimulatorProcess]:
 class Site:
     def __init__(self) -> None:
         self.woken: list[Key] = []
-        metrics = LaneMetrics(CollectorRegistry())
+        metrics, threads = LaneMetrics(CollectorRegistry()), Threads()
         self.inventory = Inventory(
-            load, lambda name: endpoint_lanes(name, lambda: None, time.monotonic, metrics), self.woken.append, quiet_log(), FAST
+            load,
+            lambda name: endpoint_lanes(name, lambda: None, time.monotonic, metrics, threads),
+            self.woken.append,
+            quiet_log(),
+            FAST,
         )
 
     def attach(self, endpoint: Endpoint, name: str = HOST, *, sole: bool = False) -> HostLink:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controller.runtime import lanes
 from controller.runtime.breaker import BreakerOptions, State
 from controller.runtime.lanes import CallTimeout, Lane, LaneBusy, LaneMetrics, LaneOpen, LaneOptions
 from controller.runtime.ports import NotLeader
+from controller.runtime.threads import Threads
 
 from .virtual import SetClock
 
@@ -40,6 +40,7 @@ class Bench:
         self.clock = SetClock()
         self.registry = CollectorRegistry()
         self.release = threading.Event()
+        self.threads = Threads()
         self.entered = threading.Semaphore(0)
         options = LaneOptions("state", threads, queue_limit, BreakerOptions(failures, 5, 20))
         self.lane = Lane(
@@ -49,6 +50,7 @@ class Bench:
             guard=guard,
             clock=self.clock.monotonic,
             metrics=LaneMetrics(self.registry),
+            threads=self.threads,
         )
 
     def hang(self) -> str:
@@ -275,20 +277,6 @@ async def test_one_hung_lane_does_not_hold_up_another(make: Callable[..., Bench]
     await dead.hung(2)
     results = await asyncio.gather(*(alive.lane.call(lambda n=n: n, timeout=LONG) for n in range(10)))
     assert results == list(range(10))
-
-
-async def test_threads_end_when_idle(make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "_IDLE", 0.01)
-    bench = make(threads=3)
-    await asyncio.gather(*(bench.lane.call(str, timeout=LONG) for _ in range(3)))
-    await until(lambda: bench.lane._threads == 0)
-    assert await bench.lane.call(str, timeout=LONG) == ""
-
-
-async def test_threads_are_daemons_so_that_a_hung_call_does_not_keep_the_process(make: Callable[..., Bench]) -> None:
-    bench = make()
-    assert await bench.lane.call(lambda: threading.current_thread().daemon, timeout=LONG) is True
-    assert await bench.lane.call(lambda: threading.current_thread().name, timeout=LONG) == "h1"
 
 
 async def test_a_closed_lane_takes_no_calls(make: Callable[..., Bench]) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from controller.runtime.keys import Key
 from controller.runtime.lanes import Lane, LaneMetrics, LaneOptions
 from controller.runtime.scope import Scope, current, entered
+from controller.runtime.threads import Threads
 
 KEY = Key("Widget", "ns", "a")
 HERE = {"kind": "Widget", "namespace": "ns", "name": "a", "reconcile": "r1"}
@@ -81,6 +82,7 @@ def lane(registry: CollectorRegistry, threads: int = 2, name: str = "e1 work") -
         guard=lambda: None,
         clock=asyncio.get_running_loop().time,
         metrics=LaneMetrics(registry),
+        threads=Threads(),
     )
 
 
@@ -111,7 +113,15 @@ async def test_saturation_names_the_busy_lanes_alone() -> None:
     registry, release = CollectorRegistry(), threading.Event()
     busy = lane(registry)
     metrics = busy._metrics
-    idle = Lane("e2 work", LaneOptions("work", 2, 8), unanswered=bool, guard=lambda: None, clock=lambda: 0.0, metrics=metrics)
+    idle = Lane(
+        "e2 work",
+        LaneOptions("work", 2, 8),
+        unanswered=bool,
+        guard=lambda: None,
+        clock=lambda: 0.0,
+        metrics=metrics,
+        threads=Threads(),
+    )
     waiting = [asyncio.create_task(busy.call(release.wait, timeout=10)) for _ in range(3)]
 
     def told() -> dict[str, float]:
@@ -132,7 +142,15 @@ async def test_saturation_tells_the_worst_of_many_and_forgets_closed_ones() -> N
     first = lane(registry)
     options = LaneOptions("work", 2, 64)
     lanes = [
-        Lane(f"e{number} work", options, unanswered=bool, guard=lambda: None, clock=lambda: 0.0, metrics=first._metrics)
+        Lane(
+            f"e{number} work",
+            options,
+            unanswered=bool,
+            guard=lambda: None,
+            clock=lambda: 0.0,
+            metrics=first._metrics,
+            threads=Threads(),
+        )
         for number in range(30)
     ]
     calls = [
