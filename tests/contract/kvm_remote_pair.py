@@ -16,6 +16,7 @@ from tests.lab import Lab, disposable
 from tests.lab.host import run_in
 from tests.lab.processes import NAMESPACES
 from tests.lab.record import Backend
+from tests.lab.shell import run
 from tests.lab.sshd import SSHServer, serve
 
 PATIENT = replace(QUICK, keepalive=5)
@@ -57,6 +58,7 @@ class Remote:
         host.start()
         _let_in(host.name, self)
         self.servers[index].start()
+        run(*self.lab.command("ctl", "ip", "neigh", "flush", "dev", "mgmt0"))  # the lab gave it another MAC
 
 
 @contextmanager
