@@ -89,6 +89,13 @@ class Firmware(StrEnum):
     UEFI = "UEFI"
 
 
+class Devices(StrEnum):
+    """What disks and NICs look like to a guest: virtio, or hardware that old guests have drivers for."""
+
+    VIRTIO = "VirtIO"
+    EMULATED = "Emulated"
+
+
 class StopMode(StrEnum):
     """How a VM is stopped: SOFT asks the guest, HARD cuts the power."""
 
@@ -252,7 +259,10 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class DesiredVM:
-    """Everything a driver needs to define a VM. `name` is for people who look at the hypervisor; `instance` identifies."""
+    """Everything a driver needs to define a VM. `name` is for people who look at the hypervisor; `instance` identifies.
+
+    `devices` means disks and NICs; volumes, and a hypervisor that has one sort of devices only, take no notice of it.
+    """
 
     instance: InstanceID
     name: str
@@ -264,6 +274,7 @@ class DesiredVM:
     firmware: Firmware = Firmware.BIOS
     seed: Seed | None = None
     volumes: tuple[VolumeAttachment, ...] = ()
+    devices: Devices = Devices.VIRTIO
 
 
 @dataclass(frozen=True, slots=True)

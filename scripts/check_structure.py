@@ -16,7 +16,9 @@ FUNCTION_LINES = 50
 
 SOURCES = ("crds", "drivers", "controller", "standalone")
 
-SHARED_FOLDERS = frozenset({"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why", "shared", "placing", "telemetry"})
+SHARED_FOLDERS = frozenset(
+    {"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why", "hostprepare", "shared", "placing", "telemetry"}
+)
 """Folders of controller/ that serve every kind; each other folder is a kind's."""
 
 KIND_DRIVER_MODULES = frozenset({"drivers.adoption", "drivers.base", "drivers.types", "drivers.errors"})

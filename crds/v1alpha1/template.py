@@ -14,6 +14,7 @@ from crds.references import AllowedNamespaces
 from crds.status import Job, Known, Status
 
 __all__ = [
+    "Devices",
     "Firmware",
     "ImageFormat",
     "Template",
@@ -32,6 +33,13 @@ class Firmware(StrEnum):
 
     BIOS = "BIOS"
     UEFI = "UEFI"
+
+
+class Devices(StrEnum):
+    """What a VM's disks and NICs look like to the guest."""
+
+    VIRTIO = "VirtIO"
+    EMULATED = "Emulated"
 
 
 class ImageFormat(StrEnum):
@@ -77,6 +85,9 @@ class TemplateSpec(Model):
     """Operating system, for people. Default: not said."""
     firmware: Annotated[Firmware, IMMUTABLE] = Firmware.BIOS
     """Firmware that the image boots with: BIOS or UEFI. Default BIOS. Immutable."""
+    devices: Annotated[Devices, IMMUTABLE] = Devices.VIRTIO
+    """Disks and NICs that the image has drivers for: VirtIO, or Emulated (SATA and e1000e) for guests without virtio drivers,
+    which are slower. Only KVM makes a difference. Default VirtIO. Immutable."""
     min_disk: Size | None = None
     """Smallest root disk, a quantity in bytes. Default: the image's virtual size."""
     min_memory: Size | None = None

@@ -15,7 +15,7 @@ from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
 from drivers.kvm import attaching, creation, domains, filters, names, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
-from drivers.kvm.domain.disks import SEED_TARGET, seed_disk
+from drivers.kvm.domain.disks import SEED_TARGET, devices_of, seed_disk
 from drivers.kvm.mark import MarkedDisk, MarkedNIC
 from drivers.kvm.profile import HostProfile
 from drivers.kvm.segments import Segments
@@ -195,7 +195,7 @@ def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Se
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
         vm.write_mark(replace(vm.mark, nics=(*others, nic)))
-    nic, item = marks.of_nic(wanted), nics.build(wanted, filters=host.filters)
+    nic, item = marks.of_nic(wanted), nics.build(wanted, devices_of(vm.inactive), filters=host.filters)
     if host.filters:
         filters.ensure(vm.connection)
         filters.hold(vm)
@@ -255,7 +255,7 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     name = names.seed(vm.instance, change.seed.digest)
     path = creation.put_seed(vm.connection, pool, name, change.seed)
     change_device = vm.domain.updateDeviceFlags if _seed_file(vm.inactive) else vm.domain.attachDeviceFlags
-    change_device(render(seed_disk(path)), CONFIG)
+    change_device(render(seed_disk(path, devices_of(vm.inactive))), CONFIG)
     vm.write_mark(replace(vm.mark, seed=change.seed.digest))
     in_use = {name, PurePosixPath(_seed_file(vm.live)).name}
     if vm.domain.snapshotNum(0):

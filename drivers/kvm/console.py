@@ -18,6 +18,9 @@ MOST_UNSENT = 64 * 1024
 
 PIECE = 16 * 1024
 
+FAREWELL = 2.0
+"""Seconds that a guest has to take what was typed last."""
+
 _READABLE, _WRITABLE = libvirt.VIR_STREAM_EVENT_READABLE, libvirt.VIR_STREAM_EVENT_WRITABLE
 _ENDED = libvirt.VIR_STREAM_EVENT_HANGUP | libvirt.VIR_STREAM_EVENT_ERROR
 _WOULD_BLOCK = -2
@@ -56,13 +59,17 @@ class KVMConsole:
             self._listen()
 
     def close(self) -> None:
-        """Take the callback back first: libvirt keeps a stream that has one."""
+        """Give what was typed last a moment to go out; then take the callback back: libvirt keeps a stream that has one.
+
+        Other than an abort, a finish lets the host write what it has received.
+        """
         with self._changed:
+            self._changed.wait_for(lambda: self._over or not self._unsent, FAREWELL)
             if self._over:
                 return
             self._end()
         with suppress(libvirt.libvirtError):
-            self._stream.abort()
+            self._stream.finish()
 
     def _on_event(self, _stream: Any, events: int, _opaque: object) -> None:
         """Runs in libvirt's event loop."""

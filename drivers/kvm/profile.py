@@ -7,7 +7,7 @@ missing says `qemu`, and then guests are emulated.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drivers.errors import Unsupported
 from drivers.kvm.support import support
@@ -54,7 +54,7 @@ class HostProfile:
     uefi: bool
     filters: bool
     cpu: CPUModel | None = None
-    guests: GuestSupport = GuestSupport()
+    guests: GuestSupport = field(default_factory=GuestSupport)
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -7,11 +7,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 import pytest
 
 from drivers.kvm.connection import KVMConnection, KVMDriver
 from drivers.kvm.profile import CPUModel
-from drivers.types import DesiredDisk, DesiredVM, Endpoint, Firmware, HostID, ImageFile, InstanceID, Owner, PoolSpec, Seed, StopMode
+from drivers.types import (
+    Attachment,
+    AttachNIC,
+    DesiredDisk,
+    DesiredNIC,
+    DesiredVM,
+    Devices,
+    Endpoint,
+    Firmware,
+    HostID,
+    ImageFile,
+    InstanceID,
+    NetworkBackend,
+    Owner,
+    PoolSpec,
+    Seed,
+    Segment,
+    SetSeed,
+    StopMode,
+)
 from tests.contract.kvm_binding import MIB, QUICK
 from tests.lab import Lab, disposable
 from tests.lab.guest.images import image
@@ -169,6 +189,28 @@ class Store:
     @property
     def inode(self) -> str:
         return run_in(self.host, "stat", "-c", "%i", self.path).strip()
+
+
+def test_a_vm_with_emulated_devices_boots_from_them_and_takes_changes(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:
+    """The small guest's kernel has no driver for them, as is the way of clouds: it is started from such a disk, and then lost."""
+    host = HostID("h1")
+    attachment = Attachment(NetworkBackend.OVS, "ovsbr0")
+    macs = {"a": "02:00:00:00:00:0a", "b": "02:00:00:00:00:0b"}
+    nics = [DesiredNIC(name, mac, "shop/front", Segment(10), attachment) for name, mac in macs.items()]
+    make(first, replace(described(pool), devices=Devices.EMULATED, nics=(nics[0],)))
+    eventually(lambda: b"no disk has its root" in first.consoles.log(host, INSTANCE), "the kernel to start")
+    other = replace(SEED, user_data=b"#cloud-config\nhostname: other\n")
+    first.compute.apply(host, INSTANCE, [AttachNIC(nics[1]), SetSeed(other)])
+    seen = first.compute.observe(host, INSTANCE)
+    assert ([nic.name for nic in seen.nics], seen.seed_digest, seen.foreign_devices) == (["a", "b"], other.digest, ())
+    with domain_on(lab.host("h1")) as domain:
+        pci = libvirt_qemu.qemuMonitorCommand(domain, "info pci", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+        inactive = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    assert pci.count("8086:10d3") == 2, "the PCI identity of e1000e"
+    assert "1af4:1042" not in pci, "the PCI identity of a virtio disk"
+    cdrom = inactive.find("devices/disk[@device='cdrom']/source")
+    assert cdrom is not None
+    assert other.digest[:16] in cdrom.get("file", "")
 
 
 def test_nothing_of_a_running_vm_listens_on_an_address(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:

@@ -140,7 +140,7 @@ def test_a_second_user_is_refused_and_may_take_it(kubeconfig: Path) -> None:
 def test_the_log_has_the_boot(kubeconfig: Path) -> None:
     done = command(kubeconfig, "--log", "shop/web")
     assert done.returncode == 0, done.stderr
-    assert "Linux version" in done.stdout
+    assert "tinyguest: up" in done.stdout
     assert "login:" in done.stdout
 
 

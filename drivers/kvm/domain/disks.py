@@ -1,23 +1,35 @@
 """Disks, and the seed as a small read-only disk on the same bus.
 
 A guest that boots from virtio finds its seed there too. A CD-ROM would need another driver: kernels made for clouds have none for
-the SATA controller of q35, and on virtio-scsi a drive appears about a second after the disks.
+the SATA controller of q35, and on virtio-scsi a drive appears about a second after the disks. Where a guest has SATA disks, the
+seed is a CD-ROM beside them: QEMU has no SATA disk that is read-only.
 """
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from drivers.errors import InvalidSpec
 from drivers.kvm import names
 from drivers.kvm.mark import target
 from drivers.kvm.xmltext import add
-from drivers.types import DesiredDisk, DesiredVM
+from drivers.types import DesiredDisk, DesiredVM, Devices
 
 SEED_TARGET = "vdzz"
 """After every other disk, so that those keep their names in the guest."""
 
+_BUS = {Devices.VIRTIO: "virtio", Devices.EMULATED: "sata"}
+
+_SATA_PORTS = 6
+"""Of q35's own controller; the last one is the seed's."""
+
 DISK_STEP = 1 << 10
 """Disks are whole KiB: libvirt rounds up to that."""
+
+
+def _place(disk: ET.Element, port: int) -> None:
+    """Where libvirt would put it goes by the device's name, and that is the same whatever the bus."""
+    add(disk, "address", {"type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": str(port)})
 
 
 def path(vm: DesiredVM, disk: DesiredDisk) -> str:
@@ -26,21 +38,36 @@ def path(vm: DesiredVM, disk: DesiredDisk) -> str:
 
 
 def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
-    """The disks in order. The chain below each is read by QEMU from the file itself, which only Vireo writes."""
+    """The disks in order. The chain below each is read by QEMU from the file itself, which only Vireo writes.
+
+    Raises InvalidSpec for more disks than there are SATA ports.
+    """
+    if vm.devices is Devices.EMULATED and len(vm.disks) >= _SATA_PORTS:
+        raise InvalidSpec(f"a VM with emulated devices has at most {_SATA_PORTS - 1} disks")
     for index, disk in enumerate(vm.disks):
         item = add(devices, "disk", {"type": "file", "device": "disk"})
         add(item, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})
         add(item, "source", {"file": path(vm, disk)})
-        add(item, "target", {"dev": target(index), "bus": "virtio"})
+        add(item, "target", {"dev": target(index), "bus": _BUS[vm.devices]})
         add(item, "serial", text=disk.name[:20])
+        if vm.devices is Devices.EMULATED:
+            _place(item, index)
 
 
-def seed_disk(seed_path: str) -> ET.Element:
+def devices_of(domain: ET.Element) -> Devices:
+    """What a domain's disks and NICs are, as its first disk tells."""
+    return Devices.EMULATED if domain.find("devices/disk/target[@dev='vda'][@bus='sata']") is not None else Devices.VIRTIO
+
+
+def seed_disk(seed_path: str, devices: Devices) -> ET.Element:
     """The disk that cloud-init finds by its label."""
-    item = ET.Element("disk", {"type": "file", "device": "disk"})
+    emulated = devices is Devices.EMULATED
+    item = ET.Element("disk", {"type": "file", "device": "cdrom" if emulated else "disk"})
     add(item, "driver", {"name": "qemu", "type": "raw"})
     add(item, "source", {"file": seed_path})
-    add(item, "target", {"dev": SEED_TARGET, "bus": "virtio"})
+    add(item, "target", {"dev": SEED_TARGET, "bus": _BUS[devices]})
+    if emulated:
+        _place(item, _SATA_PORTS - 1)
     add(item, "serial", text="cidata")
     add(item, "readonly")
     return item

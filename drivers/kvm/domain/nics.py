@@ -10,12 +10,12 @@ from drivers.kvm import links
 from drivers.kvm.domain import guard
 from drivers.kvm.links import INTERFACE
 from drivers.kvm.xmltext import add
-from drivers.types import DesiredNIC, NetworkBackend
+from drivers.types import DesiredNIC, Devices, NetworkBackend
 
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 
 
-def build(nic: DesiredNIC, *, filters: bool) -> ET.Element:
+def build(nic: DesiredNIC, devices: Devices = Devices.VIRTIO, *, filters: bool) -> ET.Element:
     """The interface, held to its addresses where the host has `filters`.
 
     Raises InvalidSpec for a bridge, MAC, VLAN or address that no host could have.
@@ -28,7 +28,7 @@ def build(nic: DesiredNIC, *, filters: bool) -> ET.Element:
         add(item, "virtualport", {"type": "openvswitch"})
         if nic.segment.vlan is not None:
             add(add(item, "vlan"), "tag", {"id": str(nic.segment.vlan)})
-    add(item, "model", {"type": "virtio"})
+    add(item, "model", {"type": "e1000e" if devices is Devices.EMULATED else "virtio"})
     if filters and guard.guardable(item):
         item.append(guard.reference(nic.ip))
     return item

@@ -8,12 +8,14 @@ import pytest
 from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.domain import platform
 from drivers.kvm.domain.build import build
+from drivers.kvm.domain.disks import devices_of
 from drivers.kvm.profile import CPUModel
 from drivers.types import (
     Attachment,
     DesiredDisk,
     DesiredNIC,
     DesiredVM,
+    Devices,
     Firmware,
     InstanceID,
     NetworkBackend,
@@ -242,3 +244,28 @@ def test_there_are_empty_ports_however_many_devices_there_are() -> None:
         ports = sum(item.get("model") == "pcie-root-port" for item in root.iterfind("devices/controller"))
         taken = 5 + len(VM.disks) + count
         assert ports - taken == platform.SPARE_PORTS
+
+
+EMULATED = replace(VM, devices=Devices.EMULATED)
+
+
+def test_devices_for_guests_without_virtio() -> None:
+    root = build(replace(EMULATED, disks=(*VM.disks, DesiredDisk("data", POOL, 1 << 30))), HOST, "/seed")
+    targets = [(item["dev"], item["bus"]) for item in attributes(root, "devices/disk/target")]
+    assert targets == [("vda", "sata"), ("vdb", "sata"), ("vdzz", "sata")], "names are ours: they say nothing to the guest"
+    assert [item["unit"] for item in attributes(root, "devices/disk/address")] == ["0", "1", "5"]
+    assert [item.get("device") for item in root.iterfind("devices/disk")] == ["disk", "disk", "cdrom"]
+    assert attributes(root, "devices/interface/model") == [{"type": "e1000e"}]
+
+
+def test_what_a_domain_has_is_seen_in_it() -> None:
+    assert devices_of(build(EMULATED, HOST)) is Devices.EMULATED
+    assert devices_of(build(VM, HOST)) is Devices.VIRTIO
+    assert devices_of(build(replace(EMULATED, disks=()), HOST)) is Devices.VIRTIO, "there is nothing that could tell"
+
+
+def test_as_many_disks_as_there_are_sata_ports() -> None:
+    disks = tuple(DesiredDisk(f"d{number}", POOL, 1 << 30) for number in range(6))
+    assert len(build(replace(EMULATED, disks=disks[:5]), HOST, "/seed").findall("devices/disk")) == 6
+    with pytest.raises(InvalidSpec, match="at most 5 disks"):
+        build(replace(EMULATED, disks=disks), HOST)

@@ -1,5 +1,6 @@
 """An open console over a stream that says what libvirt's would: nothing is lost, nothing grows without bound, and it ends once."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import Busy, Conflict
+from drivers.kvm import console as console_module
 from drivers.kvm.console import MOST_UNREAD, MOST_UNSENT, KVMConsole
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -24,8 +26,8 @@ class FakeStream:
         self.outgoing = bytearray()
         self.room = 10**9
         self.wanted = 0
-        self.aborted = 0
-        self.finished = False
+        self.left = 0
+        self.ended = False
         self.broken = False
         self._callback: Callable[[Any, int, Any], None] | None = None
 
@@ -40,14 +42,14 @@ class FakeStream:
         assert self._callback is not None, "libvirt refuses that"
         self._callback = None
 
-    def abort(self) -> None:
-        self.aborted += 1
+    def finish(self) -> None:
+        self.left += 1
 
     def recv(self, length: int) -> bytes | int:
         if self.broken:
             raise libvirt_error(libvirt.VIR_ERR_RPC, "lost")
         if not self.incoming:
-            return b"" if self.finished else -2
+            return b"" if self.ended else -2
         piece = bytes(self.incoming[:length])
         del self.incoming[:length]
         return piece
@@ -62,7 +64,7 @@ class FakeStream:
 
     def fire(self, events: int = 0) -> None:
         """What is wanted and possible now, as the loop would tell; `events` come unasked."""
-        possible = (READABLE if self.incoming or self.finished or self.broken else 0) | (WRITABLE if self.room else 0)
+        possible = (READABLE if self.incoming or self.ended or self.broken else 0) | (WRITABLE if self.room else 0)
         if self._callback is not None and (told := (self.wanted & possible) | events):
             self._callback(self, told, None)
 
@@ -166,7 +168,7 @@ def test_the_end_comes_after_the_last_words(stream: FakeStream, events: int) -> 
 
 def test_an_end_of_file_is_an_end(stream: FakeStream) -> None:
     console = KVMConsole(stream)
-    stream.finished = True
+    stream.ended = True
     stream.fire()
     with pytest.raises(Conflict):
         console.read(0)
@@ -184,13 +186,33 @@ def test_closing_leaves_it_to_others_once(stream: FakeStream) -> None:
     console = KVMConsole(stream)
     console.close()
     console.close()
-    assert (stream.aborted, stream.callback) == (1, False)
+    assert (stream.left, stream.callback) == (1, False)
     with pytest.raises(Conflict):
         console.write(b"x")
 
 
-def test_an_ended_one_is_not_aborted_too(stream: FakeStream) -> None:
+def test_what_was_typed_last_is_sent_before_it_is_left(stream: FakeStream) -> None:
+    console = KVMConsole(stream)
+    console.write(b"exit\n")
+    loop = threading.Timer(0.05, stream.fire)
+    loop.start()
+    console.close()
+    loop.join()
+    assert (bytes(stream.outgoing), stream.left) == (b"exit\n", 1)
+
+
+def test_a_guest_that_takes_nothing_keeps_nobody_from_leaving(stream: FakeStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_module, "FAREWELL", 0.01)
+    console = KVMConsole(stream)
+    stream.room = 0
+    console.write(b"exit\n")
+    stream.fire()
+    console.close()
+    assert stream.left == 1
+
+
+def test_an_ended_one_is_not_left_too(stream: FakeStream) -> None:
     console = KVMConsole(stream)
     stream.fire(HANGUP)
     console.close()
-    assert stream.aborted == 0
+    assert stream.left == 0

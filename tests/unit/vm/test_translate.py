@@ -13,7 +13,7 @@ from controller.vm.translate import Site, desired
 from crds.v1alpha1 import Cluster, Network, ServiceOffering, StoragePool, Template, VirtualMachine, Zone
 from crds.v1alpha1.template import Firmware
 from crds.v1alpha1.virtualmachinestatus import NICStatus
-from drivers.types import Attachment, DesiredDisk, DesiredVM, NetworkBackend, PoolSpec, Segment
+from drivers.types import Attachment, DesiredDisk, DesiredVM, Devices, NetworkBackend, PoolSpec, Segment
 from drivers.types import Firmware as Wanted
 
 GIB = 1 << 30
@@ -37,6 +37,7 @@ def wanted(
     user_data: bytes | None = b"",
     scope: str = "Zone",
     segment: str | None = "vlan-104",
+    devices: str = "VirtIO",
 ) -> DesiredVM:
     nics = [{"name": "front", "network": "front"}]
     vm = made(VirtualMachine, "web", "shop", zone="z1", offering="small", template={"name": "debian"}, networks=nics)
@@ -47,7 +48,7 @@ def wanted(
     refs = References(
         zone=made(Zone, "z1", dns=["9.9.9.9"]),
         offering=made(ServiceOffering, "small", cpus=2, memory="4Gi"),
-        template=made(Template, "debian", "shop", source={"url": "https://images.example/d"}),
+        template=made(Template, "debian", "shop", source={"url": "https://images.example/d"}, devices=devices),
         interfaces=(Interface(vm.spec.networks[0], network or shared(), default=True),),
         root_size=10 * GIB,
         firmware=Firmware.UEFI,
@@ -60,6 +61,11 @@ def ethernet(vm: DesiredVM) -> dict[str, Any]:
     assert vm.seed
     found: dict[str, Any] = yaml.safe_load(vm.seed.network_config)["ethernets"]["front"]
     return found
+
+
+@pytest.mark.parametrize("devices", Devices)
+def test_devices_are_those_that_the_template_has_drivers_for(devices: Devices) -> None:
+    assert wanted(devices=devices.value).devices is devices
 
 
 def test_identity_size_and_disk() -> None:
