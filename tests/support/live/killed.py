@@ -59,17 +59,17 @@ def deploy_and_kill(cloud: LiveCloud, controller: Killable, names: Sequence[str]
     controller.kill()
     users.join(patience)
     interrupted = _at_work(cloud, names)
-    seen, started = len(history.versions), time.monotonic()
+    version, started = int(cloud.api.version("VirtualMachine")), time.monotonic()
     controller.start()
     cloud.await_current(names=names, deadline=patience)
     all_running = time.monotonic() - started
     time.sleep(QUIET)
     cloud.control.set_durations({})
-    return _outcome(cloud, history, names, (len(interrupted), seen, started, all_running))
+    return _outcome(cloud, history, names, (len(interrupted), version, started, all_running))
 
 
 def _outcome(cloud: LiveCloud, history: History, names: Sequence[str], when: tuple[int, int, float, float]) -> Outcome:
-    interrupted, seen, started, all_running = when
+    interrupted, version, started, all_running = when
     history.check()
     uids = {each["metadata"]["uid"]: each["metadata"]["name"] for each in cloud.api.list("VirtualMachine")}
     census = cloud.control.census()
@@ -82,9 +82,13 @@ def _outcome(cloud: LiveCloud, history: History, names: Sequence[str], when: tup
         failed=sorted(failed & set(names)),
         behind=findings(cloud.api, census),
         more_than_once=[vm.name for vm in vms if (vm.made, vm.starts) != (1, 1)],
-        at_work=history.seen_at[seen] - started,
+        at_work=min(at for each, at in zip(history.versions, history.seen_at, strict=False) if _version(each) > version) - started,
         all_running=all_running,
     )
+
+
+def _version(found: Manifest) -> int:
+    return int(found["metadata"]["resourceVersion"])
 
 
 def _at_work(cloud: LiveCloud, names: Sequence[str]) -> list[str]:
