@@ -37,7 +37,7 @@ def paired(vm: VirtualMachine, interfaces: Sequence[Interface], found: FoundVM, 
         nic = by_mac.get(each.spec.mac) if each.spec.mac else next(others, None)
         if nic is None:
             continue
-        ip, why = _address(each, found, {pair.status.ip for pair in pairs})
+        ip, why = _address(each, found, {pair.status.ip for pair in pairs}, _recorded(vm, each, nic))
         if why:
             has = ", ".join(found.guest.addresses)
             refusals.append(refused(f"spec.networks[{each.spec.name}].ip", each.spec.ip or "", has, why))
@@ -61,7 +61,12 @@ def new_nic(vm: VirtualMachine, interface: Interface) -> NICStatus:
     return _nic_status(interface, interface.spec.mac or mac_address(vm.metadata.uid, interface.spec.name), interface.spec.ip or "")
 
 
-def _address(interface: Interface, found: FoundVM, given: Collection[str | None]) -> tuple[str, str]:
+def _recorded(vm: VirtualMachine, interface: Interface, found: FoundNIC) -> str:
+    """The address that was written down when the adoption began: the guest may not answer any more."""
+    return next((nic.ip or "" for nic in vm.status.nics if (nic.name, nic.mac) == (interface.spec.name, found.mac)), "")
+
+
+def _address(interface: Interface, found: FoundVM, given: Collection[str | None], recorded: str) -> tuple[str, str]:
     """The address that a NIC keeps, and why that can't be: it must be the one that the guest has, which was told it once."""
     if not interface.managed:
         return "", ""
@@ -74,7 +79,7 @@ def _address(interface: Interface, found: FoundVM, given: Collection[str | None]
     if pinned:
         wrong = found.guest.agent and pinned not in found.guest.addresses
         return pinned, "the guest has another address" if wrong else _unfit(pinned, subnet)
-    free = [each for each in reported if each not in given]
+    free = [each for each in reported if each not in given] or [recorded] * bool(recorded)
     if len(free) == 1:
         return free[0], _unfit(free[0], subnet)
     what = f"several addresses of {subnet.cidr}" if free else f"no address of {subnet.cidr} is known of the guest"

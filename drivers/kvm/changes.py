@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import attaching, creation, domains, filters, names, volumes
+from drivers.kvm import attaching, creation, domains, filters, names, pools, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, devices_of, seed_disk
@@ -152,10 +152,18 @@ def _grow_disk(vm: Subject, name: str, size: int) -> None:
         if vm.live is not None:
             vm.domain.blockResize(disk.target, rounded, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
-            vm.connection.storageVolLookupByPath(_file(vm.inactive, disk)).resize(rounded, 0)
+            _volume(vm, disk).resize(rounded, 0)
     if disk.size != size:
         disks = (replace(other, size=size) if other.name == name else other for other in vm.mark.disks)
         vm.write_mark(replace(vm.mark, disks=tuple(disks)))
+
+
+def _volume(vm: Subject, disk: MarkedDisk) -> Any:
+    """The file of a disk as a volume of its pool. Raises NotFound."""
+    found = pools.volume_at(vm.connection, _file(vm.inactive, disk))
+    if found is None:
+        raise NotFound(f"the file of the disk {disk.name} is in no storage pool of the host")
+    return found
 
 
 def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
@@ -185,6 +193,7 @@ def _at(domain: ET.Element, disk: MarkedDisk) -> list[ET.Element]:
 
 def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Segments) -> None:
     """The mark first: a device without its mark would count as somebody else's. A NIC that is there gets a changed guard."""
+    nic, item = marks.of_nic(wanted), nics.build(wanted, devices_of(vm.inactive), filters=host.filters)
     for other in vm.mark.nics:
         clashes = other.name == nic.name or other.mac == nic.mac
         if clashes and replace(other, ip=nic.ip) != nic:
@@ -195,10 +204,11 @@ def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Se
     if nic not in vm.mark.nics:
         others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
         vm.write_mark(replace(vm.mark, nics=(*others, nic)))
-    nic, item = marks.of_nic(wanted), nics.build(wanted, devices_of(vm.inactive), filters=host.filters)
     if host.filters:
         filters.ensure(vm.connection)
         filters.hold(vm)
+    if vm.live is not None:
+        segments.ensure((nic,))
     for document, flag in vm.documents:
         if _interface(document, nic.mac) is None:
             vm.domain.attachDeviceFlags(render(item), flag)
@@ -209,8 +219,6 @@ def _require_released(vm: Subject, nic: MarkedNIC) -> None:
     if vm.live is None or nic.mac not in observe.released(vm.inactive, vm.live):
         return
     held = _interface(vm.live, nic.mac)
-    if vm.live is not None:
-        segments.ensure((nic,))
     if held is not None:
         with suppress(libvirt.libvirtError):
             vm.domain.detachDeviceAlias(observe.alias(held), LIVE)

@@ -38,8 +38,8 @@ class KVMCompute:
         """`locks` by instance are shared with KVMPower."""
         self._session = session
         self._hosts = hosts
-        self._segments = segments
         self._locks = locks
+        self._segments = segments
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """One call for the power of all domains, then their documents; neither QEMU nor a guest agent is asked."""

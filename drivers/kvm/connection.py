@@ -13,12 +13,12 @@ from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
-from drivers.kvm.power import KVMPower
 from drivers.kvm.networks import Networks
-from drivers.kvm.session import Session, Timeouts
+from drivers.kvm.power import KVMPower
 from drivers.kvm.segments import Segments
-from drivers.kvm.storage import KVMStorage
+from drivers.kvm.session import Session, Timeouts
 from drivers.kvm.shell import Shell
+from drivers.kvm.storage import KVMStorage
 from drivers.kvm.vmsnapshots import KVMSnapshots
 from drivers.types import Capability, Endpoint, OpRef, Progress
 

@@ -40,8 +40,10 @@ def cut_power(connection: Any, instance: InstanceID) -> None:
 
 
 def _remove_file(connection: Any, path: str) -> None:
-    with domains.suppress_code(libvirt.VIR_ERR_NO_STORAGE_VOL):
-        connection.storageVolLookupByPath(path).delete(0)
+    volume = pools.volume_at(connection, path)
+    if volume is not None:
+        with domains.suppress_code(libvirt.VIR_ERR_NO_STORAGE_VOL):
+            volume.delete(0)
 
 
 def _free_volumes(domain: Any) -> None:

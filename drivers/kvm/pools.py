@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import libvirt
@@ -54,6 +55,30 @@ def get(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any:
     if found is None:
         raise NotFound(f"the pool {pool.name} is not on the host yet")
     return found
+
+
+def volume_at(connection: Any, path: str) -> Any | None:
+    """The volume with that path, in whatever pool; None if there is none. What libvirt does not know yet is looked for.
+
+    A file that somebody put into a pool's directory is known to libvirt only when it reads that again.
+    """
+    for again in (True, False):
+        with _missing_is_fine():
+            return connection.storageVolLookupByPath(path)
+        if again:
+            with _missing_is_fine():
+                reread(connection.storagePoolLookupByTargetPath(path.rpartition("/")[0]))
+    return None
+
+
+@contextmanager
+def _missing_is_fine() -> Iterator[None]:
+    """Pass over a volume or a pool that is not there."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if errors.code(error) not in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_STORAGE_POOL):
+            raise
 
 
 def define(connection: Any, pool: PoolSpec) -> Any:

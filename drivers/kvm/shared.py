@@ -7,7 +7,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict
-from drivers.kvm import domains, mark, volumes
+from drivers.kvm import domains, mark, pools, volumes
 from drivers.kvm.xmltext import parse
 
 
@@ -28,8 +28,10 @@ def require_unshared(connection: Any, domain: Any) -> None:
                 used = {item.get("file", "") for item in parse(other.XMLDesc(0)).iterfind("devices/disk//source")}
                 _refuse(used & files, f"the VM {other.name()}")
     for path in sorted(files):
-        with domains.suppress_code(libvirt.VIR_ERR_NO_STORAGE_VOL):
-            pool = connection.storageVolLookupByPath(path).storagePoolLookupByVolume()
+        volume = pools.volume_at(connection, path)
+        if volume is not None:
+            pool = volume.storagePoolLookupByVolume()
+            pools.reread(pool)
             for name, below in volumes.backing_paths(pool):
                 _refuse({below} & files, f"the disk {name}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,26 @@ QUICK = Timeouts(connect=10.0, keepalive=1, keepalive_count=3, agent=5)
 FOREIGN = """
 <domain type='qemu'><name>foreign-{instance}</name><uuid>{instance}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices/></domain>"""
+
+
+UNMANAGED = """
+<domain type='qemu'><name>old-{instance}</name><uuid>{instance}</uuid><title>Old web server</title>
+<metadata><shop:note xmlns:shop="https://example.org/shop">do not touch</shop:note></metadata>
+<memory unit='KiB'>{kib}</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><on_reboot>destroy</on_reboot>
+<devices>
+<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='sda' bus='scsi'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{other}'/><target dev='sdb' bus='scsi'/></disk>
+<interface type='bridge'><mac address='{mac}'/><source bridge='{bridge}'/><virtualport type='openvswitch'/>
+<vlan><tag id='10'/></vlan><model type='e1000'/></interface>
+<interface type='bridge'><mac address='{other_mac}'/><source bridge='{bridge}'/><virtualport type='openvswitch'/></interface>
+</devices></domain>"""
+SHARING = """
+<domain type='qemu'><name>sharing-{instance}</name><uuid>{instance}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
+<disk type='file' device='disk'><source file='{disk}'/><target dev='hda' bus='ide'/></disk></devices></domain>"""
+MARK = re.compile(r"\s*<vireo:vm\b[^>]*(?:/>|>.*?</vireo:vm>)", re.DOTALL)
 
 
 def empty_image(directory: Path, size: int = 4 * MIB) -> ImageFile:
@@ -97,6 +118,46 @@ class KVMBinding:
             with suppress(libvirt.libvirtError):
                 domain.destroy()
             domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+
+    def _disks(self, instance: InstanceID) -> tuple[Path, Path]:
+        """Of a VM that somebody else made: in the pool's directory, and elsewhere."""
+        return Path(self.pool.path) / f"old-{instance}.img", self.lab_host.local / f"old-{instance}.img"
+
+    def make_unmanaged_vm(self, instance: InstanceID, mac: str, other_mac: str, size: int) -> None:
+        disk, other = self._disks(instance)
+        for path in (disk, other):
+            run("truncate", "-s", str(size), str(path))
+        text = UNMANAGED.format(
+            instance=instance,
+            kib=self.memory >> 10,
+            disk=disk,
+            other=other,
+            bridge=self.attachment.bridge,
+            mac=mac,
+            other_mac=other_mac,
+        )
+        with self.admin() as admin:
+            admin.defineXML(text).create()
+
+    def remove_unmanaged_vm(self, instance: InstanceID) -> None:
+        with suppress(libvirt.libvirtError):
+            self.drop_definition(instance)
+        for path in self._disks(instance):
+            path.unlink(missing_ok=True)
+
+    def share_disk(self, path: str, instance: InstanceID) -> None:
+        with self.admin() as admin:
+            admin.defineXML(SHARING.format(instance=instance, disk=path))
+
+    def essence(self, instance: InstanceID) -> object:
+        """Both documents without our mark, and the number that libvirt gives to each start."""
+        with self.admin() as admin:
+            domain = admin.lookupByUUIDString(instance)
+            texts = [domain.XMLDesc(flags) for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE)]
+            return domain.ID(), [MARK.sub("", text) for text in texts]
+
+    def unmanaged_disks(self, instance: InstanceID) -> set[str]:
+        return {str(path) for path in self._disks(instance) if path.exists()}
 
     def cut_power(self, instance: InstanceID) -> None:
         with self.admin() as admin:

@@ -46,6 +46,7 @@ class SimulatorBinding:
     driver = SimulatorDriver()
     host = HostID("host-00002")
     pool = PoolSpec("contract", "/var/lib/vireo/contract")
+    _other = PoolSpec("other", "/var/lib/vireo/other")
     attachment = Attachment(NetworkBackend.OVS, "br-guests")
     memory = 64 * 1024**2
     bad_urls: Sequence[str] = (
@@ -79,6 +80,32 @@ class SimulatorBinding:
 
     def drop_definition(self, instance: InstanceID) -> None:
         self._control.act(Act.DELETE_VM, f"{self.host}/{instance}")
+
+    def make_unmanaged_vm(self, instance: InstanceID, mac: str, other_mac: str, size: int) -> None:
+        connection = self.connect()
+        connection.storage.ensure_pool(self.host, self._other)
+        connection.close()
+        disks = f"disk={self.pool.path}/old-{instance}.img:{size} disk={self._other.path}/old-{instance}.img:{size}"
+        words = f"name=old memory={self.memory} {disks} nic={mac}/10 nic={other_mac}/"
+        self._control.act(Act.FOREIGN_VM, f"{self.host}/{instance}", words)
+
+    def remove_unmanaged_vm(self, instance: InstanceID) -> None:
+        for vm in self._control.census().vms:
+            if vm.instance == instance:
+                self.drop_definition(instance)
+
+    def share_disk(self, path: str, instance: InstanceID) -> None:
+        self._control.act(Act.FOREIGN_VM, f"{self.host}/{instance}", f"off disk={path}:1")
+
+    def essence(self, instance: InstanceID) -> object:
+        census = self._control.census()
+        [vm] = [vm for vm in census.vms if (vm.host, vm.instance) == (self.host, instance)]
+        disks = sorted((disk.path, disk.size, disk.content) for disk in census.disks if disk.instance == instance)
+        return vm.name, vm.power, vm.cpus, vm.memory, vm.starts, disks
+
+    def unmanaged_disks(self, instance: InstanceID) -> set[str]:
+        disks = (disk for disk in self._control.census().disks if disk.instance == instance)
+        return {f"{disk.path}/{disk.content}" for disk in disks}
 
     def cut_power(self, instance: InstanceID) -> None:
         self._control.act(Act.POWER_OFF, f"{self.host}/{instance}")

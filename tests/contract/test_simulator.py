@@ -12,6 +12,7 @@ from tests.support.simulator import SimulatorProcess
 
 from .simulated import LocalBinding, ServedBinding, SimulatorBinding
 from .suite import (
+    Adopting,
     Attaching,
     Capabilities,
     Credentialed,
@@ -35,7 +36,7 @@ class Storage(Volumes, Attaching, VolumeSnapshots, Snapshots, SnapshotMemory, Sn
     """Everything about volumes and snapshots."""
 
 
-class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies, Storage):
+class TestAllHostsOverTCP(DriverContract, Adopting, Credentialed, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -43,7 +44,7 @@ class TestAllHostsOverTCP(DriverContract, Credentialed, Guests, LostReplies, Sto
             yield ServedBinding(process, tmp_path_factory.mktemp("image"))
 
 
-class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies, Storage):
+class TestOneHostWithTasksAndState(DriverContract, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -52,7 +53,7 @@ class TestOneHostWithTasksAndState(DriverContract, Guests, LostReplies, Storage)
             yield ServedBinding(process, directory, "host-00002")
 
 
-class TestInProcess(DriverContract, Guests, LostReplies, Storage):
+class TestInProcess(DriverContract, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:

@@ -15,6 +15,7 @@ import pytest
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import Settings
+from tests.support import adoption
 from tests.support.matrix import OPERATIONS, QUICK, SLOW, MatrixCloud, Operation, Step, end_as_declared, play, prepare, wrong
 from tests.support.snapshots import reads, stored
 from tests.support.tables import Cell
@@ -110,6 +111,8 @@ BEHIND: dict[str, tuple[str, Step]] = {
     "restore": ("before restore", power(Act.POWER_ON)),
     "delete": ("before delete", power(Act.DELETE_VM)),
     "grow": ("before grow_volume", take_volume_to_be_put_back),
+    "adopt": ("before adopt", lambda cloud: cloud.datacentre.act(Act.POWER_OFF, f"host-00001/{adoption.ID}")),
+    "let go": ("before disown", power(Act.POWER_OFF)),
     "v.delete": ("before delete_volume", delete_volume),
 }
 """What somebody does with the console, and when."""

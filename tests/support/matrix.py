@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from tests.support import adoption, volumes
 from tests.support import cloud as base
-from tests.support import volumes
 from tests.support.live.audit import findings
 from tests.support.snapshots import reads, restore, snapshot, store, stored, write
 from tests.support.vms import GIB, LARGE, NETWORK, TEMPLATE, VMCloud, vm
@@ -23,7 +23,7 @@ SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=
 CLUSTER = """
 kind: Cluster
 metadata: {name: c1}
-spec: {zone: z1, pod: p1, hypervisor: Simulator}
+spec: {zone: z1, pod: p1, hypervisor: Simulator, adopters: {from: All}}
 """
 HOST = """
 kind: Host
@@ -107,6 +107,23 @@ def _dropped(cloud: MatrixCloud) -> None:
     assert not cloud.list("Volume")
 
 
+def _adopted(cloud: MatrixCloud) -> None:
+    assert adoption.phase(cloud) == "Adopted"
+    assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["old.img"]
+
+
+def _left(cloud: MatrixCloud) -> None:
+    assert not cloud.exists("VirtualMachine", "shop/web")
+    assert adoption.there(cloud).owner is None
+    assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["old.img"]
+
+
+def _old(cloud: MatrixCloud) -> None:
+    """A VM that somebody else made."""
+    adoption.foreign(cloud, adoption.like(cloud))
+
+
+ADOPTED = apply(adoption.adopting(mode="Adopt"))
 WEB = apply(vm())
 WITH_DATA = apply(volume(), vm(extra=mounted("data")))
 TAKEN: Sequence[Step] = (
@@ -131,6 +148,8 @@ OPERATIONS = [
     Operation("restore", "snapshots.restore", TAKEN, apply(restore()), _restored),
     Operation("delete", "compute.delete", [WITH_DATA], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _deleted),
     Operation("grow", "volumes.grow_volume", [WITH_DATA], lambda cloud: volumes.edit(cloud, size="7Gi")),
+    Operation("adopt", "adoption.adopt", [_old], ADOPTED, _adopted),
+    Operation("let go", "adoption.disown", [_old, ADOPTED], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _left),
     Operation("v.create", "volumes.create_volume", [], DATA, on_vm=False),
     Operation(
         "v.delete", "volumes.delete_volume", [DATA], lambda cloud: cloud.delete("Volume", "shop/data"), _dropped, on_vm=False
@@ -174,7 +193,7 @@ def _memory(cloud: MatrixCloud) -> list[str]:
     """What the controller holds though nobody has it, or fails to hold."""
     parts = cloud.controller.parts
     held = sorted(str(ip) for ip, _ in parts.addresses.records("shop/front"))
-    used = sorted(nic.ip for each in cloud.datacentre.census.vms for nic in each.nics)
+    used = sorted(nic.ip for each in cloud.datacentre.census.vms if each.owner for nic in each.nics)
     found = [f"addresses held are {held}, used {used}"] if held != used else []
     vlans = sorted(vlan for vlan, _ in parts.segments.records("z1"))
     declared = sorted(raw["status"]["segment"]["vlan"] for raw in cloud.list("Network"))

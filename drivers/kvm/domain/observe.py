@@ -109,7 +109,7 @@ def cpus(domain: ET.Element) -> int:
 
 
 def most_cpus(live: ET.Element | None) -> int:
-    """CPUs that a running domain can have; an emulated one no more than it has, whatever room was defined. 0 for one that is off."""
+    """CPUs that a running domain can have; an emulated one no more than it has, whatever its room. 0 for one that is off."""
     if live is None:
         return 0
     return int(live.findtext("vcpu") or 0) if live.get("type") == ACCELERATED else cpus(live)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from drivers.adoption import AdoptedDisk, Adoption, FoundDisk, FoundNIC, FoundVM
 from drivers.errors import Conflict, NotFound
-from drivers.types import Done, HostID, InstanceID, Started
+from drivers.types import Done, HostID, InstanceID, ObservedNIC, Started
 
 from .datacentre import Datacentre, Scope
 from .guest import guest_info
@@ -120,6 +120,7 @@ class Adopter:
         vm = self._owned(host, instance, uid)
         if vm is not None:
             vm.owner, vm.adopted = None, False
+            vm.nics = {nic.mac: ObservedNIC(nic.mac, nic.mac, "", nic.segment) for nic in vm.nics.values()}
             self._dc.vm_changed(vm)
 
 

@@ -182,14 +182,15 @@ class Compute:
 
     def _leftovers(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec]) -> list[Disk]:
         found = (self._dc.pools.get(pool_key(host, pool)) for pool in pools)
-        return [disk for pool in found if pool is not None for disk in pool.disks.get(instance, {}).values()]
+        disks = (disk for pool in found if pool is not None for disk in pool.disks.get(instance, {}).values())
+        return [disk for disk in disks if not disk.file]
 
     def _remove(self, host: Host, instance: InstanceID, pools: Sequence[PoolSpec]) -> None:
         disks = self._leftovers(host.host, instance, pools)
         if instance in host.vms:
             vm = self._dc.vm(host.host, instance)
             vm.power = Power.OFF
-            disks += vm.disks.values()
+            disks += [disk for disk in vm.disks.values() if disk.pool_name or not disk.file]
             self._dc.remove_vm(vm)
         for disk in disks:
             self._dc.remove_disk(instance, disk)

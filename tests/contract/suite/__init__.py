@@ -5,10 +5,11 @@ a class-scoped fixture `binding` that yields a `Binding`. What a class doesn't i
 skipped at run time.
 """
 
+from .adopting import Adopting
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, FaultyBinding, StorageBinding
+from .binding import Binding, FaultyBinding, StorageBinding, UnmanagedBinding
 from .capabilities import Capabilities
 from .connecting import Connecting, Credentialed
 from .consoles import Consoles
@@ -33,6 +34,7 @@ from .volume_snapshots import VolumeSnapshots
 from .volumes import Volumes
 
 __all__ = [
+    "Adopting",
     "Attaching",
     "Binding",
     "Capabilities",
@@ -48,6 +50,7 @@ __all__ = [
     "SnapshotQuiesce",
     "Snapshots",
     "StorageBinding",
+    "UnmanagedBinding",
     "VolumeSnapshots",
     "Volumes",
 ]

@@ -69,3 +69,26 @@ class FaultyBinding(Binding, Protocol):
 
         It is `create`, `delete`, `apply`, `start`, `stop`, `put_image`, or a method of volumes or snapshots.
         """
+
+
+class UnmanagedBinding(Binding, Protocol):
+    """A counterpart where somebody makes VMs that are not at all like ours."""
+
+    def make_unmanaged_vm(self, instance: InstanceID, mac: str, other_mac: str, size: int) -> None:
+        """Make one on `host` and start it.
+
+        It has 1 CPU, `memory`, BIOS, a disk of `size` in the directory of `pool` and another elsewhere, a NIC `mac` on VLAN 10 of
+        `attachment` and one without a VLAN.
+        """
+
+    def remove_unmanaged_vm(self, instance: InstanceID) -> None:
+        """Remove what is left of it, disks too."""
+
+    def share_disk(self, path: str, instance: InstanceID) -> None:
+        """Make a VM, off, that has the disk at `path` too."""
+
+    def essence(self, instance: InstanceID) -> object:
+        """Everything about a VM but our mark, and what tells that it was not restarted."""
+
+    def unmanaged_disks(self, instance: InstanceID) -> set[str]:
+        """Paths of those of its two disks that are still there."""

@@ -4,6 +4,7 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+from drivers.adoption import Adoption
 from drivers.base import Connection
 from drivers.errors import Unsupported
 from drivers.types import (
@@ -13,6 +14,7 @@ from drivers.types import (
     DesiredSnapshot,
     DesiredVolume,
     DetachVolume,
+    InstanceID,
     Owner,
     Power,
     SnapshotID,
@@ -73,6 +75,17 @@ class Undeclared(ContractBase):
         with raises_ours(Unsupported):
             connection.compute.create(host, other)
         assert binding.leftovers(other.instance) == binding.leftovers(VOLUME) == set()
+
+    def test_adoption(self, binding: Binding, connection: Connection) -> None:
+        if Capability.ADOPTION in connection.capabilities:
+            return
+        instance = InstanceID(str(uuid.UUID(int=3)))
+        calls: dict[str, tuple[Any, ...]] = {
+            "find": (instance,),
+            "adopt": (binding.host, instance, Adoption(OWNER)),
+            "disown": (binding.host, instance, OWNER.uid),
+        }
+        self._refuse(calls, connection.adoption)
 
     def test_hotplug_of_volumes(self, binding: Binding, connection: Connection, make: Maker) -> None:
         running = replace(make.observe(make.created(empty=True)), power=Power.ON)

@@ -22,13 +22,13 @@ class Objects(Protocol):
 
 def findings(api: Objects, census: Census) -> list[str]:
     """Everything that is not as declared, in words; empty when all is right."""
-    vms = {instance_id(vm["metadata"]["uid"]): vm for vm in api.list("VirtualMachine")}
+    vms = {_instance(vm): vm for vm in api.list("VirtualMachine")}
     networks = {f"shop/{each['metadata']['name']}": each for each in api.list("Network")}
     offerings = {each["metadata"]["name"]: each["spec"] for each in api.list("ServiceOffering")}
-    ours = [vm for vm in census.vms if vm.owner]
+    ours, others = [vm for vm in census.vms if vm.owner], {vm.instance for vm in census.vms if not vm.owner}
     found = [f"{vm.name} on {vm.host} is an orphan" for vm in ours if vm.instance not in vms]
     found += [f"{vm['metadata']['name']} does not exist" for id, vm in vms.items() if id not in {vm.instance for vm in ours}]
-    found += [f"disk {disk.instance}/{disk.name} is an orphan" for disk in census.disks if disk.instance not in vms]
+    found += [f"disk {disk.instance}/{disk.name} is an orphan" for disk in census.disks if disk.instance not in {*vms, *others}]
     found += _doubles("instance", (vm.instance for vm in ours))
     found += _doubles("disk", (f"{disk.instance}/{disk.name}" for disk in census.disks))
     found += _doubles("address", (f"{nic.network} {nic.ip}" for vm in ours for nic in vm.nics if nic.ip))
@@ -38,6 +38,12 @@ def findings(api: Objects, census: Census) -> list[str]:
         if one.instance in vms:
             found += _differences(vms[one.instance], one, networks, offerings)
     return [*found, *_volumes(api, census), *_snapshots(api, census)]
+
+
+def _instance(vm: Manifest) -> str:
+    """The VM that an object has: made from its uid, or adopted."""
+    adopt = vm["spec"].get("adopt")
+    return str(adopt["instanceID"] if adopt else instance_id(vm["metadata"]["uid"]))
 
 
 def _volumes(api: Objects, census: Census) -> Iterable[str]:
@@ -55,7 +61,7 @@ def _volumes(api: Objects, census: Census) -> Iterable[str]:
     ids = {each["metadata"]["name"]: id for id, each in declared.items()}
     for vm in api.list("VirtualMachine"):
         wanted = sorted(ids.get(each["volume"], each["volume"]) for each in vm["spec"].get("volumes", ()))
-        if have.get(instance_id(vm["metadata"]["uid"]), wanted) != wanted:
+        if have.get(_instance(vm), wanted) != wanted:
             yield f"{vm['metadata']['name']}: volumes are not {wanted}"
 
 
