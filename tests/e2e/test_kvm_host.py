@@ -1,5 +1,6 @@
 """docs/how-to/kvm-host.md on a lab host, command by command; then a new authority, and a host whose certificate is of another."""
 
+import json
 import re
 import subprocess
 import sys
@@ -116,8 +117,18 @@ def page() -> str:
     return text
 
 
-def until_ready(operator: Operator, condition: str = "Ready=True") -> None:
-    operator.kubectl("wait", f"--for=condition={condition}", "host.vireo.dev/kvm-1", "--timeout=120s")
+def message(operator: Operator) -> str:
+    """What the Host says of its readiness."""
+    conditions = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["conditions"]
+    return str(next(each["message"] for each in conditions if each["type"] == "Ready"))
+
+
+def until_refused(operator: Operator) -> None:
+    operator.kubectl("wait", "--for=jsonpath={.status.state}=Error", "host.vireo.dev/kvm-1", "--timeout=120s")
+
+
+def until_ready(operator: Operator) -> None:
+    operator.kubectl("wait", "--for=condition=Ready", "host.vireo.dev/kvm-1", "--timeout=120s")
 
 
 def test_the_page_ends_with_a_ready_host(operator: Operator) -> None:
@@ -178,16 +189,49 @@ def test_a_new_authority_is_refused_until_the_secret_has_it(operator: Operator) 
     for example, ours in EXAMPLES.items():
         steps = re.sub(rf"\b{re.escape(example)}\b", ours, steps)
     operator.run(steps, later)
-    until_ready(operator, "Ready=False")
-    operator.kubectl("wait", "--for=jsonpath={.status.state}=Error", "host.vireo.dev/kvm-1", "--timeout=120s")
-    message = next(each["message"] for each in operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["conditions"]
-                   if each["type"] == "Ready")  # fmt: skip
+    until_refused(operator)
     fingerprint = subprocess.run(
         ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", "vireo-hosts/kvm-1/cert.pem"], cwd=later,
         capture_output=True, text=True, check=True,
     ).stdout.strip().partition("=")[2]  # fmt: skip
-    assert "CN=kvm-1" in message
-    assert fingerprint in message
+    told = message(operator)
+    assert ("CN=kvm-1" in told, fingerprint in told) == (True, True), told
     operator.run("kubectl apply --server-side -f vireo-hosts/secret.yaml", later)
     until_ready(operator)
     assert operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeID"] == before
+
+
+SECRET = """kubectl create secret generic kvm-ssh -n vireo-system --dry-run=client -o yaml \\
+  --from-file=ssh-privatekey={directory}/client_key --from-file=known_hosts={known} |
+  kubectl apply --server-side --force-conflicts -f -"""
+
+
+def give_ssh_secret(operator: Operator) -> None:
+    server, known = operator.host.server, operator.directory / "known_hosts"
+    known.write_bytes(server.known_hosts)
+    operator.run(SECRET.format(directory=server.directory, known=known))
+
+
+def test_the_same_host_over_ssh_with_keys_that_change(operator: Operator) -> None:
+    """Another endpoint for the Host; then new keys on both sides, as after a reinstallation, until the Secret has them."""
+    host, server = operator.host.host, operator.host.server
+    run_in(host, "ln", "-sf", host.uri.partition("socket=")[2], "/run/libvirt/libvirt-sock")
+    give_ssh_secret(operator)
+    credentials = {"secretRef": {"namespace": "vireo-system", "name": "kvm-ssh"}}
+    endpoint = {"url": f"qemu+ssh://root@{ADDRESS}/system", "credentials": credentials}
+    operator.kubectl("patch", "host.vireo.dev", "kvm-1", "--type=merge", "-p", json.dumps({"spec": {"endpoint": endpoint}}))
+    generation = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["metadata"]["generation"]
+    seen = f"--for=jsonpath={{.status.observedGeneration}}={generation}"
+    operator.kubectl("wait", seen, "host.vireo.dev/kvm-1", "--timeout=60s")
+    until_ready(operator)
+    server.stop()
+    server.renew_host_key()
+    server.renew_client_key()
+    server.start()
+    host.daemon_stop()
+    host.daemon_start()
+    until_refused(operator)
+    shown = run_in(host, "ssh-keygen", "-lf", str(server.directory / "host_key.pub")).split()[1]
+    assert shown in message(operator)
+    give_ssh_secret(operator)
+    until_ready(operator)
