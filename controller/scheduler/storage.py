@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
@@ -78,7 +79,43 @@ class PoolChooser:
         if name in self._failing[host.cluster.name]:
             shared = self._best(self._shared_pools(host), name)
         local = self._index.pools(PoolScope.HOST, name)
-        return shared.join(self._best(local, name)) if local else shared
+        offer = shared.join(self._best(local, name)) if local else shared
+        if offer.choice is None or not self._request.volumes:
+            return offer
+        pools = [pool for pool in (*self._shared_pools(host), *local) if pool.enabled and name not in pool.failing]
+        return self._with_volumes(pools, offer)
+
+    def _with_volumes(self, pools: list[PoolView], offer: Offer) -> Offer:
+        """The offer, with the emptiest pool for the disk that leaves room for the new volumes; or what they lack."""
+        least, wanted = sys.maxsize, self._request
+        shares = [(self._index.pool_allocated(pool.name), pool) for pool in pools if wanted.storage_tags <= pool.tags]
+        choices = [(given / max(pool.capacity, 1), pool.name) for given, pool in shares if shortage(pool, given, wanted.disk) <= 0]
+        for choice in sorted(choices):
+            lacking = self._lacking(pools, choice[1])
+            if lacking is None:
+                return Offer(1)
+            if lacking <= 0:
+                return offer._replace(choice=choice)
+            least = min(least, lacking)
+        return Offer(2, None, least)
+
+    def _lacking(self, pools: list[PoolView], chosen: str) -> int | None:
+        """Bytes that the pools lack for the new volumes beside the disk in `chosen`, None if they lack the tags.
+
+        The volumes go one after the other to the emptiest pool, as they are given room later.
+        """
+        given = Counter({chosen: self._request.disk})
+        for volume in self._request.volumes:
+            tagged = [pool for pool in pools if volume.tags <= pool.tags]
+            if not tagged:
+                return None
+            taken = {pool.name: self._index.pool_allocated(pool.name) + given[pool.name] for pool in tagged}
+            lacking = {pool.name: shortage(pool, taken[pool.name], volume.size) for pool in tagged}
+            if (least := min(lacking.values())) > 0:
+                return least
+            fitting = [(taken[pool.name] / max(pool.capacity, 1), pool.name) for pool in tagged if lacking[pool.name] <= 0]
+            given[min(fitting)[1]] += volume.size
+        return 0
 
     def _of_cluster(self, host: Candidate) -> Offer:
         """What the host has in common with its cluster or zone; the same for all hosts where none of those pools fails."""

@@ -12,6 +12,7 @@ __all__ = [
     "Allocation",
     "ClusterView",
     "HostView",
+    "NewVolume",
     "Placement",
     "PoolScope",
     "PoolView",
@@ -108,9 +109,18 @@ class PoolView:
 
 
 @dataclass(frozen=True, slots=True)
+class NewVolume:
+    """A volume that is to be made where the VM goes, in any pool that its host reaches."""
+
+    size: int
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What a VM asks for. `uid` only breaks ties between hosts that are equally good. Empty cluster or host: any.
 
+    `volumes` need room beside its own disk, and are given it later.
     `group` (empty: none) names VMs that keep apart: `apart` on any terms, else only while another host fits.
     """
 
@@ -126,6 +136,7 @@ class Request:
     firmware: Firmware = Firmware.BIOS
     group: str = ""
     apart: bool = False
+    volumes: tuple[NewVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

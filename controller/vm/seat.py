@@ -164,6 +164,7 @@ def _request(vm: VirtualMachine, refs: References, reach: Reach) -> Request:
         storage_tags=frozenset([*refs.offering.spec.storage_tags, *vm.spec.root_disk.tags]),
         firmware=Firmware(refs.firmware),
         group=group_of(vm),
+        volumes=reach.new,
         apart=wanted.anti_affinity is not None and wanted.anti_affinity.mode is AntiAffinityMode.REQUIRED,
     )
 

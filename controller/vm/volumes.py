@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.ipam import volume_id
 from controller.placing.attachments import UNBOUND, Attachments
@@ -11,6 +11,7 @@ from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.runtime.store import Store
+from controller.scheduler import NewVolume
 from controller.shared.holds import on_vm
 from controller.shared.lookups import volumes_by_id
 from controller.shared.translate import pool_spec
@@ -37,10 +38,11 @@ class Mounts:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where the pools of the VM's volumes let it go; empty: anywhere."""
+    """Where the pools of the VM's volumes let it go; empty: anywhere. `new`: those that get a pool when the VM has a host."""
 
     cluster: str = ""
     host: str = ""
+    new: tuple[NewVolume, ...] = ()
 
 
 class Mounting:
@@ -73,6 +75,8 @@ class Mounting:
                 return volume
             if volume.status.pool is None:
                 if _reason(volume) in UNBOUND and volume.spec.pool is None:
+                    coming = NewVolume(volume.spec.size.bytes, frozenset(volume.spec.tags))
+                    reach = replace(reach, new=(*reach.new, coming))
                     continue
                 return _not_ready(volume)
             pool = ctx.store.get(StoragePool, volume.status.pool)
@@ -84,7 +88,7 @@ class Mounting:
                     f"volume {mount.volume} is reached from {host or cluster} only; placement, or another volume, says otherwise"
                 )
                 return failed("VolumeUnreachable", message, terminal=True)
-            reach = Reach(cluster or reach.cluster, host or reach.host)
+            reach = replace(reach, cluster=cluster or reach.cluster, host=host or reach.host)
         return reach
 
     async def intend(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.scheduler import Allocation, Placement, PoolScope, PoolView, Reason, Rejection, Request
+from controller.scheduler import Allocation, NewVolume, Placement, PoolScope, PoolView, Reason, Rejection, Request
 from controller.scheduler.scheduler import select
 from controller.scheduler.storage import shortage
 from tests.unit.scheduler.builders import GI, cloud, cluster, host, pool, request
@@ -103,3 +103,56 @@ def test_the_message_says_what_the_nearest_pool_lacks() -> None:
     answer = select(index, request(disk=10 * GI))
     assert isinstance(answer, Rejection)
     assert answer.message == "0 of 1 hosts fit: 1 InsufficientStorage; nearest: h1 lacks 6Gi of storage"
+
+
+def volumes(*sizes: int, tags: frozenset[str] = frozenset()) -> Request:
+    """A VM with a disk of 10 Gi that comes with volumes of so many Gi."""
+    return request(volumes=tuple(NewVolume(size * GI, tags) for size in sizes))
+
+
+def small(name: str = "p", gi: int = 20, **more: object) -> PoolView:
+    """A pool that may promise twice so many Gi."""
+    return pool(name, capacity=gi * GI, available=gi * GI, **more)
+
+
+@pytest.mark.parametrize(
+    ("pools", "wanted", "verdict"),
+    [
+        ([small()], volumes(30), "p"),
+        ([small()], volumes(31), Reason.INSUFFICIENT_STORAGE),
+        ([small()], volumes(15, 15), "p"),
+        ([small()], volumes(15, 16), Reason.INSUFFICIENT_STORAGE),
+        ([small("a"), small("b")], volumes(40), "a"),
+        ([small("a"), small("b")], volumes(40, 30), "a"),
+        ([small("a"), small("b")], volumes(40, 31), Reason.INSUFFICIENT_STORAGE),
+        ([small(), small("b", enabled=False)], volumes(31), Reason.INSUFFICIENT_STORAGE),
+        ([small(), small("b", failing=frozenset({"h1"}))], volumes(31), Reason.INSUFFICIENT_STORAGE),
+        ([small(), small("b", of="h2", scope=HOST)], volumes(31), Reason.INSUFFICIENT_STORAGE),
+        ([small(), small("b", of="c1", scope=CLUSTER)], volumes(31), "b"),
+        ([small(), small("b", gi=100, tags=SSD)], volumes(31, tags=SSD), "b"),
+        ([small(), small("b", gi=10, tags=SSD)], volumes(11, tags=SSD), "p"),
+        ([small(), small("b", gi=10, tags=SSD)], volumes(21, tags=SSD), Reason.INSUFFICIENT_STORAGE),
+        ([small()], volumes(1, tags=SSD), Reason.STORAGE_TAGS_MISMATCH),
+    ],
+)
+def test_volumes_that_come_with_a_vm_need_room_beside_its_disk(pools: list[PoolView], wanted: Request, verdict: str) -> None:
+    assert chosen(*pools, wanted=wanted) == verdict
+
+
+def test_a_host_is_chosen_that_has_room_for_the_volumes() -> None:
+    hosts = [host(name) for name in ("h1", "h2", "h3")]
+    local = [small(f"on-{each.name}", gi=50 if each.name == "h2" else 20, scope=HOST, of=each.name) for each in hosts]
+    index = cloud(cluster(), *hosts, *local)
+    for number in range(20):
+        answer = select(index, request(f"vm{number}", volumes=(NewVolume(60 * GI),)))
+        assert isinstance(answer, Placement)
+        assert (answer.host, answer.pool) == ("h2", "on-h2")
+
+
+def test_the_report_names_what_the_nearest_host_lacks_for_a_volume() -> None:
+    answer = select(
+        cloud(cluster(), host(), host("h2"), small("a", scope=HOST, of="h1"), small("b", scope=HOST, of="h2")), volumes(33)
+    )
+    assert isinstance(answer, Rejection)
+    assert answer.counts == {Reason.INSUFFICIENT_STORAGE: 2}
+    assert "nearest: h1 lacks 3Gi of storage" in answer.message

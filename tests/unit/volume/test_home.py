@@ -109,12 +109,31 @@ def test_a_full_pool_is_waited_for() -> None:
 def test_the_first_vms_host_has_no_room() -> None:
     async def story(cloud: VMCloud) -> None:
         await begin(cloud, local_pools(tags="[fast]"), volume(size="50Gi", extra="tags: [fast]"), vm(extra=mounted("data")))
-        assert ready(cloud) == ("False", "InsufficientStorage")
-        assert cloud.reason() == ("False", "VolumeNotReady")
+        assert ready(cloud) == ("False", "WaitForFirstConsumer")
+        assert cloud.reason() == ("False", "NoFittingHost")
+        assert "InsufficientStorage" in cloud.text()
         assert not cloud.datacentre.vms
         cloud.edit(volumes=[])
         await cloud.settle(30)
         assert cloud.reason() == ("True", "Running")
+
+    play(story, settings=SMALL)
+
+
+def test_the_first_vm_goes_where_its_volumes_have_room() -> None:
+    """Local pools of 20 GiB each may promise 40: the one that has 36 promised already can't take a volume of 6."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, local_pools(tags="[fast]"))
+        for name in ("one", "other"):
+            cloud.apply(volume(name, size="18Gi", extra="pool: local-h1"))
+        await cloud.settle(30)
+        for number in range(3):
+            cloud.apply(volume(f"data{number}", size="6Gi", extra="tags: [fast]"))
+            cloud.apply(vm(f"web{number}", extra=mounted(f"data{number}")))
+            await cloud.settle(30)
+        assert {number: cloud.vm(f"web{number}")["host"] for number in range(3)} == {0: "h2", 1: "h2", 2: "h2"}
+        assert [ready(cloud, f"data{number}") for number in range(3)] == [("True", "Ready")] * 3
 
     play(story, settings=SMALL)
 
