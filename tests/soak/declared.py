@@ -42,12 +42,13 @@ class Volume:
 
 @dataclass
 class Snapshot:
-    """A snapshot of a VM or of a volume, with what that held. `taken`: it was there at the last calm."""
+    """A snapshot of a VM or of a volume, with what that held; `size` in GiB at most. `taken`: it was there at the last calm."""
 
     name: str
     vm: str = ""
     volume: str = ""
     memory: bool = False
+    size: int = 0
     content: str = ""
     contents: dict[str, str] = field(default_factory=dict)
     """Of a VM's volumes, by name."""

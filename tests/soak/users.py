@@ -134,7 +134,8 @@ class Users:
         sources = [each for each in self.declared.snapshots.values() if each.volume and each.taken]
         if sources and self._random.random() < 0.4:
             source = self._random.choice(sources)
-            spec, volume.size, volume.content = {"source": {"snapshot": {"name": source.name}}}, 99, source.content
+            spec, volume.content = {"source": {"snapshot": {"name": source.name}}}, source.content
+            volume.size = source.size + self._random.randint(0, 2)
         self._api.apply(make.manifest("Volume", volume.name, zone="z", size=f"{volume.size}Gi", **spec))
         self.declared.volumes[volume.name] = volume
         return f"create {volume.name} {spec}"
@@ -202,7 +203,7 @@ class Users:
         volume = self._any(each for each in self.declared.volumes.values() if not each.read)
         if not volume or len(self.declared.snapshots) >= MOST["snapshots"]:
             return self.delete_snapshot()
-        snapshot = Snapshot(self._name("snapshot"), volume=volume.name, content=volume.content)
+        snapshot = Snapshot(self._name("snapshot"), volume=volume.name, size=volume.size, content=volume.content)
         volume.read = True
         self._api.apply(make.manifest("Snapshot", snapshot.name, volume=volume.name))
         self.declared.snapshots[snapshot.name] = snapshot

@@ -58,6 +58,12 @@ def check(api: Recorded, declared: Declared) -> None:
     assert len(mounted) == len(set(mounted)), "a volume is named by two VMs"
     assert set(mounted) <= set(volumes)
     assert sorted(mounted) == sorted(each.name for each in declared.volumes.values() if each.vm)
+    sizes = {name: int(spec["size"].removesuffix("Gi")) for name, spec in volumes.items()}
+    for name, snapshot in declared.snapshots.items():
+        assert not snapshot.volume or snapshot.volume not in sizes or snapshot.size <= sizes[snapshot.volume], name
+    for name, spec in volumes.items():
+        source = declared.snapshots.get(spec.get("source", {}).get("snapshot", {}).get("name"))
+        assert source is None or source.size <= sizes[name], "a volume smaller than its source"
     for spec in api.objects["SnapshotRestore"].values():
         assert spec["snapshot"] in snapshots
     for name, spec in snapshots.items():
