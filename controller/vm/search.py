@@ -53,7 +53,7 @@ class Search:
         """The one VM with the identity that the object names. Raises DriverError."""
         vm, instance = ctx.object, to_adopt(ctx.object)
         assert instance is not None
-        if why := _claimed(vm, instance, ctx.store) or self._host_trouble(ctx):
+        if why := self._host_trouble(ctx):
             return why
         seen = await self._services.inventory.look_for(instance, vm.spec.placement.host)
         found = {name: each for name, each in seen if _may_look(name, vm, ctx.store)}
@@ -92,15 +92,18 @@ class Search:
             return _refused(f"the VM is on host {name} in zone {cluster.spec.zone}; spec.zone is {vm.spec.zone}", name)
         if vm.spec.placement.cluster not in (None, cluster.metadata.name):
             return _refused(f"the VM is on host {name} of cluster {cluster.metadata.name}; placement.cluster says otherwise", name)
+        if why := _claimed(vm, found.instance, cluster, store):
+            return why
         if found.owner is not None and found.owner.uid != ctx.uid:
             owner = f"{found.owner.namespace}/{found.owner.name}"
             return _refused(f"the VM on host {name} carries the owner mark of VirtualMachine {owner} (uid {found.owner.uid})", name)
         return Place(link, cluster, found, _pools(name, cluster, store))
 
 
-def _claimed(vm: VirtualMachine, instance: str, store: Store) -> Nowhere | None:
-    """Of several objects that name one VM the oldest has it."""
-    others = vms_by_adopted.of(store, instance)
+def _claimed(vm: VirtualMachine, instance: str, cluster: Cluster, store: Store) -> Nowhere | None:
+    """Of several objects that name one VM, and may adopt it, the oldest has it."""
+    named = vms_by_adopted.of(store, instance)
+    others = [each for each in named if granted(cluster, cluster.spec.adopters, each.metadata.namespace, store)]
     first = min(others, key=lambda each: (each.metadata.creation_timestamp or "", each.metadata.uid), default=vm)
     if first.metadata.uid == vm.metadata.uid:
         return None

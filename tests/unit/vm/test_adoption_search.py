@@ -116,6 +116,24 @@ def test_of_two_that_name_it_the_older_gets_it_and_the_younger_after_it() -> Non
     play(story)
 
 
+def test_one_that_may_not_adopt_it_does_not_keep_others_from_it() -> None:
+    async def story(cloud: VMCloud) -> None:
+        cloud.namespace("shop", team="web")
+        cloud.namespace("other")
+        await ready(cloud)
+        selector = "adopters: {from: Selector, selector: {matchLabels: {team: web}}}"
+        cloud.apply(opened().replace("adopters: {from: All}", selector))
+        foreign(cloud, like(cloud))
+        cloud.apply(adopting("first").replace("namespace: shop", "namespace: other"))
+        await cloud.settle(5)
+        cloud.apply(adopting("second", mode="Adopt"))
+        await cloud.settle(30)
+        assert phase(cloud, "second") == "Adopted"
+        assert cloud.status("VirtualMachine", "other/first")["adoption"] == {"phase": "NotFound"}
+
+    play(story)
+
+
 def test_one_in_another_zone_or_cluster_is_refused() -> None:
     async def story(cloud: VMCloud) -> None:
         await ready(cloud)
