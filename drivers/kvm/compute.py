@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
-from drivers.errors import Conflict
+from drivers.errors import Conflict, DriverError
 from drivers.kvm import agent, creation, deletion, domains
 from drivers.kvm import changes as rules
 from drivers.kvm.datavolumes import volume_key
@@ -16,8 +16,11 @@ from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
+from drivers.kvm.subject import subject
+from drivers.kvm.switches import Switches
 from drivers.types import (
     ApplyMode,
+    AttachNIC,
     AttachVolume,
     Change,
     DesiredVM,
@@ -34,12 +37,13 @@ from drivers.types import (
 class KVMCompute:
     """Domains with our mark. Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches) -> None:
         """`locks` by instance are shared with KVMPower."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
         self._segments = segments
+        self._switches = switches
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """One call for the power of all domains, then their documents; neither QEMU nor a guest agent is asked."""
@@ -78,6 +82,7 @@ class KVMCompute:
 
         def make(connection: Any) -> None:
             rules.apply(connection, instance, changes, self._hosts.profile, self._segments)
+            self._guard(connection, instance, [change.nic.name for change in changes if isinstance(change, AttachNIC)])
             if any(isinstance(change, DetachNIC) for change in changes):
                 self._segments.release(connection)
 
@@ -100,6 +105,16 @@ class KVMCompute:
 
         self._change("delete", instance, remove)
         return Done()
+
+    def _guard(self, connection: Any, instance: InstanceID, attached: Sequence[str]) -> None:
+        """Ports of these NICs on Open vSwitch exist from now on; one that cannot be guarded goes again."""
+        if not attached:
+            return
+        try:
+            self._switches.guard(subject(connection, instance))
+        except DriverError:
+            rules.apply(connection, instance, [DetachNIC(name) for name in attached], self._hosts.profile, self._segments)
+            raise
 
     def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None], volumes: Sequence[VolumeID] = ()) -> None:
         """Changes to one VM, and to volumes that come to it, follow each other.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from drivers.errors import NotFound
 from drivers.kvm import hosts
@@ -16,9 +17,10 @@ from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.networks import Networks
 from drivers.kvm.power import KVMPower
 from drivers.kvm.segments import Segments
-from drivers.kvm.session import Session, Timeouts
+from drivers.kvm.session import Role, Session, Timeouts
 from drivers.kvm.shell import Shell
 from drivers.kvm.storage import KVMStorage
+from drivers.kvm.switches import Switches
 from drivers.kvm.vmsnapshots import KVMSnapshots
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
@@ -71,13 +73,20 @@ class KVMConnection:
         self.capabilities: frozenset[Capability] = profile.capabilities
         shell = Shell(session.endpoint, session.timeouts.command)
         segments = Segments(shell, session.timeouts.turn)
-        self.hosts = KVMHosts(session, profile, Networks(shell, segments, filters=profile.filters))
+        switches = Switches(shell)
+
+        def sync(bridges: Sequence[str]) -> None:
+            session.run(Role.WORK, "guard the ports of the host", lambda connection: switches.sync(connection, bridges))
+
+        networks = Networks(shell, segments, switches, sync, filters=profile.filters)
+        networks.support()
+        self.hosts = KVMHosts(session, profile, networks)
         locks = KeyedLocks()
-        self.compute = KVMCompute(session, self.hosts, locks, segments)
-        self.power = KVMPower(session, self.hosts, locks, segments)
+        self.compute = KVMCompute(session, self.hosts, locks, segments, switches)
+        self.power = KVMPower(session, self.hosts, locks, segments, switches)
         self.storage = KVMStorage(session, self.hosts)
         self.volumes = KVMVolumes(session, self.hosts, locks)
-        self.snapshots = KVMSnapshots(session, self.hosts, locks, segments)
+        self.snapshots = KVMSnapshots(session, self.hosts, locks, segments, switches)
         self.adoption = KVMAdoption(session, self.hosts, locks)
         self.consoles = KVMConsoles(session, self.hosts)
         self.tasks = NoTasks()

@@ -6,6 +6,7 @@ from typing import Any
 
 import libvirt
 
+from drivers.errors import DriverError
 from drivers.kvm import domains, filters
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
@@ -13,6 +14,7 @@ from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
 from drivers.kvm.subject import Subject, subject
+from drivers.kvm.switches import Switches
 from drivers.kvm.xmltext import parse
 from drivers.types import Done, HostID, InstanceID, StopMode
 
@@ -20,12 +22,13 @@ from drivers.types import Done, HostID, InstanceID, StopMode
 class KVMPower:
     """Start and stop domains with our mark."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches) -> None:
         """`locks` by instance are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
         self._segments = segments
+        self._switches = switches
 
     def start(self, host: HostID, instance: InstanceID) -> Done:
         """Start the domain, or let it run on if it is paused."""
@@ -33,8 +36,10 @@ class KVMPower:
 
         def run(connection: Any) -> None:
             with self._locks.hold(instance, self._session.timeouts.turn):
-                self._prepare(subject(connection, instance))
+                before = subject(connection, instance)
+                self._prepare(before)
                 _start(domains.owned(connection, instance))
+                self._guard(subject(connection, instance), started=before.live is None)
 
         self._session.run(Role.WORK, f"start the VM {instance}", run, mutating=True)
         return Done()
@@ -45,6 +50,15 @@ class KVMPower:
         if vm.mark.nics and self._hosts.profile.filters:
             filters.ensure(vm.connection)
             filters.hold(vm)
+
+    def _guard(self, vm: Subject, *, started: bool) -> None:
+        """Its ports on Open vSwitch exist from now on; a VM that was just `started` and cannot be guarded does not run."""
+        try:
+            self._switches.guard(vm)
+        except DriverError:
+            if started:
+                domains.cut_power(vm.domain)
+            raise
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done:
         """SOFT asks the guest agent where it is connected, else presses the ACPI power button; HARD destroys the domain.

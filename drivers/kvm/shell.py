@@ -1,4 +1,5 @@
-"""Commands on a host over SSH: the few that libvirt has no call for, listed here, each a fixed text.
+"""Commands on a host over SSH: the few that libvirt has no call for, listed here, each a fixed text but for
+the name of a bridge.
 
 What varies goes in on standard input, to programs that read no shell. The system's ssh client is used, as libvirt uses it for
 qemu+ssh, so a host is reached and trusted in the same way by both. Keys are files in memory for as long as one command runs.
@@ -20,9 +21,10 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import IO
 
-from drivers.errors import AuthFailed, Transient, Unsupported
+from drivers.errors import AuthFailed, InvalidSpec, Transient, Unsupported
 from drivers.kvm import credentials, errors
 from drivers.kvm.credentials import KEY, KNOWN_HOSTS, MEMORY_DIRECTORY
+from drivers.kvm.links import INTERFACE
 from drivers.kvm.url import Target, Transport, parse
 from drivers.types import Endpoint
 
@@ -31,18 +33,24 @@ LONGEST_REPLY = 16 << 20
 _LOST, _NO_SUCH_COMMAND = 255, 127
 
 
+BRIDGE = "{bridge}"
+
+
 class Command(Enum):
-    """Everything that Vireo runs on a host."""
+    """Everything that Vireo runs on a host; `BRIDGE` stands for the name of one of its bridges."""
 
     WHO = ("id", "-u")
     SHOW_LINKS = ("ip", "-json", "-details", "address", "show")
     CHANGE_LINKS = ("ip", "-batch", "-")
     LIST_SWITCHES = ("ovs-vsctl", "--timeout=5", "list-br")
+    LIST_PORTS = ("ovs-vsctl", "--timeout=5", "--format=json", "--columns=name,ofport", "list", "Interface")
+    CHANGE_FLOWS = ("ovs-ofctl", "--timeout=5", "--bundle", "-O", "OpenFlow14", "add-flows", BRIDGE, "-")
 
-    @property
-    def text(self) -> str:
-        """As the host's shell reads it."""
-        return shlex.join(self.value)
+    def text(self, bridge: str = "") -> str:
+        """As the host's shell reads it. Raises InvalidSpec for a bridge that no host could have."""
+        if BRIDGE in self.value and not INTERFACE.fullmatch(bridge):
+            raise InvalidSpec(f"{bridge[:32]!r} cannot be the name of a bridge")
+        return shlex.join(bridge if word == BRIDGE else word for word in self.value)
 
 
 class Shell:
@@ -63,25 +71,29 @@ class Shell:
             return ""
         return "no SSH login to the host: it needs a qemu+ssh:// endpoint, or ssh-privatekey in the Secret of a qemu+tls:// one"
 
-    def run(self, command: Command, text: str = "") -> str:
-        """What the command prints, given `text`. Raises Unsupported, AuthFailed, Transient; its complaint is in the message."""
+    def run(self, command: Command, text: str = "", bridge: str = "") -> str:
+        """What the command prints, given `text`, for a `bridge` where it names one.
+
+        Raises Unsupported, AuthFailed, Transient; its complaint is in the message.
+        """
         if self.missing:
             raise Unsupported(self.missing)
+        words = command.text(bridge)
         try:
             with tempfile.TemporaryDirectory(prefix="vireo-", dir=MEMORY_DIRECTORY) as private:
-                done = self._call(command, text, Path(private))
+                done = self._call(words, text, Path(private))
         except OSError as error:
             raise Transient(f"ssh cannot be run: {error.strerror}") from None
         if done.status:
             raise _failure(command, done.status, done.complaint.decode(errors="replace"))
         return done.output.decode(errors="replace")
 
-    def _call(self, command: Command, text: str, private: Path) -> Ended:
+    def _call(self, command: str, text: str, private: Path) -> Ended:
         files = {KEY: self._endpoint.credentials.ssh_key, KNOWN_HOSTS: self._endpoint.credentials.known_hosts}
         given = {name: content for name, content in files.items() if content}
         credentials.write(private, given)
         words = arguments(self._target, self._endpoint, {name: private / name for name in given})
-        return call([*words, command.text], text.encode(), self._timeout)
+        return call([*words, command], text.encode(), self._timeout)
 
 
 @dataclass(frozen=True, slots=True)

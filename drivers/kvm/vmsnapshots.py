@@ -18,6 +18,7 @@ from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.segments import Segments
 from drivers.kvm.session import Role, Session
 from drivers.kvm.subject import Subject, subject
+from drivers.kvm.switches import Switches
 from drivers.kvm.xmltext import render
 from drivers.types import DesiredSnapshot, Done, HostID, InstanceID, SnapshotID
 
@@ -25,12 +26,13 @@ from drivers.types import DesiredSnapshot, Done, HostID, InstanceID, SnapshotID
 class KVMSnapshots:
     """Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches) -> None:
         """`locks` by instance are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
         self._segments = segments
+        self._switches = switches
 
     def create_snapshot(self, host: HostID, instance: InstanceID, snapshot: DesiredSnapshot) -> Done:
         """With libvirt a snapshot of a running VM has its running state; one without is made by QEMU itself."""
@@ -43,8 +45,10 @@ class KVMSnapshots:
 
         def run(vm: Subject) -> None:
             restoring.restore(vm, snapshot, token, self._segments)
+            after = subject(vm.connection, vm.instance)
             if self._hosts.profile.filters:
-                filters.hold(subject(vm.connection, vm.instance))
+                filters.hold(after)
+            self._switches.guard(after)
 
         return self._run(host, instance, f"restore the VM {instance}", run)
 

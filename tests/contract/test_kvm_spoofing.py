@@ -1,41 +1,62 @@
 """Guests that claim what is not theirs, on ports of Linux bridges of two real hosts: they are not heard."""
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 import libvirt
 import pytest
 
+from drivers.kvm import flows
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.domain import guard
 from drivers.types import Attachment, AttachNIC, DesiredNIC, Endpoint, NetworkBackend, Segment
 from tests.contract.kvm_binding import QUICK
 from tests.contract.kvm_pair import Guest, Site, heard, ready, site, start
+from tests.contract.kvm_remote_pair import connect, remote
 from tests.lab import disposable
+from tests.lab.host import run_in
+from tests.lab.sshd import SSHServer
 
 pytestmark = pytest.mark.lab
 
-BRIDGE = Attachment(NetworkBackend.BRIDGE, "br-vlan10")
+BRIDGE, OVS = Attachment(NetworkBackend.BRIDGE, "br-vlan10"), Attachment(NetworkBackend.OVS, "ovsbr0")
 HONEST, CROOK, VICTIM = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 HONEST_NIC = DesiredNIC("eth0", "02:00:00:00:0a:01", "shop/front", Segment(10), BRIDGE, HONEST)
 CROOK_NIC = replace(HONEST_NIC, mac="02:00:00:00:0a:02", ip=CROOK)
 
 
+@pytest.fixture(scope="module", params=[BRIDGE, OVS], ids=["Bridge", "OVS"])
+def attachment(request: pytest.FixtureRequest) -> Attachment:
+    found: Attachment = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def sites() -> Iterator[list[Site]]:
-    """Two hosts that share a segment."""
-    with disposable() as lab, ExitStack() as ends:
+def places(attachment: Attachment) -> Iterator[tuple[Sequence[Site], Sequence[SSHServer]]]:
+    """Two hosts that share a segment. Rules on Open vSwitch need SSH; filters on bridges don't."""
+    with ExitStack() as ends:
+        if attachment is OVS:
+            far = ends.enter_context(remote(2, "ovs"))
+            yield far.sites, far.servers
+            return
+        lab = ends.enter_context(disposable())
         lab.up(hosts=2, backend="vxlan")
         lab.add_vlan(10)
-        yield [ends.enter_context(site(host, KVMDriver(QUICK).connect(Endpoint(host.uri)))) for host in lab.hosts()]
+        yield [ends.enter_context(site(host, KVMDriver(QUICK).connect(Endpoint(host.uri)))) for host in lab.hosts()], ()
 
 
 @pytest.fixture(scope="module")
-def guests(sites: list[Site]) -> Iterator[tuple[Guest, Guest]]:
+def sites(places: tuple[Sequence[Site], Sequence[SSHServer]]) -> Sequence[Site]:
+    return places[0]
+
+
+@pytest.fixture(scope="module")
+def guests(sites: Sequence[Site], attachment: Attachment) -> Iterator[tuple[Guest, Guest]]:
     """One that asks, and one on the other host that claims."""
-    pair = start(sites[0], "honest", [HONEST_NIC]), start(sites[1], "crook", [CROOK_NIC])
+    honest, crook = (replace(nic, attachment=attachment) for nic in (HONEST_NIC, CROOK_NIC))
+    pair = start(sites[0], "honest", [honest]), start(sites[1], "crook", [crook])
     ready(*pair)
     yield pair
     for guest in pair:
@@ -51,7 +72,8 @@ def as_it_was(guests: tuple[Guest, Guest]) -> Iterator[None]:
         f"ip link set eth0 down; ip link set eth0 address {CROOK_NIC.mac}; ip link set eth0 up; "
         f"ip addr flush dev eth0; ip addr add {CROOK}/24 dev eth0"
     )
-    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(CROOK_NIC)])
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(crook.vm.nics[0])])
+    guard_again(crook)
     heard(guests[0], CROOK)
 
 
@@ -59,9 +81,17 @@ def unguard(guest: Guest) -> None:
     """As an administrator, let the guest send what it likes: the test's own proof that it would be heard."""
     interface = ET.fromstring(guest.domain.XMLDesc()).find("devices/interface")
     assert interface is not None
+    if guest.vm.nics[0].attachment is OVS:
+        run_in(guest.site.host, "ovs-ofctl", "del-flows", "ovsbr0", f"cookie={flows.COOKIE}/-1")
+        return
     for item in interface.findall("filterref"):
         interface.remove(item)
     guest.domain.updateDeviceFlags(ET.tostring(interface, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+
+def guard_again(guest: Guest) -> None:
+    """What is in effect already is success, and done once more."""
+    guest.site.connection.power.start(guest.site.id, guest.vm.instance)
 
 
 def test_guests_of_one_network_talk_across_hosts(guests: tuple[Guest, Guest]) -> None:
@@ -119,14 +149,38 @@ def test_the_guard_follows_a_changed_address_at_once(guests: tuple[Guest, Guest]
     honest, crook = guests
     crook.run(f"ip addr add {VICTIM}/24 dev eth0")
     assert not honest.hears(VICTIM)
-    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(replace(CROOK_NIC, ip=VICTIM))])
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(replace(crook.vm.nics[0], ip=VICTIM))])
     heard(honest, VICTIM)
     assert not honest.hears(CROOK)
+
+
+def test_what_another_controller_finds_unguarded_on_open_vswitch_it_guards(
+    guests: tuple[Guest, Guest], places: tuple[Sequence[Site], Sequence[SSHServer]]
+) -> None:
+    """Rules are gone when Open vSwitch was started anew; what was left for others' ports goes too."""
+    honest, crook = guests
+    if crook.vm.nics[0].attachment is not OVS:
+        return
+    crook.run(f"ip addr add {VICTIM}/24 dev eth0")
+    unguard(crook)
+    heard(honest, VICTIM)
+    stale = f"cookie={flows.COOKIE},priority=50000,in_port=4711,actions=drop"
+    run_in(crook.site.host, "ovs-ofctl", "add-flow", "ovsbr0", stale)
+    later = connect(places[1][1])
+    try:
+        told = {each.backend: each for each in later.hosts.list_hosts()[0].networks}
+    finally:
+        later.close()
+    assert told[NetworkBackend.OVS].guarded
+    assert not honest.hears(VICTIM)
+    assert "in_port=4711" not in run_in(crook.site.host, "ovs-ofctl", "dump-flows", "ovsbr0")
 
 
 def test_a_definition_from_before_is_guarded_when_it_starts(guests: tuple[Guest, Guest]) -> None:
     """And the filters themselves are made again, should they be gone from the host."""
     crook = guests[1]
+    if crook.vm.nics[0].attachment is OVS:
+        return
     with_guard = crook.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     document = ET.fromstring(with_guard)
     interface = document.find("devices/interface")

@@ -3,7 +3,7 @@
 A NIC with an address may send ARP and IPv4 from its own MAC and IPv4 address, and nothing else: no IPv6, no VLAN tags, no DHCP, as
 its address comes with cloud-init. A NIC without one (its network gives addresses itself, or none) may send anything from its own
 MAC. The rules are two filters of the host that all NICs share, with MAC and IP as parameters, after libvirt's `clean-traffic`
-(https://libvirt.org/formatnwfilter.html). Ports of Open vSwitch never pass the hooks that these filters use.
+(https://libvirt.org/formatnwfilter.html). Ports of Open vSwitch never pass the hooks that these use: see `drivers.kvm.flows`.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def reference(ip: str) -> ET.Element:
     """What guards an interface, inside it; libvirt fills in its MAC itself. Raises InvalidSpec for what is no IPv4 address."""
     item = ET.Element("filterref", {"filter": (ADDRESS_FILTER if ip else MAC_FILTER).name})
     if ip:
-        add(item, "parameter", {"name": "IP", "value": _address(ip)})
+        add(item, "parameter", {"name": "IP", "value": address(ip)})
     return item
 
 
@@ -107,7 +107,8 @@ def _told(item: ET.Element) -> tuple[str, list[tuple[str, str]]]:
     return item.get("filter", ""), sorted(each for each in parameters if each[0] != "MAC")
 
 
-def _address(ip: str) -> str:
+def address(ip: str) -> str:
+    """`ip` if it is an IPv4 address. Raises InvalidSpec."""
     try:
         return str(ipaddress.IPv4Address(ip))
     except ValueError:

@@ -26,9 +26,11 @@ class FakeShell:
     switches: str | DriverError = "ovsbr0\n"
     failure: DriverError | None = None
     breaks_at: int | None = None
+    ports: str = '{"data": []}'
+    rules: dict[str, list[str]] = field(default_factory=dict)
     ran: list[Command] = field(default_factory=list)
 
-    def run(self, command: Command, text: str = "") -> str:
+    def run(self, command: Command, text: str = "", bridge: str = "") -> str:
         self.ran.append(command)
         if self.failure:
             raise self.failure
@@ -39,6 +41,10 @@ class FakeShell:
                 if isinstance(self.switches, DriverError):
                     raise self.switches
                 return self.switches
+            case Command.LIST_PORTS:
+                return self.ports
+            case Command.CHANGE_FLOWS:
+                self.rules[bridge] = text.splitlines()
             case Command.SHOW_LINKS:
                 return json.dumps([{"ifname": name, **link} for name, link in self.links.items()])
             case Command.CHANGE_LINKS:

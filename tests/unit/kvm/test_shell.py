@@ -89,8 +89,20 @@ def test_a_user_of_the_secret_is_a_user_or_refused(user: str) -> None:
 
 @pytest.mark.parametrize("command", Command)
 def test_a_command_is_words_that_no_shell_changes(command: Command) -> None:
-    assert shlex.split(command.text) == list(command.value)
-    assert command.text == " ".join(command.value), "nothing in it needs quotes"
+    text = command.text("ovsbr0")
+    assert shlex.split(text) == [word.replace(shell.BRIDGE, "ovsbr0") for word in command.value]
+    assert text == " ".join(shlex.split(text)), "nothing in it needs quotes"
+
+
+@given(st.text(max_size=20) | st.from_regex(r"[a-z0-9 ;$'\"`|&<>(){}\n-]{1,15}", fullmatch=True))
+def test_a_bridge_is_one_word_or_refused(bridge: str) -> None:
+    try:
+        text = Command.CHANGE_FLOWS.text(bridge)
+    except InvalidSpec:
+        return
+    assert shlex.split(text) == [word.replace(shell.BRIDGE, bridge) for word in Command.CHANGE_FLOWS.value]
+    assert not bridge.startswith("-")
+    assert set(bridge) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
 @pytest.mark.parametrize("url", ["qemu+unix:///system", "qemu+tls://kvm1/system"])
