@@ -97,7 +97,9 @@ def main(arguments: Sequence[str]) -> int:
             return 1
         data.write_text(json.dumps(kept, indent=1) + "\n")
     kept = json.loads(data.read_text())
-    picture.write_text(draw(kept["points"], PANELS, f"{kept['hosts']} hosts, {kept['date'][:10]}"))
+    machine = kept["machine"]
+    caption = f"{kept['hosts']} hosts; {kept['date'][:10]}, {machine['cpus']} cores, load {machine['load_at_start']:g} at the start"
+    picture.write_text(draw(kept["points"], PANELS, caption))
     print(f"{data}\n{picture}")
     return 0
 

@@ -75,11 +75,13 @@ def test_nothing_measured_is_nothing_to_draw() -> None:
 
 def test_what_was_measured_before_can_be_drawn_again(tmp_path: Path) -> None:
     points = [{"vms": vms, **{panel.name: 1.0 for panel in PANELS}} for vms in (1000, 2500)]
-    (tmp_path / "growth.json").write_text(json.dumps({"date": "2026-11-21T08:00:00+00:00", "hosts": 200, "points": points}))
+    machine = {"cpus": 2, "load_at_start": 0.25}
+    kept = {"date": "2026-11-21T08:00:00+00:00", "hosts": 200, "machine": machine, "points": points}
+    (tmp_path / "growth.json").write_text(json.dumps(kept))
     assert main(["--draw", "--output", str(tmp_path / "growth")]) == 0
     picture = (tmp_path / "growth.svg").read_text()
     assert len(circles(picture)) == 2 * len(PANELS)
-    assert "200 hosts, 2026-11-21" in texts(picture)[-1]
+    assert "200 hosts; 2026-11-21, 2 cores, load 0.25 at the start" in texts(picture)[-1]
 
 
 def outcome(running: int = 50, failed: int = 0, seconds: float = 1.0) -> Outcome:
