@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 WIDTH, HEIGHT, COLUMNS = 380, 230, 2
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 34, 34
 """Margins of a panel, for its title and the numbers at its axes."""
+_LEAST = 1e-9
 _TEXT = 'font-family="sans-serif" font-size="11" fill="#333"'
 
 
@@ -41,8 +42,8 @@ def draw(points: Sequence[Mapping[str, float]], panels: Sequence[Panel], caption
 
 
 def ceiling(value: float) -> float:
-    """The next number of the form 1, 2, 2.5 or 5 × 10ⁿ that is not less; 1 for 0 and less."""
-    if value <= 0:
+    """The next number of the form 1, 2, 2.5 or 5 × 10ⁿ that is not less; 1 for what is 0, as good as 0, or less."""
+    if value < _LEAST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in (1, 2, 2.5, 5, 10) if step * power >= value), 10 * power)

@@ -36,7 +36,7 @@ def test_the_ceiling_is_round_and_near(value: float) -> None:
     assert f"{found:.0e}"[0] in "125"
 
 
-@pytest.mark.parametrize("value", [0.0, -3.0])
+@pytest.mark.parametrize("value", [0.0, -3.0, 5e-324])
 def test_an_axis_of_nothing_has_a_length(value: float) -> None:
     assert ceiling(value) == 1.0
 
