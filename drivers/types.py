@@ -261,7 +261,8 @@ class Seed:
 class DesiredVM:
     """Everything a driver needs to define a VM. `name` is for people who look at the hypervisor; `instance` identifies.
 
-    `devices` means disks and NICs; volumes, and a hypervisor that has one sort of devices only, take no notice of it.
+    `devices` means disks and NICs; volumes, and a hypervisor that has one sort of devices only, take no notice of it. `cpu_model`
+    is one of the host's (`GuestSupport.cpu_models`), empty for what the driver finds best; set where those are known only.
     """
 
     instance: InstanceID
@@ -275,6 +276,7 @@ class DesiredVM:
     seed: Seed | None = None
     volumes: tuple[VolumeAttachment, ...] = ()
     devices: Devices = Devices.VIRTIO
+    cpu_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from controller.host import networks
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
+from controller.host.lacks import lack
 from controller.host.orphans import Orphans
 from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory
@@ -119,9 +120,9 @@ class HostReconciler:
         outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
         before = ctx.object.status.state
         ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
-        network = contact.network if isinstance(contact, _Contact) else None
-        describe(ctx.object, ctx.conditions, link, outcome, users, networks.lacking(network))
-        networks.describe(ctx.conditions, network)
+        lacking = lack(contact.cluster, contact.link.info) if isinstance(contact, _Contact) else None
+        describe(ctx.object, ctx.conditions, link, outcome, users, lacking)
+        networks.describe(ctx.conditions, contact.network if isinstance(contact, _Contact) else None)
         _tell(ctx, before, outcome)
         return blocked(ctx, users) or outcome
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from controller.host import networks
+from controller.host.lacks import Lack
 from controller.inventory import HostLink, LinkState
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, failed, waiting
@@ -126,7 +127,12 @@ def result(host: Host, link: HostLink) -> Result:
 
 
 def describe(
-    host: Host, conditions: Conditions, link: HostLink | None, outcome: Result, leaving: Sequence[object], lacking: str = ""
+    host: Host,
+    conditions: Conditions,
+    link: HostLink | None,
+    outcome: Result,
+    leaving: Sequence[object],
+    lacking: Lack | None = None,
 ) -> None:
     """Set state, resource state and the facets Connected, Supported and Schedulable for a reconcile that ended with `outcome`.
 
@@ -152,14 +158,14 @@ def _resource_state(host: Host) -> HostResourceState:
 
 
 def _schedulable(
-    wanted: AdminState, conditions: Conditions, link: HostLink | None, outcome: Result, lacking: str, *, leaving: bool
+    wanted: AdminState, conditions: Conditions, link: HostLink | None, outcome: Result, lacking: Lack | None, *, leaving: bool
 ) -> None:
     if leaving:
         conditions.set(SCHEDULABLE, False, "Deleting", "the host is being deleted")
     elif wanted is not AdminState.ENABLED:
         conditions.set(SCHEDULABLE, False, wanted, f"adminState is {wanted}")
     elif outcome.reason == "Up" and link and link.up and lacking:
-        conditions.set(SCHEDULABLE, False, networks.MISSING, lacking)
+        conditions.set(SCHEDULABLE, False, lacking.reason, lacking.message)
     elif outcome.reason == "Up" and link and link.up:
         conditions.set(SCHEDULABLE, True, "Up")
     else:

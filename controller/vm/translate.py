@@ -52,6 +52,7 @@ def desired(
         disks=(DesiredDisk(ROOT, pool_spec(site.pool), refs.root_size, image),),
         nics=tuple(_nic(nic, site.cluster) for nic in nics),
         firmware=Firmware(refs.firmware),
+        cpu_model=site.cluster.spec.cpu_model or "",
         devices=Devices(refs.template.spec.devices) if refs.template else Devices.VIRTIO,
         seed=None if user_data is None else _seed(vm, refs, nics, user_data),
     )

@@ -119,6 +119,11 @@ class ClusterSpec(Model):
             "guestNetwork is required for hypervisor KVM",
             ".guestNetwork",
         ),
+        Rule(
+            "self.hypervisor == 'KVM' || !has(self.cpuModel)",
+            "cpuModel is for hypervisor KVM",
+            ".cpuModel",
+        ),
     )
 
     zone: Annotated[Name, IMMUTABLE]
@@ -135,6 +140,9 @@ class ClusterSpec(Model):
     """Use above which the cluster gets no new VMs; default 85 percent of each."""
     allocation_state: AllocationState = AllocationState.ENABLED
     """Whether new VMs may be placed in the cluster: Enabled or Disabled. Default Enabled."""
+    cpu_model: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
+    """CPU that new VMs get, by the name of a model that all hosts have (status.guests.cpuModels), so that a VM fits each of
+    them. A host without it gets no VMs. KVM only. Default: the CPU of the host that a VM is made on."""
     max_guests_per_host: Annotated[int, Field(ge=1, le=10000)] | None = None
     """VMs that a host may carry at most, 1–10000, those not counted that gave their room back. Default: no limit."""
     stopped_reservation: Annotated[

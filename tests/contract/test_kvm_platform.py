@@ -10,6 +10,7 @@ import libvirt
 import libvirt_qemu
 import pytest
 
+from drivers.errors import InvalidSpec
 from drivers.kvm.connection import KVMConnection, KVMDriver
 from drivers.kvm.profile import CPUModel
 from drivers.types import (
@@ -150,6 +151,18 @@ def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_ho
         assert second.compute.observe(HostID("h2"), INSTANCE).owner == Owner("uid", "shop", "web")
         target.close()
         second.compute.delete(HostID("h2"), INSTANCE, [pool])
+
+
+def test_a_cpu_that_the_cluster_asks_for_is_what_the_guest_sees(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:
+    guests = first.hosts.list_hosts()[0].guests
+    assert guests is not None
+    assert {"Nehalem", "qemu64"} <= set(guests.cpu_models)
+    with pytest.raises(InvalidSpec, match="CPU model"):
+        first.compute.create(HostID("h1"), replace(described(pool), cpu_model="Haswell-of-tomorrow"))
+    make(first, replace(described(pool), cpu_model="Nehalem"))
+    with domain_on(lab.host("h1")) as domain:
+        wait_for_agent(domain)
+        assert "Nehalem" in execute(domain, "grep -m1 '^model name' /proc/cpuinfo")
 
 
 def test_variables_of_uefi_stay_over_a_restart_and_go_with_the_vm(lab: Lab, pool: PoolSpec, first: KVMConnection) -> None:

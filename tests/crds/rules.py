@@ -169,6 +169,13 @@ INFRASTRUCTURE = [
         {"hypervisor": "KVM"} | bridge("OVS", "ovsbr0"),
         {"hypervisor": "KVM"},
     ),
+    value(
+        Cluster,
+        "spec.cpuModel",
+        "cpuModel is for hypervisor KVM",
+        {"hypervisor": "KVM", "cpuModel": "EPYC"} | bridge("OVS", "ovsbr0"),
+        {"cpuModel": "EPYC"},
+    ),
     value(Cluster, _BACKEND, _NO_BRIDGE, bridge("OVS", "ovsbr0"), {"guestNetwork": {"backend": "OVS"}}),
     value(Cluster, _BACKEND, _NO_BRIDGE, linux(uplink="eno2"), linux(uplink="eno2", bridge="br0")),
     value(Cluster, _UPLINK, _NO_UPLINK, linux(uplink="eno2"), linux()),
@@ -229,6 +236,7 @@ TEMPLATE = [
     *fixed(Template, "spec.source", {"minDisk": "1Gi"}, {"source": {"checksum": None}}, old=FULL[Template][0]),
     *fixed(Template, "spec.format", {"format": "QCOW2"}, {"format": "RAW"}),
     *fixed(Template, "spec.firmware", {"firmware": "BIOS"}, {"firmware": "UEFI"}),
+    *fixed(Template, "spec.devices", {"devices": "VirtIO"}, {"devices": "Emulated"}),
     *(
         value(Template, "spec.source.url", _URL, {"source": {"url": "https://h/a@b"}}, {"source": {"url": url}})
         for url in ("https://user:secret@h/", "http://token@h/", "https://@h/x")

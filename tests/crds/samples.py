@@ -72,12 +72,19 @@ FULL: dict[Kind, list[Spec]] = {
             "endpoint": ENDPOINT,
             "overcommit": {"cpu": "4", "memory": "1.25"},
             "disableThreshold": {"cpu": 90, "memory": 80},
+            "cpuModel": "Skylake-Server-noTSX-IBRS",
             "maxGuestsPerHost": 120,
             "stoppedReservation": "2h30m",
             "allocationState": "Disabled",
             "guestNetwork": {"backend": "Bridge", "bridge": "br-vlan{segment}"},
             "adopters": SELECTOR,
-        }
+        },
+        {
+            "zone": "z",
+            "pod": "p",
+            "hypervisor": "KVM",
+            "guestNetwork": {"backend": "Linux", "uplink": "eno2", "vxlan": {"group": "239.1.1.1"}},
+        },
     ],
     Host: [{"cluster": "c", "endpoint": ENDPOINT, "nativeName": "Host_1", "tags": ["ssd", "gpu.a100"], "adminState": "Disabled"}],
     StoragePool: [
@@ -91,6 +98,7 @@ FULL: dict[Kind, list[Spec]] = {
             "format": "VMDK",
             "osType": "Debian 12",
             "firmware": "UEFI",
+            "devices": "Emulated",
             "minDisk": "4Gi",
             "minMemory": "256Mi",
             "allowedNamespaces": SELECTOR,
@@ -209,6 +217,15 @@ STATUS: dict[Kind, Spec] = {
         "running": ["shop/web-1"],
         "capabilities": ["GuestAgent", "Power"],
         "orphans": [{"instanceID": "5c1f7c0e-6d1b-5b43-9f0a-7a1c3d1f2e00", "owner": "shop/old"}],
+        "networks": [{"backend": "Linux", "available": "False", "addressesGuarded": True, "message": "no login over SSH"}],
+        "guests": {
+            "domainTypes": ["kvm", "qemu"],
+            "machineTypes": ["pc-q35-7.2", "pc-q35-7.1"],
+            "firmwares": ["BIOS", "UEFI"],
+            "cpuModel": "EPYC-Rome",
+            "cpuModels": ["EPYC", "qemu64"],
+            "lacks": ["UEFI for guests: OVMF is not installed"],
+        },
     },
     StoragePool: _COMMON
     | {

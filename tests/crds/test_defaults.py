@@ -41,7 +41,7 @@ DEFAULTS: dict[type[Resource], dict[str, Any]] = {
     Host: {"adminState": "Enabled"},
     StoragePool: ENABLED,
     ServiceOffering: {},
-    Template: SAME | {"format": "QCOW2", "firmware": "BIOS"},
+    Template: SAME | {"format": "QCOW2", "firmware": "BIOS", "devices": "VirtIO"},
     Network: SAME,
     VirtualMachine: {
         "powerState": "On",

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.domain.volumes import controller
-from drivers.kvm.profile import ACCELERATED, ARCHITECTURE, HostProfile
+from drivers.kvm.profile import ACCELERATED, ARCHITECTURE, CPUModel, HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM, Firmware
 
@@ -45,19 +45,27 @@ def add_processors(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
     """CPUs: `vm.cpus` of the ceiling are present, in one socket because guests may be licensed by sockets."""
     check_cpus(vm.cpus, host.max_cpus)
     add(root, "vcpu", {"placement": "static"})
-    cpu = _cpu(root, host)
+    cpu = _cpu(root, _model(vm, host), host.cpu_mode)
     add(cpu, "topology", {"sockets": "1", "dies": "1", "threads": "1"})
     set_processors(root, vm.cpus)
 
 
-def _cpu(root: ET.Element, host: HostProfile) -> ET.Element:
-    if host.cpu is None:
-        return add(root, "cpu", {"mode": host.cpu_mode} if host.cpu_mode else {})
+def _model(vm: DesiredVM, host: HostProfile) -> CPUModel | None:
+    if not vm.cpu_model:
+        return host.cpu
+    if vm.cpu_model not in host.guests.cpu_models:
+        raise InvalidSpec(f"the host can't give a VM the CPU model {vm.cpu_model[:64]!r}")
+    return CPUModel(vm.cpu_model)
+
+
+def _cpu(root: ET.Element, model: CPUModel | None, mode: str) -> ET.Element:
+    if model is None:
+        return add(root, "cpu", {"mode": mode} if mode else {})
     cpu = add(root, "cpu", {"mode": "custom", "match": "exact", "check": "partial"})
-    add(cpu, "model", {"fallback": "forbid"}, host.cpu.name)
-    if host.cpu.vendor:
-        add(cpu, "vendor", text=host.cpu.vendor)
-    for name, policy in host.cpu.features:
+    add(cpu, "model", {"fallback": "forbid"}, model.name)
+    if model.vendor:
+        add(cpu, "vendor", text=model.vendor)
+    for name, policy in model.features:
         add(cpu, "feature", {"policy": policy, "name": name})
     return cpu
 

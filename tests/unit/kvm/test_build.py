@@ -17,6 +17,7 @@ from drivers.types import (
     DesiredVM,
     Devices,
     Firmware,
+    GuestSupport,
     InstanceID,
     NetworkBackend,
     Owner,
@@ -69,6 +70,15 @@ def test_a_cpu_that_is_written_out() -> None:
     assert attributes(root, "cpu/model") == [{"fallback": "forbid"}]
     assert attributes(root, "cpu/feature") == [{"policy": "disable", "name": "svm"}]
     assert attributes(root, "cpu/topology")[0]["sockets"] == "1"
+
+
+def test_a_cpu_that_is_asked_for_is_one_of_the_host_s() -> None:
+    host = replace(HOST, cpu=CPUModel("EPYC", "AMD"), guests=GuestSupport(cpu_models=("Nehalem",)))
+    root = build(replace(VM, cpu_model="Nehalem"), host)
+    assert (root.findtext("cpu/model"), root.find("cpu/vendor"), attributes(root, "cpu/feature")) == ("Nehalem", None, [])
+    for other in ("EPYC", "nehalem", "<x/>"):
+        with pytest.raises(InvalidSpec, match="CPU model"):
+            build(replace(VM, cpu_model=other), host)
 
 
 @pytest.mark.parametrize(("cpus", "most"), [(1, 8), (8, 8), (9, 16), (239, 240), (240, 240)])

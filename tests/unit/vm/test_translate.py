@@ -38,11 +38,12 @@ def wanted(
     scope: str = "Zone",
     segment: str | None = "vlan-104",
     devices: str = "VirtIO",
+    cpu_model: str | None = None,
 ) -> DesiredVM:
     nics = [{"name": "front", "network": "front"}]
     vm = made(VirtualMachine, "web", "shop", zone="z1", offering="small", template={"name": "debian"}, networks=nics)
     backend = {"guestNetwork": guest_network} if guest_network else {}
-    cluster: Cluster = made(Cluster, "c1", zone="z1", pod="p1", hypervisor="KVM", **backend)
+    cluster: Cluster = made(Cluster, "c1", zone="z1", pod="p1", hypervisor="KVM", cpuModel=cpu_model, **backend)
     of = {"Zone": {}, "Host": {"host": "h1"}}[scope]
     pool: StoragePool = made(StoragePool, "s1", zone="z1", scope=scope, type="Directory", path="/srv/vms", **of)
     refs = References(
@@ -61,6 +62,10 @@ def ethernet(vm: DesiredVM) -> dict[str, Any]:
     assert vm.seed
     found: dict[str, Any] = yaml.safe_load(vm.seed.network_config)["ethernets"]["front"]
     return found
+
+
+def test_the_cpu_is_that_of_the_cluster() -> None:
+    assert (wanted().cpu_model, wanted(cpu_model="Nehalem").cpu_model) == ("", "Nehalem")
 
 
 @pytest.mark.parametrize("devices", Devices)
