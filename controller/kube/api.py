@@ -11,7 +11,7 @@ from controller.kube.kinds import Kinds
 from controller.runtime.keys import Key
 from controller.runtime.ports import EventRecord, Gone, Page
 
-_CHUNK = "200"  # objects of a list in memory at once, 25 KB each before they are taken in
+_CHUNK = "50"  # objects of a list in memory at once, 50 KB each before they are taken in
 
 
 class KubeApi:

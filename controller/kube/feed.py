@@ -28,7 +28,7 @@ from controller.kube.metrics import ApiMetrics
 from controller.runtime.intake import Intake
 from controller.runtime.keys import Key
 
-_CHUNK = 200
+_CHUNK = 50  # objects of a list in memory at once
 _RETRIES = (0.5, 1, 2, 4, 8)
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _STEADY = 60.0  # seconds after which a feed that ends counts as one that worked

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
+from controller.runtime.pieces import Pieces
 
 T = TypeVar("T", bound=Resource)
 
@@ -63,7 +63,7 @@ class Unparsable(ValueError):
 
 @dataclass(slots=True)
 class _Entry:
-    """One object: JSON in pieces, so that comparing pieces tells what changed and 10,000 of them stay small."""
+    """One object: packed JSON in pieces, so that comparing pieces tells what changed and 10,000 of them stay small."""
 
     uid: str
     version: int
@@ -72,10 +72,44 @@ class _Entry:
     spec: bytes
     status: bytes
 
-    def json(self) -> bytes:
-        head = b'{"resourceVersion":"%d","generation":%d' % (self.version, self.generation)
-        metadata = head + (b"," + self.metadata[1:] if self.metadata != b"{}" else b"}")
-        return b'{"metadata":%s,"spec":%s,"status":%s}' % (metadata, self.spec, self.status)
+
+class _Packing:
+    """How the pieces of a kind are packed."""
+
+    def __init__(self) -> None:
+        self.metadata, self.spec, self.status = Pieces(), Pieces(), Pieces()
+
+    def entry(self, raw: Mapping[str, Any]) -> _Entry:
+        """Return what is kept of an object as the API server sent it."""
+        metadata = raw["metadata"]
+        return _Entry(
+            uid=metadata["uid"],
+            version=int(metadata["resourceVersion"]),
+            generation=int(metadata.get("generation") or 0),
+            metadata=self.metadata.pack({name: value for name, value in metadata.items() if name not in _VOLATILE}),
+            spec=self.spec.pack(raw.get("spec") or {}),
+            status=self.status.pack(raw.get("status") or {}),
+        )
+
+    def json(self, entry: _Entry) -> bytes:
+        """Return the JSON of an object."""
+        head, kept = (
+            b'{"resourceVersion":"%d","generation":%d' % (entry.version, entry.generation),
+            self.metadata.text(entry.metadata),
+        )
+        metadata = head + (b"," + kept[1:] if kept != b"{}" else b"}")
+        return b'{"metadata":%s,"spec":%s,"status":%s}' % (metadata, self.spec.text(entry.spec), self.status.text(entry.status))
+
+    def difference(self, old: _Entry, new: _Entry) -> Part:
+        """Return which parts differ between two versions."""
+        parts = Part.NONE
+        if old.generation != new.generation or old.spec != new.spec:
+            parts |= Part.SPEC
+        if old.status != new.status:
+            parts |= Part.STATUS
+        if old.metadata != new.metadata:
+            parts |= _metadata_difference(self.metadata.value(old.metadata), self.metadata.value(new.metadata))
+        return parts
 
 
 _Values = tuple[str | tuple[str, ...], ...]
@@ -87,6 +121,7 @@ class _Kind:
     """What is kept per kind."""
 
     type: type[Any]
+    packing: _Packing
     indexes: Mapping[str, Callable[[Any], Iterable[str]]]
     entries: dict[Key, _Entry]
     parsed: OrderedDict[Key, Any]
@@ -139,7 +174,7 @@ class Store:
         """
         declared = dict(indexes or {})
         by_value: dict[str, dict[str, set[Key]]] = {name: defaultdict(set) for name in declared}
-        self._kinds[kind.KIND] = _Kind(kind, declared, {}, OrderedDict(), by_value, {})
+        self._kinds[kind.KIND] = _Kind(kind, _Packing(), declared, {}, OrderedDict(), by_value, {})
 
     def upsert(self, raw: Mapping[str, Any]) -> Change | None:
         """Take in an object as the API server sent it, from an event, a list or the reply to a write.
@@ -152,10 +187,10 @@ class Store:
         old = kind.entries.get(key)
         if int(metadata["resourceVersion"]) <= (old.version if old else self._absent_at(key)):
             return None
-        new = _read(raw)
+        new = kind.packing.entry(raw)
         self._tombstones.pop(key, None)
         replaced = old is not None and old.uid != new.uid
-        parts = Part.CREATED if old is None or replaced else _difference(old, new)
+        parts = Part.CREATED if old is None or replaced else kind.packing.difference(old, new)
         kind.entries[key] = new
         before = kind.parsed.pop(key, None)
         self._index(kind, key)
@@ -224,8 +259,9 @@ class Store:
 
     def observed(self, key: Key) -> bool:
         """Return whether the status is about the latest generation: what is declared now was reconciled before."""
-        entry = self._kinds[key.kind].entries[key]
-        return bool(json.loads(entry.status).get("observedGeneration") == entry.generation)
+        kind = self._kinds[key.kind]
+        entry = kind.entries[key]
+        return bool(kind.packing.status.value(entry.status).get("observedGeneration") == entry.generation)
 
     def checkout(self, key: Key) -> tuple[Any, dict[str, Any]] | None:
         """Return a private copy of an object to work on, and its raw status; None when there is none.  Raises Unparsable."""
@@ -233,13 +269,13 @@ class Store:
         entry = kind.entries.get(key)
         if entry is None:
             return None
-        return _parse(kind.type, key, entry), json.loads(entry.status)
+        return _parse(kind, key, entry), kind.packing.status.value(entry.status)
 
     def _parse(self, kind: _Kind, key: Key, *, keep: bool = True) -> Any:
         if key in kind.parsed:
             kind.parsed.move_to_end(key)
             return kind.parsed[key]
-        parsed = _parse(kind.type, key, kind.entries[key])
+        parsed = _parse(kind, key, kind.entries[key])
         if keep:
             kind.parsed[key] = parsed
             if len(kind.parsed) > _PARSED_PER_KIND:
@@ -257,7 +293,7 @@ class Store:
         if entry is None:
             return None
         try:
-            return self._parse(kind, key, keep=keep) if kind.entries.get(key) is entry else _parse(kind.type, key, entry)
+            return self._parse(kind, key, keep=keep) if kind.entries.get(key) is entry else _parse(kind, key, entry)
         except Unparsable:
             return None
 
@@ -301,34 +337,6 @@ def _move(table: dict[str, set[Key]], key: Key, before: str | tuple[str, ...], a
         table[value].add(key)
 
 
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _read(raw: Mapping[str, Any]) -> _Entry:
-    metadata = raw["metadata"]
-    kept = {name: value for name, value in metadata.items() if name not in _VOLATILE}
-    return _Entry(
-        uid=metadata["uid"],
-        version=int(metadata["resourceVersion"]),
-        generation=int(metadata.get("generation") or 0),
-        metadata=_dump(kept),
-        spec=_dump(raw.get("spec") or {}),
-        status=_dump(raw.get("status") or {}),
-    )
-
-
-def _difference(old: _Entry, new: _Entry) -> Part:
-    parts = Part.NONE
-    if old.generation != new.generation or old.spec != new.spec:
-        parts |= Part.SPEC
-    if old.status != new.status:
-        parts |= Part.STATUS
-    if old.metadata != new.metadata:
-        parts |= _metadata_difference(json.loads(old.metadata), json.loads(new.metadata))
-    return parts
-
-
 def _metadata_difference(old: dict[str, Any], new: dict[str, Any]) -> Part:
     named = {"deletionTimestamp": Part.DELETION, "annotations": Part.ANNOTATIONS, "labels": Part.LABELS}
     changed = [part for name, part in named.items() if old.pop(name, None) != new.pop(name, None)]
@@ -338,8 +346,8 @@ def _metadata_difference(old: dict[str, Any], new: dict[str, Any]) -> Part:
     return parts if old == new else parts | Part.FINALIZERS
 
 
-def _parse(type: type[Any], key: Key, entry: _Entry) -> Any:
+def _parse(kind: _Kind, key: Key, entry: _Entry) -> Any:
     try:
-        return type.model_validate_json(entry.json())
+        return kind.type.model_validate_json(kind.packing.json(entry))
     except ValueError as error:
         raise Unparsable(key, error) from error

@@ -75,7 +75,7 @@ async def test_a_list_follows_its_chunks() -> None:
         found = [page async for page in KubeApi(http, KINDS, "me").list("Widget")]
     assert [[item["metadata"]["name"] for item in page.items] for page in found] == [["a", "b"], ["c"], []]
     assert [page.resource_version for page in found] == ["9", "9", "9"]
-    assert {request.query["limit"] for request in server.requests} == {"200"}
+    assert {request.query["limit"] for request in server.requests} == {"50"}
 
 
 async def test_items_of_a_built_in_kind_are_given_their_kind() -> None:
