@@ -108,7 +108,9 @@ class SnapshotReconciler:
                 status.state = SnapshotState.ERROR if terminal else SnapshotState.ALLOCATED
         if ctx.deleting:
             return waits(ctx, result)
-        return failed("SnapshotFailed", text, terminal=True) if isinstance(error, GivenUp) else result
+        if isinstance(error, GivenUp):
+            return failed("SnapshotFailed", f"{text}; mend that, then make another Snapshot", terminal=True)
+        return result
 
 
 def _failed_for_good(ctx: Context[Snapshot]) -> Result | None:

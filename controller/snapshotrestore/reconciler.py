@@ -124,7 +124,8 @@ class SnapshotRestoreReconciler:
         ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
         definite = isinstance(error, Conflict | NotFound) or (isinstance(result, Failed) and result.terminal)
         if isinstance(error, GivenUp) or (definite and operation.current(ctx) is not None):
-            return given_up(ctx, error.reason, str(error))
+            again = "; mend that, then apply another SnapshotRestore" if isinstance(error, GivenUp) else ""
+            return given_up(ctx, error.reason, f"{error}{again}")
         return pending(ctx, result)
 
 

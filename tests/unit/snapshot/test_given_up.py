@@ -67,6 +67,7 @@ def test_a_restore_that_finds_no_room_lets_go_of_its_vm() -> None:
         assert status(cloud, "back", RESTORE)["state"] == "Failed"
         assert "too little free memory" in text(cloud, "back", RESTORE)
         assert f"given up after {TRIES} tries" in text(cloud, "back", RESTORE)
+        assert "apply another SnapshotRestore" in text(cloud, "back", RESTORE)
         assert calls(cloud, "restore") == TRIES
         assert cloud.reason() == ("True", "Running")
 
@@ -91,6 +92,7 @@ def test_a_snapshot_that_can_t_be_taken(method: str, before: list[str], of: str,
         assert cloud.condition("Snapshot", "shop/snap", "Stalled") is not None
         assert (status(cloud)["state"], job(cloud)[1]) == ("Error", "Failed")
         assert f"given up after {TRIES} tries" in text(cloud)
+        assert "make another Snapshot" in text(cloud)
         assert calls(cloud, method.partition(".")[2]) == TRIES
         cloud.datacentre.heal()
         cloud.edit(powerState="Off") if "web" in of else edit(cloud, size="7Gi")
