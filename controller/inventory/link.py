@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from controller.inventory.calls import SnapshotCalls, VolumeCalls
 from drivers.adoption import Adoption
-from drivers.errors import Conflict, NotFound, Transient
+from drivers.errors import NotFound, Transient
 from drivers.types import (
     ApplyMode,
     Capability,
@@ -162,9 +162,6 @@ class HostLink:
             vm = None
             if self.known(instance) is not None and len(self._session.hosts) > 1:
                 self._session.look_around()
-        except Conflict:
-            snapshot.put(instance, None, asked)  # it has no mark, so it is none of ours any more
-            raise
         snapshot.put(instance, vm, asked)
         return vm
 
@@ -209,10 +206,13 @@ class HostLink:
             return await self._session.lanes.change(connection.adoption.adopt, host, instance, adoption)
 
     async def disown(self, instance: InstanceID, uid: str) -> Done | Started:
-        """See `drivers.adoption.Adopting.disown`."""
-        host, connection = self._host(), self._session.connection()
+        """See `drivers.adoption.Adopting.disown`; what is let go of is none of ours from then on."""
+        host, connection, snapshot = self._host(), self._session.connection(), self._session.snapshot
         with self._changing(instance):
-            return await self._session.lanes.change(connection.adoption.disown, host, instance, uid)
+            outcome = await self._session.lanes.change(connection.adoption.disown, host, instance, uid)
+        if isinstance(outcome, Done):
+            snapshot.put(instance, None, snapshot.moment())
+        return outcome
 
     async def poll(self, op: OpRef, instance: InstanceID | None = None) -> Progress:
         """See `drivers.base.Tasks.poll`; name the VM that the task works on, so that it is observed anew as long as it runs."""

@@ -85,7 +85,6 @@ class Deletion:
             jobs.started(running, outcome.op)
             await ctx.save("Unmanaging", "the hypervisor is taking the owner mark off the VM")
             return requeue(_POLL, "Unmanaging", "the hypervisor is taking the owner mark off the VM")
-        await _marked(link, _identity(ctx), ctx.uid)  # it is nobody's once it is seen without
         ctx.event("Normal", "Retained", f"left on host {link.name} as it is, without an owner mark")
         return await self._let_go(ctx)
 
