@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from controller.inventory.lanes import Lanes
 from controller.inventory.link import HostLink
 from controller.inventory.session import Cadence, Session
+from controller.inventory.snapshot import Snapshot, Whereabouts
 from controller.runtime.keys import Key
 from drivers.adoption import FoundVM
 from drivers.base import Driver
@@ -45,6 +46,8 @@ class Inventory:
         self._owned = owned
         self._kept = kept
         self._sessions: dict[_Address, Session] = {}
+        self._whereabouts = Whereabouts()
+        self._having: dict[Snapshot, Session] = {}
         self._served: dict[Session, dict[str, HostLink]] = {}
         self._attached: dict[str, tuple[_Address, HostLink]] = {}
         self._tasks: dict[Session, asyncio.Task[None]] = {}
@@ -101,8 +104,11 @@ class Inventory:
 
         None if it was seen nowhere since the controller started. Refused links do not count.
         """
-        for session, links in self._served.items():
-            vm = session.snapshot.get(instance)
+        having = [self._having[snapshot] for snapshot in self._whereabouts.of(instance)]
+        if len(having) > 1:
+            having = [session for session in self._served if session in having]
+        for session in having:
+            links, vm = self._served[session], session.snapshot.get(instance)
             if vm is None:
                 continue
             named = links.get(vm.host)
@@ -164,7 +170,9 @@ class Inventory:
         hypervisor, endpoint = address
         name = f"{hypervisor} endpoint {next(self._numbers)}"
         log = self._log.bind(endpoint=name)
-        session = Session(partial(self._load, hypervisor), endpoint, self._lanes(name), self, log, self._cadence)
+        snapshot, driver = Snapshot(self._whereabouts), partial(self._load, hypervisor)
+        session = Session(driver, endpoint, self._lanes(name), self, log, self._cadence, snapshot)
+        self._having[snapshot] = session
         self._sessions[address] = session
         self._served[session] = {}
         self._names[session] = name
@@ -182,5 +190,6 @@ class Inventory:
             return
         del self._served[session][host]
         if not self._served[session]:
-            del self._served[session], self._sessions[address], self._names[session]
+            del self._served[session], self._sessions[address], self._names[session], self._having[session.snapshot]
+            session.snapshot.withdraw()
             self._tasks[session].cancel()

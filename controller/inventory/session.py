@@ -67,6 +67,7 @@ class Session:
         listener: Listener,
         log: FilteringBoundLogger,
         cadence: Cadence,
+        snapshot: Snapshot,
     ) -> None:
         self.lanes = lanes
         self.state = LinkState.CONNECTING
@@ -74,7 +75,7 @@ class Session:
         self.reason = "Connecting"
         self.hosts: Mapping[HostID, ObservedHost] = {}
         self.capabilities: frozenset[Capability] = frozenset()
-        self.snapshot = Snapshot()
+        self.snapshot = snapshot
         self.attempted = False
         self._load = load
         self._endpoint = endpoint
@@ -205,7 +206,8 @@ class Session:
         period = self._cadence.resync if Capability.EVENTS in self.capabilities else self._cadence.poll
         while True:
             try:
-                await asyncio.wait_for(self._resync.wait(), period)
+                async with asyncio.timeout(period):
+                    await self._resync.wait()
                 await asyncio.sleep(self._cadence.gather)
             except TimeoutError:
                 self._strangers.forget()

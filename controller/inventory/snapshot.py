@@ -13,6 +13,25 @@ K = TypeVar("K", bound=Hashable)
 _NEVER = -1
 
 
+class Whereabouts:
+    """Which snapshots have a VM: among thousands of endpoints it is found without a look at each."""
+
+    def __init__(self) -> None:
+        self._having: dict[InstanceID, tuple[Snapshot, ...]] = {}
+
+    def of(self, instance: InstanceID) -> tuple[Snapshot, ...]:
+        """The snapshots that have this VM: one, unless it was moved and somebody has not noticed yet."""
+        return self._having.get(instance, ())
+
+    def note(self, instance: InstanceID, snapshot: Snapshot, *, has: bool) -> None:
+        """Note that a snapshot has, or no longer has, this VM."""
+        others = tuple(each for each in self.of(instance) if each is not snapshot)
+        if having := (*others, snapshot) if has else others:
+            self._having[instance] = having
+        else:
+            self._having.pop(instance, None)
+
+
 class Snapshot:
     """Observed VMs by instance, each valid until an event or one of our own calls makes it stale.
 
@@ -23,7 +42,8 @@ class Snapshot:
     that was announced after the question, and never replaces the answer to a later question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, whereabouts: Whereabouts) -> None:
+        self._whereabouts = whereabouts
         self._vms: dict[InstanceID, ObservedVM] = {}
         self._hosts: dict[HostID, set[InstanceID]] = {}
         self._volumes: dict[VolumeID, set[InstanceID]] = {}
@@ -48,6 +68,12 @@ class Snapshot:
     def with_volume(self, volume: VolumeID) -> Iterator[ObservedVM]:
         """The VMs last seen with this volume, in no order."""
         return (self._vms[instance] for instance in self._volumes.get(volume, ()))
+
+    def withdraw(self) -> None:
+        """Tell nobody any more where VMs are: the endpoint is served no longer."""
+        for instance in self._vms:
+            self._whereabouts.note(instance, self, has=False)
+        self._whereabouts = Whereabouts()
 
     def moment(self) -> int:
         """A point in time, later than every change recorded so far."""
@@ -111,6 +137,8 @@ class Snapshot:
             _take_out(self._hosts, known.host, instance)
             for each in known.volumes:
                 _take_out(self._volumes, each.volume, instance)
+        if (known is None) is not (vm is None):
+            self._whereabouts.note(instance, self, has=vm is not None)
         if vm is not None:
             self._vms[instance] = vm
             self._hosts.setdefault(vm.host, set()).add(instance)

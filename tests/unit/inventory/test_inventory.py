@@ -150,6 +150,30 @@ def test_find_tells_the_host_of_a_vm() -> None:
     play(story)
 
 
+def test_of_two_endpoints_that_have_a_vm_the_one_served_longer_is_told() -> None:
+    """It was moved, and only one has noticed: the answer must not change with who was looked at last."""
+
+    async def story(bench: Bench) -> None:
+        for url in ("one", "two"):
+            bench.serve(url, Hypervisor(host("node"))).vms[InstanceID("x")] = vm("x", host="node")
+            bench.attach(url, url)
+            await bench.pass_time()
+        found = bench.inventory.find(InstanceID("x"))
+        assert found is not None
+        assert found[0] == "one"
+        first = bench.inventory.link("one")
+        assert first is not None
+        del bench.hypervisors["one"].vms[InstanceID("x")]
+        assert await first.observe(InstanceID("x"), fresh=True) is None
+        found = bench.inventory.find(InstanceID("x"))
+        assert found is not None
+        assert found[0] == "two"
+        bench.inventory.detach("two")
+        assert bench.inventory.find(InstanceID("x")) is None
+
+    play(story)
+
+
 def test_find_passes_over_refused_links() -> None:
     async def story(bench: Bench) -> None:
         hypervisor = bench.serve("u", Hypervisor(host("n")))

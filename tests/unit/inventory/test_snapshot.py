@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from controller.inventory.snapshot import Snapshot
+from controller.inventory.snapshot import Snapshot, Whereabouts
 from drivers.types import AttachedVolume, GuestInfo, HostID, InstanceID, ObservedVM, Power, VolumeID
 from tests.support.hypervisors import vm
 
@@ -17,17 +17,40 @@ AGENT = GuestInfo(agent=True, hostname="web", addresses=("10.0.0.5",))
 
 
 def filled(*vms: ObservedVM) -> Snapshot:
-    snapshot = Snapshot()
+    snapshot = Snapshot(Whereabouts())
     snapshot.replace({each.instance: each for each in vms}, snapshot.moment())
     return snapshot
 
 
 def test_nothing_is_fresh_before_all_was_observed() -> None:
-    snapshot = Snapshot()
+    snapshot = Snapshot(Whereabouts())
     assert not snapshot.is_fresh(A)
     snapshot.put(A, vm("a"), snapshot.moment())
     assert not snapshot.is_fresh(A)
     assert snapshot.get(A) == vm("a")
+
+
+def test_whereabouts_name_all_that_have_a_vm() -> None:
+    whereabouts = Whereabouts()
+    one, two = Snapshot(whereabouts), Snapshot(whereabouts)
+    for snapshot in (one, two):
+        snapshot.put(A, vm("a"), snapshot.moment())
+    two.put(B, vm("b"), two.moment())
+    assert whereabouts.of(A) == (one, two)
+    assert whereabouts.of(B) == (two,)
+    one.put(A, None, one.moment())
+    assert whereabouts.of(A) == (two,)
+    two.withdraw()
+    assert whereabouts.of(A) == whereabouts.of(B) == ()
+
+
+def test_what_arrives_after_a_withdrawal_is_told_to_nobody() -> None:
+    whereabouts = Whereabouts()
+    snapshot = Snapshot(whereabouts)
+    snapshot.withdraw()
+    snapshot.put(A, vm("a"), snapshot.moment())
+    assert whereabouts.of(A) == ()
+    assert snapshot.get(A) == vm("a"), "those who hold it still see it"
 
 
 def test_absence_is_an_answer_too() -> None:
@@ -149,7 +172,8 @@ class Truth(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.snapshot = Snapshot()
+        self.whereabouts = Whereabouts()
+        self.snapshot = Snapshot(self.whereabouts)
         self.truth: dict[InstanceID, ObservedVM] = {}
 
     @initialize()
@@ -195,6 +219,11 @@ class Truth(RuleBasedStateMachine):
         by_host = {each.instance: each for host in ("h1", "h2") for each in self.snapshot.on_host(HostID(host))}
         known = {instance: self.snapshot.get(instance) for instance in (A, B, InstanceID("c"))}
         assert by_host == {instance: seen for instance, seen in known.items() if seen is not None}
+
+    @invariant()
+    def whereabouts_agree(self) -> None:
+        for instance in (A, B, InstanceID("c")):
+            assert self.whereabouts.of(instance) == ((self.snapshot,) if self.snapshot.get(instance) else ())
 
     def _set(self, instance: InstanceID, power: Power | None, host: str) -> None:
         if power is None:
