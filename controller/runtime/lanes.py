@@ -227,7 +227,9 @@ class Lane:
         if not call.started:
             self._queue.remove(call)
             self._queued.dec()
-        elif not call.future.done():  # one that has returned holds no thread
+        elif call.future.done():  # it holds no thread any more, and nobody cares what it raised
+            call.future.exception()
+        else:
             call.abandoned = True
             self._abandoned += 1
         return call.started
