@@ -10,7 +10,7 @@ from tests.contract.kvm_pair import Guest, heard, ready, start
 from tests.contract.kvm_remote_pair import Remote, remote
 from tests.lab.record import Backend
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # emulated guests boot in the first test's time
 
 OVS = Attachment(NetworkBackend.OVS, "ovsbr0")
 VXLAN = Attachment(NetworkBackend.LINUX, uplink="trunk0", group="239.7.7.7")

@@ -19,7 +19,7 @@ from tests.lab import disposable
 from tests.lab.host import run_in
 from tests.lab.sshd import SSHServer
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # emulated guests boot in the first test's time
 
 BRIDGE, OVS = Attachment(NetworkBackend.BRIDGE, "br-vlan10"), Attachment(NetworkBackend.OVS, "ovsbr0")
 HONEST, CROOK, VICTIM = "10.0.0.1", "10.0.0.2", "10.0.0.3"
