@@ -27,7 +27,7 @@ DEADLY_PERIOD, DEADLY_MINUTES = 40.0, 10.0
 LONG_REST_EVERY = 10
 """Rounds between those after which nothing at all may be written."""
 PATIENCE = 600.0
-"""Seconds that it may take to become as declared: calls that nobody answers, breakers and backoffs take minutes, and more on a busy machine."""
+"""Seconds that it may take to become as declared: breakers and backoffs take minutes, and a busy machine takes longer."""
 
 
 class Violation(AssertionError):
