@@ -43,6 +43,7 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 
 bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 1000,10000 --minutes 10": all of them)
 	@$(BIN)/python -m tests.bench.bench_scheduler
+	@$(BIN)/python -m tests.bench.bench_store
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 growth: bootstrap plane ## measure how costs grow from 1,000 to 10,000 VMs, and draw it (a quarter of an hour)
