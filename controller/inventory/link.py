@@ -206,13 +206,17 @@ class HostLink:
             return await self._session.lanes.change(connection.adoption.adopt, host, instance, adoption)
 
     async def disown(self, instance: InstanceID, uid: str) -> Done | Started:
-        """See `drivers.adoption.Adopting.disown`; what is let go of is none of ours from then on."""
-        host, connection, snapshot = self._host(), self._session.connection(), self._session.snapshot
+        """See `drivers.adoption.Adopting.disown`."""
+        host, connection = self._host(), self._session.connection()
         with self._changing(instance):
             outcome = await self._session.lanes.change(connection.adoption.disown, host, instance, uid)
         if isinstance(outcome, Done):
-            snapshot.put(instance, None, snapshot.moment())
+            self.let_go(instance)
         return outcome
+
+    def let_go(self, instance: InstanceID) -> None:
+        """Know no more of a VM that was left to others: it has no mark of ours any longer, and nothing of ours."""
+        self._session.snapshot.put(instance, None, self._session.snapshot.moment())
 
     async def poll(self, op: OpRef, instance: InstanceID | None = None) -> Progress:
         """See `drivers.base.Tasks.poll`; name the VM that the task works on, so that it is observed anew as long as it runs."""

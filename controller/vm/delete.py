@@ -189,5 +189,6 @@ async def _marked(link: HostLink, instance: InstanceID, uid: str) -> ObservedVM 
     try:
         have = await link.observe(instance, fresh=True)
     except Conflict:
+        link.let_go(instance)
         return None
     return have if have is not None and have.owner.uid == uid else None
