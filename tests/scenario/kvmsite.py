@@ -64,11 +64,7 @@ class Site:
 
     def machines(self) -> list[tuple[str, Machine]]:
         """Every domain of every host, by UUID; one that is on two hosts is there twice."""
-        found = []
-        for host in self.hosts:
-            with closing(libvirt.open(host.uri)) as admin:
-                found += [(each.UUIDString(), _machine(host.name, each)) for each in admin.listAllDomains()]
-        return found
+        return [found for host in self.hosts for found in _machines(host)]
 
     def wrongs(self) -> list[str]:
         """Everything that is not as declared, in words."""
@@ -139,6 +135,16 @@ def emulators(host: Host) -> int:
 
 def _pool(name: str, path: Path, **spec: Any) -> make.Manifest:
     return make.manifest("StoragePool", name, zone="z", type="Directory", path=str(path), **spec)
+
+
+def _machines(host: Host) -> Iterator[tuple[str, Machine]]:
+    with closing(libvirt.open(host.uri)) as admin:
+        for each in admin.listAllDomains():
+            try:
+                yield each.UUIDString(), _machine(host.name, each)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:  # it was removed since it was listed
+                    raise
 
 
 def _machine(host: str, domain: Any) -> Machine:
