@@ -18,6 +18,7 @@ from structlog.typing import FilteringBoundLogger
 
 from controller.cluster import ClusterReconciler
 from controller.host import HostReconciler, declared
+from controller.host.spectator import HostSpectator
 from controller.images import ImageCache, Limits, http_client
 from controller.inventory import Inventory, PoolRegistry, endpoint_lanes
 from controller.inventory.contents import ContentsReader
@@ -32,6 +33,7 @@ from controller.placing.attachments import Attachments, left_with
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
+from controller.placing.sharding import Sharding
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
 from controller.runtime.attempt import Options
@@ -41,6 +43,7 @@ from controller.runtime.lanes import LaneMetrics
 from controller.runtime.manager import Manager
 from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler
+from controller.runtime.shards import Shards
 from controller.runtime.store import Store
 from controller.runtime.threads import Threads
 from controller.scheduler.index import HostIndex
@@ -60,13 +63,14 @@ from controller.template import TemplateReconciler
 from controller.template.pools import PoolCopies
 from controller.vm import VirtualMachineReconciler
 from controller.vm.addressing import Addressing
+from controller.vm.delegation import Delegation
 from controller.vm.services import Services
 from controller.volume import VolumeReconciler
 from controller.volume.services import Services as VolumeServices
 from controller.zone import ZoneReconciler
 from crds.base import GROUP, VERSION
 from crds.status import Condition
-from crds.v1alpha1 import KINDS
+from crds.v1alpha1 import KINDS, Host
 from drivers.loader import load
 
 FINALIZER = "vireo.dev/finalizer"
@@ -96,6 +100,17 @@ class Parts:
     attachments: Attachments
     contents: ContentsReader
     calls: Calls
+    sharding: Sharding
+
+    def lead(self, shard: int) -> None:
+        """Know what the statuses say now, before this process begins to work on a shard."""
+        if self.sharding.count > 1:
+            self.inventory.doubt()
+        if shard == 0:
+            if self.sharding.count > 1:
+                self.placements.from_statuses()
+                self.rooms.from_statuses()
+            self.recovery.from_statuses()
 
 
 class Waker:
@@ -114,7 +129,7 @@ def make_parts(
     settings: Settings,
     images: ImageCache,
     wake: Waker,
-    fence: Callable[[], None],
+    elector: Shards,
     registry: CollectorRegistry,
     log: FilteringBoundLogger,
 ) -> Parts:
@@ -125,7 +140,7 @@ def make_parts(
     metrics, threads, drivers = LaneMetrics(registry), Threads(), DriverMetrics(registry).over(load)
     inventory = Inventory(
         drivers,
-        lambda name: endpoint_lanes(name, fence, clock.monotonic, metrics, threads),
+        lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads),
         wake,
         log,
         owned=lambda vm: declared(vm, store),
@@ -146,6 +161,7 @@ def make_parts(
         attachments=Attachments(store, inventory),
         contents=ContentsReader(clock.monotonic),
         calls=Calls(wake),
+        sharding=Sharding(store, inventory, elector.count, elector.works_on),
     )
 
 
@@ -161,6 +177,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         parts.rooms,
         parts.attachments,
         parts.contents,
+        Delegation(parts.sharding),
         _new_id,
     )
     disks = (parts.contents, parts.rooms, parts.attachments)
@@ -202,22 +219,23 @@ async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: Fil
         lease_name=settings.lease_name,
         probe_host=settings.probe_host,
         probe_port=settings.probe_port,
+        shards=settings.shards,
     )
     async with AsyncExitStack() as stack:
         opened = kube.connect(API_KINDS, reach, clock=SystemClock(), random=random.random, registry=registry, log=log)
         connection = await stack.enter_async_context(opened)
         client = await stack.enter_async_context(http_client(Limits()))
         images = ImageCache(settings.image_directory, client, Limits())
-        parts = make_parts(settings, images, wake, connection.elector.check, registry, log)
+        parts = make_parts(settings, images, wake, connection.elector, registry, log)
         for close in (parts.inventory.close, parts.pools.close, parts.library.close, parts.contents.close, parts.calls.close):
             stack.push_async_callback(close)
         secrets = SecretCache(connection.secrets, SystemClock().monotonic)
-        manager = wake.manager = _manager(settings, parts, connection, secrets, registry, log)
+        manager = wake.manager = _manager(settings, parts, connection, secrets, wake, registry, log)
         await kube.run(
             manager,
             connection,
             reach,
-            on_lead=parts.recovery.from_statuses,
+            on_lead=parts.lead,
             on_secret=partial(_secret_changed, secrets, parts.store, wake),
             stop=stop,
             random=random.random,
@@ -231,9 +249,11 @@ def _manager(
     parts: Parts,
     connection: kube.Connection,
     secrets: SecretReader,
+    wake: Waker,
     registry: CollectorRegistry,
     log: FilteringBoundLogger,
 ) -> Manager:
+    sharding, observers = parts.sharding, [parts.placements.take, parts.rooms.take, parts.recovery.take]
     return Manager(
         parts.store,
         connection.api,
@@ -246,8 +266,10 @@ def _manager(
         fence=connection.elector.check,
         metrics=Metrics(registry),
         log=log,
-        observers=[parts.placements.take, parts.rooms.take, parts.recovery.take],
+        observers=[*observers, sharding.take] if sharding.count > 1 else observers,
         witnesses=[events.witness, LifeMetrics(registry, SystemClock()).witness],
+        division=sharding if sharding.count > 1 else None,
+        spectators={Host.KIND: HostSpectator(parts.store, parts.inventory, secrets, sharding, wake)},
     )
 
 

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     """Name that this process holds the Lease under. A process that is started anew under the same name goes on at once, without
     waiting for the Lease to expire: whoever gives one must see to it that only one such process runs. Default: the pod's name in a
     cluster, where the kubelet sees to that; a name of its own elsewhere."""
+    shards: int = Field(default=1, ge=1, le=16)
+    """Into how many shards the work on VMs is divided, by the clusters that they are on; the same for all replicas. Each replica
+    works on the shards whose Leases it holds."""
     probe_host: str = "127.0.0.1"
     """Address of /healthz, /readyz and /metrics."""
     probe_port: int = Field(default=8080, ge=0, le=65535)

@@ -117,6 +117,11 @@ class Inventory:
                     return link.name, vm
         return None
 
+    def doubt(self) -> None:
+        """Rely on nothing that was seen of any VM until now: others have changed them."""
+        for session in self._served:
+            session.doubt()
+
     async def search(self, instance: InstanceID) -> tuple[str, ObservedVM] | None:
         """The same as `find`, after every endpoint that is up was asked.
 

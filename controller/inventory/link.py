@@ -135,6 +135,10 @@ class HostLink:
         """Counts connections of the endpoint and returns of the host: what was prepared on a host holds for one epoch."""
         return self._session.epoch(self.host_id) if self.host_id else 0
 
+    def doubt(self, instance: InstanceID) -> None:
+        """Others have changed a VM here: look at it before anything that was seen of it is relied on."""
+        self._session.snapshot.mark_stale(instance)
+
     def known(self, instance: InstanceID) -> ObservedVM | None:
         """What was last seen of a VM on this host, without a call and maybe out of date."""
         vm = self._session.snapshot.get(instance)

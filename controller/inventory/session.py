@@ -103,6 +103,11 @@ class Session:
         """Observe all VMs soon: one that was expected on some host is not there, and may be on another."""
         self._resync.set()
 
+    def doubt(self) -> None:
+        """Rely on nothing that was seen so far: others have changed things here. All is observed anew soon."""
+        self.snapshot.doubt()
+        self._resync.set()
+
     async def search(self, instance: InstanceID) -> None:
         """Look for a VM on every host of the endpoint, now; what was last seen may be minutes old. The snapshot then knows.
 

@@ -51,6 +51,7 @@ class Snapshot:
         self._asked: dict[InstanceID, int] = {}
         self._asked_all = _NEVER
         self._now = 0
+        self._doubted = _NEVER
         self.complete = False
 
     def get(self, instance: InstanceID) -> ObservedVM | None:
@@ -89,6 +90,10 @@ class Snapshot:
         """Something about this VM changes or changed: only an answer to a question asked from now on can be relied on."""
         self._stale[instance] = self.moment()
 
+    def doubt(self) -> None:
+        """Others have changed things here: nothing can be relied on but answers to questions asked from now on."""
+        self._doubted, self.complete = self.moment(), False
+
     def put(self, instance: InstanceID, vm: ObservedVM | None, asked: int) -> None:
         """Record an observation of one VM that was asked for at the moment `asked`; None means it does not exist."""
         if asked < self._last_asked(instance):
@@ -114,7 +119,7 @@ class Snapshot:
         self._asked_all = asked
         self._asked = {instance: moment for instance, moment in self._asked.items() if moment > asked}
         self._stale = {instance: moment for instance, moment in self._stale.items() if moment > asked}
-        self.complete = True
+        self.complete = asked > self._doubted
         return changed
 
     def _last_asked(self, instance: InstanceID) -> int:

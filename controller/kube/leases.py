@@ -10,6 +10,7 @@ from controller.kube.http import Http
 from controller.runtime.lease import LeaseRecord
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+_SHARDS, _WANTED_BY = "vireo.dev/shards", "vireo.dev/wanted-by"
 _MICROTIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -38,7 +39,9 @@ class KubeLease:
         return {"namespace": self._namespace, "name": self._name}
 
     def _body(self, record: LeaseRecord) -> dict[str, Any]:
-        metadata = {"name": self._name, "namespace": self._namespace}
+        metadata: dict[str, Any] = {"name": self._name, "namespace": self._namespace}
+        if notes := _annotations(record):
+            metadata["annotations"] = notes
         if record.resource_version:
             metadata["resourceVersion"] = record.resource_version
         spec = {
@@ -52,7 +55,7 @@ class KubeLease:
 
 
 def _record(raw: Mapping[str, Any]) -> LeaseRecord:
-    spec = raw.get("spec") or {}
+    spec, notes = raw.get("spec") or {}, raw["metadata"].get("annotations") or {}
     return LeaseRecord(
         holder=spec.get("holderIdentity") or "",
         duration=int(spec.get("leaseDurationSeconds") or 1),
@@ -60,7 +63,23 @@ def _record(raw: Mapping[str, Any]) -> LeaseRecord:
         renewed_at=_read(spec.get("renewTime")),
         transitions=int(spec.get("leaseTransitions") or 0),
         resource_version=raw["metadata"]["resourceVersion"],
+        shards=_number(notes.get(_SHARDS)),
+        wanted_by=str(notes.get(_WANTED_BY) or ""),
     )
+
+
+def _annotations(record: LeaseRecord) -> dict[str, str]:
+    """What a Lease says beside its spec; nothing while the work is not divided."""
+    notes = {_SHARDS: str(record.shards)} if record.shards != 1 else {}
+    return notes | ({_WANTED_BY: record.wanted_by} if record.wanted_by else {})
+
+
+def _number(text: str | None) -> int:
+    """The number of shards on record; what is no number was written by nobody who divides the work."""
+    try:
+        return int(text or 1) or 1
+    except ValueError:
+        return 1
 
 
 def _written(when: datetime | None) -> str | None:

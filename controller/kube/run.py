@@ -23,9 +23,10 @@ from controller.kube.leases import KubeLease
 from controller.kube.metrics import ApiMetrics
 from controller.kube.secrets import Secrets
 from controller.runtime.clock import Clock
-from controller.runtime.lease import LeaderElector, LeaseTimes, Restored
+from controller.runtime.lease import LeaseTimes, Restored
 from controller.runtime.manager import Manager
 from controller.runtime.resync import Resync
+from controller.runtime.shards import Hooks, Shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Settings:
     """How a process reaches its API server, which lease it holds, and where it answers probes.
 
     `kubeconfig` None means the pod's service account, else kubectl's usual places.  `identity` is unique to this process.
+    Shard 0 has the lease of `lease_name`, the others have names made from it.
     """
 
     kubeconfig: Path | None
@@ -42,6 +44,11 @@ class Settings:
     probe_host: str
     probe_port: int
     lease_times: LeaseTimes = field(default_factory=LeaseTimes)
+    shards: int = 1
+
+    def lease_of(self, shard: int) -> str:
+        """The name of a shard's lease."""
+        return f"{self.lease_name}-shard-{shard}" if shard else self.lease_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class Connection:
 
     api: KubeApi
     secrets: Secrets
-    elector: LeaderElector
+    elector: Shards
     kinds: Kinds
     metrics: ApiMetrics
 
@@ -69,9 +76,14 @@ async def connect(
     configuration = await credentials.load(settings.kubeconfig)
     metrics = ApiMetrics(registry)
     apart = Http(configuration, metrics, connections=1)  # renewals don't wait behind everything else
-    lease = KubeLease(apart, settings.lease_namespace, settings.lease_name)
-    elector = LeaderElector(lease, settings.identity, settings.lease_times, clock, random, log)
-    metrics.leader.labels(settings.lease_name).set_function(lambda: float(elector.is_leader))
+
+    def lease(shard: int) -> KubeLease:
+        return KubeLease(apart, settings.lease_namespace, settings.lease_of(shard))
+
+    leases = [lease(shard) for shard in range(settings.shards)]
+    elector = Shards(leases, lease, settings.identity, settings.lease_times, clock, random, log)
+    for shard in range(settings.shards):
+        metrics.leader.labels(settings.lease_of(shard)).set_function(partial(_held, elector, shard))
     http = Http(configuration, metrics, fence=elector.check)
     try:
         yield Connection(
@@ -86,12 +98,16 @@ async def connect(
         await apart.close()
 
 
+def _held(elector: Shards, shard: int) -> float:
+    return float(elector.holds(shard))
+
+
 async def run(
     manager: Manager,
     connection: Connection,
     settings: Settings,
     *,
-    on_lead: Callable[[], None],
+    on_lead: Callable[[int], None],
     on_secret: Callable[[str, str], None],
     stop: asyncio.Event,
     random: Callable[[], float],
@@ -101,9 +117,9 @@ async def run(
     """Reconcile for one term of leadership: until `stop` is set, which finishes what runs and gives the lease back, or it is lost,
     or the API server's data turns out to have been restored from a backup.
 
-    Nothing that was known in a lost term may be used in the next: call it again with everything made anew.  `on_lead()` is called
-    when the term begins and the Store holds everything; `on_secret(namespace, name)` when a Secret that was read has changed.
-    Raises OSError when the probe port is taken.
+    Nothing that was known in a lost term may be used in the next: call it again with everything made anew.  `on_lead(shard)` is
+    called when this process begins to work on a shard and the Store holds everything; `on_secret(namespace, name)` when a Secret
+    that was read has changed.  Raises OSError when the probe port is taken.
     """
     names = [kind.kind for kind in connection.kinds]
     resync = Resync(connection.api, manager.intake, names, random, log)
@@ -140,25 +156,41 @@ async def _watch(resync: Resync, feed: Feed) -> None:
     await feed.run()
 
 
-async def _lead(manager: Manager, elector: LeaderElector, resync: Resync, on_lead: Callable[[], None], stop: asyncio.Event) -> None:
+async def _lead(manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], None], stop: asyncio.Event) -> None:
     """Wait for the lease and reconcile while it is held, or until `stop` is set, or the API server has older data than before."""
     with suppress(Restored):
         await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
         if not stop.is_set():
-            on_lead()
-            await _reconcile(manager, elector, stop)
+            await _reconcile(manager, elector, _hooks(manager, elector, resync, on_lead), stop)
     await elector.release()
 
 
-async def _ready_to_lead(elector: LeaderElector, resync: Resync) -> None:
+def _hooks(manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], None]) -> Hooks:
+    """What is done about each shard.  One that is the whole work is begun at once, before the manager starts with everything."""
+    if elector.count == 1:
+        on_lead(0)
+
+    async def prepare(shard: int) -> None:
+        if elector.count > 1:
+            await resync.anew()  # who had it may have given an object away that the watch still shows as being in it
+            on_lead(shard)
+
+    def begin(_shard: int) -> None:
+        if elector.count > 1:
+            manager.enqueue_all()
+
+    return Hooks(prepare, begin, manager.finished)
+
+
+async def _ready_to_lead(elector: Shards, resync: Resync) -> None:
     await resync.synced()
     await elector.acquire()
 
 
-async def _reconcile(manager: Manager, elector: LeaderElector, stop: asyncio.Event) -> None:
+async def _reconcile(manager: Manager, elector: Shards, hooks: Hooks, stop: asyncio.Event) -> None:
     """Run the manager until the lease is lost, which ends it at once, or `stop` is set, which lets it finish what runs."""
     working = _task(manager.run())
-    holding = _task(elector.hold())
+    holding = _task(elector.hold(hooks))
     stopping = _task(stop.wait())
     try:
         await asyncio.wait([working, holding, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -72,6 +72,12 @@ class Placements:
         elif dropper := self._droppers.get(change.key.kind):
             dropper(change.key.name)
 
+    def from_statuses(self) -> None:
+        """Take over all places as statuses record them, whatever was known before: others have placed and moved VMs."""
+        for vm in self._store.list(VirtualMachine):
+            self._index.release(vm.metadata.uid)
+            self._vm(vm)
+
     def place(self, request: Request) -> Placement | Rejection:
         """The place of a VM, the same again until it is released; the room is taken at once."""
         return self._scheduler.place(request)

@@ -91,7 +91,8 @@ class Recovery:
             self._segment(nic)
 
     def from_statuses(self) -> None:
-        """Take over what statuses record. Call it once, when the Store holds everything."""
+        """Take over what statuses record. Call it once, when the Store holds everything: from then on Hosts are waited for."""
+        self._started = self._clock.monotonic()
         for network in self._store.list(Network):
             self._take_over_network(network)
         recorded = [each for vm in self._store.list(VirtualMachine) for each in _recorded(vm)]  # parsed one after the other

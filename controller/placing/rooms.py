@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from controller.runtime.store import Change, Store
 from controller.scheduler import Allocation, PoolScope, PoolView, Reason
@@ -32,7 +33,17 @@ class Rooms:
             return
         if change.gone:
             self._index.release(change.gone)
-        match change.after():
+        self._record(change.after())
+
+    def from_statuses(self) -> None:
+        """Take over what all statuses record, whatever was known before: others have given room out."""
+        for kind in (Volume, Snapshot):
+            for each in self._store.list(kind):
+                self._index.release(each.metadata.uid)
+                self._record(each)
+
+    def _record(self, obj: Any) -> None:
+        match obj:
             case Volume() as volume if volume.status.pool and self._index.allocation(volume.metadata.uid) is None:
                 self.reserve(volume.metadata.uid, volume.status.pool, (volume.status.size or volume.spec.size).bytes)
             case Snapshot(metadata=metadata, status=status) if status.pool and status.size:

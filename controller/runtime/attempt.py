@@ -66,8 +66,9 @@ class Attempt:
         self._enqueue = enqueue
         self._reported: dict[Key, str] = {}
 
-    async def run(self, reconciler: Reconciler[Any], key: Key) -> tuple[Result | None, bool]:
-        """Reconcile one object; return its result (None: nothing more to do) and whether it is gone from the API.
+    async def run(self, reconciler: Reconciler[Any], key: Key, shard: int = 0) -> tuple[Result | None, bool]:
+        """Reconcile one object, as work of a shard; return its result (None: nothing more to do) and whether it is gone from the
+        API.
 
         Raises ApiError when a write failed, NotLeader, and Unparsable.
         """
@@ -76,7 +77,7 @@ class Attempt:
         if ctx is None or session is None:
             self._reported.pop(key, None)
             return None, False
-        with entered(Scope(key, name, ctx.object)):
+        with entered(Scope(key, name, ctx.object, shard)):
             return await self._run(reconciler, ctx, session, name)
 
     async def _run(

@@ -201,7 +201,7 @@ class Lane:
         """Make a call, in a thread; what is returned tells the loop."""
         value, error = None, None
         try:
-            self._guard()
+            call.context.run(self._guard)
             call.called = True
             value = call.context.run(call.function)
         except BaseException as raised:

@@ -9,7 +9,7 @@ shorter than `duration`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -22,7 +22,11 @@ from controller.runtime.ports import ApiError, Conflict, Gone, NotLeader
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
-    """The spec of a Lease, with the resourceVersion that an update is conditional on ("" for one to be created)."""
+    """The spec of a Lease, with the resourceVersion that an update is conditional on ("" for one to be created).
+
+    `shards`: into how many shards the work is divided, negative while that is being changed (see `shards`). `wanted_by`: the
+    candidate that would like to have the lease from a holder of several.
+    """
 
     holder: str
     duration: int
@@ -30,6 +34,8 @@ class LeaseRecord:
     renewed_at: datetime | None
     transitions: int
     resource_version: str
+    shards: int = 1
+    wanted_by: str = ""
 
 
 class LeasePort(Protocol):
@@ -74,8 +80,18 @@ class LeaderElector:
         clock: Clock,
         random: Callable[[], float],
         log: FilteringBoundLogger,
+        *,
+        shards: int = 1,
+        permit: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """`identity` is unique to this process; `random` gives floats in [0, 1) and spreads the tries."""
+        """`identity` is unique to this process; `random` gives floats in [0, 1) and spreads the tries.
+
+        `shards` is recorded on a lease that is created; one that exists keeps what it has. `permit()` is asked after the lease
+        was read and before it is taken: whether this candidate may have it at all.
+        """
+        self.wanted_by = ""
+        self._shards = shards
+        self._permit = permit
         self._port = port
         self._identity = identity
         self._times = times
@@ -100,12 +116,65 @@ class LeaderElector:
         if not self.is_leader:
             raise NotLeader(f"{self._identity} does not hold the lease")
 
+    @property
+    def shards(self) -> int:
+        """What the lease, as last read or written, records as the number of shards."""
+        return self._seen.shards if self._seen else self._shards
+
+    @property
+    def holder(self) -> str:
+        """Who had the lease when it was last looked at, "" if nobody, or somebody who has not renewed it in time."""
+        return "" if self._seen is None or self._expired(self._seen) else self._seen.holder
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether somebody has the lease, as last looked at, who has not renewed it in time."""
+        return self._seen is not None and bool(self._seen.holder) and self._expired(self._seen)
+
     async def acquire(self) -> None:
         """Return once this process leads.  Raises Restored."""
-        led = await self._try()
+        led = await self.attempt()
         while not led:
             await asyncio.sleep(self._pause() / 2)  # a lease given back is taken up soon; a look costs no write
-            led = await self._try()
+            led = await self.attempt()
+
+    async def look(self) -> bool:
+        """See who has the lease, without taking it; False if that can't be found out now.  Raises Restored."""
+        try:
+            found = await self._port.get()
+        except Gone:
+            self._seen = None
+            return True
+        except ApiError as error:
+            self._log.info("lease not read", error=str(error))
+            return False
+        self._check_order(found)
+        self._look_at(found)
+        return True
+
+    async def ask(self) -> None:
+        """Ask the holder for the lease; best effort."""
+        try:
+            found = await self._port.get()
+            self._look_at(await self._port.update(replace(found, wanted_by=self._identity)))
+        except ApiError as error:
+            self._log.info("lease not asked for", error=str(error))
+
+    async def declare(self, shards: int) -> bool:
+        """Record another number of shards on the lease, which this process holds and is not renewing meanwhile; tell whether
+        that worked.
+        """
+        asked_at = self._clock.monotonic()
+        if self._seen is None or not self.is_leader:
+            return False
+        try:
+            written = await self._port.update(replace(self._seen, shards=shards, renewed_at=self._clock.now()))
+        except ApiError as error:
+            self._log.warning("number of shards not written", error=str(error))
+            return False
+        self._newest = int(written.resource_version)
+        self._seen, self._held_until = written, asked_at + self._times.deadline
+        return True
 
     async def hold(self) -> None:
         """Renew; return once the lease is lost.  Raises Restored, when it is lost too."""
@@ -113,7 +182,7 @@ class LeaderElector:
             await asyncio.sleep(min(self._pause(), self._left()))
             try:
                 async with asyncio.timeout(self._left()):
-                    await self._try()
+                    await self.attempt()
             except TimeoutError:
                 break
         self._held_until = None
@@ -126,13 +195,26 @@ class LeaderElector:
         if not self.is_leader or self._seen is None:
             return
         self._held_until = None
-        now = self._clock.now()
         try:
-            await self._port.update(replace(self._seen, holder="", duration=1, acquired_at=now, renewed_at=now))
+            self._look_at(await self._port.update(self._freed(self._seen)))
+        except Conflict:  # asked for meanwhile, or a renewal was cut short and is written
+            await self._release_anew()
         except ApiError as error:
             self._log.info("lease not given back, it will expire", error=str(error))
 
-    async def _try(self) -> bool:
+    async def _release_anew(self) -> None:
+        try:
+            found = await self._port.get()
+            if found.holder == self._identity:
+                self._look_at(await self._port.update(self._freed(found)))
+        except ApiError as error:
+            self._log.info("lease not given back, it will expire", error=str(error))
+
+    def _freed(self, record: LeaseRecord) -> LeaseRecord:
+        now = self._clock.now()
+        return replace(record, holder="", duration=1, acquired_at=now, renewed_at=now, wanted_by="")
+
+    async def attempt(self) -> bool:
         """Take the lease, or renew it; tell whether that worked.  Raises Restored."""
         asked_at = self._clock.monotonic()
         try:
@@ -161,19 +243,26 @@ class LeaderElector:
     async def _take(self) -> LeaseRecord | None:
         """Write ourselves as the holder if the lease is free, ours or expired, else None.  Raises ApiError."""
         now = self._clock.now()
-        mine = LeaseRecord(self._identity, self._times.duration, now, now, 0, "")
+        mine = LeaseRecord(self._identity, self._times.duration, now, now, 0, "", self._shards)
         try:
             found = await self._port.get()
         except Gone:
-            return await self._port.create(mine)
+            return await self._port.create(mine) if await self._permitted() else None
         self._check_order(found)
         self._look_at(found)
         if found.holder not in ("", self._identity) and not self._expired(found):
             return None
         changed = found.holder != self._identity
+        if not self.is_leader and not await self._permitted():
+            return None
+        self.wanted_by = "" if changed else found.wanted_by
+        counted = found.transitions + changed
         return await self._port.update(
-            replace(mine, transitions=found.transitions + changed, resource_version=found.resource_version)
+            replace(mine, transitions=counted, resource_version=found.resource_version, shards=found.shards)
         )
+
+    async def _permitted(self) -> bool:
+        return self._permit is None or await self._permit()
 
     def _look_at(self, found: LeaseRecord) -> None:
         if self._seen is None or self._seen.resource_version != found.resource_version:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -19,15 +19,44 @@ from controller.runtime.ports import Api, ApiError, Conflict, Gone, NotLeader, R
 from controller.runtime.queue import Closed, Priority, Queue
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.recorder import Record, Recorder
-from controller.runtime.results import Done, Failed, Requeue, Result, Waiting
+from controller.runtime.results import Done, Failed, Requeue, Result, Waiting, done
 from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.runtime.triggers import Triggers
 
+_LOOK = 0.02
 _LAST_EVENTS = 1.0  # seconds given to Events that still wait at a stop
+
+Spectator = Callable[[Key], Awaitable[float | None]]
+"""Takes note of an object that another process works on; returns in how many seconds to do so again, None for after a change.
+May raise anything: it is called again later."""
 
 Witness = Callable[[Change, Record], None]
 """Told of each change that this process wrote itself, and of each object that goes while it reconciles; and by what to have
 Kubernetes Events written about it."""
+
+
+class Division(Protocol):
+    """Who works on what, when several processes share the work."""
+
+    def shard(self, key: Key) -> int:
+        """The shard that an object is in, by what is known of it now; 0 for one that is gone."""
+        ...
+
+    def works_on(self, shard: int) -> bool:
+        """Whether this process may work on it now."""
+        ...
+
+
+class Undivided:
+    """One process works on everything."""
+
+    def shard(self, key: Key) -> int:
+        """The one shard."""
+        return 0
+
+    def works_on(self, shard: int) -> bool:
+        """It is always ours."""
+        return True
 
 
 class Manager:
@@ -52,12 +81,15 @@ class Manager:
         log: FilteringBoundLogger,
         observers: Sequence[Callable[[Change], None]] = (),
         witnesses: Sequence[Witness] = (),
+        division: Division | None = None,
+        spectators: Mapping[str, Spectator] | None = None,
     ) -> None:
         """Nothing happens yet.
 
         `observers` are told of every change before anything is woken by it, `witnesses` see `Witness`.
         `random` gives floats in [0, 1), `new_id` names
-        reconciles in the log, `fence` raises NotLeader when this process may no longer write.
+        reconciles in the log, `fence` raises NotLeader when this process may no longer write. `division` says who works on
+        what, None that this process works on everything; `spectators` by kind take note of what others work on.
         """
         self._store = store
         self._api = api
@@ -70,7 +102,10 @@ class Manager:
         self._log = log
         self._observers = observers
         self._witnesses = witnesses
+        self._division = division or Undivided()
+        self._spectators = dict(spectators or {})
         self._busy: dict[Key, float] = {}
+        self._turns: dict[Key, int] = {}
         self._queue: Queue | None = None
         self._gone: dict[Key, list[str]] = {}
         self.intake = Intake(store, self._on_change)
@@ -81,6 +116,19 @@ class Manager:
     def enqueue(self, key: Key, priority: Priority = Priority.DEPENDENCY) -> None:
         """Have an object reconciled soon; before `run` there is no need, it starts with all of them."""
         self._enqueue_after(key, 0, priority)
+
+    def enqueue_all(self) -> None:
+        """Have every object reconciled soon, as at the start: this process works on more of them than before."""
+        for kind in self._reconcilers:
+            for key in self._store.keys(kind):
+                self._enqueue_after(key, 0, Priority.RESYNC)
+
+    async def finished(self, shard: int) -> bool:
+        """Wait until nothing that was begun as work of a shard is under way, `options.drain` seconds at most; tell whether."""
+        deadline = self._clock.monotonic() + self._options.drain
+        while shard in self._turns.values() and self._clock.monotonic() < deadline:  # noqa: ASYNC110 - rare, and short
+            await asyncio.sleep(_LOOK)
+        return shard not in self._turns.values()
 
     def _enqueue_after(self, key: Key, delay: float, priority: Priority) -> None:
         if self._queue is not None and key.kind in self._reconcilers:
@@ -142,7 +190,7 @@ class Manager:
         try:
             for uid in self._gone.pop(key, ()):
                 reconciler.forget(key, uid)
-            result, gone = await self._attempt.run(reconciler, key)
+            result, gone = await self._run(reconciler, key)
         except NotLeader:
             outcome = "not_leader"
         except (ApiError, Unparsable) as error:
@@ -157,6 +205,19 @@ class Manager:
             if gone:
                 self.intake.delete(key)
         self._metrics.reconciled(key.kind, outcome, self._clock.monotonic() - started)
+
+    async def _run(self, reconciler: Reconciler[Any], key: Key) -> tuple[Result | None, bool]:
+        """Reconcile an object if that is for this process to do; else only take note of it."""
+        shard = self._division.shard(key)
+        if not self._division.works_on(shard):
+            spectator = self._spectators.get(key.kind)
+            again = await spectator(key) if spectator else None
+            return (done("WorkedOnElsewhere", recheck_after=again) if again else None), False
+        self._turns[key] = shard
+        try:
+            return await self._attempt.run(reconciler, key, shard)
+        finally:
+            del self._turns[key]
 
     def _working_for(self, kind: str) -> list[float]:
         """Seconds that each reconcile of the kind has been under way."""
@@ -209,7 +270,7 @@ class Manager:
                 observe(change)
             except Exception as error:
                 self._log.error("observer failed", changed=str(change.key), exc_info=error)
-        if own or (change.gone and self._queue is not None):
+        if own or (change.gone and self._queue is not None and self._division.works_on(0)):
             self._witness(change)
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)

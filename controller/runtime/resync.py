@@ -49,6 +49,10 @@ class Resync:
         """The kinds that have not been listed yet: the process isn't ready."""
         return [kind for kind, listed in self._listed.items() if not listed.is_set()]
 
+    async def anew(self) -> None:
+        """List every kind once more: the Store then holds all that was written before this was called."""
+        await asyncio.gather(*(self._list_patiently(kind) for kind in self._kinds))
+
     async def run(self) -> None:
         """List until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -14,11 +14,12 @@ from controller.runtime.keys import Key
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One reconcile; `object` is its draft, whose job may begin at any time."""
+    """One reconcile; `object` is its draft, whose job may begin at any time, `shard` the one whose work this is."""
 
     key: Key
     reconcile: str
     object: Any
+    shard: int = 0
 
     def fields(self) -> dict[str, str]:
         """What a log line says of it: kind, namespace, name, reconcile id, and the id of the job under way."""

@@ -257,6 +257,11 @@ class Store:
         entry = self._kinds[key.kind].entries.get(key)
         return entry.uid if entry else None
 
+    def status(self, key: Key) -> Mapping[str, Any]:
+        """Return the raw status of an object; empty when there is none."""
+        entry = self._kinds[key.kind].entries.get(key)
+        return cast("Mapping[str, Any]", json.loads(entry.status)) if entry else {}
+
     def observed(self, key: Key) -> bool:
         """Return whether the status is about the latest generation: what is declared now was reconciled before."""
         kind = self._kinds[key.kind]

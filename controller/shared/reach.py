@@ -24,7 +24,10 @@ class Reach:
         self._pools = pools
 
     def vm(self, vm: VirtualMachine) -> HostLink | Result:
-        """The host that a VM is on, if it answers."""
+        """The host that a VM is on, if it answers, and no other shard works on the VM."""
+        if vm.status.shard is not None:
+            text = f"VM {vm.metadata.name} is given back by shard {vm.status.shard} first"
+            return waiting("VirtualMachineBusy", text, retry_after=_LOOKS)
         found = self._inventory.find(instance_of(vm))
         name = found[0] if found else vm.status.host
         if name is None:

@@ -53,7 +53,7 @@ def _of_volume(volume: Volume, store: Store) -> Iterable[Key]:
 
 def _vm_facts(vm: VirtualMachine) -> object:
     status = vm.status
-    return vm.deleting, vm.spec.power_state, status.state, status.host, jobs.running(status.job), status.guest
+    return vm.deleting, vm.spec.power_state, status.state, status.host, jobs.running(status.job), status.guest, status.shard
 
 
 def _volume_facts(volume: Volume) -> object:

@@ -47,7 +47,8 @@ def _of_volume(volume: Volume, store: Store) -> Iterable[Key]:
 
 def _vm_facts(vm: VirtualMachine) -> object:
     status = vm.status
-    return vm.deleting, vm.spec.power_state, vm.spec.volumes, status.state, status.host, status.volumes, jobs.running(status.job)
+    declared = vm.deleting, vm.spec.power_state, vm.spec.volumes
+    return declared, status.state, status.host, status.volumes, status.shard, jobs.running(status.job)
 
 
 class SnapshotRestoreReconciler:

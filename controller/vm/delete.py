@@ -12,6 +12,7 @@ from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_
 from controller.shared.reach import silent
 from controller.shared.translate import pool_spec
 from controller.vm import job
+from controller.vm.delegation import Recalled, given
 from controller.vm.job import Command
 from controller.vm.seat import Seating
 from controller.vm.services import Services
@@ -142,6 +143,8 @@ class Deletion:
         instance = _identity(ctx)
         if await link.observe(instance, fresh=True):
             return None
+        if given(ctx.object):
+            raise Recalled("it is not on its host")
         found = await self._services.inventory.search(instance)
         return requeue(0, "Moved", f"the VM was moved to host {found[0]}") if found and found[0] != link.name else None
 

@@ -27,6 +27,7 @@ from controller.shared.lookups import (
 )
 from controller.vm import growth, job, report, room
 from controller.vm.adoption import Adopting
+from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
 from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
@@ -124,12 +125,15 @@ class VirtualMachineReconciler:
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
-        if held := keep_vm(ctx):
-            return held
         try:
+            self._services.delegation.admit(ctx)
+            if held := keep_vm(ctx):
+                return held
             if ctx.deleting:
                 return await self._deletion.run(ctx)
             return await self._adopting.run(ctx) or await self._drive(ctx)
+        except Recalled as why:
+            return self._services.delegation.give_back(ctx, str(why))
         except DriverError as error:
             return _refused(ctx, error)
 
@@ -150,7 +154,10 @@ class VirtualMachineReconciler:
         seat = self._seating.seat(ctx, refs)
         if not isinstance(seat, Seat):
             return seat
-        nics = self._services.addressing.assign(ctx.object, refs.interfaces)
+        if given(ctx.object):
+            nics: list[NICStatus] | Result = addresses(ctx.object, refs.interfaces)
+        else:
+            nics = self._services.addressing.assign(ctx.object, refs.interfaces)
         if not isinstance(nics, list):
             return await self._without_addresses(ctx, seat, nics)
         image = image_name(refs.template) if refs.template else ""
@@ -188,10 +195,9 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM, nics: list[NICStatus]
     ) -> Result:
         """Observe, plan, act, and again, until there is nothing left to do now."""
-        refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
-        if ctx.object.status.room_released:
-            await seat.link.observe(wanted.instance)  # it may have been started by hand
-        wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
+        lack = ""
+        if not given(ctx.object):  # one that was given away has the room, and needs no more
+            refs, wanted, lack = await self._claim_room(ctx, refs, seat, wanted)
         closed = room.in_maintenance(ctx, seat)
         if unfinished := await self._steps.follow(ctx, seat.link):
             return unfinished
@@ -209,12 +215,24 @@ class VirtualMachineReconciler:
                     return report_hardware(ctx, by_hand)
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
-                return self._settled(ctx, refs, seat, want, have, lack or tight)
+                return self._settled(ctx, refs, seat, want, have, lack)
+            if action is not None and given(ctx.object):
+                allow(ctx, action)
             if isinstance(action, Start) and (kept_off := room.not_started(ctx, seat, lack)):
                 return kept_off
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
                 return unfinished
         return failed("NotConverging", f"still not as declared after {_MOST_ACTIONS} actions; see the controller's log")
+
+    async def _claim_room(
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM
+    ) -> tuple[References, DesiredVM, str]:
+        """What of the declared size the host and the pool have room for, and what they lack for the rest, "" if nothing."""
+        refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
+        if ctx.object.status.room_released:
+            await seat.link.observe(wanted.instance)  # it may have been started by hand
+        wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
+        return refs, wanted, lack or tight
 
     def _settled(
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, have: ObservedVM, lack: str
@@ -239,7 +257,8 @@ class VirtualMachineReconciler:
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         again = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
-        return done(str(vm.status.state), recheck_after=again)
+        leaves = self._services.delegation.give(ctx, seat.site.cluster)
+        return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:
         """Seconds until the guest agent is asked again: for some minutes after a start, then its own events must tell."""

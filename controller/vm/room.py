@@ -7,6 +7,7 @@ from dataclasses import replace
 from controller.placing.placement import Placements
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
+from controller.vm.delegation import Recalled, given
 from controller.vm.references import References
 from controller.vm.seat import Seat
 from crds.fields import Timestamp
@@ -53,7 +54,7 @@ def note_power(ctx: Context[VirtualMachine], have: ObservedVM) -> None:
 def give_back(ctx: Context[VirtualMachine], placements: Placements, refs: References, seat: Seat) -> float | None:
     """Give back the room of a VM that has been stopped for as long as its cluster keeps it.
 
-    Returns the seconds until then, None if there is nothing to give back.
+    Returns the seconds until then, None if there is nothing to give back. Raises Recalled.
     """
     status = ctx.object.status
     if status.stopped_at is None or status.room_released:
@@ -62,6 +63,8 @@ def give_back(ctx: Context[VirtualMachine], placements: Placements, refs: Refere
     left = (status.stopped_at.datetime + kept - ctx.clock.now()).total_seconds()
     if left > 0:
         return left
+    if given(ctx.object):
+        raise Recalled("it gives its room back")
     status.room_released = True
     placements.release_room(ctx.uid, refs.root_size)
     return None

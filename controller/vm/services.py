@@ -14,6 +14,7 @@ from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
 from controller.shared.library import Library
 from controller.vm.addressing import Addressing
+from controller.vm.delegation import Delegation
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,4 +30,5 @@ class Services:
     rooms: Rooms
     attachments: Attachments
     contents: ContentsReader
+    delegation: Delegation
     new_id: Callable[[], str]

@@ -12,6 +12,7 @@ from controller.shared.errands import Broken, Finished
 from controller.shared.instances import instance_of
 from controller.shared.translate import pool_spec
 from controller.vm import job, report, volumes
+from controller.vm.delegation import MADE, Recalled, given
 from controller.vm.job import Command
 from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why
 from controller.vm.recreation import Recreation
@@ -45,6 +46,7 @@ from drivers.types import (
 
 _POLL = 1.0
 _RETRY = 15.0
+_LOST = "TemplateLost"
 
 
 class Steps:
@@ -116,27 +118,35 @@ class Steps:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, nics: list[NICStatus]
     ) -> Result | None:
         if moved := self._seating.gone_from(seat.link, want.vm.instance):
+            if given(ctx.object):
+                raise Recalled(f"it was moved to host {moved}")
             ctx.event("Warning", "Moved", f"found on host {moved}, no longer on {seat.link.name}")
             self._seating.follow(ctx, moved)
             return requeue(0, "Moved", f"the VM was moved to host {moved}")
-        made = ctx.conditions.is_true("DisksReady")
+        made = ctx.conditions.is_true(MADE)
         if (made or refs.template is None) and (refused := await self._recreation.refused(ctx, seat, want.vm.instance)):
             return refused
         assert refs.template is not None  # one that was adopted is refused
-        if unready := self._image(ctx, refs.template, seat):
+        if not given(ctx.object) and (unready := self._image(ctx, refs.template, seat)):
             return unready
         await self._settle_in(ctx, seat, want, nics)
         if want.missing:  # those that have no storage pool yet get one now that the VM has a host
             return want.missing
         volumes.note(ctx.object, want.vm.volumes, ctx.store)
+        leaves = not made and self._services.delegation.give(ctx, seat.site.cluster)
         running = await job.begin(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
         if isinstance(running, Result):
             return running
+        if leaves:  # whoever works on its shard goes on from the job that was just written
+            return requeue(0, *_under_way(ctx, running))
         if want.vm.volumes and (gone := await self._mounting.intend(ctx, want.vm.volumes, *_under_way(ctx, running))):
             return gone
         try:
             outcome = await seat.link.create(want.vm)
         except NotFound as error:
+            if given(ctx.object):
+                ctx.conditions.set(MADE, False, _LOST, str(error))
+                raise Recalled("its storage pool has lost the template") from error
             self._services.library.lost(refs.template, seat.site.pool.metadata.name)
             return requeue(_POLL, "TemplateLost", str(error))
         return await self.noted(ctx, outcome)
@@ -153,6 +163,10 @@ class Steps:
 
     def _image(self, ctx: Context[VirtualMachine], template: Template, seat: Seat) -> Result | None:
         """Have the template's image in the pool, or say what is still missing."""
+        said = ctx.conditions.get(MADE)
+        if said is not None and said.reason == _LOST:  # found by the shard that was to make the VM
+            self._services.library.lost(template, seat.site.pool.metadata.name)
+            ctx.conditions.remove(MADE)
         copy = self._services.library.ensure(template, pool_spec(seat.site.pool), seat.link, ctx.key)
         match copy:
             case Finished():

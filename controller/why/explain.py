@@ -43,6 +43,7 @@ def explain(obj: Any, related: Mapping[Key, Any | None], now: datetime, warning:
         *_unprocessed(obj),
         *_paused(obj),
         *(() if as_declared else _warning(warning, ready.message if ready else "", now)),
+        *_shard(getattr(obj.status, "shard", None)),
         *_job(getattr(obj.status, "job", None), now),
         *_placement(getattr(obj.status, "placement_report", None)),
         *(() if as_declared else _missing(obj, related)),
@@ -110,6 +111,11 @@ def _job(job: Job | None, now: datetime) -> Iterator[str]:
     code = f" with code {job.result_code}" if job.result_code is not None else ""
     text = f": {job.result_text}" if job.result_text else ""
     yield f"last job: {job.command} {_lower(str(job.status))}{ago}{code}{text}"
+
+
+def _shard(number: int | None) -> Iterator[str]:
+    if number is not None:
+        yield f"worked on by shard {number}"
 
 
 def _placement(report: PlacementReport | None) -> Iterator[str]:

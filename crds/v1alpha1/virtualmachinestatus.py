@@ -184,6 +184,8 @@ class VirtualMachineStatus(Status):
     """Host that the VM is placed on."""
     cluster: Name | None = None
     """Cluster of that host."""
+    shard: Annotated[int, Field(ge=1, le=15)] | None = None
+    """Shard of that cluster, which works on the VM; absent while shard 0 does. See docs/how-to/shards.md."""
     instance_id: Annotated[str, Field(max_length=64)] | None = None
     """UUID of the VM in the hypervisor; made from this object's uid, or that of the VM that was adopted."""
     hypervisor_name: Annotated[str, Field(max_length=255)] | None = None

@@ -104,7 +104,7 @@ class Controller:
                 manager,
                 connection,
                 settings,
-                on_lead=lambda: None,
+                on_lead=lambda _: None,
                 on_secret=lambda namespace, name: self.secrets_changed.append((namespace, name)),
                 stop=self.stop,
                 random=random.random,

@@ -30,6 +30,7 @@ from controller.placing.attachments import Attachments, left_with
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
+from controller.placing.sharding import Sharding
 from controller.runtime.attempt import Options
 from controller.runtime.keys import Key
 from controller.runtime.lanes import Lane
@@ -280,6 +281,7 @@ class VMController(base.Controller):
             attachments=Attachments(store, self.inventory),
             contents=ContentsReader(clock.monotonic),
             calls=Calls(self.enqueue),
+            sharding=Sharding(store, self.inventory, 1, lambda _: True),
         )
         self.manager = Manager(
             store,

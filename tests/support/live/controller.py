@@ -21,6 +21,7 @@ class ControllerProcess:
     kubeconfig: Path
     directory: Path
     identity: str = "controller-0"
+    shards: int = 1
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _logged: int = 0
 
@@ -35,6 +36,7 @@ class ControllerProcess:
     def command(self) -> list[str]:
         """Its command line."""
         command = [sys.executable, "-m", "controller", "run", "--kubeconfig", str(self.kubeconfig), "--identity", self.identity]
+        command += ["--shards", str(self.shards)] if self.shards > 1 else []
         return [*command, "--probe-port", "0", "--image-directory", str(self.directory / "images")]
 
     @property

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from drivers.simulator.methods import METHODS
@@ -18,11 +18,12 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True)
 class Called:
-    """A call as it came in: when (monotonic), from which process, and which method."""
+    """A call as it came in: when (monotonic), from which process, which method, and with which arguments."""
 
     at: float
     pid: int
     method: str
+    arguments: str = field(default="", repr=False)
 
     @property
     def mutates(self) -> bool:
@@ -82,7 +83,8 @@ class Relay:
         while True:
             head = await reader.readexactly(_LENGTH.size)
             payload = await reader.readexactly(_LENGTH.unpack(head)[0])
-            self.calls.append(Called(time.monotonic(), pid, payload.partition(b" ")[0].decode()))
+            method, _, arguments = payload.partition(b" ")
+            self.calls.append(Called(time.monotonic(), pid, method.decode(), arguments.decode(errors="replace")))
             writer.write(head + payload)
             await writer.drain()
 

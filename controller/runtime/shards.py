@@ -1,0 +1,272 @@
+"""The work divided into shards, each with a Lease of its own: at most one process works on a shard at a time.
+
+Shard 0 has the Lease of an undivided control plane, which records the number of shards: so a process that divides the work and one
+that doesn't, or divides it otherwise, exclude each other.  The others are taken only while that number is ours.  To change it,
+the holder of shard 0 first records that it is being changed, which lets nobody take another shard, then waits until it has had
+each of the old ones, and then records the new number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from controller.runtime.clock import Clock
+from controller.runtime.lease import LeaderElector, LeasePort, LeaseTimes
+from controller.runtime.ports import ApiError, NotLeader
+from controller.runtime.scope import current
+
+PATIENCE = 1.0
+"""Seconds for which a Lease that was given back must stay free, for each one held already, before it is taken as well."""
+
+ASK_AGAIN = 10.0
+"""Seconds between two requests for a shard, and for which one that was given away on request is not taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the holder of shards does about each.
+
+    `prepare` learns all that former holders have written; `begin` starts the work; `finish` ends it and tells whether nothing of
+    it is under way any more.
+    """
+
+    prepare: Callable[[int], Awaitable[None]]
+    begin: Callable[[int], None]
+    finish: Callable[[int], Awaitable[bool]]
+
+
+class Shards:
+    """The Leases of all shards, as one process sees them, for one term: once one of them is lost, nothing is done any more."""
+
+    def __init__(
+        self,
+        ports: Sequence[LeasePort],
+        extra: Callable[[int], LeasePort],
+        identity: str,
+        times: LeaseTimes,
+        clock: Clock,
+        random: Callable[[], float],
+        log: FilteringBoundLogger,
+    ) -> None:
+        """One port for each shard; `extra(number)` is the port of a shard of another division."""
+        count = len(ports)
+        make = partial(LeaderElector, identity=identity, times=times, clock=clock, random=random)
+        self._rival: Callable[[int], LeaderElector] = lambda number: make(port=extra(number), log=log)
+        self._electors = [make(port=ports[0], log=log, shards=count)]
+        self._electors += [make(port=port, log=log, permit=self._undisputed) for port in ports[1:]]
+        self._main = ports[0]
+        self._identity = identity
+        self._times = times
+        self._clock = clock
+        self._random = random
+        self._log = log
+        self._active: set[int] = set()
+        self._holding: dict[int, asyncio.Task[None]] = {}
+        self._lost = asyncio.Event()
+        self._free_since: dict[int, float] = {}
+        self._given: dict[int, float] = {}
+        self._asked_at = clock.monotonic() - ASK_AGAIN
+
+    @property
+    def count(self) -> int:
+        """How many shards there are."""
+        return len(self._electors)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process holds any shard now."""
+        return any(each.is_leader for each in self._electors)
+
+    def holds(self, shard: int) -> bool:
+        """Whether this process holds the Lease of a shard now."""
+        return self._electors[shard].is_leader
+
+    def works_on(self, shard: int) -> bool:
+        """Whether this process may work on the objects of a shard: it holds the Lease, and knows what others did before."""
+        return shard in self._active and self._electors[shard].is_leader
+
+    def check(self) -> None:
+        """Raise NotLeader unless this process holds the shard of what is being reconciled here; any shard, if nothing is.
+
+        The fence before each write and each call of a hypervisor.  Thread-safe.
+        """
+        scope = current()
+        if scope is not None:
+            self._electors[scope.shard].check()
+        elif not self.is_leader:
+            raise NotLeader(f"{self._identity} holds no lease")
+
+    async def acquire(self) -> None:
+        """Return once this process holds a shard.  Raises Restored."""
+        while not await self._take_any():
+            await self._ask_for_one()
+            await asyncio.sleep(self._pause())
+
+    async def hold(self, hooks: Hooks) -> None:
+        """Keep what is held, take what stays free, give away what others ask for; return once any of it is lost.
+
+        Raises Restored.
+        """
+        extending = asyncio.create_task(self._extend(hooks))
+        losing = asyncio.create_task(self._lost.wait())
+        try:
+            await asyncio.wait([extending, losing], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._active.clear()
+            for task in (extending, losing):
+                task.cancel()
+            await asyncio.gather(extending, losing, return_exceptions=True)
+        for task in (extending, *self._holding.values()):
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def release(self) -> None:
+        """Give all back; best effort."""
+        self._active.clear()
+        tasks = list(self._holding.values())
+        self._holding.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(each.release() for each in self._electors))
+
+    # Taking
+
+    async def _take_any(self) -> bool:
+        for number, elector in enumerate(self._electors):
+            if await elector.attempt():
+                if number == 0 and not await self._agreed():
+                    return False
+                self._keep(number)
+                return True
+        return False
+
+    def _keep(self, number: int) -> None:
+        """Renew the Lease of a shard from now on."""
+        self._free_since.pop(number, None)
+        task = self._holding[number] = asyncio.create_task(self._electors[number].hold())
+        task.add_done_callback(lambda ended: self._lost.set() if self._holding.get(number) is ended else None)
+
+    async def _agreed(self) -> bool:
+        """Have our number of shards recorded, once nobody works on a shard of another division.  Raises Restored."""
+        main = self._electors[0]
+        if main.shards == self.count:
+            return True
+        before = abs(main.shards)
+        if before == self.count:  # somebody began to change it and never came to its end: those at work have our number
+            return await main.declare(self.count)
+        self._log.warning("the number of shards changes", before=before, after=self.count)
+        if before > 1 and not (await main.declare(-before) and await self._had(range(1, before))):
+            return False
+        return await main.declare(self.count)
+
+    async def _had(self, numbers: Sequence[int]) -> bool:
+        """Take each of these shards once, however long others hold it, while shard 0 is ours."""
+        renewing = asyncio.create_task(self._electors[0].hold())
+        try:
+            for number in numbers:
+                rival = self._rival(number)
+                taking = asyncio.create_task(rival.acquire())
+                try:
+                    await asyncio.wait([taking, renewing], return_when=asyncio.FIRST_COMPLETED)
+                    if renewing.done():
+                        return False
+                    taking.result()
+                finally:
+                    taking.cancel()
+                    await asyncio.gather(taking, return_exceptions=True)
+                    await rival.release()
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+        return await self._electors[0].attempt()  # a renewal that was cut short may have been written
+
+    async def _undisputed(self) -> bool:
+        """Whether the number of shards on record is ours."""
+        try:
+            return (await self._main.get()).shards == self.count
+        except ApiError:
+            return False
+
+    # Holding several
+
+    async def _extend(self, hooks: Hooks) -> None:
+        while True:
+            for number in sorted(self._holding.keys() - self._active):
+                await hooks.prepare(number)
+                self._active.add(number)
+                self._log.info("shard taken over", shard=number)
+                hooks.begin(number)
+            await self._give_away(hooks)
+            await self._take_what_stays_free()
+            await self._ask_for_one()
+            if not self._holding.keys() - self._active:
+                await asyncio.sleep(self._pause())
+
+    async def _give_away(self, hooks: Hooks) -> None:
+        """Let another process have a shard that it asks for, if this one has more than one; never shard 0."""
+        for number in sorted(self._active, reverse=True):
+            wanted_by, self._electors[number].wanted_by = self._electors[number].wanted_by, ""
+            if not wanted_by or number == 0 or len(self._holding) < 2:
+                continue
+            self._log.info("shard given away", shard=number, to=wanted_by)
+            self._active.discard(number)
+            if not await hooks.finish(number):
+                self._lost.set()
+                return
+            task = self._holding.pop(number)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._electors[number].release()
+            self._given[number] = self._clock.monotonic()
+
+    async def _take_what_stays_free(self) -> None:
+        """Take a shard that nobody else took while it was free; the more this process has, the longer it waits."""
+        for number, elector in enumerate(self._electors):
+            if number in self._holding or not await elector.look():
+                continue
+            if not self._stayed_free(number, elector):
+                continue
+            if number == 0 and elector.shards not in (self.count, 1):
+                self._lost.set()  # its number can be changed only while nobody holds any shard
+                return
+            if await elector.attempt():
+                if number == 0 and not await self._agreed():
+                    self._lost.set()
+                    return
+                self._keep(number)
+                return
+
+    def _stayed_free(self, number: int, elector: LeaderElector) -> bool:
+        if elector.holder == self._identity:
+            return True  # of this name's former process
+        if elector.holder:
+            self._free_since.pop(number, None)
+            return False
+        now = self._clock.monotonic()
+        since = self._free_since.setdefault(number, now)
+        others = len(self._holding) - elector.abandoned  # one that died has let everybody wait already
+        given = self._given.get(number, now - ASK_AGAIN)
+        return now - since >= PATIENCE * others and now - given >= ASK_AGAIN
+
+    async def _ask_for_one(self) -> None:
+        """Ask whoever has at least two shards more than this process for one of them."""
+        now = self._clock.monotonic()
+        if now - self._asked_at < ASK_AGAIN:
+            return
+        theirs: dict[str, list[int]] = {}
+        for number, elector in enumerate(self._electors):
+            if number not in self._holding and elector.holder not in ("", self._identity):
+                theirs.setdefault(elector.holder, []).append(number)
+        most = max(theirs.values(), key=len, default=[])
+        if len(most) >= len(self._holding) + 2:
+            self._asked_at = now
+            await self._electors[max(most)].ask()
+
+    def _pause(self) -> float:
+        return self._times.period / 2 * (0.8 + 0.4 * self._random())

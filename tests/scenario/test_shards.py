@@ -1,0 +1,189 @@
+"""Several controllers share the work on VMs by shards; any of them may end, die, or sleep and wake up again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+
+import pytest
+
+from controller.ipam import instance_id
+from tests.support.apiproxy import ApiProxy, api_proxy
+from tests.support.live import LiveCloud, live_cloud
+from tests.support.live import manifests as make
+from tests.support.live.api import Refused
+from tests.support.live.audit import findings
+from tests.support.live.cloud import host_names
+from tests.support.live.controller import ControllerProcess
+from tests.support.live.relay import Called, Relay
+from tests.support.tables import Report
+
+LEASE = "vireo-controller"
+TABLE = "A shard is taken over"
+TASKS = [f"--duration={method}=0.3" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
+"""So that there is work under way whenever somebody goes."""
+
+
+@dataclass
+class Site:
+    """A cloud with one cluster of two hosts for each shard, and as many controllers as shards, each of which has one."""
+
+    cloud: LiveCloud
+    relay: Relay
+    count: int
+    clusters: list[str]
+    """By shard."""
+    processes: dict[str, ControllerProcess]
+    proxies: dict[str, ApiProxy]
+
+    def holder(self, shard: int) -> str:
+        """Who has the Lease of a shard, "" if nobody."""
+        with suppress(Refused):  # there is none yet
+            return self.cloud.api.lease(f"{LEASE}-shard-{shard}" if shard else LEASE)
+        return ""
+
+    @property
+    def holders(self) -> list[str]:
+        return [self.holder(shard) for shard in range(self.count)]
+
+    def spread(self) -> bool:
+        return sorted(self.holders) == sorted(self.processes)
+
+    def work(self, first: int, last: int) -> list[str]:
+        """VMs in the making; returns their names when every controller is at work on some."""
+        names = [f"vm-{number:02}" for number in range(first, last)]
+        seen = time.monotonic()
+        places = [{"cluster": self.clusters[number % self.count]} for number in range(first, last)]
+        self.cloud.api.apply(*(make.vm(name, placement=place) for name, place in zip(names, places, strict=True)))
+        busy = [each.pid for each in self.processes.values() if each.alive]
+        self.cloud.until(lambda: all(self.made(pid, seen) for pid in busy), "every controller makes VMs")
+        return names
+
+    def made(self, pid: int, since: float) -> list[Called]:
+        return [each for each in self.relay.changes(pid, since) if each.method == "compute.create"]
+
+    def who_changed(self, names: list[str], since: float = 0.0) -> dict[str, set[int]]:
+        """The processes that changed each VM, by its name."""
+        found: dict[str, set[int]] = defaultdict(set)
+        ids = {instance_id(self.cloud.api.get("VirtualMachine", name)["metadata"]["uid"]): name for name in names}  # type: ignore[index]
+        for call in list(self.relay.calls):
+            if call.mutates and call.at >= since:
+                for identity, name in ids.items():
+                    if identity in call.arguments:
+                        found[name].add(call.pid)
+        return found
+
+    def finished(self, names: list[str]) -> None:
+        """All these VMs are ready, and each of them was made once and started once."""
+        self.cloud.await_current(names=names)
+        census = self.cloud.control.census()
+        assert findings(self.cloud.api, census) == []
+        assert {vm.name: vm.starts for vm in census.vms if vm.owner} == {f"shop-{name}": 1 for name in names}
+
+
+@pytest.fixture(params=[2, 3])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    count: int = request.param
+    directory = tmp_path_factory.mktemp("cloud")
+    with ExitStack() as stack:
+        cloud = stack.enter_context(live_cloud(directory, *TASKS, hosts=2 * count))
+        relay = stack.enter_context(Relay(cloud.simulator.url).running())
+        found = Site(cloud, relay, count, _basics(cloud, relay.url, count), {}, {})
+        for name in ("one", "two", "three")[:count]:
+            proxy = stack.enter_context(api_proxy(cloud.plane.controller_kubeconfig, cloud.plane.directory, directory / name))
+            found.proxies[name] = proxy
+            process = ControllerProcess(proxy.kubeconfig, directory / "controllers", name, shards=count)
+            stack.callback(process.kill)
+            found.processes[name] = process
+            process.start()
+        cloud.until(found.spread, "each controller has a shard")
+        cloud.await_current("Template")
+        cloud.await_current("Host")
+        yield found
+
+
+def _basics(cloud: LiveCloud, url: str, count: int) -> list[str]:
+    """One cluster for each shard, in order: what it is called does not matter, so some are made until each shard has one."""
+    cloud.api.apply(make.zone(), make.manifest("Pod", "p", zone="z"))
+    homes: dict[int, str] = {}
+    number = 0
+    while len(homes) < count:
+        name = f"c{number}"
+        number += 1
+        cloud.api.apply(make.cluster(url, name))
+        uid = (cloud.api.get("Cluster", name) or {})["metadata"]["uid"]
+        homes.setdefault(int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big") % count, name)
+    hosts = iter(host_names(2 * count))
+    for name in homes.values():
+        cloud.api.apply(make.pool(f"pool-{name}", name), *(make.host(next(hosts), cluster=name) for _ in range(2)))
+    cloud.api.apply(make.template(cloud.image_url, cloud.checksum), make.network(), make.offering("small", 1, "1Gi"))
+    return [homes[shard] for shard in range(count)]
+
+
+def test_each_vm_is_worked_on_by_one_of_them(site: Site) -> None:
+    names = site.work(0, 24)
+    site.finished(names)
+    changed = site.who_changed(names)
+    assert all(len(pids) == 1 for pids in changed.values()), changed
+    assert set.union(*changed.values()) == {each.pid for each in site.processes.values()}
+    shards = {name: (site.cloud.api.get("VirtualMachine", name) or {})["status"].get("shard", 0) for name in names}
+    pids = {shard: site.processes[site.holder(shard)].pid for shard in range(site.count)}
+    assert changed == {name: {pids[shard]} for name, shard in shards.items()}
+    for name in names:
+        site.cloud.api.delete("VirtualMachine", name)
+    site.cloud.await_gone("VirtualMachine", *names)
+    assert [vm for vm in site.cloud.control.census().vms if vm.owner] == []
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_one_that_is_killed_is_replaced(site: Site, report: Report, shard: int) -> None:
+    victim = site.holder(shard)
+    names = site.work(0, 24)
+    killed = time.monotonic()
+    site.processes.pop(victim).kill()
+    site.cloud.until(lambda: victim not in site.holders, "its shards are taken over")
+    taken = time.monotonic() - killed
+    site.finished(names)
+    report(TABLE, f"{site.count} controllers, SIGKILL of that with shard {shard}   {taken:5.1f} s")
+
+
+def test_one_that_ends_hands_over(site: Site, report: Report) -> None:
+    victim = site.holder(1)
+    names = site.work(0, 24)
+    asked = time.monotonic()
+    assert site.processes.pop(victim).stop() == 0
+    site.cloud.until(lambda: "" not in site.holders and victim not in site.holders, "its shards are taken over")
+    taken = time.monotonic() - asked
+    site.finished(names)
+    report(TABLE, f"{site.count} controllers, SIGTERM of that with shard 1   {taken:5.1f} s")
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_one_that_slept_does_nothing_when_it_wakes(site: Site, report: Report, shard: int) -> None:
+    """It sleeps in the middle of its work, and awakes to a world in which others have its shard; then it gets one again."""
+    sleeper = site.holder(shard)
+    process, proxy = site.processes[sleeper], site.proxies[sleeper]
+    names = site.work(0, 24)
+    slept = time.monotonic()
+    process.freeze()
+    site.cloud.until(lambda: sleeper not in site.holders, "its shards are taken over")
+    taken = time.monotonic()
+    site.cloud.api.delete("VirtualMachine", names[0])
+    site.cloud.await_gone("VirtualMachine", names[0])
+    site.cloud.await_current(names=names[1:])
+    awoke = time.monotonic()
+    process.thaw()
+    site.cloud.until(site.spread, "it has a shard again")
+    again = time.monotonic()
+    assert [each for each in site.relay.changes(process.pid, taken) if each.at < awoke + 1] == []
+    refused = [each for each in proxy.writes(taken) if each.at < awoke + 1 and each.status < 400 and not each.about_lease]
+    assert refused == [], "what was on its way has an old resourceVersion"
+    site.finished(names[1:])
+    more = site.work(30, 54)
+    site.finished([*names[1:], *more])
+    text = f"{site.count} controllers, SIGSTOP of that with shard {shard}   {taken - slept:5.1f} s"
+    report(TABLE, f"{text}; awake again it changed nothing, and had a shard after {again - awoke:.1f} s")
