@@ -53,6 +53,18 @@ def test_what_arrives_after_a_withdrawal_is_told_to_nobody() -> None:
     assert snapshot.get(A) == vm("a"), "those who hold it still see it"
 
 
+def test_after_a_doubt_only_later_answers_count() -> None:
+    snapshot = filled(vm("a"))
+    before = snapshot.moment()
+    snapshot.doubt()
+    assert not snapshot.is_fresh(A)
+    snapshot.replace({A: vm("a")}, before)
+    assert not snapshot.complete, "that was asked before the doubt"
+    snapshot.replace({A: vm("a")}, snapshot.moment())
+    assert snapshot.is_fresh(A)
+    assert snapshot.is_fresh(B)
+
+
 def test_absence_is_an_answer_too() -> None:
     snapshot = filled(vm("a"))
     assert snapshot.is_fresh(B)

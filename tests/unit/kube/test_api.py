@@ -159,3 +159,26 @@ async def test_an_empty_lease_is_free(spec: dict[str, Any] | None) -> None:
     async with serving(lambda _: Answer(200, {"metadata": {"resourceVersion": "1"}, "spec": spec})) as (_, http):
         found = await KubeLease(http, "ns", "l").get()
     assert found == LeaseRecord("", 1, None, None, 0, "1")
+
+
+@pytest.mark.parametrize(
+    ("record", "annotations"),
+    [
+        (LeaseRecord("me", 15, AT, AT, 0, "7"), None),
+        (LeaseRecord("me", 15, AT, AT, 0, "7", 3), {"vireo.dev/shards": "3"}),
+        (LeaseRecord("me", 15, AT, AT, 0, "7", -3, "you"), {"vireo.dev/shards": "-3", "vireo.dev/wanted-by": "you"}),
+        (LeaseRecord("me", 15, AT, AT, 0, "7", 1, "you"), {"vireo.dev/wanted-by": "you"}),
+    ],
+)
+async def test_what_a_lease_says_of_shards(record: LeaseRecord, annotations: dict[str, str] | None) -> None:
+    async with serving(lambda request: Answer(200, request.body)) as (server, http):
+        found = await KubeLease(http, "vireo-system", "controller").update(record)
+    assert server.requests[0].body["metadata"].get("annotations") == annotations
+    assert found == record
+
+
+@pytest.mark.parametrize("text", ["", "many", "0", None])
+async def test_a_lease_without_a_number_is_undivided(text: str | None) -> None:
+    stored = {"metadata": {"resourceVersion": "1", "annotations": {"vireo.dev/shards": text}}, "spec": {}}
+    async with serving(lambda _: Answer(200, stored)) as (_, http):
+        assert (await KubeLease(http, "ns", "l").get()).shards == 1

@@ -252,3 +252,21 @@ def test_room_that_was_given_back_is_taken_again_only_while_there_is_some() -> N
     assert world.placements.size("x") == Allocation("h1", "s1", 2, 8 * GI, 20 * GI, "shop/web")
     world.placements.release_room("nobody", 0)
     assert world.placements.size("nobody") is None
+
+
+def test_all_places_can_be_taken_from_statuses_anew() -> None:
+    """A process that did not place VMs itself has seen them once, and not what became of them."""
+    world = World()
+    for text in (ZONE, POD, CLUSTER, POOL, OFFERING):
+        world.put(text)
+    world.put(HOST, READY_HOST)
+    world.put(VM, PLACED)
+    world.placements.occupy("uid-gone", Allocation("h1", "s1", 1, GI, GI))
+    moved = {**PLACED, "host": "h2", "roomReleased": True}
+    world.put(VM, moved)
+    held = world.placements.size("uid-web")
+    assert held is not None
+    assert held.host == "h1"
+    world.placements.from_statuses()
+    assert world.placements.size("uid-web") == Allocation("h2", "s1", 0, 0, 10 * GI)
+    assert world.placements.size("uid-gone") is not None, "what has no object here is not a VM that others placed"

@@ -124,3 +124,13 @@ def test_never_more_is_promised_than_twice_the_capacity(wishes: list[tuple[str, 
         if not world.rooms.lack(uid, "s1", size * GI):
             world.rooms.reserve(uid, "s1", size * GI)
         assert world.index.pool_allocated("s1") <= 200 * GI
+
+
+def test_all_room_can_be_taken_from_statuses_anew() -> None:
+    world = World()
+    world.pool(total=100)
+    world.put(volume(), {"pool": "s1", "size": "5Gi"})
+    world.put(volume(), {"pool": "s1", "size": "50Gi"})
+    assert world.index.pool_allocated("s1") == 5 * GI, "it grew while another process gave room out"
+    world.rooms.from_statuses()
+    assert world.index.pool_allocated("s1") == 50 * GI

@@ -12,8 +12,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from controller.runtime.breaker import BreakerOptions, State
+from controller.runtime.keys import Key
 from controller.runtime.lanes import CallTimeout, Lane, LaneBusy, LaneMetrics, LaneOpen, LaneOptions
 from controller.runtime.ports import NotLeader
+from controller.runtime.scope import Scope, current, entered
 from controller.runtime.threads import Threads
 
 from .virtual import SetClock
@@ -315,3 +317,14 @@ async def test_no_call_is_lost_or_made_twice_under_load(make: Callable[..., Benc
     await asyncio.gather(*(bench.lane.call(made.append, n, timeout=LONG) for n in range(500)))
     assert sorted(made) == list(range(500))
     assert bench.sample("vireo_lane_queued") == 0
+
+
+async def test_the_guard_knows_what_is_being_reconciled() -> None:
+    """Which Lease it asks for depends on that."""
+    seen: list[Scope | None] = []
+    bench = Bench(guard=lambda: seen.append(current()))
+    scope = Scope(Key("VirtualMachine", "shop", "web"), "r1", None, 2)
+    with entered(scope):
+        await bench.lane.call(lambda: "done", timeout=LONG)
+    await bench.lane.call(lambda: "done", timeout=LONG)
+    assert seen == [scope, None]

@@ -201,3 +201,23 @@ def test_an_api_server_that_is_down_is_not_hammered() -> None:
         await process.kill()
 
     run(main())
+
+
+def test_a_list_on_demand_has_all_that_was_written_before() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        key = api.create("Widget", "a", size=1)
+        process = made(api)
+        await process.start()
+        await asyncio.sleep(1)
+        process.watcher.broken = True
+        api.edit(key, size=2)
+        new = api.create("Widget", "b", size=1)
+        faults = itertools.chain([Fault.UNAVAILABLE], itertools.repeat(None))
+        api.fault = lambda verb, key: next(faults) if verb == "list" else None
+        await process.resync.anew()
+        assert process.store.checkout(key)[0].spec.size == 2  # type: ignore[index]
+        assert process.store.uid(new)
+        await process.kill()
+
+    run(main())

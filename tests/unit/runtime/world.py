@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from controller.runtime.attempt import Options
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
-from controller.runtime.manager import Manager, Witness
+from controller.runtime.manager import Division, Manager, Spectator, Witness
 from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler, Watch
 from controller.runtime.results import Result, done, requeue, waiting
@@ -109,6 +109,8 @@ class Process:
         timeout: float = 60.0,
         observers: Sequence[Callable[[Change], None]] = (),
         witnesses: Sequence[Witness] = (),
+        division: Division | None = None,
+        spectators: Mapping[str, Spectator] | None = None,
     ) -> None:
         source = random.Random(seed)
         ids = itertools.count(1)
@@ -132,6 +134,8 @@ class Process:
             log=log,
             observers=observers,
             witnesses=witnesses,
+            division=division,
+            spectators=spectators,
         )
         self.watcher = Watcher(api, self.manager.intake, delay)
         self.resync = Resync(api, self.manager.intake, ["Widget", "Parent"], source.random, log)
