@@ -219,3 +219,14 @@ def test_of_two_that_have_one_pinned_mac_the_older_keeps_it() -> None:
     world.recovery.from_statuses()
     assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-older", "front")) is None
     assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-younger", "front")) is not None
+
+
+def test_one_that_has_waited_for_its_turn_for_long_waits_for_the_hosts_nevertheless() -> None:
+    """A replica knows the objects for hours before it leads, and connects to hosts only then."""
+    world = World()
+    world.put(HOST)
+    world.clock.time = 10 * DEADLINE
+    world.recovery.from_statuses()
+    assert not world.recovery.done
+    world.clock.time += DEADLINE + 1
+    assert world.recovery.done

@@ -284,13 +284,16 @@ class _Look:
 
 
 def clusters() -> str:
-    """So many clusters, each with one host and what VMs need there."""
-    one = base.CLUSTER.replace("c1", "c{n}")
-    host = (
-        'kind: Host\nmetadata: {{name: host-{n:05d}}}\nspec: {{cluster: c{n}, endpoint: {{url: "simulator://dc/host-{n:05d}"}}}}\n'
-    )
-    made = [text for n in range(1, CLUSTERS + 1) for text in (one.replace("{n}", str(n)), host.format(n=n))]
-    return "\n---\n".join([base.ZONE, base.POD, *made, base.POOL, base.OFFERING, LARGE, TEMPLATE, NETWORK])
+    """So many clusters, each with one host, and what VMs need.
+
+    They come in this order since their uids, made by counting, put them into shards: 1, 1, 0, 0 of two, and 0, 0, 1, 2 of three.
+    """
+    numbers = range(1, CLUSTERS + 1)
+    made = [base.CLUSTER.replace("c1", f"c{n}") for n in numbers]
+    name = "host-{0:05d}".format
+    host = 'kind: Host\nmetadata: {{name: {0}}}\nspec: {{cluster: c{1}, endpoint: {{url: "simulator://dc/{0}"}}}}\n'
+    hosts = [host.format(name(n), n) for n in numbers]
+    return "\n---\n".join([base.ZONE, base.POD, base.POOL, base.OFFERING, LARGE, TEMPLATE, NETWORK, *made, *hosts])
 
 
 def record(cloud: ShardedCloud, shard: int = 0) -> LeaseRecord | None:
