@@ -212,6 +212,8 @@ class Replica:
         """As by SIGKILL: nothing is given back."""
         term, self.term = self.term, None
         if term is not None:
+            for renewing in term.shards._holding.values():
+                renewing.cancel()
             for elector in term.shards._electors:
                 elector._held_until = None
         self.task.cancel()
