@@ -259,8 +259,9 @@ class Store:
 
     def status(self, key: Key) -> Mapping[str, Any]:
         """Return the raw status of an object; empty when there is none."""
-        entry = self._kinds[key.kind].entries.get(key)
-        return cast("Mapping[str, Any]", json.loads(entry.status)) if entry else {}
+        kind = self._kinds[key.kind]
+        entry = kind.entries.get(key)
+        return kind.packing.status.value(entry.status) if entry else {}
 
     def observed(self, key: Key) -> bool:
         """Return whether the status is about the latest generation: what is declared now was reconciled before."""
