@@ -81,9 +81,11 @@ class GuestNetwork(Model):
     bridge: Annotated[str, Field(min_length=1, max_length=20, pattern=r"^[A-Za-z0-9_.-]*(\{segment\})?[A-Za-z0-9_.-]*$")] | None = (
         None
     )
-    """Name of the bridge on each host; for Bridge a pattern such as br-vlan{segment}, where {segment} becomes the VLAN id."""
+    """Name of the bridge on each host; for Bridge a pattern such as br-vlan{segment}, where {segment} becomes the VLAN id.
+    Required for OVS and Bridge, not allowed for Linux."""
     uplink: Annotated[str, Field(max_length=15, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")] | None = None
-    """For Linux: interface of each host that carries the segments, such as eno2; for VXLAN with an IPv4 address and MTU 1550."""
+    """Interface of each host that carries the segments, such as eno2; for VXLAN with an IPv4 address and MTU 1550. Required for
+    Linux, not allowed for the others."""
     vxlan: VXLAN | None = None
     """For Linux: carry segments as VXLANs, the VLAN id as VNI. Default: as VLANs on the uplink."""
 

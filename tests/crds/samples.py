@@ -252,6 +252,7 @@ STATUS: dict[Kind, Spec] = {
         "job": _JOB,
         "host": "h1",
         "cluster": "c1",
+        "shard": 1,
         "instanceID": "5f3c0000-0000-5000-8000-000000000000",
         "hypervisorName": "shop-web-1",
         "ipAddress": "10.1.0.20",

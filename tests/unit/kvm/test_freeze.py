@@ -130,7 +130,7 @@ class FakeDomain(FakeGuest):
 def take_again(domain: FakeDomain, *, quiesce: bool = True) -> None:
     session = Mock(timeouts=Timeouts(agent=7))
     session.run = lambda _role, _action, function, **_: function(domain)
-    snapshots = KVMSnapshots(session, Mock(), KeyedLocks(), Mock())
+    snapshots = KVMSnapshots(session, Mock(), KeyedLocks(), Mock(), Mock())
     identity = SnapshotID("11111111-1111-4111-8111-111111111111")
     wanted = DesiredSnapshot(identity, "before", Owner("uid", "shop", "before"), quiesce=quiesce)
     snapshots.create_snapshot(HostID("kvm1"), VM.instance, wanted)

@@ -40,7 +40,8 @@ class Group:
 
 class Connection:
     def __init__(self) -> None:
-        self.hosts = self.compute = self.power = self.tasks = self.storage = self.events = self.volumes = self.snapshots = Group()
+        self.hosts = self.compute = self.power = self.tasks = self.storage = self.events = Group()
+        self.volumes = self.snapshots = self.adoption = self.consoles = Group()
         self.capabilities = frozenset({Capability.EVENTS})
         self.closed = False
 
