@@ -42,8 +42,8 @@ _POWER = {
     libvirt.VIR_DOMAIN_SHUTOFF: Power.OFF,
     libvirt.VIR_DOMAIN_CRASHED: Power.CRASHED,
 }
+# SHUTOFF with the reason CRASHED is off: libvirt keeps that reason until the next start, so no stop would ever clear it
 _EXCEPTIONS = {
-    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): Power.CRASHED,
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): Power.ON,
 }
 
