@@ -245,6 +245,13 @@ class VirtualMachineReconciler:
             message = "the hypervisor does not say whether the VM runs"
             ctx.conditions.set("PowerStateSynced", "Unknown", "PowerUnknown", message)
             return waiting("PowerUnknown", message, retry_after=_POWER_LOOKS)
+        if have.power is Power.PAUSED:
+            message = (
+                f"suspended on host {seat.link.name}, by hand or for an error such as a full disk: resume it there, or restart it"
+            )
+            ctx.conditions.set("PowerStateSynced", False, "Suspended", message)
+            job.finish(ctx)
+            return waiting("Suspended", message, retry_after=_POWER_LOOKS)
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
         if lack:

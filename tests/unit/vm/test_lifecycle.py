@@ -243,13 +243,27 @@ def test_power_changed_by_hand(policy: str, declared: str, act: Act) -> None:
     play(story)
 
 
-def test_paused_vm_counts_as_on() -> None:
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_suspended_vm_is_told_left_as_it_is_and_healthy_once_it_runs_again(restarted: bool) -> None:
     async def story(cloud: VMCloud) -> None:
         await running(cloud)
         cloud.datacentre.act(Act.PAUSE, "web")
         await cloud.settle(30)
-        assert cloud.reason() == ("True", "Running")
+        assert cloud.reason() == ("False", "Suspended")
+        assert cloud.reason(type="PowerStateSynced") == ("False", "Suspended")
+        await cloud.settle(120)
+        written = cloud.writes
+        await cloud.settle(600)
+        assert cloud.writes == written
         assert cloud.datacentre.vm().power is Power.PAUSED
+        if restarted:
+            cloud.edit(restartedAt="2100-01-01T00:00:00Z")
+        else:
+            cloud.datacentre.act(Act.POWER_ON, "web")
+        await cloud.settle(60)
+        assert cloud.datacentre.vm().power is Power.ON
+        assert cloud.reason() == ("True", "Running")
+        assert cloud.reason(type="PowerStateSynced") == ("True", "AsDeclared")
 
     play(story)
 
