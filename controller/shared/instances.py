@@ -7,7 +7,7 @@ from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import AdoptionPhase
 from drivers.types import InstanceID
 
-__all__ = ["adopted", "instance_of", "to_adopt"]
+__all__ = ["adopted", "instance_of", "may_be", "to_adopt"]
 
 
 def instance_of(vm: VirtualMachine) -> InstanceID:
@@ -18,6 +18,11 @@ def instance_of(vm: VirtualMachine) -> InstanceID:
     """
     chosen = to_adopt(vm)
     return chosen if chosen is not None and adopted(vm) else instance_id(vm.metadata.uid)
+
+
+def may_be(vm: VirtualMachine, instance: str | None) -> bool:
+    """Whether the VM is this one, or is going to be again: the status that says what it has adopted may be lost."""
+    return instance is not None and instance in (instance_of(vm), to_adopt(vm))
 
 
 def to_adopt(vm: VirtualMachine) -> InstanceID | None:

@@ -11,7 +11,7 @@ from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
-from controller.shared.instances import instance_of
+from controller.shared.instances import instance_of, may_be
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
@@ -33,7 +33,7 @@ class OfVM:
     async def drive(self, ctx: Context[Snapshot]) -> Result:
         """Have the snapshot taken, once, and show it."""
         status, vm = ctx.object.status, _vm(ctx)
-        if status.source_id is not None and (vm is None or instance_of(vm) != status.source_id):
+        if status.source_id is not None and (vm is None or not may_be(vm, status.source_id)):
             return lost(ctx, "SourceGone", f"VM {ctx.object.spec.virtual_machine} was deleted, and its snapshots with it")
         if vm is None:
             return waiting("VirtualMachineNotFound", f"VM {ctx.object.spec.virtual_machine} does not exist")
@@ -47,8 +47,11 @@ class OfVM:
     async def remove(self, ctx: Context[Snapshot]) -> Result | None:
         """Remove the snapshot from the tree of its VM; None once nothing is left. It is asked for even if none is seen."""
         status, vm = ctx.object.status, _vm(ctx)
-        if vm is None or status.source_id not in (None, instance_of(vm)):
+        if vm is None or (status.source_id is not None and not may_be(vm, status.source_id)):
             return None
+        if status.source_id not in (None, instance_of(vm)):
+            why = f"VM {vm.metadata.name} has yet to be adopted, again if its status was lost"
+            return waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY)
         going = waiting("VirtualMachineDeleting", f"VM {vm.metadata.name} is being deleted, and its snapshots with it")
         if vm.deleting and operation.current(ctx) is None:
             return going

@@ -10,7 +10,7 @@ from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared import holds, operation
-from controller.shared.instances import instance_of
+from controller.shared.instances import instance_of, may_be
 from controller.snapshotrestore.ending import Command, Services, completed, followed, given_up, pending
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
@@ -29,9 +29,12 @@ class OfVM:
     async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
         """Restore when nothing forbids it, and follow it to its end."""
         vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
-        if vm is None or instance_of(vm) != snapshot.status.source_id:
+        if vm is None or not may_be(vm, snapshot.status.source_id):
             message = f"VM {snapshot.spec.virtual_machine}, which the snapshot was taken of, was deleted"
             return given_up(ctx, "SourceGone", message)
+        if instance_of(vm) != snapshot.status.source_id:
+            why = f"VM {vm.metadata.name} has yet to be adopted, again if its status was lost"
+            return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY))
         link = self._services.reach.vm(vm)
         if not isinstance(link, HostLink):
             return pending(ctx, link)

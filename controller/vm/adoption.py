@@ -25,6 +25,7 @@ from crds.status import Job
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import AdoptMode, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import AdoptionPhase, AdoptionStatus, Difference, NICStatus
+from drivers.errors import Conflict
 from drivers.types import ObservedVM
 
 _LOOKS = 30.0
@@ -48,6 +49,8 @@ class Adopting:
             return None
         if unfinished := await self._follow(ctx):
             return unfinished
+        if link := await self._marked(ctx):
+            return await self._taken(ctx, link)
         place = await self._search.place(ctx)
         if isinstance(place, Nowhere):
             return self._nowhere(ctx, place)
@@ -101,6 +104,20 @@ class Adopting:
             return running
         outcome = await place.link.adopt(place.found.instance, likeness.adoption)
         return await self._steps.noted(ctx, outcome) or await self._taken(ctx, place.link)
+
+    async def _marked(self, ctx: Context[VirtualMachine]) -> HostLink | None:
+        """The host of the VM if it carries our mark: then it is ours, whoever may adopt VMs by now."""
+        instance = to_adopt(ctx.object)
+        found = self._services.inventory.find(instance) if instance else None
+        link = self._services.inventory.link(found[0]) if found and found[1].owner.uid == ctx.uid else None
+        if instance is None or link is None or not link.up:
+            return None
+        try:
+            have = await link.observe(instance, fresh=True)
+        except Conflict:
+            link.let_go(instance)  # somebody took the mark off
+            return None
+        return link if have is not None and have.owner.uid == ctx.uid else None
 
     async def _taken(self, ctx: Context[VirtualMachine], link: HostLink) -> Result | None:
         """The VM carries our mark: take into the books what it has."""

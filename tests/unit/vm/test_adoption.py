@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from controller.runtime.keys import Key
 from drivers.simulator.engine.actions import Act
 from drivers.types import Power
 from tests.support import snapshots, volumes
-from tests.support.adoption import ID, IP, MAC, PATH, adopting, foreign, like, phase, ready, report, there, told
+from tests.support.adoption import ID, IP, MAC, PATH, adopting, foreign, like, opened, phase, ready, report, there, told
 from tests.support.vms import GIB, VMCloud, play, vm
 
 
@@ -242,6 +243,62 @@ def test_it_is_found_again_after_all_status_is_lost(restarted: bool) -> None:
         assert cloud.reason() == ("True", "Running")
         assert (cloud.vm()["disks"], cloud.vm()["nics"], phase(cloud)) == (disks, nics, "Adopted")
         assert cloud.datacentre.census == before
+
+    play(story)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_vm_with_our_mark_is_ours_whoever_may_adopt_vms_by_now(restarted: bool) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await taken(cloud)
+        before = cloud.datacentre.census
+        cloud.apply(opened(to="Same"))
+        cloud.wipe_status()
+        if restarted:
+            await cloud.restart()
+        await cloud.settle(120)
+        assert (phase(cloud), cloud.reason()) == ("Adopted", ("True", "Running"))
+        assert [str(ip) for ip, _ in cloud.controller.parts.addresses.records("shop/front")] == [IP]
+        assert cloud.datacentre.census == before
+
+    play(story)
+
+
+def test_a_mark_that_somebody_took_off_is_not_counted_on() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await taken(cloud)
+        there(cloud).owner = None  # no event tells of it
+        cloud.api.wipe_status(Key("VirtualMachine", "shop", "web"))
+        await cloud.settle(120)
+        assert (phase(cloud), there(cloud).owner is None) == ("Adopted", False)
+
+    play(story)
+
+
+def test_its_snapshots_outlast_the_loss_of_its_status() -> None:
+    """Meanwhile none is taken for gone, neither by its object nor by one that is deleted, and a restore waits."""
+
+    async def story(cloud: VMCloud) -> None:
+        await taken(cloud)
+        for name in ("kept", "gone"):
+            cloud.apply(snapshots.snapshot(name))
+            await cloud.settle(20)
+        cloud.edit(powerState="Off", stopMode="Hard")
+        await cloud.settle(20)
+        cloud.datacentre.act(Act.CUT_HOST, "host-00001")
+        await cloud.settle(60)
+        cloud.api.wipe_status(Key("VirtualMachine", "shop", "web"))
+        cloud.delete("Snapshot", "shop/gone")
+        cloud.apply(snapshots.restore(to="kept"))
+        await cloud.settle(60)
+        assert cloud.exists("Snapshot", "shop/gone")
+        assert snapshots.status(cloud, "kept")["state"] == "Ready"
+        assert snapshots.status(cloud, "back", "SnapshotRestore")["state"] == "Pending"
+        cloud.datacentre.act(Act.HEAL_HOST, "host-00001")
+        await cloud.settle(120)
+        assert not cloud.exists("Snapshot", "shop/gone")
+        assert [each.name for each in there(cloud).snapshots.values()] == ["shop-kept"]
+        assert snapshots.ready(cloud, "back", "SnapshotRestore") == ("True", "Completed")
 
     play(story)
 
