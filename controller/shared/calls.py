@@ -22,6 +22,7 @@ class _Call:
     task: asyncio.Task[Outcome]
     link: HostLink
     epoch: int
+    certain: bool
 
 
 class Calls:
@@ -36,15 +37,17 @@ class Calls:
         self._calls: dict[str, _Call] = {}
         self._left: set[asyncio.Task[Outcome]] = set()
 
-    async def make(self, key: Key, uid: str, link: HostLink, call: Callable[[], Awaitable[Outcome]]) -> Outcome | None:
+    async def make(
+        self, key: Key, uid: str, link: HostLink, call: Callable[[], Awaitable[Outcome]], *, certain: bool = False
+    ) -> Outcome | None:
         """Make a call through `link`, and wait for it a moment.
 
-        None: it goes on, `key` is woken at its end, and `take` has the outcome then.
+        None: it goes on, `key` is woken at its end, and `take` has the outcome then. `certain` is kept for who asks then.
 
         Raises what the call raises.
         """
         task = asyncio.ensure_future(_awaited(call))
-        self._calls[uid] = _Call(task, link, link.epoch)
+        self._calls[uid] = _Call(task, link, link.epoch, certain)
         try:
             await asyncio.wait({task}, timeout=MOMENT)
         finally:
@@ -56,11 +59,20 @@ class Calls:
         """Whether a call goes on."""
         return uid in self._calls and not self._calls[uid].task.done()
 
-    def leave(self, uid: str, link: HostLink) -> None:
-        """Wait no more for a call if it was made through anything but `link` as it is connected now: no answer can come."""
+    def certain(self, uid: str) -> bool:
+        """What `make` was told of the call whose outcome was not taken yet."""
+        return uid in self._calls and self._calls[uid].certain
+
+    def leave(self, uid: str, link: HostLink) -> bool:
+        """Wait no more for a call if it was made through anything but `link` as it is connected now: no answer can come.
+
+        Whether there was one: the hypervisor may still be at work on it.
+        """
         known = self._calls.get(uid)
-        if known is not None and (known.link is not link or known.epoch != link.epoch):
-            self._drop(uid)
+        if known is None or (known.link is link and known.epoch == link.epoch):
+            return False
+        self._drop(uid)
+        return True
 
     def take(self, uid: str) -> Outcome | None:
         """The outcome of a call that has ended, once; None if there is none. Raises what the call raised."""

@@ -136,7 +136,7 @@ async def call(
     Raises DriverError; GivenUp in place of the last one of a row.
     """
     with _patient(ctx, calls, certain=certain):
-        outcome = await calls.make(ctx.key, ctx.uid, link, make)
+        outcome = await calls.make(ctx.key, ctx.uid, link, make, certain=certain)
     return _under_way(ctx, job, reason) if outcome is None else await _noted(ctx, calls, job, outcome, reason)
 
 
@@ -165,10 +165,11 @@ def now(ctx: Context[Any]) -> Timestamp:
 
 async def _in_background(ctx: Context[Any], calls: Calls, link: HostLink, job: Job | None, reason: str | None) -> Result | None:
     """How to wait for a call that goes on without a reconcile; None if there is none, or it has taken effect."""
-    calls.leave(ctx.uid, link)
+    if calls.leave(ctx.uid, link):
+        calls.patience.doubt(ctx)
     if calls.under_way(ctx.uid):
         return _under_way(ctx, job, reason, _LOOKS)
-    with _patient(ctx, calls):
+    with _patient(ctx, calls, certain=calls.certain(ctx.uid)):
         outcome = calls.take(ctx.uid)
     return await _noted(ctx, calls, job, outcome, reason) if job is not None and outcome is not None else None
 

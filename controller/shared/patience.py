@@ -38,6 +38,8 @@ class _Row:
     reason: str = ""
     message: str = ""
     busy: bool = False
+    doubt: float = 0.0
+    """Until when a call of unknown outcome may be at work: what it works on is not let go before."""
 
 
 class Patience:
@@ -59,31 +61,48 @@ class Patience:
     def failed(self, ctx: Context[Any], error: DriverError, *, known: bool) -> GivenUp | None:
         """Take note of a call that failed for a reason that may pass; what to raise if it was the last one.
 
-        `known`: it is certain that the call had no effect, or what the effect was. Others are tried for ever: they may be at work.
+        `known`: it is certain that the call had no effect, or what the effect was. Others may be at work for as long as a copy
+        may take, whatever later calls are told; so none is the last one meanwhile.
         """
         if not isinstance(error, Transient | Busy):
             return None
-        row, now = self._row(ctx), ctx.clock.monotonic()
-        if row is None:
-            row = self._rows[ctx.uid] = _Row((ctx.object.metadata.generation, ctx.deleting), now)
+        row, now = self._opened(ctx), ctx.clock.monotonic()
         row.failures += 1
         row.counted += known and isinstance(error, Transient)
         row.busy, row.reason, row.message = isinstance(error, Busy), error.reason, str(error)
         delay = error.retry_after if isinstance(error, Busy) else min(PAUSE, FIRST_DELAY * 2.0 ** (row.failures - 1))
         row.until = now + delay
-        if not known or (row.counted < TRIES and now - row.since < LONGEST_BUSY):
+        if not known:
+            row.doubt = now + LONGEST_BUSY
+        if now < row.doubt or (row.counted < TRIES and now - row.since < LONGEST_BUSY):
             return None
         given_up = GivenUp(error, row.failures)
         self._rows[ctx.uid] = _Row(row.wish, now, until=now + PAUSE, reason=error.reason, message=str(given_up))
         return given_up
 
+    def doubt(self, ctx: Context[Any]) -> None:
+        """Nobody will hear how a call ended."""
+        self._opened(ctx).doubt = ctx.clock.monotonic() + LONGEST_BUSY
+
     def forget(self, uid: str) -> None:
         """A call succeeded, or the object is gone."""
         self._rows.pop(uid, None)
 
+    def _opened(self, ctx: Context[Any]) -> _Row:
+        """The row of this wish, a new one if need be; a call for another wish may be at work all the same."""
+        row, before = self._row(ctx), self._rows.get(ctx.uid)
+        if row is None:
+            row = _Row(_wish(ctx), ctx.clock.monotonic(), doubt=before.doubt if before else 0.0)
+            self._rows[ctx.uid] = row
+        return row
+
     def _row(self, ctx: Context[Any]) -> _Row | None:
         row = self._rows.get(ctx.uid)
-        return row if row and row.wish == (ctx.object.metadata.generation, ctx.deleting) else None
+        return row if row and row.wish == _wish(ctx) else None
+
+
+def _wish(ctx: Context[Any]) -> tuple[int, bool]:
+    return ctx.object.metadata.generation, ctx.deleting
 
 
 def is_known(error: DriverError) -> bool:

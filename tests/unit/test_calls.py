@@ -114,15 +114,15 @@ def test_a_reconcile_that_is_cancelled_leaves_its_call_at_work() -> None:
 def test_a_call_belongs_to_the_connection_that_it_was_made_on() -> None:
     async def story(story: Story) -> None:
         await story.make(LONG, Done())
-        story.calls.leave("u", story.link)
+        assert not story.calls.leave("u", story.link)
         assert story.calls.under_way("u")
         cast("Any", story.link).epoch = 2
-        story.calls.leave("u", story.link)
+        assert story.calls.leave("u", story.link)
         assert not story.calls.under_way("u")
         await story.make(LONG, Done())
-        story.calls.leave("u", link(epoch=2))
+        assert story.calls.leave("u", link(epoch=2))
         assert not story.calls.under_way("u")
-        story.calls.leave("nobody", story.link)
+        assert not story.calls.leave("nobody", story.link)
 
     tell(story)
 

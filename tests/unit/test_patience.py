@@ -61,17 +61,32 @@ def test_the_last_try_is_followed_by_a_pause_and_then_by_as_many() -> None:
         clock.time += PAUSE
 
 
-@given(st.lists(st.sampled_from([KNOWN, LOST]), max_size=40))
+@given(st.lists(st.sampled_from([KNOWN, LOST]), max_size=60))
 def test_only_failures_of_known_outcome_are_counted_and_delays_only_grow(errors: list[DriverError]) -> None:
-    patience, clock, known = Patience(), SetClock(), 0
+    """And no row ends while one of unknown outcome may be at work: its volume would be written by two."""
+    patience, clock, known, doubt = Patience(), SetClock(), 0, 0.0
     for number, error in enumerate(errors):
         known += error is KNOWN
+        doubt = clock.time + LONGEST_BUSY if error is LOST else doubt
         given_up = patience.failed(wish(clock), error, known=error is KNOWN)
-        assert (given_up is not None) == (known == TRIES)
+        long = clock.time >= LONGEST_BUSY
+        assert (given_up is not None) == (clock.time >= doubt and (known >= TRIES or long))
         if given_up:
             return
         assert left(patience, wish(clock)) == min(PAUSE, 2.0 ** (number + 1))
         clock.time += left(patience, wish(clock))
+
+
+@pytest.mark.parametrize("later", [{}, {"generation": 2}, {"deleting": True}])
+def test_a_call_that_nobody_heard_of_again_may_be_at_work_for_an_hour(later: dict[str, Any]) -> None:
+    patience, clock = Patience(), SetClock()
+    patience.doubt(wish(clock))
+    assert left(patience, wish(clock)) == 0
+    begun, ctx = clock.time, wish(clock, **later)
+    while patience.failed(ctx, KNOWN, known=True) is None:
+        assert clock.time < begun + LONGEST_BUSY
+        clock.time += left(patience, ctx)
+    assert clock.time >= begun + LONGEST_BUSY
 
 
 def test_what_was_observed_makes_an_outcome_known() -> None:

@@ -49,10 +49,17 @@ class Guest:
 
 class GuestCloud(VMCloud):
     guest: Guest
+    seconds = 0.0
+    """How long a call to take a snapshot waits for the agent."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self.guest = Guest(self)
+
+    async def point(self, name: str) -> None:
+        if name == "before create_snapshot":
+            await asyncio.sleep(self.seconds)
+        await super().point(name)
 
 
 def tell(story: Callable[[GuestCloud], Any], settings: Settings = QUICK) -> None:
@@ -183,6 +190,22 @@ def test_an_agent_that_never_answers_holds_nobody_for_ever() -> None:
         await cloud.settle(30)
         assert not cloud.exists("Snapshot", "shop/snap")
         assert tree(cloud) == {}
+
+    tell(story)
+
+
+def test_nor_does_one_whose_silence_outlasts_the_reconcile() -> None:
+    """libvirt waits for the agent three times five seconds, so the call ends in the background."""
+
+    async def story(cloud: GuestCloud) -> None:
+        await begin(cloud)
+        cloud.guest.silent, cloud.seconds = 1000, 15.0
+        ask(cloud)
+        await cloud.settle(600)
+        assert ready(cloud) == ("False", "SnapshotFailed")
+        assert "given up after 8 tries" in text(cloud)
+        assert cloud.guest.calls == 8
+        assert cloud.reason() == ("True", "Running")
 
     tell(story)
 
