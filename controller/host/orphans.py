@@ -15,6 +15,8 @@ from crds.v1alpha1.virtualmachine import VirtualMachine
 from drivers.types import ObservedVM
 
 _MOST = 100
+_AFTER_ALL = "~"
+"""In place of a time, after every time: what was seen may be out of date, and no declared VM loses its address to that."""
 
 _Held = tuple[str, IPv4Address, Owner]
 """Network, address, holder."""
@@ -60,5 +62,5 @@ def _addresses(vm: ObservedVM) -> Iterator[_Held]:
     """The holder is not the lost object itself: if that is there again under its uid, it takes over what is free by then."""
     for nic in vm.nics:
         with suppress(AddressValueError):
-            holder = Owner(f"orphan:{vm.instance}", nic.name, qualified(vm.owner.namespace, vm.owner.name))
+            holder = Owner(f"orphan:{vm.instance}", nic.name, qualified(vm.owner.namespace, vm.owner.name), _AFTER_ALL)
             yield nic.network, IPv4Address(nic.ip), holder

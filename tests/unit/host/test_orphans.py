@@ -63,6 +63,42 @@ def test_they_are_listed_with_an_event_and_their_addresses_are_kept_from_others(
     play(story)
 
 
+def test_no_declared_vm_loses_its_address_to_one() -> None:
+    """As when a VM was deleted a moment ago, is still thought to be there, and another has got what it had."""
+
+    async def story(cloud: Cloud) -> None:
+        hypervisor = start(cloud)
+        cloud.apply(BASE)
+        await cloud.settle()
+        addresses, heir = cloud.controller.addresses, Owner("heir", "eth0", "shop/heir", "2026-11-20T23:00:00Z")
+        got = addresses.reserve("shop/guests", SUBNET, heir)
+        assert isinstance(got, Address)
+        ours(cloud, ip=str(got.ip))
+        await cloud.settle(3600)
+        assert orphans(cloud) == LIST
+        assert addresses.holder("shop/guests", got.ip) == heir
+        del hypervisor.vms[InstanceID("i1")]
+        hypervisor.notify(VMChanged(InstanceID("i1")))
+        await cloud.settle(3600)
+        assert addresses.holder("shop/guests", got.ip) == heir
+
+    play(story)
+
+
+def test_the_lost_object_that_is_there_again_takes_its_address_over() -> None:
+    async def story(cloud: Cloud) -> None:
+        start(cloud)
+        ours(cloud)
+        cloud.apply(BASE)
+        await cloud.settle()
+        addresses, again = cloud.controller.addresses, Owner("i1-uid", "eth0", "shop/i1", "2026-11-20T23:00:00Z")
+        addresses.adopt("shop/guests", IPv4Address("10.0.0.3"), again)
+        await cloud.settle(3600)
+        assert addresses.holder("shop/guests", IPv4Address("10.0.0.3")) == again
+
+    play(story)
+
+
 def test_they_are_never_touched() -> None:
     async def story(cloud: Cloud) -> None:
         hypervisor = start(cloud)
