@@ -54,6 +54,7 @@ _NAMES = {
     for name, value in vars(libvirt).items()
     if name.startswith("VIR_ERR_") and isinstance(value, int) and name not in {"VIR_ERR_NONE", "VIR_ERR_WARNING", "VIR_ERR_ERROR"}
 }
+_FULL = "No space left on device"
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -77,9 +78,13 @@ def system_errno(error: libvirt.libvirtError) -> int:
 
 
 def redact(text: str) -> str:
-    """`text` on one line without directories and host names: only the last part of a path is left."""
+    """`text` on one line without directories and host names: only the last part of a path is left.
+
+    What is too long loses its middle: libvirt puts the command that failed before what the command said.
+    """
     flat = " ".join(text.split())
-    return _SSH_PEER.sub(r"\1 '…'", _PEER.sub(r"\1 '…'", _PATH.sub("…/", flat)))[:MAX_TEXT]
+    shown = _SSH_PEER.sub(r"\1 '…'", _PEER.sub(r"\1 '…'", _PATH.sub("…/", flat)))
+    return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT // 3]}…{shown[1 - MAX_TEXT + MAX_TEXT // 3 :]}"
 
 
 def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = False, lost: bool = False) -> DriverError:
@@ -90,7 +95,9 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
     message = f"cannot {action}: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
     if lost:
         return Transient(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
-    return TABLE.get(code(error), Transient)(message, native_code=native(error))
+    # a full file system is no sign of a host that does not answer: calls for other pools must go on
+    kind = Conflict if _FULL in (error.get_error_message() or "") else TABLE.get(code(error), Transient)
+    return kind(message, native_code=native(error))
 
 
 def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:

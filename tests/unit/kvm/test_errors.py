@@ -60,6 +60,16 @@ def test_a_lost_connection_is_transient_and_a_change_then_has_an_unknown_outcome
     assert found.outcome_unknown is mutating
 
 
+@pytest.mark.parametrize("number", [libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR])
+def test_a_full_file_system_is_said_after_a_long_command_and_is_an_answer(number: int) -> None:
+    command = f"Child process (/usr/bin/qemu-img create -b /pool/{'a' * 2 * errors.MAX_TEXT}.qcow2)"
+    text = f"internal error: {command} unexpected exit status 1: Could not resize file: No space left on device"
+    found = errors.translate(libvirt_error(number, text), "create the VM web")
+    assert type(found) is Conflict
+    assert found.message.startswith("cannot create the VM web: internal error: Child process (…/qemu-img create")
+    assert found.message.endswith("unexpected exit status 1: Could not resize file: No space left on device")
+
+
 def test_an_error_without_text_says_so() -> None:
     assert "gave no reason" in errors.translate(libvirt_error(libvirt.VIR_ERR_RPC, ""), "read").message
 
