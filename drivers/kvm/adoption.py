@@ -5,11 +5,12 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import libvirt
 
-from drivers.adoption import Adoption, FoundVM
+from drivers.adoption import AdoptedDisk, Adoption, FoundVM
 from drivers.errors import Conflict, NotFound
 from drivers.kvm import agent, domains, names
 from drivers.kvm import mark as marks
@@ -99,6 +100,7 @@ def _adopt(connection: Any, instance: InstanceID, adoption: Adoption) -> None:
     if not domain.isPersistent():
         raise Conflict(f"the VM {instance} is transient, so libvirt forgets it when it stops: define it first")
     _require_devices(documents.inactive if documents.live is None else documents.live, adoption)
+    require_own_files(instance, adoption.disks)
     made = Mark(
         owner=adoption.owner,
         display=str(domain.name()),
@@ -118,6 +120,13 @@ def _require_devices(domain: ET.Element, adoption: Adoption) -> None:
     missing += sorted({nic.mac for nic in adoption.nics} - {observe.mac(item) for item in domain.iterfind("devices/interface")})
     if missing:
         raise Conflict(f"the VM has no {', '.join(missing)} any more, or another in its place")
+
+
+def require_own_files(instance: InstanceID, disks: Sequence[AdoptedDisk]) -> None:
+    """Raises Conflict for a disk in a pool that Vireo made for something else: it would go with the VM."""
+    for disk in disks:
+        if disk.pool and names.is_of_others(PurePosixPath(disk.path).name, instance):
+            raise Conflict(f"the disk {disk.device} of the VM is {disk.path}, which Vireo made for something else: detach it first")
 
 
 def _disown(connection: Any, instance: InstanceID, uid: str) -> None:

@@ -84,6 +84,12 @@ def is_seed(volume: str, instance: InstanceID) -> bool:
     return volume.startswith(f"{instance_id(instance)}-seed-") and volume.endswith(".iso")
 
 
+def is_of_others(file: str, instance: InstanceID) -> bool:
+    """Whether a file is one that Vireo made for anything but this VM: a volume, a snapshot, an image, the disk of another VM."""
+    disk = disk_of(file)
+    return content_of(file) is not None or file.startswith("vireo-image-") or (disk is not None and disk[0] != instance)
+
+
 def image(name: str) -> str:
     """Volume of a template image. Raises InvalidSpec for a name that would not be one file."""
     return f"vireo-image-{_checked(_IMAGE, name, 'the image name')}.qcow2"
