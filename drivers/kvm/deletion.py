@@ -23,7 +23,7 @@ def delete(connection: Any, instance: InstanceID, specs: Sequence[PoolSpec]) -> 
         shared.require_unshared(connection, domain)
         domains.cut_power(domain)
         _free_volumes(domain)
-        for path in shared.adopted_files(domain):  # while the mark still tells of them
+        for path in shared.removable_files(domain):  # while the mark still tells of them
             _remove_file(connection, path)
         domains.remove(domain)
     for pool in found:

@@ -8,13 +8,20 @@ import libvirt
 
 from drivers.errors import Conflict
 from drivers.kvm import domains, mark, pools, volumes
+from drivers.kvm.domain.observe import medium
 from drivers.kvm.xmltext import parse
 
 
 def adopted_files(domain: Any) -> list[str]:
-    """Files that the VM came with when it was adopted and that lie in a pool of ours: they go with it."""
+    """Files that the VM came with when it was adopted and that lie in a pool of ours."""
     found = mark.read(parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
     return [disk.path for disk in found.disks if disk.path and disk.pool] if found and found.adopted else []
+
+
+def removable_files(domain: Any) -> list[str]:
+    """Those of them that the VM still has: one that somebody detached was kept for something."""
+    has = set(map(medium, parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).iterfind("devices/disk")))
+    return [path for path in adopted_files(domain) if path in has]
 
 
 def require_unshared(connection: Any, domain: Any) -> None:
