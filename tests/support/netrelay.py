@@ -1,7 +1,7 @@
 """A TCP port of one network namespace as the same port of another: two of these processes, joined by a Unix socket.
 
 python -m tests.support.netrelay inner PORT SOCKET   # where the port is missing: listens on 127.0.0.1:PORT
-python -m tests.support.netrelay outer PORT SOCKET   # where it is: connects to 127.0.0.1:PORT
+python -m tests.support.netrelay outer PORT SOCKET [ADDRESS]  # where it is: connects to ADDRESS:PORT, by default 127.0.0.1
 """
 
 import asyncio
@@ -21,12 +21,12 @@ async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None
     sink.close()
 
 
-async def serve(side: str, port: int, path: Path) -> None:
+async def serve(side: str, port: int, path: Path, address: str = LOOPBACK) -> None:
     """Listen until the process is ended."""
 
     async def joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            opened = asyncio.open_unix_connection(path) if side == "inner" else asyncio.open_connection(LOOPBACK, port)
+            opened = asyncio.open_unix_connection(path) if side == "inner" else asyncio.open_connection(address, port)
             other_reader, other_writer = await opened
         except OSError:
             writer.close()
@@ -43,4 +43,4 @@ async def serve(side: str, port: int, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))
+    asyncio.run(serve(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:5]))
