@@ -12,7 +12,7 @@ from controller.runtime.store import Store
 from controller.shared.lookups import qualified
 from crds.v1alpha1.host import OrphanedVM
 from crds.v1alpha1.virtualmachine import VirtualMachine
-from drivers.types import ObservedVM
+from drivers.types import InstanceID, ObservedVM
 
 _MOST = 100
 _AFTER_ALL = "~"
@@ -28,10 +28,14 @@ class Orphans:
     def __init__(self, addresses: AddressAllocator) -> None:
         self._addresses = addresses
         self._held: dict[str, set[_Held]] = {}
+        self._known: dict[str, frozenset[InstanceID]] = {}
 
     def look(self, host: str, link: HostLink, store: Store) -> list[OrphanedVM]:
         """Those on a host as last observed, the first 100 by owner and instance."""
-        found = [vm for vm in link.vms() if not declared(vm, store)]
+        known, settled = self._known.get(host, frozenset()), link.settled
+        # one that was deleted a moment ago is still among those last seen
+        found = [vm for vm in link.vms() if not declared(vm, store) and (vm.instance in known or settled(vm.instance))]
+        self._known[host] = frozenset(vm.instance for vm in found)
         self._hold(host, {held for vm in found for held in _addresses(vm)})
         return sorted(map(_described, found), key=lambda each: (each.owner, each.instance_id))[:_MOST]
 
@@ -39,6 +43,7 @@ class Orphans:
         """Let go of what was held for a Host that is gone."""
         self._hold(host, set())
         self._held.pop(host, None)
+        self._known.pop(host, None)
 
     def _hold(self, host: str, wanted: set[_Held]) -> None:
         for _, _, owner in self._held.get(host, set()) - wanted:

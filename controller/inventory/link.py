@@ -149,6 +149,10 @@ class HostLink:
         host = self.host_id
         return list(self._session.snapshot.on_host(host)) if host else []
 
+    def settled(self, instance: InstanceID) -> bool:
+        """Whether nothing has happened to a VM, by us or by others, since it was last seen or found missing."""
+        return self._session.snapshot.is_fresh(instance)
+
     def with_volume(self, volume: VolumeID) -> list[ObservedVM]:
         """VMs with our mark last seen with this volume on this host."""
         host = self.host_id

@@ -103,7 +103,7 @@ class Snapshot:
         self._settle(instance, asked)
 
     def replace(self, seen: Mapping[InstanceID, ObservedVM], asked: int) -> list[ObservedVM]:
-        """Take over a complete observation and return the VMs that appeared, changed or vanished, as last known.
+        """Take over a complete observation and return the VMs that appeared, changed or vanished, or may have, as last known.
 
         Entries that were asked for later keep their newer value. Guest information that a complete observation leaves out is kept.
         """
@@ -114,7 +114,7 @@ class Snapshot:
             changed.append(self._vms[instance])
             self._store(instance, None)
         for instance, vm in seen.items():
-            if self._last_asked(instance) < asked and self._take(instance, vm):
+            if self._last_asked(instance) < asked and (self._take(instance, vm) or instance in self._stale):
                 changed.append(self._vms[instance])
         self._asked_all = asked
         self._asked = {instance: moment for instance, moment in self._asked.items() if moment > asked}

@@ -173,6 +173,28 @@ def test_the_vm_of_an_earlier_object_of_that_name_is_one() -> None:
     play(story)
 
 
+def test_one_that_was_just_worked_on_counts_once_it_was_looked_at_again() -> None:
+    """A VM that was deleted with its object is still among those last seen, and its address is free."""
+
+    async def story(cloud: Cloud) -> None:
+        hypervisor = start(cloud)
+        cloud.apply("\n---\n".join([BASE, vm()]))
+        raw = next(each for each in cloud.api.history[::-1] if each["metadata"]["name"] == "web")
+        ours(cloud, owner=Mark(raw["metadata"]["uid"], raw["metadata"]["namespace"], "web"))
+        await cloud.settle()
+        hypervisor.notify(VMChanged(InstanceID("i1")))
+        await cloud.settle(1)
+        cloud.delete("VirtualMachine", f"{raw['metadata']['namespace']}/web")
+        await cloud.settle(60)
+        assert orphans(cloud) == []
+        assert holders(cloud) == []
+        await cloud.settle(3600)
+        assert [each["instanceID"] for each in orphans(cloud)] == ["i1"]
+        assert holders(cloud) == ["10.0.0.3"]
+
+    play(story)
+
+
 def test_what_was_known_stays_while_the_host_does_not_answer() -> None:
     async def story(cloud: Cloud) -> None:
         hypervisor = start(cloud)
