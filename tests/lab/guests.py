@@ -21,7 +21,7 @@ from tests.lab.shell import run
 Found = TypeVar("Found")
 MIB = 1024 * 1024
 # Emulated guests share two cores with everything else that runs.
-PATIENCE = 120.0
+PATIENCE = 400.0
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os>"
 UEFI = (
     "<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>"

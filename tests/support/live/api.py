@@ -106,7 +106,7 @@ class Api:
 
     def established(self, name: str) -> bool:
         """Whether the API server serves a CustomResourceDefinition."""
-        conditions = self._do("GET", _DEFINITIONS + name).get("status", {}).get("conditions", [])
+        conditions = self._do("GET", _DEFINITIONS + name).get("status", {}).get("conditions") or []  # null at first
         return any(each["type"] == "Established" and each["status"] == "True" for each in conditions)
 
     def lease(self, name: str) -> str:
