@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from controller.runtime import jobs
 from controller.runtime.context import Context
@@ -66,23 +67,21 @@ def on_volume(store: Store, volume: Volume, users: Iterable[Key], besides: Key |
 
 def keep_vm(ctx: Context[VirtualMachine]) -> Result | None:
     """How a VM is left alone while somebody works on it; None if nobody does, or what is left of it was given up."""
-    hold = on_vm(ctx.store, ctx.object)
-    if hold is None or (ctx.deleting and forced(ctx)):
-        return None
-    if hold.restoring:
-        ctx.object.status.state = VirtualMachineState.RESTORING
-        return waiting("Restoring", str(hold))
-    return standing(ctx) or waiting("SnapshotUnderWay", str(hold))
+    return _keep(ctx, on_vm(ctx.store, ctx.object), VirtualMachineState.RESTORING)
 
 
 def keep_volume(ctx: Context[Volume], users: Iterable[Key]) -> Result | None:
     """How a Volume is left alone while somebody works on it; None if nobody does, or what is left of it was given up."""
-    hold = on_volume(ctx.store, ctx.object, users)
+    return _keep(ctx, on_volume(ctx.store, ctx.object, users), VolumeState.REVERTING)
+
+
+def _keep(ctx: Context[Any], hold: Hold | None, restoring: VirtualMachineState | VolumeState) -> Result | None:
+    """`restoring` is the state to show, and the reason, while it is being restored."""
     if hold is None or (ctx.deleting and forced(ctx)):
         return None
     if hold.restoring:
-        ctx.object.status.state = VolumeState.REVERTING
-        return waiting("Reverting", str(hold))
+        ctx.object.status.state = restoring
+        return waiting(restoring.value, str(hold))
     return standing(ctx) or waiting("SnapshotUnderWay", str(hold))
 
 
