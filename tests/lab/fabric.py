@@ -66,8 +66,7 @@ def plug(layout: Layout, place: str, bridge: str) -> None:
 def connect(here: str, interface: str, there: str, peer: str, mtu: str) -> None:
     """Lay a cable between two namespaces and switch on this end, unless it is there."""
     if not has_link(here, interface):
-        if has_link(there, peer):
-            ip(there, "link", "del", peer)
+        _remove_link(there, peer)
         run("ip", "link", "add", interface, "netns", here, "mtu", mtu, "type", "veth",
             "peer", "name", peer, "netns", there, "mtu", mtu)  # fmt: skip
     ip(here, "link", "set", interface, "up")
@@ -99,6 +98,12 @@ def no_transmit_offload(namespace: str, interface: str) -> None:
 def has_link(namespace: str, interface: str) -> bool:
     """Whether a namespace has an interface of that name."""
     return succeeds(["ip", "-n", namespace, "link", "show", interface])
+
+
+def _remove_link(namespace: str, interface: str) -> None:
+    """Without complaint when the kernel, which takes a dead namespace apart in its own time, is quicker."""
+    if has_link(namespace, interface) and not succeeds(["ip", "-n", namespace, "link", "del", interface]):
+        processes.wait(lambda: not has_link(namespace, interface), f"{interface} of {namespace} did not go")
 
 
 def ip(namespace: str, *arguments: str) -> str:

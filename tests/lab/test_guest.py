@@ -190,3 +190,14 @@ def test_uefi_boots_the_same_disk(lab: Lab) -> None:
         assert wait_for_cloud(guest) == "status: done\n"
         assert execute(guest, "hostname; [ -d /sys/firmware/efi ] && echo UEFI") == "modern\nUEFI\n"
         guest.destroy()
+
+
+def test_a_guest_whose_power_is_cut_boots_again(lab: Lab) -> None:
+    """Right after its root grew and its seed was written."""
+    with connection(lab.host("h2")) as connected:
+        guest = Guest(lab.host("h2"), "cut", Seed({"meta-data": "instance-id: i-1\n"}), disk_mib=1000).define(connected)
+        for _ in range(2):
+            guest.create()
+            assert wait_for_cloud(guest) == "status: done\n"
+            assert int(execute(guest, "df -m / | awk 'END {print $2}'")) > 500
+            guest.destroy()

@@ -10,7 +10,7 @@ fat=$work/fat.img ext=$work/ext.img disk=$work/disk.img
 export MTOOLS_SKIP_CHECK=1
 
 fat_mib=$((($(stat -c%s "$vmlinuz") + $(stat -c%s "$initrd")) / 1048576 + 3))
-root_mib=$(($(du -sm "$root" | cut -f1) + 12))
+root_mib=$(($(du -sm "$root" | cut -f1) + 16))
 
 truncate -s "${fat_mib}M" "$fat"
 mkfs.vfat -F 16 -n TINYBOOT "$fat" >/dev/null
@@ -34,8 +34,9 @@ mcopy -i "$fat" "$unpacked/usr/lib/systemd/boot/efi/systemd-bootx64.efi" ::EFI/B
 syslinux --install "$fat"
 
 # Blocks for the group descriptors of 16 GiB are set aside: the file system can grow to that while mounted.
+# A journal: guests lose their power at any moment, and boot again.
 truncate -s "${root_mib}M" "$ext"
-mke2fs -q -t ext4 -L tinyroot -O '^has_journal,^metadata_csum,resize_inode' -E resize=4194304,root_owner=0:0 -m 0 -d "$root" "$ext"
+mke2fs -q -t ext4 -L tinyroot -O '^metadata_csum,resize_inode' -J size=4 -E resize=4194304,root_owner=0:0 -m 0 -d "$root" "$ext"
 
 truncate -s "$((fat_mib + root_mib + 1))M" "$disk"
 printf 'label: dos\nstart=2048, size=%s, type=ef, bootable\nstart=%s, type=83\n' $((fat_mib * 2048)) $((2048 + fat_mib * 2048)) |
