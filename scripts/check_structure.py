@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 FILE_LINES = 500
 FUNCTION_LINES = 50
 
-SOURCES = ("crds", "drivers", "controller", "standalone")
+SOURCES = ("certificates", "crds", "drivers", "controller", "standalone")
 
 SHARED_FOLDERS = frozenset(
     {"kube", "runtime", "inventory", "scheduler", "ipam", "images", "why", "hostprepare", "shared", "placing", "telemetry"}

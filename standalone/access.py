@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from standalone.pki import write_private
+from certificates.files import write_private
 from standalone.ports import LOOPBACK
 
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from certificates.files import write_private
 from standalone import access, build, components, ports, rbac
 from standalone.cache import Progress, locked, make_directory
 from standalone.client import Client
 from standalone.components import Layout
 from standalone.errors import StandaloneError
-from standalone.pki import write_private
 from standalone.ports import Ports
 from standalone.processes import Process
 

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from certificates import Pair
+from certificates.files import write_private
 from controller.hostprepare import authority as certificates
 from controller.hostprepare import files, manifests, script
-from controller.hostprepare.authority import AuthorityError, Pair
+from controller.hostprepare.authority import AuthorityError
 from controller.hostprepare.wanted import Distribution, Wanted
 
 
@@ -70,12 +72,12 @@ def prepare(wanted: Wanted, directory: Path, now: datetime.datetime) -> None:
     authority = _authority(directory, now)
     client = _client(directory, authority, now)
     server = certificates.server(authority, wanted.name, wanted.addresses, now)
-    files.write(directory / "secret.yaml", manifests.secret(wanted, client, authority))
-    files.write(own / "ca.pem", authority.certificate)
-    files.write(own / "key.pem", server.key)
-    files.write(own / "cert.pem", server.certificate)
-    files.write(own / "setup.sh", script.script(wanted))
-    files.write(own / "host.yaml", manifests.host(wanted))
+    write_private(directory / "secret.yaml", manifests.secret(wanted, client, authority))
+    write_private(own / "ca.pem", authority.certificate)
+    write_private(own / "key.pem", server.key)
+    write_private(own / "cert.pem", server.certificate)
+    write_private(own / "setup.sh", script.script(wanted))
+    write_private(own / "host.yaml", manifests.host(wanted))
 
 
 def guide(wanted: Wanted, directory: Path) -> str:

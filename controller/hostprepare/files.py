@@ -1,13 +1,13 @@
-"""Private files: nobody else reads them, not even for a moment, and a reader finds an old one or a new one, never half of it."""
+"""The directory of authority and certificates, which nobody else may read or write."""
 
 from __future__ import annotations
 
-import os
 import stat
-import tempfile
 from pathlib import Path
 
-from controller.hostprepare.authority import AuthorityError, Pair
+from certificates import Pair
+from certificates.files import write_private
+from controller.hostprepare.authority import AuthorityError
 
 
 def make_directory(path: Path) -> None:
@@ -17,22 +17,10 @@ def make_directory(path: Path) -> None:
         raise AuthorityError(f"others can write to {path}: chmod 700 {path}")
 
 
-def write(path: Path, content: bytes | str) -> None:
-    """Mode 0600. Raises OSError."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_pair(directory: Path, name: str, pair: Pair) -> None:
     """The key first: a certificate is there only with its key."""
-    write(directory / f"{name}.key", pair.key)
-    write(directory / f"{name}.pem", pair.certificate)
+    write_private(directory / f"{name}.key", pair.key)
+    write_private(directory / f"{name}.pem", pair.certificate)
 
 
 def read_pair(directory: Path, name: str) -> Pair | None:

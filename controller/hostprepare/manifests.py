@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from controller.hostprepare.authority import Pair
+from certificates import Pair
 from controller.hostprepare.wanted import Wanted
 
 _VERSION = "vireo.dev/v1alpha1"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from certificates.files import write_private
 from standalone import build
 from standalone.cache import Progress
 from standalone.demo import rights
@@ -16,7 +17,6 @@ from standalone.demo.layout import CRDS, Layout
 from standalone.demo.manifests import Key, key
 from standalone.demo.record import OWN_CLUSTER
 from standalone.errors import StandaloneError
-from standalone.pki import write_private
 from standalone.plane import ControlPlane
 
 LEASE_NAMESPACE = "vireo-system"

@@ -30,7 +30,7 @@ class Machine:
     def __post_init__(self) -> None:
         for name in ("checkout", "bin", "sbin"):
             (self.directory / name).mkdir()
-        for name in ("scripts", "locks", "standalone"):
+        for name in ("scripts", "locks", "certificates", "standalone"):
             shutil.copytree(ROOT / name, self.checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.checkout / name)

@@ -12,7 +12,7 @@ import yaml
 from cryptography import x509
 
 from controller.__main__ import main
-from controller.hostprepare import command, files
+from controller.hostprepare import command
 from controller.hostprepare.authority import AUTHORITY_LIFE, LIFE, AuthorityError
 from crds.v1alpha1 import Host, StoragePool
 from tests.unit.hostprepare.test_wanted import GOOD
@@ -160,18 +160,6 @@ def test_a_directory_that_can_not_be_made(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "file").write_text("")
     assert main([*ARGUMENTS, str(tmp_path / "file" / "hosts")]) == 1
     assert capsys.readouterr().err.startswith("vireo: ")
-
-
-def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files.write(tmp_path / "ca.pem", b"old")
-
-    def broken(self: Path, target: Path) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Path, "replace", broken)
-    with pytest.raises(OSError, match="space"):
-        files.write(tmp_path / "ca.pem", b"new")
-    assert contents(tmp_path) == {"ca.pem": b"old"}
 
 
 def test_an_ipv6_address_in_the_commands(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from standalone.pki import RENEW_BEFORE, VALIDITY, Pki, write_private
+from standalone.pki import RENEW_BEFORE, VALIDITY, Pki
 
 NOW = datetime.datetime(2027, 3, 1, 12, tzinfo=datetime.UTC)
 
@@ -117,13 +117,3 @@ def test_lost_service_account_key_is_replaced_alone(pki: Pki) -> None:
     pki.ensure(NOW)
     after = contents(pki)
     assert {name for name in before if before[name] != after[name]} == {"service-account.key"}
-
-
-def test_write_private(tmp_path: Path) -> None:
-    path = tmp_path / "secret"
-    path.write_text("old")
-    path.chmod(0o644)
-    (tmp_path / "secret.unfinished").write_text("left by a crash")
-    write_private(path, b"new")
-    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", 0o600)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
