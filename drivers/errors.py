@@ -2,6 +2,7 @@
 
     DriverError
     ├── Transient      try again with backoff; the outcome of a mutating call may be unknown
+    │   └── Unanswered the same, and nothing was heard: other calls of the endpoint will hardly fare better
     ├── Busy           try again after a fixed delay; the hypervisor is at work on this object
     ├── NotFound       the object does not exist
     ├── Conflict       an object with this identity exists and is not ours, or is in a state that forbids the call
@@ -14,7 +15,7 @@ The names follow what a caller must do next, not what went wrong inside.
 
 from __future__ import annotations
 
-__all__ = ["AuthFailed", "Busy", "Conflict", "DriverError", "InvalidSpec", "NotFound", "Transient", "Unsupported"]
+__all__ = ["AuthFailed", "Busy", "Conflict", "DriverError", "InvalidSpec", "NotFound", "Transient", "Unanswered", "Unsupported"]
 
 
 class DriverError(Exception):
@@ -47,6 +48,14 @@ class Transient(DriverError):
     def __init__(self, message: str, *, native_code: str = "", outcome_unknown: bool = False) -> None:
         super().__init__(message, native_code=native_code)
         self.outcome_unknown = outcome_unknown
+
+
+class Unanswered(Transient):
+    """Nothing was heard: the hypervisor can't be reached, the connection was lost or closed, or time ran out.
+
+    An endpoint that does so several times in a row is left alone for a while, with all its hosts. So a refusal, however it came
+    about, is not this: whoever refuses has answered. Nor is one host that is silent behind an endpoint that says so.
+    """
 
 
 class Busy(DriverError):

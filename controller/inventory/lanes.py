@@ -11,7 +11,7 @@ from controller.inventory.outcomes import translated
 from controller.runtime.breaker import BreakerOptions
 from controller.runtime.lanes import Lane, LaneMetrics, LaneOptions
 from controller.runtime.threads import Threads
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +38,7 @@ class Lanes:
     """The lanes of one endpoint: a hanging call holds one place in one of them and nothing else.
 
     `control` connects, lists hosts and disconnects; `state` reads VMs and tasks; `work` changes things; `transfer` moves much data;
-    `events` waits. Every method here raises what the call raises, Busy if it was not made, and Transient if it took too long.
+    `events` waits. Every method here raises what the call raises, Busy if it was not made, and Unanswered if it took too long.
     """
 
     control: Lane
@@ -94,7 +94,7 @@ def endpoint_lanes(
 
 
 def _unanswered(error: Exception) -> bool:
-    return isinstance(error, Transient)
+    return isinstance(error, Unanswered)
 
 
 def _always() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from controller.inventory.lanes import Lanes
 from drivers.base import Connection, Driver
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 from drivers.types import Endpoint
 
 
@@ -29,7 +29,7 @@ class _Opening:
             self._connection = connection
         if late:
             connection.close()
-            raise Transient("connected too late")
+            raise Unanswered("connected too late")
         return connection
 
     def give_up(self) -> Connection | None:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from controller.runtime.lanes import CallTimeout, Lane, LaneBusy, LaneOpen
 from controller.runtime.results import Result, failed, requeue
-from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Unanswered, Unsupported
 
 R = TypeVar("R")
 
@@ -21,7 +21,7 @@ async def translated(lane: Lane, call: Callable[..., R], *args: Any, timeout: fl
     except LaneOpen as error:
         raise Busy(str(error), retry_after=error.retry_after) from error
     except CallTimeout as error:
-        raise Transient(str(error), outcome_unknown=mutating) from error
+        raise Unanswered(str(error), outcome_unknown=mutating) from error
 
 
 def is_refusal(error: DriverError) -> bool:

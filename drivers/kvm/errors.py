@@ -11,7 +11,7 @@ import re
 
 import libvirt
 
-from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
+from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unanswered, Unsupported
 
 MAX_TEXT = 300
 
@@ -40,7 +40,6 @@ TABLE: dict[int, type[DriverError]] = {
     libvirt.VIR_ERR_INVALID_ARG: InvalidSpec,
     libvirt.VIR_ERR_INVALID_MAC: InvalidSpec,
     libvirt.VIR_ERR_CONFIG_UNSUPPORTED: InvalidSpec,
-    libvirt.VIR_ERR_UNKNOWN_HOST: Transient,
     libvirt.VIR_ERR_NO_SUPPORT: Unsupported,
     libvirt.VIR_ERR_OPERATION_UNSUPPORTED: Unsupported,
     libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED: Unsupported,
@@ -94,7 +93,7 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
     """
     message = f"cannot {action}: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
     if lost:
-        return Transient(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
+        return Unanswered(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
     # a full file system is no sign of a host that does not answer: calls for other pools must go on
     kind = Conflict if _FULL in (error.get_error_message() or "") else TABLE.get(code(error), Transient)
     return kind(message, native_code=native(error))
@@ -105,7 +104,7 @@ def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:
     text = error.get_error_message() or "the hypervisor gave no reason"
     if said := ssh_refusal(text):
         return AuthFailed(f"cannot connect to the host: {said}", native_code=native(error))
-    kind = AuthFailed if _refused(error, tls=tls) else TABLE.get(code(error), Transient)
+    kind = AuthFailed if _refused(error, tls=tls) else TABLE.get(code(error), Unanswered)
     return kind(f"cannot connect to the host: {redact(text)}", native_code=native(error))
 
 

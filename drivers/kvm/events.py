@@ -9,7 +9,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Transient
+from drivers.errors import Transient, Unanswered
 from drivers.kvm.session import Role, Session
 from drivers.types import Event, InstanceID, VMChanged
 
@@ -52,7 +52,7 @@ class KVMEvents:
                 changed, self._changed = self._changed, {}
                 return tuple(map(VMChanged, changed))
         if self._closed:
-            raise Transient("the connection to the host is closed")
+            raise Unanswered("the connection to the host is closed")
         self._subscribe()
         raise Transient("the connection to the host was lost and is back; events in between are missing")
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ class Line:
         future: Future[Result] = Future()
         with self._lock:
             if self._retired:
-                raise Transient("the connection to the host is closed")
+                raise Unanswered("the connection to the host is closed")
             self._running += 1
             self._waiting.add(future)
         threading.Thread(target=self._run, args=(function, future), name="libvirt-call", daemon=True).start()
@@ -53,7 +53,7 @@ class Line:
             with self._lock:
                 self._waiting.discard(future)
 
-    def retire(self, reason: Transient | None = None) -> None:
+    def retire(self, reason: Unanswered | None = None) -> None:
         """No more calls. Those who wait get `reason` if there is one; the connection closes with the last call under way."""
         with self._lock:
             if self._retired:

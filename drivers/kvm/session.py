@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from drivers.errors import AuthFailed, DriverError, Transient
+from drivers.errors import AuthFailed, DriverError, Transient, Unanswered
 from drivers.kvm import credentials, errors, eventloop, peer
 from drivers.kvm.line import Line
 from drivers.kvm.url import Target, Transport, parse
@@ -72,8 +72,8 @@ class Session:
     ) -> Result:
         """What `function` returns for the libvirt connection of `role`; libvirt's errors become those of `drivers.errors`.
 
-        `action` is a verb and an object for the message, `extra` seconds are added to the bound of a call. Raises Transient if the
-        host cannot be reached or does not answer.
+        `action` is a verb and an object for the message, `extra` seconds are added to the bound of a call. Raises Unanswered if
+        the host cannot be reached or does not answer.
         """
         line = self._line(role)
         limit = self.timeouts.call + extra
@@ -82,7 +82,7 @@ class Session:
         except TimeoutError:
             self._slots[role].forget(line)
             message = f"cannot {action}: the host did not answer within {limit:g} seconds"
-            raise Transient(message, outcome_unknown=mutating) from None
+            raise Unanswered(message, outcome_unknown=mutating) from None
         except libvirt.libvirtError as error:
             lost = not line.alive
             if lost:
@@ -95,14 +95,14 @@ class Session:
         return any(slot.opening for slot in self._slots.values())
 
     def close(self) -> None:
-        """Close every connection; calls under way end with Transient. May be called twice."""
+        """Close every connection; calls under way end with Unanswered. May be called twice."""
         self._closed = True
         for slot in self._slots.values():
             slot.close()
 
     def _line(self, role: Role) -> Line:
         if self._closed:
-            raise Transient("the connection to the host is closed")
+            raise Unanswered("the connection to the host is closed")
         return self._slots[role].get(lambda: self._open(role), self.timeouts.connect)
 
     def _open(self, role: Role) -> Line:
@@ -144,7 +144,7 @@ class _Slot:
         try:
             return attempt.result(timeout)
         except TimeoutError:
-            raise Transient(f"the host did not answer within {timeout:g} seconds") from None
+            raise Unanswered(f"the host did not answer within {timeout:g} seconds") from None
         except DriverError:
             self._drop(attempt)
             raise
@@ -160,7 +160,7 @@ class _Slot:
             attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.add_done_callback(
-                lambda ended: _retire(ended, Transient("the connection to the host was closed", outcome_unknown=True))
+                lambda ended: _retire(ended, Unanswered("the connection to the host was closed", outcome_unknown=True))
             )
 
     def _started(self, opener: Callable[[], Line]) -> Future[Line]:
@@ -186,6 +186,6 @@ def _fulfil(attempt: Future[Line], opener: Callable[[], Line]) -> None:
         attempt.set_result(line)
 
 
-def _retire(attempt: Future[Line], reason: Transient | None = None) -> None:
+def _retire(attempt: Future[Line], reason: Unanswered | None = None) -> None:
     if not attempt.exception():
         attempt.result().retire(reason)

@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import PIPE
 from typing import IO
 
-from drivers.errors import AuthFailed, InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, InvalidSpec, Transient, Unanswered, Unsupported
 from drivers.kvm import credentials, errors
 from drivers.kvm.credentials import KEY, KNOWN_HOSTS, MEMORY_DIRECTORY
 from drivers.kvm.links import INTERFACE
@@ -106,7 +106,9 @@ class Ended:
 
 
 def call(argv: Sequence[str], text: bytes, timeout: float) -> Ended:
-    """Run a program; what it writes is taken up to `LONGEST_REPLY` bytes. Raises Transient for more, or after `timeout` seconds."""
+    """Run a program; what it writes is taken up to `LONGEST_REPLY` bytes. Raises Transient for more, Unanswered after `timeout`
+    seconds.
+    """
     with subprocess.Popen(argv, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process, ThreadPoolExecutor(max_workers=3) as pool:
         end = threading.Timer(timeout, process.kill)
         end.start()
@@ -118,7 +120,9 @@ def call(argv: Sequence[str], text: bytes, timeout: float) -> Ended:
         finally:
             end.cancel()
     if status == -signal.SIGKILL:
-        raise Transient(f"the host did not answer sensibly over SSH within {timeout:g} seconds", outcome_unknown=True)
+        if max(len(output), len(complaint)) > LONGEST_REPLY:
+            raise Transient("the host wrote more over SSH than makes sense", outcome_unknown=True)
+        raise Unanswered(f"the host did not answer over SSH within {timeout:g} seconds", outcome_unknown=True)
     return Ended(status, output, complaint)
 
 
@@ -160,7 +164,7 @@ def _failure(command: Command, status: int, complaint: str) -> Exception:
     program, said = command.value[0], errors.redact(complaint) or f"exit status {status}"
     if status == _LOST:
         refusal = errors.ssh_refusal(complaint)
-        return AuthFailed(f"cannot log in to the host: {refusal}") if refusal else Transient(f"SSH to the host failed: {said}")
+        return AuthFailed(f"cannot log in to the host: {refusal}") if refusal else Unanswered(f"SSH to the host failed: {said}")
     if status == _NO_SUCH_COMMAND:
         return Unsupported(f"the host has no command {program}")
     return Transient(f"{program} failed on the host: {said}")

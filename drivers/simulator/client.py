@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from drivers.errors import DriverError, InvalidSpec, Transient
+from drivers.errors import DriverError, InvalidSpec, Transient, Unanswered
 
 from .methods import METHODS, codec, problem_adapter
 
@@ -23,7 +23,7 @@ _LENGTH = struct.Struct(">I")
 
 
 class SocketTransport:
-    """Calls over TCP. Raises Transient when the server does not answer within `timeout` seconds."""
+    """Calls over TCP. Raises Unanswered when the server does not answer within `timeout` seconds."""
 
     def __init__(self, address: tuple[str, int], *, timeout: float = 15.0) -> None:
         self._address = address
@@ -61,17 +61,17 @@ class SocketTransport:
             message = f"simulator: {method}: the reply was not understood"
             raise Transient(message, native_code="SIM_PROTOCOL", outcome_unknown=METHODS[method].mutates) from error
 
-    def _lost(self, method: str, error: OSError) -> Transient:
+    def _lost(self, method: str, error: OSError) -> Unanswered:
         if self._closed:
-            return Transient("the connection is closed", outcome_unknown=METHODS[method].mutates)
+            return Unanswered("the connection is closed", outcome_unknown=METHODS[method].mutates)
         what = f"no answer in {self._timeout:g} s" if isinstance(error, TimeoutError) else "the connection was lost"
-        return Transient(f"simulator: {method}: {what}", outcome_unknown=METHODS[method].mutates)
+        return Unanswered(f"simulator: {method}: {what}", outcome_unknown=METHODS[method].mutates)
 
     def _take(self) -> socket.socket:
         """An idle socket that the server has not closed, or a new one."""
         with self._lock:
             if self._closed:
-                raise Transient("the connection is closed")
+                raise Unanswered("the connection is closed")
             while self._idle:
                 link = self._idle.pop()
                 if _is_quiet(link):
@@ -84,12 +84,12 @@ class SocketTransport:
         try:
             link = socket.create_connection(self._address, timeout=self._timeout)
         except OSError as error:
-            raise Transient("simulator: the server can't be reached", native_code=type(error).__name__) from error
+            raise Unanswered("simulator: the server can't be reached", native_code=type(error).__name__) from error
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             if self._closed:
                 link.close()
-                raise Transient("the connection is closed")
+                raise Unanswered("the connection is closed")
             self._used.add(link)
         return link
 

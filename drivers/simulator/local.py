@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Any
 
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 
 from .engine.faults import Fault, FaultKind
 from .methods import METHODS, News
@@ -32,7 +32,7 @@ class LocalTransport:
     def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
         """One call; see `connection.Transport`."""
         if self._closed.is_set():
-            raise Transient("the connection is closed")
+            raise Unanswered("the connection is closed")
         if method == "events.wait":
             return self._wait(session, args, wait)
         return self._call(session, method, args)
@@ -49,7 +49,7 @@ class LocalTransport:
             service.advance()
             result = service.execute(session, method, args, faults)
         if any(fault.kind is FaultKind.LOSE_REPLY for fault in faults):
-            raise Transient("the connection was lost", outcome_unknown=METHODS[method].mutates)
+            raise Unanswered("the connection was lost", outcome_unknown=METHODS[method].mutates)
         return result
 
     def _suffer(self, method: str, faults: list[Fault], *, silent: bool) -> None:
@@ -58,7 +58,7 @@ class LocalTransport:
                 self._service.clock.sleep(fault.seconds)
         if silent or any(fault.kind is FaultKind.HANG for fault in faults):
             self._service.clock.sleep(self._timeout)
-            raise Transient(f"{method}: no answer in {self._timeout:g} s", outcome_unknown=METHODS[method].mutates)
+            raise Unanswered(f"{method}: no answer in {self._timeout:g} s", outcome_unknown=METHODS[method].mutates)
 
     def _wait(self, session: str, args: tuple[Any, ...], timeout: float) -> News:
         """Looks again and again, because a virtual clock is moved by others."""
@@ -68,7 +68,7 @@ class LocalTransport:
             if news.events or news.lost or time.monotonic() >= deadline:
                 return news
             if self._closed.wait(min(POLL, max(0.0, deadline - time.monotonic()))):
-                raise Transient("the connection is closed")
+                raise Unanswered("the connection is closed")
 
     def close(self, session: str) -> None:
         """Log out."""

@@ -176,12 +176,12 @@ class Problem:
         return cls(type(error).__name__, error.message, error.native_code, after)
 
     def error(self) -> DriverError:
-        """To an error; an unknown class becomes Transient."""
+        """To an error; an unknown class becomes Transient, as does Unanswered: it has come as an answer."""
         if self.type == "Busy":
             return Busy(self.message, native_code=self.native_code, retry_after=self.retry_after)
         if self.type == "SessionExpired":
             return SessionExpired(self.message, native_code=self.native_code)
-        known = {name: getattr(errors, name) for name in errors.__all__ if name != "DriverError"}
+        known = {name: getattr(errors, name) for name in errors.__all__ if name not in ("DriverError", "Unanswered")}
         made: DriverError = known.get(self.type, Transient)(self.message, native_code=self.native_code)
         return made
 

@@ -12,7 +12,7 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Transient
+from drivers.errors import Transient, Unanswered
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.session import Timeouts
 from drivers.types import (
@@ -109,17 +109,17 @@ def openers() -> int:
 
 def test_a_daemon_that_hangs_is_given_up_and_used_again_when_it_goes_on(host: Host, connection: Connection) -> None:
     with hung(host):
-        with pytest.raises(Transient) as caught:
+        with pytest.raises(Unanswered) as caught:
             connection.compute.observe_all()
         assert not caught.value.outcome_unknown
-        with pytest.raises(Transient, match="did not answer within"):
+        with pytest.raises(Unanswered, match="did not answer within"):
             connection.compute.observe_all()
     eventually(connection.compute.observe_all)
 
 
 def test_a_change_on_a_daemon_that_hangs_has_an_unknown_outcome(host: Host, connection: Connection, blank: DesiredVM) -> None:
     with hung(host):
-        with pytest.raises(Transient) as caught:
+        with pytest.raises(Unanswered) as caught:
             connection.compute.apply(HostID(host.name), blank.instance, [SetCPUs(2)])
         assert caught.value.outcome_unknown
 
@@ -129,7 +129,7 @@ def test_a_daemon_that_hangs_costs_one_thread_however_often_it_is_tried(host: Ho
     before = openers()
     with hung(host):
         for _ in range(3):
-            with pytest.raises(Transient, match="did not answer within"):
+            with pytest.raises(Unanswered, match="did not answer within"):
                 driver.connect(Endpoint(host.uri))
         assert openers() == before + 1
     connected = eventually(lambda: driver.connect(Endpoint(host.uri)))
@@ -140,7 +140,7 @@ def test_a_daemon_that_hangs_costs_one_thread_however_often_it_is_tried(host: Ho
 
 def test_other_credentials_do_not_wait_for_an_old_attempt(host: Host) -> None:
     driver = KVMDriver(IMPATIENT)
-    with hung(host), pytest.raises(Transient):
+    with hung(host), pytest.raises(Unanswered):
         driver.connect(Endpoint(host.uri, Credentials(username="old")))
     driver.connect(Endpoint(host.uri, Credentials(username="new"))).close()
 

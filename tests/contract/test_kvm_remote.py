@@ -90,7 +90,7 @@ def test_a_host_with_the_certificate_of_another_name_is_refused_unless_insecure(
 
 
 def test_where_nobody_listens_somebody_may_later(lab: Lab, authority: Authority) -> None:
-    assert connect(lab, Endpoint("qemu+tls://198.18.0.1:16599/system", authority.client("early")))["error"] == "Transient"
+    assert connect(lab, Endpoint("qemu+tls://198.18.0.1:16599/system", authority.client("early")))["error"] == "Unanswered"
 
 
 def test_a_client_that_the_host_does_not_know_is_refused(lab: Lab, authority: Authority, tmp_path: Path) -> None:

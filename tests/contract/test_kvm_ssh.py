@@ -107,7 +107,7 @@ def test_what_is_no_key_is_refused_without_being_shown(lab: Lab, endpoint: Endpo
 
 
 def test_where_no_sshd_listens_one_may_later(lab: Lab, endpoint: Endpoint) -> None:
-    assert connect(lab, replace(endpoint, url="qemu+ssh://root@198.18.0.1:2222/system"))["error"] == "Transient"
+    assert connect(lab, replace(endpoint, url="qemu+ssh://root@198.18.0.1:2222/system"))["error"] == "Unanswered"
 
 
 def test_no_text_shows_the_address_or_our_files(lab: Lab, endpoint: Endpoint) -> None:

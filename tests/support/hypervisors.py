@@ -16,7 +16,7 @@ from typing import Any, cast
 from controller.inventory import Lanes
 from controller.runtime.lanes import CallTimeout, Lane
 from drivers.base import Connection, Driver
-from drivers.errors import AuthFailed, Conflict, DriverError, NotFound, Transient
+from drivers.errors import AuthFailed, Conflict, DriverError, NotFound, Unanswered
 from drivers.types import (
     Capability,
     Done,
@@ -191,7 +191,7 @@ class FakeDriver:
         self.attempts[endpoint.url] += 1
         hypervisor = self.hypervisors.get(endpoint.url)
         if hypervisor is None:
-            raise Transient(f"{endpoint.url} does not answer")
+            raise Unanswered(f"{endpoint.url} does not answer")
         hypervisor.did("connect")
         if hypervisor.password and endpoint.credentials.password != hypervisor.password:
             raise AuthFailed("login refused")
@@ -212,5 +212,5 @@ class Hypervisors(dict[str, Hypervisor]):
 
 
 IN_USE = Conflict("a disk is layered on it")
-LOST = Transient("connection lost")
+LOST = Unanswered("connection lost")
 UNKNOWN = DriverError("something else")

@@ -45,7 +45,7 @@ from controller.shared.lookups import register_all
 from controller.shared.namespace import Namespace
 from crds.status import Condition
 from drivers.base import Connection, Driver
-from drivers.errors import Transient
+from drivers.errors import Transient, Unanswered
 from drivers.simulator.connection import SimulatorConnection
 from drivers.simulator.engine.actions import Act, Action
 from drivers.simulator.engine.census import Census, take_census
@@ -89,7 +89,7 @@ class DirectTransport:
 
     def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
         if self.closed:
-            raise Transient("the connection is closed")
+            raise Unanswered("the connection is closed")
         service = self.service
         service.advance()
         silent = service.unreachable(session, method, args)
@@ -102,7 +102,7 @@ class DirectTransport:
             if METHODS[method].mutates:
                 self.woken.set()
         if any(fault.kind is FaultKind.LOSE_REPLY for fault in faults):
-            raise Transient("the connection was lost", outcome_unknown=METHODS[method].mutates)
+            raise Unanswered("the connection was lost", outcome_unknown=METHODS[method].mutates)
         return result
 
     def close(self, session: str) -> None:

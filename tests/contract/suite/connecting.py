@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from drivers.base import Connection, Driver
-from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unanswered, Unsupported
 from drivers.types import Capability, Credentials, Endpoint
 
 from .base import ContractBase
@@ -28,7 +28,7 @@ class Connecting(ContractBase):
             assert SECRET not in str(caught.value)
 
     def test_an_endpoint_that_does_not_answer_may_answer_later(self, binding: Binding) -> None:
-        with raises_ours(Transient):
+        with raises_ours(Unanswered):
             binding.driver.connect(binding.dead)
 
     def test_a_second_connection_sees_the_same_hosts(self, binding: Binding, connection: Connection) -> None:
@@ -46,7 +46,7 @@ class Connecting(ContractBase):
         connection = binding.connect()
         connection.close()
         connection.close()
-        with raises_ours(Transient):
+        with raises_ours(Unanswered):
             connection.hosts.list_hosts()
 
     def test_closing_ends_a_blocked_call(self, binding: Binding) -> None:

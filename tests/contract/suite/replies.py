@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 from drivers.types import DesiredVM, Done, Power, SetCPUs, Started, StopMode
 
 from .base import ContractBase
@@ -35,9 +35,9 @@ class LostReplies(ContractBase):
 
     def _lose(self, binding: FaultyBinding, connection: Connection, call: str, make_call: Callable[[], Done | Started]) -> None:
         binding.lose_reply(call)
-        with raises_ours(Transient) as caught:
+        with raises_ours(Unanswered) as caught:
             make_call()
-        assert isinstance(caught.value, Transient)
+        assert isinstance(caught.value, Unanswered)
         assert caught.value.outcome_unknown
         settle(connection, make_call)
 

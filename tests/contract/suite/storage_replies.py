@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Transient
+from drivers.errors import Unanswered
 from drivers.types import AttachVolume, DesiredVM, DesiredVolume, DetachVolume, Done, Started
 
 from .binding import FaultyBinding
@@ -22,9 +22,9 @@ class LostStorageReplies(StoreBase):
 
     def _lose_storage(self, connection: Connection, binding: FaultyBinding, name: str, call: Call) -> None:
         binding.lose_reply(name)
-        with raises_ours(Transient) as caught:
+        with raises_ours(Unanswered) as caught:
             call()
-        assert isinstance(caught.value, Transient)
+        assert isinstance(caught.value, Unanswered)
         assert caught.value.outcome_unknown
         settle(connection, call)
 

@@ -16,7 +16,7 @@ from controller.inventory.opening import opened
 from controller.runtime.lanes import LaneMetrics
 from controller.runtime.threads import Threads
 from drivers.base import Connection, Driver
-from drivers.errors import AuthFailed, Busy, Transient
+from drivers.errors import AuthFailed, Busy, Conflict, DriverError, Transient, Unanswered
 from drivers.types import Endpoint
 
 DEADLINE = 20.0
@@ -82,7 +82,7 @@ async def test_hanging_changes_do_not_hold_up_reads_or_heartbeats(held: Held, mo
     ways = make()
     outcomes = await asyncio.gather(*(ways.change(held) for _ in range(30)), return_exceptions=True)
     assert all(isinstance(outcome, Transient | Busy) for outcome in outcomes)
-    assert any(isinstance(outcome, Transient) and outcome.outcome_unknown for outcome in outcomes)
+    assert any(isinstance(outcome, Unanswered) and outcome.outcome_unknown for outcome in outcomes)
     assert await ways.read(lambda: "read") == "read"
     assert await ways.connect(lambda: "heartbeat") == "heartbeat"
     ways.close()
@@ -92,11 +92,51 @@ async def test_endpoint_that_hangs_is_left_alone_for_a_while(held: Held, monkeyp
     monkeypatch.setattr(lanes, "READ_TIMEOUT", 0.05)
     ways = make()
     for _ in range(3):
-        with pytest.raises(Transient):
+        with pytest.raises(Unanswered):
             await ways.read(held)
     with pytest.raises(Busy) as raised:
         await ways.read(lambda: "not called")
     assert raised.value.retry_after > 0
+    ways.close()
+
+
+def failing(error: DriverError) -> Callable[[], None]:
+    def call() -> None:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [Transient("the host is busy"), Transient("?", outcome_unknown=True), Busy("b"), Conflict("c")])
+async def test_endpoint_that_refuses_has_answered_and_goes_on_being_asked(error: DriverError) -> None:
+    ways = make()
+    for _ in range(20):
+        for way in (ways.read, ways.change, ways.copy):
+            with pytest.raises(type(error)) as raised:
+                await way(failing(error))
+            assert raised.value is error, "the call was made"
+    assert await ways.change(lambda: "done") == "done"
+    ways.close()
+
+
+async def test_endpoint_that_is_not_heard_is_left_alone_for_a_while() -> None:
+    ways, lost = make(), Unanswered("the connection was lost")
+    for _ in range(3):
+        with pytest.raises(Unanswered):
+            await ways.change(failing(lost))
+    with pytest.raises(Busy):
+        await ways.change(lambda: "not called")
+    assert await ways.read(lambda: "read") == "read"
+    ways.close()
+
+
+async def test_a_refusal_between_two_silences_is_a_sign_of_life() -> None:
+    ways = make()
+    for _ in range(5):
+        for error in (Unanswered("lost"), Unanswered("lost"), Transient("the host is busy")):
+            with pytest.raises(Transient) as raised:
+                await ways.change(failing(error))
+            assert raised.value is error
     ways.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
+from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unanswered, Unsupported
 from drivers.kvm import errors
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -54,9 +54,9 @@ def test_a_code_that_nobody_knows_is_still_an_error_of_the_contract(number: int)
 
 
 @pytest.mark.parametrize("mutating", [True, False])
-def test_a_lost_connection_is_transient_and_a_change_then_has_an_unknown_outcome(mutating: bool) -> None:
+def test_a_lost_connection_is_no_answer_and_a_change_then_has_an_unknown_outcome(mutating: bool) -> None:
     found = errors.translate(libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, "x"), "delete", mutating=mutating, lost=True)
-    assert type(found) is Transient
+    assert type(found) is Unanswered
     assert found.outcome_unknown is mutating
 
 
@@ -79,14 +79,14 @@ def test_an_error_without_text_says_so() -> None:
     [
         (errno.EACCES, "Failed to connect socket to '/run/s': Permission denied", False, AuthFailed),
         (errno.EPERM, "Operation not permitted", True, AuthFailed),
-        (errno.ECONNREFUSED, "unable to connect to server at 'h:16514'", True, Transient),
-        (errno.ENOENT, "Failed to connect socket to '/run/s'", False, Transient),
+        (errno.ECONNREFUSED, "unable to connect to server at 'h:16514'", True, Unanswered),
+        (errno.ENOENT, "Failed to connect socket to '/run/s'", False, Unanswered),
         (errno.ENOENT, "Cannot read CA certificate '/x/cacert.pem'", True, AuthFailed),
         (-1, "Unable to import client certificate /x/clientcert.pem", True, AuthFailed),
-        (-1, "something else", False, Transient),
+        (-1, "something else", False, Unanswered),
         (errno.EIO, "Unable to read TLS confirmation: Input/output error", True, AuthFailed),
-        (errno.EIO, "Cannot recv data: Input/output error", True, Transient),
-        (errno.ETIMEDOUT, "Unable to read TLS confirmation", True, Transient),
+        (errno.EIO, "Cannot recv data: Input/output error", True, Unanswered),
+        (errno.ETIMEDOUT, "Unable to read TLS confirmation", True, Unanswered),
     ],
 )
 def test_what_connecting_failed_for(number: int, text: str, tls: bool, kind: type[DriverError]) -> None:

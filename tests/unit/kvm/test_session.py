@@ -7,7 +7,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from drivers.errors import AuthFailed, DriverError, InvalidSpec, NotFound, Transient
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, NotFound, Transient, Unanswered
 from drivers.kvm import session as sessions
 from drivers.kvm.session import Role, Session, Timeouts
 from drivers.types import Credentials, Endpoint
@@ -110,7 +110,7 @@ def test_a_host_that_does_not_answer_is_given_up_and_the_attempt_is_kept(fake: F
     session = Session(ENDPOINT, QUICK)
     fake.gate.clear()
     for _ in range(3):
-        with pytest.raises(Transient, match="did not answer within"):
+        with pytest.raises(Unanswered, match="did not answer within"):
             used(session)
     assert session.opening
     assert len(fake.uris) == 1
@@ -133,7 +133,7 @@ def test_an_attempt_that_failed_is_made_again(fake: FakeLibvirt) -> None:
     ("error", "kind"),
     [
         (libvirt_error(libvirt.VIR_ERR_AUTH_FAILED, "no"), AuthFailed),
-        (libvirt_error(libvirt.VIR_ERR_RPC, "no"), Transient),
+        (libvirt_error(libvirt.VIR_ERR_RPC, "no"), Unanswered),
         (OSError(28, "No space left on device"), Transient),
     ],
 )
@@ -155,10 +155,10 @@ def test_a_connection_that_died_is_replaced(fake: FakeLibvirt) -> None:
 
 
 @pytest.mark.parametrize("mutating", [True, False])
-def test_a_call_in_which_it_died_is_transient(fake: FakeLibvirt, mutating: bool) -> None:
+def test_a_call_in_which_it_died_was_not_answered(fake: FakeLibvirt, mutating: bool) -> None:
     session = Session(ENDPOINT, PATIENT)
     first = used(session, Role.WORK)
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Unanswered) as caught:
         die(session, mutating=mutating)
     assert caught.value.outcome_unknown is mutating
     assert used(session, Role.WORK) is not first
@@ -189,6 +189,13 @@ def test_an_error_on_a_live_connection_leaves_it(fake: FakeLibvirt) -> None:
     assert used(session) is first
 
 
+@pytest.mark.parametrize("code", [libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_ERR_SYSTEM_ERROR])
+def test_an_error_that_may_pass_on_a_live_connection_is_an_answer(fake: FakeLibvirt, code: int) -> None:
+    with pytest.raises(Transient) as caught:
+        Session(ENDPOINT, PATIENT).run(Role.WORK, "start VM web", failing(libvirt_error(code, "QEMU is busy")), mutating=True)
+    assert type(caught.value) is Transient
+
+
 def test_errors_of_the_contract_pass_through(fake: FakeLibvirt) -> None:
     with pytest.raises(InvalidSpec, match="mine"):
         Session(ENDPOINT, PATIENT).run(Role.STATE, "look", failing(InvalidSpec("mine")))
@@ -199,7 +206,7 @@ def test_a_call_that_never_returns_is_left_behind_and_holds_up_no_other(fake: Fa
     session = Session(ENDPOINT, Timeouts(call=0.05))
     stuck = threading.Event()
     first = used(session)
-    with pytest.raises(Transient, match=r"cannot stop VM web: .* within 0.05 seconds") as caught:
+    with pytest.raises(Unanswered, match=r"cannot stop VM web: .* within 0.05 seconds") as caught:
         session.run(Role.STATE, "stop VM web", lambda _: stuck.wait(), mutating=mutating)
     assert caught.value.outcome_unknown is mutating
     assert used(session) is not first
@@ -217,7 +224,7 @@ def test_close_ends_the_wait_for_a_call(fake: FakeLibvirt) -> None:
     def wait() -> None:
         try:
             session.run(Role.WORK, "stop VM web", lambda _: (begun.set(), stuck.wait()), mutating=True)
-        except Transient as error:
+        except Unanswered as error:
             found.append(error)
 
     waiter = threading.Thread(target=wait)
@@ -225,7 +232,7 @@ def test_close_ends_the_wait_for_a_call(fake: FakeLibvirt) -> None:
     begun.wait()
     session.close()
     waiter.join()
-    assert [error.outcome_unknown for error in found if isinstance(error, Transient)] == [True]
+    assert [error.outcome_unknown for error in found if isinstance(error, Unanswered)] == [True]
     assert fake.opened[0].closed == 0
     stuck.set()
     settle()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unanswered, Unsupported
 from drivers.kvm import shell
 from drivers.kvm.shell import Command, Shell, arguments, call
 from drivers.kvm.url import parse
@@ -133,7 +133,7 @@ def test_what_is_given_and_what_comes_back(tmp_path: Path, monkeypatch: pytest.M
     [
         ("echo 'root@kvm1: Permission denied (publickey).' >&2; exit 255", AuthFailed, "refuses the SSH user or key"),
         ("echo 'Host key verification failed.' >&2; exit 255", AuthFailed, "known_hosts"),
-        ("echo 'ssh: connect to host kvm1 port 22: Connection refused' >&2; exit 255", Transient, "Connection refused"),
+        ("echo 'ssh: connect to host kvm1 port 22: Connection refused' >&2; exit 255", Unanswered, "Connection refused"),
         ("echo 'sh: ip: not found' >&2; exit 127", Unsupported, "no command ip"),
         ("echo 'RTNETLINK answers: Operation not permitted' >&2; exit 2", Transient, "ip failed on the host: RTNETLINK"),
         ("exit 1", Transient, "exit status 1"),
@@ -145,6 +145,7 @@ def test_what_failures_mean(
     found = stand_in(tmp_path, monkeypatch, script)
     with pytest.raises(kind, match=text) as caught:
         found.run(Command.SHOW_LINKS)
+    assert type(caught.value) is kind
     assert "kvm1" not in str(caught.value)
 
 
@@ -155,7 +156,7 @@ def test_no_ssh_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_host_that_never_ends_is_given_up() -> None:
-    with pytest.raises(Transient, match="sensibly") as caught:
+    with pytest.raises(Unanswered, match=r"within 0\.5 seconds") as caught:
         call([sys.executable, "-c", "import time; time.sleep(600)"], b"", 0.5)
     assert caught.value.outcome_unknown
 
@@ -163,8 +164,9 @@ def test_a_host_that_never_ends_is_given_up() -> None:
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_host_that_talks_without_end_is_given_up(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shell, "LONGEST_REPLY", 1 << 16)
-    with pytest.raises(Transient, match="sensibly"):
+    with pytest.raises(Transient, match="more over SSH than makes sense") as caught:
         call([sys.executable, "-c", f"import sys\nwhile True: sys.{stream}.write('x' * 4096)"], b"", 60.0)
+    assert not isinstance(caught.value, Unanswered)
 
 
 def test_a_host_that_reads_nothing_is_no_trouble() -> None:

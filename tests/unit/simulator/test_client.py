@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from drivers.errors import AuthFailed, DriverError, Transient
+from drivers.errors import AuthFailed, DriverError, Transient, Unanswered
 from drivers.simulator import client as module
 from drivers.simulator.client import SocketTransport
 from drivers.types import HostID, InstanceID
@@ -95,6 +95,25 @@ def test_after_a_mutating_call_the_outcome_is_unknown(what: str) -> None:
             assert caught.value.outcome_unknown is unknown
 
 
+SILENT = ("closes", "resets", "half a length", "half a reply", "silence")
+"""What comes so is no answer; whatever else comes is one, however little sense it makes."""
+
+
+@pytest.mark.parametrize("what", sorted(set(BROKEN) - {"too long", "HTTP"}))
+def test_only_silence_is_no_answer(what: str) -> None:
+    with server(BROKEN[what]) as address, pytest.raises(Transient) as caught:
+        SocketTransport(address, timeout=0.3).request("s", *START)
+    assert isinstance(caught.value, Unanswered) == (what in SILENT)
+
+
+def test_nobody_there_is_no_answer() -> None:
+    with socket.socket() as bound:  # and not listening
+        bound.bind(("127.0.0.1", 0))
+        transport = SocketTransport(bound.getsockname(), timeout=5)
+        with pytest.raises(Unanswered, match="can't be reached"):
+            transport.request("s", *LIST)
+
+
 def test_bytes_that_drip_in_do_not_extend_the_deadline() -> None:
     """Were each byte given its own timeout, the reply would be complete after a second and the call succeed."""
     reply = frame("ok", b"[[]]")
@@ -105,7 +124,7 @@ def test_bytes_that_drip_in_do_not_extend_the_deadline() -> None:
             time.sleep(0.1)
 
     with server(drip) as address:
-        with pytest.raises(Transient, match="no answer"):
+        with pytest.raises(Unanswered, match="no answer"):
             SocketTransport(address, timeout=0.4).request("s", *LIST)
         assert SocketTransport(address, timeout=30).request("s", *LIST) == ()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import errors
-from drivers.errors import Busy, DriverError, NotFound, Transient
+from drivers.errors import Busy, DriverError, NotFound, Transient, Unanswered
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import Fault, FaultKind, Faults
 from drivers.types import Done, Power, SetCPUs, StopMode
@@ -93,7 +93,7 @@ def test_a_hang_takes_the_timeout_and_leaves_the_outcome_open() -> None:
     wanted = world.created()
     world.control.add_fault(Fault(FaultKind.HANG, "power.start", count=1))
     before = world.clock.now()
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Unanswered) as caught:
         world.connection.power.start(HOST, wanted.instance)
     assert caught.value.outcome_unknown
     assert world.clock.now() == before + 15
@@ -103,7 +103,7 @@ def test_a_hang_takes_the_timeout_and_leaves_the_outcome_open() -> None:
 def test_a_question_that_hangs_has_no_outcome() -> None:
     world = World()
     world.control.add_fault(Fault(FaultKind.HANG, "hosts.list", count=1))
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Unanswered) as caught:
         world.connection.hosts.list_hosts()
     assert not caught.value.outcome_unknown
 
@@ -112,7 +112,7 @@ def test_a_lost_reply_took_effect() -> None:
     world = World()
     wanted = world.created()
     world.control.add_fault(Fault(FaultKind.LOSE_REPLY, "power.start", count=1))
-    with pytest.raises(Transient) as caught:
+    with pytest.raises(Unanswered) as caught:
         world.connection.power.start(HOST, wanted.instance)
     assert caught.value.outcome_unknown
     assert world.see(wanted).power is Power.ON

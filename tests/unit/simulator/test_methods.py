@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers import errors
-from drivers.errors import Busy, DriverError, InvalidSpec, Transient
+from drivers.errors import Busy, DriverError, InvalidSpec, Transient, Unanswered
 from drivers.simulator.methods import METHODS, Problem, SessionExpired, codec, problem_adapter
 from drivers.types import (
     AttachNIC,
@@ -113,7 +113,7 @@ def test_a_welcome_arrives() -> None:
     assert (welcome.cursor, welcome.capabilities) == (7, frozenset(Capability))
 
 
-@pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "DriverError"])
+@pytest.mark.parametrize("name", [name for name in errors.__all__ if name not in ("DriverError", "Unanswered")])
 def test_errors_arrive_as_their_class(name: str) -> None:
     made: DriverError = getattr(errors, name)("it went wrong", native_code="CODE")
     written = problem_adapter().dump_json(Problem.of(made))
@@ -129,6 +129,7 @@ def test_errors_keep_what_they_carry() -> None:
     assert type(Problem.of(SessionExpired("gone")).error()) is SessionExpired
     assert type(Problem("Surprise", "unknown kind").error()) is Transient
     assert type(Problem("DriverError", "the base").error()) is Transient
+    assert type(Problem.of(Unanswered("on the way further")).error()) is Transient, "whoever says so has answered"
 
 
 @pytest.mark.parametrize("method", METHODS)
