@@ -11,7 +11,7 @@ from pathlib import Path
 from certificates import Pair
 from certificates.files import write_private
 from controller.hostprepare import authority as certificates
-from controller.hostprepare import files, manifests, script
+from controller.hostprepare import files, login, manifests, script
 from controller.hostprepare.authority import AuthorityError
 from controller.hostprepare.wanted import Distribution, Wanted
 
@@ -19,18 +19,19 @@ from controller.hostprepare.wanted import Distribution, Wanted
 def main(argv: Sequence[str]) -> int:
     """Exit code: 0 well, 1 it can't be done, 2 wrong usage."""
     arguments = _parser().parse_args(argv)
-    given = {name: value for name, value in vars(arguments).items() if name != "directory"}
+    given = {name: value for name, value in vars(arguments).items() if name not in {"directory", "host_keys"}}
     try:
-        wanted = Wanted(**given)
-    except ValueError as error:
+        keys = login.host_keys(arguments.host_keys) if arguments.host_keys else ()
+        wanted = Wanted(**given, host_keys=keys)
+    except (ValueError, OSError) as error:
         print(f"vireo: {error}", file=sys.stderr)
         return 2
     try:
-        prepare(wanted, arguments.directory, datetime.datetime.now(datetime.UTC))
+        setup = prepare(wanted, arguments.directory, datetime.datetime.now(datetime.UTC))
     except (AuthorityError, OSError) as error:
         print(f"vireo: {error}", file=sys.stderr)
         return 1
-    print(guide(wanted, arguments.directory))
+    print(guide(wanted, arguments.directory, setup))
     return 0
 
 
@@ -50,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     option("--zone", required=True, help="Zone of that Cluster")
     option("--controller", action="append", default=[], metavar="ADDRESS", dest="controllers",
            help="address or network that may connect, others are kept out; may be repeated (default: any)")  # fmt: skip
+    option("--host-keys", type=Path, metavar="FILE",
+           help="the host's ssh_host_*_key.pub: lets the controller log in as root over SSH (default: as before)")  # fmt: skip
     option("--bridge", default="", help="Open vSwitch bridge to make for guests (default: none)")
     option("--uplink", default="", help="network interface to plug into the bridge; it must carry nothing else")
     option("--pool-path", default="/var/lib/vireo", help="directory for disks of VMs (default: %(default)s)")
@@ -61,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def prepare(wanted: Wanted, directory: Path, now: datetime.datetime) -> None:
-    """Write all files. Authority and client certificate are kept if they are there, the host's certificate is made anew.
+def prepare(wanted: Wanted, directory: Path, now: datetime.datetime) -> str:
+    """Write all files; returns the host's script. What others share is kept if it is there, the host's certificate is made anew.
 
     Raises AuthorityError, OSError.
     """
@@ -72,16 +75,19 @@ def prepare(wanted: Wanted, directory: Path, now: datetime.datetime) -> None:
     authority = _authority(directory, now)
     client = _client(directory, authority, now)
     server = certificates.server(authority, wanted.name, wanted.addresses, now)
-    write_private(directory / "secret.yaml", manifests.secret(wanted, client, authority))
+    access = login.prepare(directory, wanted.name, wanted.addresses, wanted.host_keys)
+    setup = script.script(wanted, access.public if access and (own / login.KNOWN_HOSTS).exists() else "")
+    write_private(directory / "secret.yaml", manifests.secret(wanted, client, authority, access))
     write_private(own / "ca.pem", authority.certificate)
     write_private(own / "key.pem", server.key)
     write_private(own / "cert.pem", server.certificate)
-    write_private(own / "setup.sh", script.script(wanted))
+    write_private(own / "setup.sh", setup)
     write_private(own / "host.yaml", manifests.host(wanted))
+    return setup
 
 
-def guide(wanted: Wanted, directory: Path) -> str:
-    """What to do next, what the host will run, and its manifests; no key, and no Secret."""
+def guide(wanted: Wanted, directory: Path, setup: str) -> str:
+    """What to do next, what the host will run, and its manifests; no private key, and no Secret."""
     own, target = directory / wanted.name, f"root@{wanted.addresses[0]}"
     copied = f"root@[{wanted.addresses[0]}]" if ":" in wanted.addresses[0] else target
     return f"""\
@@ -96,7 +102,7 @@ kubectl wait --for=condition=Ready host.vireo.dev/{wanted.name}
 rm {own / "key.pem"}
 
 # ---- {own / "setup.sh"} ----
-{script.script(wanted)}
+{setup}
 # ---- {own / "host.yaml"} ----
 {manifests.host(wanted).rstrip()}"""
 

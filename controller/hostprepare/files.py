@@ -30,6 +30,11 @@ def read_pair(directory: Path, name: str) -> Pair | None:
         return None
     if not key.exists():
         raise AuthorityError(f"{key} is missing, and nothing can be signed or logged in with without it")
+    check_private(key)
+    return Pair(certificate.read_bytes(), key.read_bytes())
+
+
+def check_private(key: Path) -> None:
+    """Raises AuthorityError for a file that is open to others, OSError."""
     if key.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise AuthorityError(f"others can read {key}: chmod 600 {key}, or better, start in another directory")
-    return Pair(certificate.read_bytes(), key.read_bytes())

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from certificates import Pair
+from controller.hostprepare.login import Login
 from controller.hostprepare.wanted import Wanted
 
 _VERSION = "vireo.dev/v1alpha1"
@@ -23,9 +24,14 @@ def host(wanted: Wanted) -> str:
     )
 
 
-def secret(wanted: Wanted, client: Pair, authority: Pair) -> str:
-    """The controller's certificate and key, and the authority of the hosts: the keys of a kubernetes.io/tls Secret."""
+def secret(wanted: Wanted, client: Pair, authority: Pair, login: Login | None) -> str:
+    """The controller's certificate and key, and the authority of the hosts: the keys of a kubernetes.io/tls Secret.
+
+    With a login also its key, as in a kubernetes.io/ssh-auth Secret, and the known hosts.
+    """
     data = {"ca.crt": authority.certificate, "tls.crt": client.certificate, "tls.key": client.key}
+    if login is not None:
+        data |= {"ssh-privatekey": login.key, "known_hosts": login.known_hosts.encode()}
     return _yaml(
         {
             "apiVersion": "v1",

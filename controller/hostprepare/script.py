@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from controller.hostprepare.authority import CLIENT
+from controller.hostprepare.login import OWNER
 from controller.hostprepare.wanted import Distribution, Wanted
 
 PORT = 16514
@@ -22,14 +23,15 @@ _SWITCH = {Distribution.DEBIAN: "openvswitch-switch", Distribution.ROCKY: "openv
 _FIREWALL = {Distribution.DEBIAN: "nftables", Distribution.ROCKY: "firewalld"}
 
 
-def script(wanted: Wanted) -> str:
-    """For root on the host, beside the certificates."""
+def script(wanted: Wanted, login_key: str) -> str:
+    """For root on the host, beside the certificates. `login_key`: the public key to let in over SSH; empty for none."""
     rocky = wanted.distribution is Distribution.ROCKY
     parts = [
         _head(wanted),
         _packages(wanted),
         _certificates(),
         _configuration("virtproxyd" if rocky else "libvirtd"),
+        *_login(wanted, login_key),
         _pool(wanted),
         *_bridge(wanted),
         *(_firewalld(wanted) if rocky else _nftables(wanted)),
@@ -84,6 +86,24 @@ tls_no_verify_certificate = 0
 tls_allowed_dn_list = ["CN={CLIENT}"]
 # vireo: end
 END"""
+
+
+def _login(wanted: Wanted, key: str) -> Iterator[str]:
+    """Commands only, from the controller only; lines of others stay as they are."""
+    if not key:
+        return
+    sources = ",".join(wanted.controllers)
+    options = f'from="{sources}",restrict' if sources else "restrict"
+    labelled = "\nrestorecon -R /root/.ssh" if wanted.distribution is Distribution.ROCKY else ""
+    yield f"""\
+# The controller's SSH login: what libvirt has no call for, such as rules on the ports of Open vSwitch
+install -d -m 700 /root/.ssh
+touch /root/.ssh/authorized_keys
+sed -i -e '/ {OWNER}$/d' -e '$a\\' /root/.ssh/authorized_keys
+cat >>/root/.ssh/authorized_keys <<'END'
+{options} {key}
+END
+chmod 600 /root/.ssh/authorized_keys{labelled}"""
 
 
 def _pool(wanted: Wanted) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from controller.hostprepare import login
+
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
@@ -26,6 +28,7 @@ class Wanted:
     """A host to be prepared. `addresses` are IP addresses or DNS names, the first is that of its URL.
 
     `controllers` are the addresses that may connect; empty: any, with the right certificate. `bridge` empty: none is made.
+    `host_keys` are those of its sshd, kind and key of each; empty: none are known, or those of an earlier time hold.
     Raises ValueError for what could not be used as it is.
     """
 
@@ -39,6 +42,7 @@ class Wanted:
     bridge: str
     uplink: str
     controllers: Sequence[str]
+    host_keys: Sequence[str]
     distribution: Distribution
 
     def __post_init__(self) -> None:
@@ -49,6 +53,8 @@ class Wanted:
             _address(address)
         for network in self.controllers:
             _network(network)
+        if any(login.checked(key) != key for key in self.host_keys):
+            raise ValueError("a host key is written with a comment or otherwise than sshd writes it")
         if not _PATH.fullmatch(self.pool_path) or len(self.pool_path) > 255:
             raise ValueError(f"{self.pool_path[:64]!r} is no absolute path of letters, digits, '_', '.', '+' and '-'")
         for what, value in (("bridge", self.bridge), ("uplink", self.uplink)):

@@ -64,7 +64,8 @@ class FreshHost:
         self._stand_in("apt-get", APT_GET)
         self._stand_in("systemctl", SYSTEMCTL)
         run_in(self.host, "mount", "--bind", str(directory / "sbin"), "/usr/local/sbin")
-        self.server: SSHServer = serve(self.host, ADDRESS)
+        self.server: SSHServer = serve(self.host, ADDRESS, also=".ssh/authorized_keys")
+        run_in(self.host, "cp", f"{self.server.directory}/host_key.pub", "/etc/ssh/ssh_host_ed25519_key.pub")
         self._logins()
 
     @property

@@ -1,5 +1,6 @@
 """docs/how-to/kvm-host.md on a lab host, command by command; then a new authority, and a host whose certificate is of another."""
 
+import base64
 import json
 import re
 import subprocess
@@ -26,6 +27,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 PAGE = ROOT / "docs" / "how-to" / "kvm-host.md"
 EXAMPLES = {"192.0.2.11": ADDRESS, "192.0.2.2": CONTROLLER}
 """Addresses of the page → those of the lab."""
+
+STRANGER = "198.18.0.253"
+"""An address of the management network that is no controller's; `test_only_the_controller_reaches_the_port` gives it out."""
 
 
 @dataclass
@@ -131,6 +135,10 @@ def until_ready(operator: Operator) -> None:
     operator.kubectl("wait", "--for=condition=Ready", "host.vireo.dev/kvm-1", "--timeout=120s")
 
 
+def until_guarded(operator: Operator) -> None:
+    operator.kubectl("wait", "--for=condition=AddressesGuarded", "host.vireo.dev/kvm-1", "--timeout=120s")
+
+
 def test_the_page_ends_with_a_ready_host(operator: Operator) -> None:
     printed = operator.run(page())
     assert "host.vireo.dev/kvm-1 condition met" in printed
@@ -138,6 +146,8 @@ def test_the_page_ends_with_a_ready_host(operator: Operator) -> None:
     status = operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]
     assert (status["state"], status["hypervisor"] in {"KVM", "QEMU"}) == ("Up", True)
     assert "PRIVATE KEY" not in printed
+    told = next(each for each in status["networks"] if each["backend"] == "OVS")
+    assert (told["available"], told["addressesGuarded"]) == ("True", True), told
     guests = status["guests"]
     assert set(guests["firmwares"]) == {"BIOS", "UEFI"}
     assert guests["machineTypes"][0].startswith("pc-q35-")
@@ -153,7 +163,13 @@ def test_the_key_is_on_the_host_alone(operator: Operator) -> None:
     shown = run_in(operator.host.host, "stat", "-c", "%a %U", "/etc/libvirt/vireo/key.pem", "/etc/libvirt/vireo")
     assert shown.splitlines() == ["600 root", "700 root"]
     assert not (operator.directory / "vireo-hosts/kvm-1/key.pem").exists()
-    assert run_in(operator.host.host, "sh", "-c", "ls /root/kvm-1").split() == ["ca.pem", "cert.pem", "host.yaml", "setup.sh"]
+    assert run_in(operator.host.host, "sh", "-c", "ls /root/kvm-1").split() == [
+        "ca.pem",
+        "cert.pem",
+        "host.yaml",
+        "known_hosts",
+        "setup.sh",
+    ]
 
 
 def test_everything_that_it_installs_exists(operator: Operator) -> None:
@@ -165,11 +181,30 @@ def test_only_the_controller_reaches_the_port(operator: Operator) -> None:
     """From its address and from the host itself; from another address of the same network packets vanish."""
     lab = operator.host.lab
     enter = lab.command("ctl")
-    subprocess.run([*enter, "ip", "address", "add", "198.18.0.253/24", "dev", "mgmt0"], check=True)
+    subprocess.run([*enter, "ip", "address", "add", f"{STRANGER}/24", "dev", "mgmt0"], check=True)
     probe = "import socket,sys; socket.create_connection((sys.argv[1], 16514), 3, (sys.argv[2], 0))"
     outcomes = [subprocess.run([*enter, sys.executable, "-c", probe, ADDRESS, source], capture_output=True).returncode == 0
-                for source in (CONTROLLER, "198.18.0.253")]  # fmt: skip
+                for source in (CONTROLLER, STRANGER)]  # fmt: skip
     assert outcomes == [True, False]
+
+
+def test_the_controller_logs_in_from_its_address_for_commands_alone(operator: Operator) -> None:
+    """With the key of the Secret: no login from another address, no forwarding."""
+    key, known = (operator.directory / name for name in ("ctl_key", "ctl_known"))
+    data = yaml.safe_load((operator.directory / "vireo-hosts" / "secret.yaml").read_text())["data"]
+    for path, name in ((key, "ssh-privatekey"), (known, "known_hosts")):
+        path.touch(mode=0o600)
+        path.write_bytes(base64.b64decode(data[name]))
+    login = ["ssh", "-T", "-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=yes",
+             "-o", f"UserKnownHostsFile={known}", "-o", "GlobalKnownHostsFile=/dev/null", "-i", str(key)]  # fmt: skip
+    for more, status, told in (
+        ([], 0, ""),
+        (["-b", STRANGER], 255, "Permission denied"),
+        (["-o", "ExitOnForwardFailure=yes", "-R", "7:127.0.0.1:7"], 255, "forwarding failed"),
+    ):
+        argv = [*operator.host.lab.command("ctl"), *login, *more, f"root@{ADDRESS}", "id", "-u"]
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, told in done.stderr) == (status, "" if status else "0\n", True), (more, done.stderr)
 
 
 def test_the_script_may_run_again(operator: Operator) -> None:
@@ -177,6 +212,7 @@ def test_the_script_may_run_again(operator: Operator) -> None:
     operator.run(f"{again} && {again}")
     configuration = run_in(operator.host.host, "cat", "/etc/libvirt/libvirtd.conf")
     assert (configuration.count("# vireo: begin"), configuration.count("tls_allowed_dn_list")) == (1, 1)
+    assert run_in(operator.host.host, "cat", "/root/.ssh/authorized_keys").count(" vireo-controller\n") == 1
     until_ready(operator)
 
 
@@ -198,6 +234,7 @@ def test_a_new_authority_is_refused_until_the_secret_has_it(operator: Operator) 
     assert ("CN=kvm-1" in told, fingerprint in told) == (True, True), told
     operator.run("kubectl apply --server-side -f vireo-hosts/secret.yaml", later)
     until_ready(operator)
+    until_guarded(operator)
     assert operator.kubectl.json("get", "host.vireo.dev", "kvm-1")["status"]["nativeID"] == before
 
 

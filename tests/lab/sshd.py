@@ -12,7 +12,7 @@ CONFIGURATION = """\
 ListenAddress {address}
 HostKey {directory}/host_key
 PidFile {directory}/sshd.pid
-AuthorizedKeysFile {directory}/authorized_keys
+AuthorizedKeysFile {directory}/authorized_keys {also}
 StrictModes no
 UsePAM no
 PasswordAuthentication no
@@ -60,12 +60,15 @@ class SSHServer:
         (self.directory / "authorized_keys").write_bytes((self.directory / "client_key.pub").read_bytes())
 
 
-def serve(host: Host, address: str) -> SSHServer:
-    """Start sshd with fresh keys on a host whose management address is `address`; it ends with the host."""
+def serve(host: Host, address: str, also: str = "") -> SSHServer:
+    """Start sshd with fresh keys on a host whose management address is `address`; it ends with the host.
+
+    `also` is another file of keys that it lets in, as AuthorizedKeysFile in sshd_config(5) names it.
+    """
     directory = host.local / "sshd"
     directory.mkdir(mode=0o700, parents=True)
     server = SSHServer(host, address, directory)
-    (directory / "sshd_config").write_text(CONFIGURATION.format(address=address, directory=directory))
+    (directory / "sshd_config").write_text(CONFIGURATION.format(address=address, directory=directory, also=also))
     server.renew_host_key()
     server.renew_client_key()
     server.start()

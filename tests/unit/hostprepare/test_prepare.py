@@ -12,6 +12,7 @@ import yaml
 from cryptography import x509
 
 from controller.__main__ import main
+from controller.host.credentials import credentials
 from controller.hostprepare import command
 from controller.hostprepare.authority import AUTHORITY_LIFE, LIFE, AuthorityError
 from crds.v1alpha1 import Host, StoragePool
@@ -39,15 +40,16 @@ def test_all_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     found = {str(path.relative_to(tmp_path)): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
-    own = ("ca.pem", "cert.pem", "key.pem", "setup.sh", "host.yaml")
-    wanted = {f"hosts/{name}": 0o600 for name in ("ca.pem", "ca.key", "controller.pem", "controller.key", "secret.yaml")}
+    own = ("ca.pem", "cert.pem", "key.pem", "known_hosts", "setup.sh", "host.yaml")
+    shared = ("ca.pem", "ca.key", "controller.pem", "controller.key", "controller-ssh.key", "secret.yaml")
+    wanted = {f"hosts/{name}": 0o600 for name in shared}
     wanted |= {f"hosts/kvm-1/{name}": 0o600 for name in own} | {"hosts": 0o700, "hosts/kvm-1": 0o700}
     assert found == wanted
 
 
 def test_a_second_host_shares_authority_and_secret(directory: Path) -> None:
     before = contents(directory)
-    command.prepare(replace(GOOD, name="kvm-2", addresses=["192.0.2.12"]), directory, NOW)
+    command.prepare(replace(GOOD, name="kvm-2", addresses=["192.0.2.12"], host_keys=[]), directory, NOW)
     after = contents(directory)
     assert {name: after[name] for name in before} == before
     assert after["kvm-2/ca.pem"] == before["ca.pem"]
@@ -85,7 +87,11 @@ def test_the_secret_logs_in(directory: Path) -> None:
         "ca.crt": (directory / "ca.pem").read_bytes(),
         "tls.crt": (directory / "controller.pem").read_bytes(),
         "tls.key": (directory / "controller.key").read_bytes(),
+        "ssh-privatekey": (directory / "controller-ssh.key").read_bytes(),
+        "known_hosts": f"192.0.2.11,2001:db8::11,kvm-1.example {GOOD.host_keys[0]}\n".encode(),
     }
+    found = credentials(data)
+    assert (found.ssh_key, found.known_hosts) == (data["ssh-privatekey"], data["known_hosts"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_cert_chain(directory / "controller.pem", directory / "controller.key")
 
@@ -163,5 +169,5 @@ def test_a_directory_that_can_not_be_made(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_an_ipv6_address_in_the_commands(tmp_path: Path) -> None:
-    guide = command.guide(replace(GOOD, addresses=["2001:db8::11"]), tmp_path)
+    guide = command.guide(replace(GOOD, addresses=["2001:db8::11"]), tmp_path, "")
     assert "root@[2001:db8::11]:\nssh root@2001:db8::11 sh" in guide

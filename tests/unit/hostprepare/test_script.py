@@ -2,13 +2,14 @@
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from controller.hostprepare.authority import CLIENT
 from controller.hostprepare.script import PLACE, script
 from controller.hostprepare.wanted import Distribution, Wanted
-from tests.unit.hostprepare.test_wanted import GOOD
+from tests.unit.hostprepare.test_wanted import GOOD, LOGIN
 
 PLAIN = replace(GOOD, bridge="", uplink="", controllers=[])
 ROCKY = replace(GOOD, distribution=Distribution.ROCKY)
@@ -16,14 +17,14 @@ ROCKY = replace(GOOD, distribution=Distribution.ROCKY)
 
 @pytest.mark.parametrize("wanted", [GOOD, PLAIN, ROCKY, replace(PLAIN, distribution=Distribution.ROCKY)])
 def test_a_shell_understands_it(wanted: Wanted) -> None:
-    done = subprocess.run(["sh", "-n"], input=script(wanted), text=True, capture_output=True)
+    done = subprocess.run(["sh", "-n"], input=script(wanted, LOGIN), text=True, capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "set -eu" in script(wanted)
+    assert "set -eu" in script(wanted, LOGIN)
 
 
 @pytest.mark.parametrize(("wanted", "daemon"), [(GOOD, "libvirtd"), (ROCKY, "virtproxyd")])
 def test_only_the_controller_s_certificate_is_let_in(wanted: Wanted, daemon: str) -> None:
-    text = script(wanted)
+    text = script(wanted, LOGIN)
     block = text.partition(f"cat >>/etc/libvirt/{daemon}.conf <<'END'\n")[2].partition("\nEND")[0].splitlines()
     assert block == [
         "# vireo: begin",
@@ -38,29 +39,62 @@ def test_only_the_controller_s_certificate_is_let_in(wanted: Wanted, daemon: str
 
 
 def test_a_firewall_only_if_controllers_are_named() -> None:
-    text = script(GOOD)
+    text = script(GOOD, LOGIN)
     assert "ip saddr 198.51.100.0/28 accept" in text
     assert "ip6 saddr 2001:db8::/64 accept" in text
     assert text.index("accept\n        drop") > 0
-    assert "16514" not in script(PLAIN)
-    assert "--add-port=16514/tcp" in script(replace(PLAIN, distribution=Distribution.ROCKY)), "firewalld is there unasked"
-    assert "--add-port" not in script(ROCKY)
-    assert 'family="ipv6" source address="2001:db8::/64" port port="16514"' in script(ROCKY)
+    assert "16514" not in script(PLAIN, LOGIN)
+    assert "--add-port=16514/tcp" in script(replace(PLAIN, distribution=Distribution.ROCKY), LOGIN), "firewalld is there unasked"
+    assert "--add-port" not in script(ROCKY, LOGIN)
+    assert 'family="ipv6" source address="2001:db8::/64" port port="16514"' in script(ROCKY, LOGIN)
 
 
 def test_a_bridge_only_if_one_is_wanted() -> None:
-    assert "ovs-vsctl --may-exist add-port ovsbr0 eth1" in script(GOOD)
-    assert "add-port" not in script(replace(GOOD, uplink=""))
-    assert [word for word in ("ovs", "openvswitch", "ip link") if word in script(PLAIN)] == []
+    assert "ovs-vsctl --may-exist add-port ovsbr0 eth1" in script(GOOD, LOGIN)
+    assert "add-port" not in script(replace(GOOD, uplink=""), LOGIN)
+    assert [word for word in ("ovs", "openvswitch", "ip link") if word in script(PLAIN, LOGIN)] == []
 
 
 @pytest.mark.parametrize(("wanted", "word"), [(GOOD, "apt-get"), (ROCKY, "dnf")])
 def test_each_distribution_has_its_package_manager(wanted: Wanted, word: str) -> None:
-    assert {each for each in ("apt-get", "dnf") if each in script(wanted)} == {word}
+    assert {each for each in ("apt-get", "dnf") if each in script(wanted, LOGIN)} == {word}
 
 
 def test_libvirt_is_what_starts_last() -> None:
     """Everything that it reads is in place then."""
     for wanted in (GOOD, ROCKY):
-        text = script(wanted)
+        text = script(wanted, LOGIN)
         assert max(map(text.index, ("install -m 600 key.pem", "# vireo: end", "install -d -m 711"))) < text.index("-tls.socket")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "line"),
+    [
+        (GOOD, f'from="192.0.2.2,198.51.100.0/28,2001:db8::/64",restrict {LOGIN}'),
+        (PLAIN, f"restrict {LOGIN}"),
+        (ROCKY, f'from="192.0.2.2,198.51.100.0/28,2001:db8::/64",restrict {LOGIN}'),
+    ],
+)
+def test_the_controller_s_login_is_for_commands_from_its_addresses(wanted: Wanted, line: str) -> None:
+    assert f"<<'END'\n{line}\nEND\n" in script(wanted, LOGIN)
+
+
+def test_no_login_without_a_key() -> None:
+    assert [word for word in ("ssh", "authorized") if word in script(GOOD, "")] == []
+
+
+OURS, OTHERS = "restrict ssh-ed25519 BBBB vireo-controller", "ssh-rsa AAAA me@desk"
+
+
+@pytest.mark.parametrize("before", ["", f"{OTHERS}\n", OTHERS, f"{OURS}\n", f"{OURS}\n{OTHERS}"])
+def test_logins_of_others_stay_and_an_old_one_is_replaced(before: str, tmp_path: Path) -> None:
+    """Its own lines of the script, run twice on a file that may lack its last line break."""
+    lines = script(GOOD, LOGIN).partition("# The controller's SSH login")[2].partition("\n\n")[0].partition("\n")[2]
+    file = tmp_path / ".ssh" / "authorized_keys"
+    file.parent.mkdir()
+    file.write_text(before)
+    for _ in range(2):
+        subprocess.run(["sh", "-euc", lines.replace("/root/", f"{tmp_path}/")], check=True)
+    kept = [line for line in before.splitlines() if "me@desk" in line]
+    assert file.read_text().splitlines() == [*kept, f'from="192.0.2.2,198.51.100.0/28,2001:db8::/64",restrict {LOGIN}']
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)

@@ -22,8 +22,11 @@ GOOD = Wanted(
     bridge="ovsbr0",
     uplink="eth1",
     controllers=["192.0.2.2", "198.51.100.0/28", "2001:db8::/64"],
+    host_keys=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5c3BhrG7N0vSwcCkKRSb4oi8kkdPmSFPPI7NhT+dDr"],
     distribution=Distribution.DEBIAN,
 )
+LOGIN = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIM3Q1Pb0kFqZsdWqAyCtiUyVZ4DRAxuGEqjAZe5cPVjU vireo-controller"
+"""The public key of a controller."""
 TEXT = ("name", "cluster", "zone", "namespace", "secret", "pool_path", "bridge", "uplink")
 HOSTILE = [
     "a b",
@@ -74,6 +77,12 @@ def test_paths_and_interfaces(field: str, value: str) -> None:
         replace(GOOD, **{field: value})
 
 
+@pytest.mark.parametrize("value", [*HOSTILE, "", "ssh-ed25519 AAAA", f"{GOOD.host_keys[0]} comment", f"{GOOD.host_keys[0]}\n"])
+def test_host_keys(value: str) -> None:
+    with pytest.raises(ValueError):
+        replace(GOOD, host_keys=[value])
+
+
 def test_an_uplink_needs_a_bridge() -> None:
     with pytest.raises(ValueError, match="bridge"):
         replace(GOOD, bridge="")
@@ -98,4 +107,4 @@ def test_what_is_accepted_is_one_plain_word(field: str, value: str) -> None:
     except ValueError:
         return
     assert value == "" or shlex.split(value) == [value] == [shlex.quote(value)]
-    assert script(accepted).isascii()
+    assert script(accepted, LOGIN).isascii()
