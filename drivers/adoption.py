@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from drivers.types import (
+    AttachedVolume,
     Attachment,
     DesiredNIC,
     Done,
@@ -39,19 +40,24 @@ class FoundDisk:
 
 @dataclass(frozen=True, slots=True)
 class FoundNIC:
-    """A NIC of a VM, whoever made it. `attachment` is None where the hypervisor knows segments only."""
+    """A NIC of a VM, whoever made it. `attachment` is None where the hypervisor knows segments only.
+
+    `name` and `ip` are what our mark says of it; empty without one.
+    """
 
     mac: str
     segment: Segment
     attachment: Attachment | None = None
+    name: str = ""
+    ip: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundVM:
     """A VM with a given identity, whoever made it.
 
-    `owner` is that of our mark, None without one. `disks` begin with the one that it boots from. `snapshots` counts those that it
-    has. Sizes as of `ObservedVM`.
+    `owner` is that of our mark, None without one. `disks` begin with the one that it boots from; our own seed is none of them.
+    `snapshots` counts those that it has, `volumes` are those of ours that it has. Sizes as of `ObservedVM`.
     """
 
     instance: InstanceID
@@ -68,6 +74,7 @@ class FoundVM:
     nics: tuple[FoundNIC, ...] = ()
     guest: GuestInfo = field(default_factory=GuestInfo)
     snapshots: int = 0
+    volumes: tuple[AttachedVolume, ...] = ()
     most_cpus: int = 0
     """As of `ObservedVM`."""
 
@@ -90,12 +97,14 @@ class AdoptedDisk:
 class Adoption:
     """What is written on a VM that is taken over: whose it is, and under which names its disks and NICs are known from then on.
 
-    A NIC is told by its MAC address. Devices that are not named stay foreign.
+    A NIC is told by its MAC address. Devices that are not named stay foreign. `replaces` is the uid in the mark that the VM has, of
+    an owner that is gone; empty for a VM without one.
     """
 
     owner: Owner
     disks: tuple[AdoptedDisk, ...] = ()
     nics: tuple[DesiredNIC, ...] = ()
+    replaces: str = ""
 
 
 class Adopting(Protocol):
@@ -114,8 +123,11 @@ class Adopting(Protocol):
     def adopt(self, host: HostID, instance: InstanceID, adoption: Adoption) -> Done | Started:
         """Put our owner mark on a VM, running or not. One that has the mark of this owner is success and left as it is.
 
-        Raises NotFound, Conflict for a VM with the mark of another owner or without a disk or NIC that `adoption` names, Busy,
-        Transient.
+        A mark of exactly the owner that `adoption` replaces is swapped for the new one, in one step, and the VM counts as adopted
+        from then on, also one that Vireo made.
+
+        Raises NotFound, Conflict for a VM with the mark of any other owner, without the mark that is to be replaced, with volumes
+        of ours, or without a disk or NIC that `adoption` names, Busy, Transient.
         """
 
     def disown(self, host: HostID, instance: InstanceID, uid: str) -> Done | Started:

@@ -9,21 +9,20 @@ from ipaddress import AddressValueError, IPv4Address
 from controller.inventory import HostLink
 from controller.ipam import AddressAllocator, Owner
 from controller.runtime.store import Store
+from controller.shared.instances import lives
 from controller.shared.lookups import qualified
+from controller.shared.owners import orphan_owner
 from crds.v1alpha1.host import OrphanedVM
-from crds.v1alpha1.virtualmachine import VirtualMachine
 from drivers.types import InstanceID, ObservedVM
 
 _MOST = 100
-_AFTER_ALL = "~"
-"""In place of a time, after every time: what was seen may be out of date, and no declared VM loses its address to that."""
 
 _Held = tuple[str, IPv4Address, Owner]
 """Network, address, holder."""
 
 
 class Orphans:
-    """What is on the hosts without an object. It is never touched; its addresses are kept from others while it is there."""
+    """What is on the hosts without an object: not touched until somebody adopts it, its addresses kept while it is there."""
 
     def __init__(self, addresses: AddressAllocator) -> None:
         self._addresses = addresses
@@ -55,8 +54,7 @@ class Orphans:
 
 def declared(vm: ObservedVM, store: Store) -> bool:
     """Whether the object that a VM was made for is there."""
-    owner = store.get(VirtualMachine, vm.owner.name, vm.owner.namespace)
-    return owner is not None and owner.metadata.uid == vm.owner.uid
+    return lives(vm.owner, store)
 
 
 def _described(vm: ObservedVM) -> OrphanedVM:
@@ -64,8 +62,6 @@ def _described(vm: ObservedVM) -> OrphanedVM:
 
 
 def _addresses(vm: ObservedVM) -> Iterator[_Held]:
-    """The holder is not the lost object itself: if that is there again under its uid, it takes over what is free by then."""
     for nic in vm.nics:
         with suppress(AddressValueError):
-            holder = Owner(f"orphan:{vm.instance}", nic.name, qualified(vm.owner.namespace, vm.owner.name), _AFTER_ALL)
-            yield nic.network, IPv4Address(nic.ip), holder
+            yield nic.network, IPv4Address(nic.ip), orphan_owner(vm, nic.name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from controller.ipam import instance_id
+from controller.runtime.store import Store
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import AdoptionPhase
-from drivers.types import InstanceID
+from drivers.types import InstanceID, Owner
 
-__all__ = ["adopted", "instance_of", "may_be", "to_adopt"]
+__all__ = ["adopted", "instance_of", "lives", "may_be", "to_adopt"]
 
 
 def instance_of(vm: VirtualMachine) -> InstanceID:
@@ -34,3 +35,9 @@ def adopted(vm: VirtualMachine) -> bool:
     """Whether the object has adopted a VM."""
     adoption = vm.status.adoption
     return vm.spec.adopt is not None and adoption is not None and adoption.phase == AdoptionPhase.ADOPTED
+
+
+def lives(owner: Owner, store: Store) -> bool:
+    """Whether the object that an owner mark names is there: a VM whose owner is not is an orphan."""
+    vm = store.get(VirtualMachine, owner.name, owner.namespace)
+    return vm is not None and vm.metadata.uid == owner.uid

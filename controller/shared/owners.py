@@ -5,11 +5,25 @@ from __future__ import annotations
 from controller.ipam import Owner
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
+from drivers.types import InstanceID, ObservedVM
+
+_AFTER_ALL = "~"
+"""In place of a time, after every time: what was seen may be out of date, and no declared VM loses its address to that."""
 
 
 def address_owner(vm: VirtualMachine, nic: str) -> Owner:
     """A NIC of a VM as the holder of an address."""
     return Owner(vm.metadata.uid, nic, f"{vm.metadata.namespace}/{vm.metadata.name}", vm.metadata.creation_timestamp or "")
+
+
+def orphan_uid(instance: InstanceID) -> str:
+    """In place of an object's uid for a VM whose object is gone."""
+    return f"orphan:{instance}"
+
+
+def orphan_owner(vm: ObservedVM, nic: str) -> Owner:
+    """A NIC of a VM whose object is gone. It is not the lost object: that takes over what is free if it is there again."""
+    return Owner(orphan_uid(vm.instance), nic, f"{vm.owner.namespace}/{vm.owner.name}", _AFTER_ALL)
 
 
 def segment_owner(network: Network) -> Owner:

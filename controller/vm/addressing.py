@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from contextlib import suppress
+from ipaddress import AddressValueError, IPv4Address
 
 from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, mac_address
 from controller.runtime.results import Result, failed, waiting
-from controller.shared.owners import address_owner
+from controller.shared.instances import to_adopt
+from controller.shared.owners import address_owner, orphan_owner, orphan_uid
 from controller.shared.subnets import subnet_of
 from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
+from drivers.types import ObservedVM
 
 _MAY_FREE_UP = {Reason.ADDRESS_IN_USE, Reason.ADDRESSES_EXHAUSTED, Reason.MAC_IN_USE}
 _RETRY = 30.0
@@ -37,13 +40,18 @@ class Addressing:
         return nics
 
     def trouble(self, vm: VirtualMachine, nic: NICStatus) -> str:
-        """Why a NIC of a VM that is to be adopted can't keep the addresses that it has; "" if it can."""
+        """Why a NIC of a VM that is to be adopted can't keep the addresses that it has; "" if it can.
+
+        What is kept for the VM itself, since its object is gone, is in nobody's way.
+        """
         owner = address_owner(vm, nic.name)
         holder = self._allocator.macs.holder(vm.spec.zone, nic.mac)
         if holder is not None and holder != owner:
             return f"MAC address {nic.mac} is pinned by {holder}, which has it"
-        held_by = self._allocator.holder(nic.network, IPv4Address(nic.ip)) if nic.ip else None
-        return f"address {nic.ip} is in use by {held_by}" if held_by is not None and held_by != owner else ""
+        held_by, instance = self._allocator.holder(nic.network, IPv4Address(nic.ip)) if nic.ip else None, to_adopt(vm)
+        if held_by is None or held_by == owner or (instance is not None and held_by.uid == orphan_uid(instance)):
+            return ""
+        return f"address {nic.ip} is in use by {held_by}"
 
     def take_over(self, vm: VirtualMachine, nics: Sequence[NICStatus]) -> str:
         """Book the addresses of a VM that is to be adopted, all or none. Returns what is in the way, "" if they are booked."""
@@ -63,6 +71,15 @@ class Addressing:
     def forget(self, uid: str) -> None:
         """Give back all addresses of a VM that is gone."""
         self._allocator.release_all(uid)
+
+    def leave(self, uid: str, orphan: ObservedVM | None) -> None:
+        """Give back the addresses of a VM that is not adopted after all: to the VM, if it has lost its object."""
+        self.forget(uid)
+        if orphan is None:
+            return
+        for nic in orphan.nics:
+            with suppress(AddressValueError):
+                self._allocator.adopt(nic.network, IPv4Address(nic.ip), orphan_owner(orphan, nic.name))
 
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
         spec, owner = interface.spec, address_owner(vm, interface.spec.name)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from controller.inventory import HostLink
 from controller.placing.placement import group_of
 from controller.runtime.context import Context
+from controller.runtime.keys import Key
 from controller.runtime.results import Result, requeue, waiting
 from controller.scheduler import Allocation
-from controller.shared.instances import adopted, to_adopt
+from controller.shared.instances import adopted, lives, to_adopt
 from controller.vm import job, report
 from controller.vm.job import Command
 from controller.vm.likeness import Likeness, compare, root_of
@@ -22,6 +23,7 @@ from controller.vm.services import Services
 from controller.vm.steps import Steps
 from controller.vm.translate import Site
 from crds.status import Job
+from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import AdoptMode, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import AdoptionPhase, AdoptionStatus, Difference, NICStatus
@@ -54,7 +56,7 @@ class Adopting:
         place = await self._search.place(ctx)
         if isinstance(place, Nowhere):
             return self._nowhere(ctx, place)
-        if place.found.owner is not None:
+        if place.found.owner is not None and place.found.owner.uid == ctx.uid:
             return await self._taken(ctx, place.link)
         refs = resolve(ctx.object, ctx.store)
         if not isinstance(refs, References):
@@ -85,7 +87,7 @@ class Adopting:
             self._withdraw(ctx, "the VM can't be adopted as it is declared")
             return waiting("AdoptionRefused", f"on host {place.link.name}: {_listed(refused)}", retry_after=_LOOKS)
         if ctx.object.spec.adopt is None or ctx.object.spec.adopt.mode is AdoptMode.REPORT:
-            return waiting("AdoptionReport", _sentence(place.link.name, differences), retry_after=_LOOKS)
+            return waiting("AdoptionReport", _sentence(place, differences), retry_after=_LOOKS)
         return await self._adopt(ctx, place, likeness)
 
     async def _adopt(self, ctx: Context[VirtualMachine], place: Place, likeness: Likeness) -> Result | None:
@@ -131,6 +133,7 @@ class Adopting:
         ctx.object.status.adoption = AdoptionStatus(phase=AdoptionPhase.ADOPTED, host=link.name)
         ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
         self._book(ctx, link, seen)
+        ctx.enqueue(Key(Host.KIND, "", link.name))  # it may be among its orphans
         job.finish(ctx)
         ctx.event("Normal", "Adopted", f"taken over on host {link.name} as it is")
         await ctx.save("Adopting", f"taken over on host {link.name}")
@@ -169,10 +172,18 @@ class Adopting:
         status = ctx.object.status
         if job.current(ctx.object) is not None:
             job.fail(ctx, why)
+        if status.host:
+            ctx.enqueue(Key(Host.KIND, "", status.host))
         status.host = status.cluster = status.instance_id = status.ip_address = None
         status.nics, status.disks = [], []
-        self._services.addressing.forget(ctx.uid)
+        self._services.addressing.leave(ctx.uid, self._orphan(ctx))
         self._services.placements.release(ctx.uid)
+
+    def _orphan(self, ctx: Context[VirtualMachine]) -> ObservedVM | None:
+        """The VM that the object names, as last seen, if it carries the mark of an object that is gone."""
+        instance = to_adopt(ctx.object)
+        found = self._services.inventory.find(instance) if instance else None
+        return found[1] if found and not lives(found[1].owner, ctx.store) else None
 
 
 def _directory(path: str) -> str:
@@ -186,12 +197,15 @@ def _rootless(place: Place) -> Nowhere:
     return Nowhere(AdoptionPhase.REFUSED, f"{what} {where}", place.link.name)
 
 
-def _sentence(host: str, differences: list[Difference]) -> str:
-    then = "set adopt.mode to Adopt to take it over"
+def _sentence(place: Place, differences: list[Difference]) -> str:
+    owner, then = place.found.owner, "set adopt.mode to Adopt to take it over"
+    left = f", where VirtualMachine {owner.namespace}/{owner.name}, which is gone, left it behind" if owner else ""
+    where = f"found on host {place.link.name}{left}"
     if not differences:
-        return f"found on host {host}, exactly as declared; {then}"
-    what = f"{len(differences)} differences, see status.adoption: {_listed(differences)}"
-    return f"found on host {host} with {what}; {then}, or change spec first"
+        return f"{where}, exactly as declared; {then}"
+    return (
+        f"{where}, with {len(differences)} differences, see status.adoption: {_listed(differences)}; {then}, or change spec first"
+    )
 
 
 def _listed(differences: list[Difference]) -> str:

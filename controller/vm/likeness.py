@@ -73,7 +73,8 @@ def compare(
         if (why := trouble(pair.status))
     ]
     disks = _disks(found, pools)
-    adoption = Adoption(owner_of(vm), disks, tuple(nics[pair.status.name] for pair in pairs))
+    replaces = found.owner.uid if found.owner else ""
+    adoption = Adoption(owner_of(vm), disks, tuple(nics[pair.status.name] for pair in pairs), replaces)
     differences = [
         *refusals,
         *_changes(vm, want, _as_adopted(found, adoption), mode_of),

@@ -28,18 +28,23 @@ class Pair:
 
 
 def paired(vm: VirtualMachine, interfaces: Sequence[Interface], found: FoundVM, refusals: list[Difference]) -> list[Pair]:
-    """Each declared interface with a NIC of the VM: the one with its MAC address, else the next of those that nobody declares."""
-    by_mac = {nic.mac: nic for nic in found.nics}
+    """Each declared interface with a NIC of the VM: the one with its MAC address, or with its name in the mark of an object that is
+    gone, else the next of those that nobody declares.
+    """
+    by_mac, by_name = {nic.mac: nic for nic in found.nics}, {nic.name: nic for nic in found.nics if nic.name}
     pinned = {each.spec.mac for each in interfaces}
-    others = iter([nic for nic in found.nics if nic.mac not in pinned])
+    named = {each.spec.name: by_name[each.spec.name] for each in interfaces if each.spec.name in by_name and not each.spec.mac}
+    named = {name: nic for name, nic in named.items() if nic.mac not in pinned}
+    taken = pinned | {nic.mac for nic in named.values()}
+    others = iter([nic for nic in found.nics if nic.mac not in taken])
     pairs: list[Pair] = []
     for each in interfaces:
-        nic = by_mac.get(each.spec.mac) if each.spec.mac else next(others, None)
+        nic = by_mac.get(each.spec.mac) if each.spec.mac else named.get(each.spec.name) or next(others, None)
         if nic is None:
             continue
-        ip, why = _address(each, found, {pair.status.ip for pair in pairs}, _recorded(vm, each, nic))
+        ip, why = _address(each, nic, found, {pair.status.ip for pair in pairs}, _recorded(vm, each, nic))
         if why:
-            has = ", ".join(found.guest.addresses)
+            has = nic.ip or ", ".join(found.guest.addresses)
             refusals.append(refused(f"spec.networks[{each.spec.name}].ip", each.spec.ip or "", has, why))
         pairs.append(Pair(each, nic, _nic_status(each, nic.mac, ip)))
     return pairs
@@ -66,7 +71,7 @@ def _recorded(vm: VirtualMachine, interface: Interface, found: FoundNIC) -> str:
     return next((nic.ip or "" for nic in vm.status.nics if (nic.name, nic.mac) == (interface.spec.name, found.mac)), "")
 
 
-def _address(interface: Interface, found: FoundVM, given: Collection[str | None], recorded: str) -> tuple[str, str]:
+def _address(interface: Interface, nic: FoundNIC, found: FoundVM, given: Collection[str | None], recorded: str) -> tuple[str, str]:
     """The address that a NIC keeps, and why that can't be: it must be the one that the guest has, which was told it once."""
     if not interface.managed:
         return "", ""
@@ -74,6 +79,10 @@ def _address(interface: Interface, found: FoundVM, given: Collection[str | None]
         subnet = subnet_of(interface.network)
     except InvalidSubnet as error:
         return "", str(error)
+    if nic.ip:  # given by Vireo, to an object that is gone
+        wrong = interface.spec.ip not in (None, nic.ip)
+        why = "the VM was made with another address" if wrong else _unfit(nic.ip, subnet)
+        return nic.ip if _ipv4(nic.ip) else "", why
     reported = [each for each in found.guest.addresses if (ip := _ipv4(each)) and ip in subnet.cidr]
     pinned = interface.spec.ip
     if pinned:
@@ -106,7 +115,7 @@ def misplaced(pair: Pair, want: DesiredNIC) -> Iterator[Difference]:
     if there is None or there.backend is NetworkBackend.OVS:
         same = pair.found.segment == want.segment and there in (None, wanted)
     else:
-        same = there == wanted
+        same = there == wanted and (there.backend is NetworkBackend.BRIDGE or pair.found.segment == want.segment)
     if not same:
         declared = f"{want.segment} on bridge {wanted.bridge}" if there else str(want.segment)
         actual = f"{pair.found.segment} on bridge {there.bridge or 'unknown'}" if there else str(pair.found.segment)

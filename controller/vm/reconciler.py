@@ -12,11 +12,13 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.deletion import existence
 from controller.shared.holds import VM_WATCHES, keep_vm
-from controller.shared.instances import instance_of
+from controller.shared.instances import instance_of, to_adopt
 from controller.shared.library import image_name
 from controller.shared.lookups import (
     qualified,
+    vms_by_adopted,
     vms_by_cluster,
     vms_by_host,
     vms_by_network,
@@ -67,6 +69,12 @@ def _unplaced(host: Host, store: Store) -> Iterable[Key]:
     return vms_unplaced.keys(store, cluster.spec.zone) if cluster else ()
 
 
+def _adopters(vm: VirtualMachine, store: Store) -> Iterable[Key]:
+    """VMs that name the one that this object has, or names too: once the object is gone they may have it."""
+    named = {instance_of(vm), to_adopt(vm) or instance_of(vm)}
+    return [key for each in named for key in vms_by_adopted.keys(store, each) if key != Key.of(vm)]
+
+
 def _room(host: Host) -> object:
     """What of a host matters to VMs that want to go there."""
     status = host.status
@@ -112,6 +120,7 @@ class VirtualMachineReconciler:
             Network, lambda each, store: vms_by_network.keys(store, _named(each)), of=lambda each: (each.spec, each.status.segment)
         ),
         *VM_WATCHES,
+        Watch(VirtualMachine, _adopters, of=existence),
         Watch(Volume, lambda each, store: vms_by_volume.keys(store, _named(each)), of=_usability),
     )
 

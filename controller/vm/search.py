@@ -9,7 +9,7 @@ from controller.inventory import HostLink
 from controller.runtime.context import Context
 from controller.runtime.store import Store
 from controller.shared.grants import granted
-from controller.shared.instances import to_adopt
+from controller.shared.instances import lives, to_adopt
 from controller.shared.lookups import pools_of_host, vms_by_adopted
 from controller.vm.seat import Seating
 from controller.vm.services import Services
@@ -56,7 +56,7 @@ class Search:
         if why := self._host_trouble(ctx):
             return why
         seen = await self._services.inventory.look_for(instance, vm.spec.placement.host)
-        found = {name: each for name, each in seen if _may_look(name, vm, ctx.store)}
+        found = {name: each for name, each in seen if _may_look(name, each, vm, ctx.store)}
         if len(found) > 1:
             where = ", ".join(sorted(found)[:5])
             return _refused(f"VMs with that instanceID are on {len(found)} hosts: {where}; placement.host can name one")
@@ -92,29 +92,48 @@ class Search:
             return _refused(f"the VM is on host {name} in zone {cluster.spec.zone}; spec.zone is {vm.spec.zone}", name)
         if vm.spec.placement.cluster not in (None, cluster.metadata.name):
             return _refused(f"the VM is on host {name} of cluster {cluster.metadata.name}; placement.cluster says otherwise", name)
-        if why := _claimed(vm, found.instance, cluster, store):
+        if why := _claimed(vm, found, cluster, store) or _marked(ctx, found, name):
             return why
-        if found.owner is not None and found.owner.uid != ctx.uid:
-            owner = f"{found.owner.namespace}/{found.owner.name}"
-            return _refused(f"the VM on host {name} carries the owner mark of VirtualMachine {owner} (uid {found.owner.uid})", name)
         return Place(link, cluster, found, _pools(name, cluster, store))
 
 
-def _claimed(vm: VirtualMachine, instance: str, cluster: Cluster, store: Store) -> Nowhere | None:
+def _marked(ctx: Context[VirtualMachine], found: FoundVM, host: str) -> Nowhere | None:
+    """What carries the mark of another object is that object's; once it is gone, whoever may adopt the VM can have it."""
+    if found.owner is None or found.owner.uid == ctx.uid:
+        return None
+    owner = f"{found.owner.namespace}/{found.owner.name}"
+    if lives(found.owner, ctx.store):
+        return _refused(f"the VM on host {host} carries the owner mark of VirtualMachine {owner} (uid {found.owner.uid})", host)
+    if found.volumes:
+        names = ", ".join(sorted(each.name for each in found.volumes)[:5])
+        text = (
+            f"the VM on host {host}, which VirtualMachine {owner} left behind, has {len(found.volumes)} volumes of Vireo ({names})"
+        )
+        return _refused(f"{text}: take them off the VM on the hypervisor first", host)
+    return None
+
+
+def _claimed(vm: VirtualMachine, found: FoundVM, cluster: Cluster, store: Store) -> Nowhere | None:
     """Of several objects that name one VM, and may adopt it, the oldest has it."""
-    named = vms_by_adopted.of(store, instance)
-    others = [each for each in named if granted(cluster, cluster.spec.adopters, each.metadata.namespace, store)]
+    named = vms_by_adopted.of(store, found.instance)
+    others = [each for each in named if _may_have(each, found, cluster, store)]
     first = min(others, key=lambda each: (each.metadata.creation_timestamp or "", each.metadata.uid), default=vm)
     if first.metadata.uid == vm.metadata.uid:
         return None
     return _refused(f"VirtualMachine {first.metadata.namespace}/{first.metadata.name}, which is older, names the same instanceID")
 
 
-def _may_look(name: str, vm: VirtualMachine, store: Store) -> bool:
-    """Whether the cluster of a host lets the object's namespace adopt VMs: others are not even told what is there."""
+def _may_look(name: str, found: FoundVM, vm: VirtualMachine, store: Store) -> bool:
+    """Whether the object may have a VM: others are not even told what is there."""
     host = store.get(Host, name)
     cluster = store.get(Cluster, host.spec.cluster) if host else None
-    return cluster is not None and granted(cluster, cluster.spec.adopters, vm.metadata.namespace, store)
+    return cluster is not None and _may_have(vm, found, cluster, store)
+
+
+def _may_have(vm: VirtualMachine, found: FoundVM, cluster: Cluster, store: Store) -> bool:
+    """The namespace that a VM was made in may have it back; all others need the grant of the cluster."""
+    mine = found.owner is not None and found.owner.namespace == vm.metadata.namespace
+    return mine or granted(cluster, cluster.spec.adopters, vm.metadata.namespace, store)
 
 
 def _pools(host: str, cluster: Cluster, store: Store) -> dict[str, str]:

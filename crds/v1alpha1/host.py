@@ -142,8 +142,8 @@ class HostStatus(Status):
     )
     """VMs that keep a host from Maintenance, as namespace/name, the first 100: they run, and can't move to another host."""
     orphans: Annotated[list[OrphanedVM], Field(max_length=100), ListType("map", ("instanceID",))] = Field(default_factory=list)
-    """VMs on the host that Vireo made and nobody declares any more, the first 100. They are never touched, and keep their
-    addresses."""
+    """VMs on the host that Vireo made and nobody declares any more, the first 100. They are not touched, and keep their
+    addresses, until a VirtualMachine adopts them."""
     capabilities: Annotated[list[Tag], Field(max_length=64), ListType("set")] = Field(default_factory=list)
     """What the host can do, such as GuestAgent or CPUAddLive."""
     networks: Annotated[list[HostNetwork], Field(max_length=8), ListType("map", ("backend",))] = Field(default_factory=list)

@@ -95,22 +95,40 @@ def _adopt(connection: Any, instance: InstanceID, adoption: Adoption) -> None:
     owned = marks.read(documents.inactive)
     if owned is not None and owned.owner.uid == adoption.owner.uid:
         return
-    if owned is not None:
-        raise Conflict(f"the VM {instance} carries the mark of another owner")
+    _require_unowned(instance, owned, documents, adoption)
     if not domain.isPersistent():
         raise Conflict(f"the VM {instance} is transient, so libvirt forgets it when it stops: define it first")
     _require_devices(documents.inactive if documents.live is None else documents.live, adoption)
     require_own_files(instance, adoption.disks)
+    before = owned or Mark(adoption.owner, "", observe.memory(documents.inactive), "")
     made = Mark(
         owner=adoption.owner,
         display=str(domain.name()),
-        memory=observe.memory(documents.inactive),
-        seed="",
-        disks=tuple(MarkedDisk(names.label(each.name), each.pool, each.device, each.size, each.path) for each in adoption.disks),
+        memory=before.memory,
+        seed=before.seed,
+        disks=tuple(_marked(each, before) for each in adoption.disks),
         nics=tuple(map(marks.of_nic, adoption.nics)),
+        restored=before.restored,
         adopted=True,
     )
     _write(domain, render(marks.build(made, bare=True)))
+
+
+def _require_unowned(instance: InstanceID, owned: Mark | None, documents: Documents, adoption: Adoption) -> None:
+    """Raises Conflict unless the VM has just the mark that is to be replaced, or none if none is."""
+    if (owned.owner.uid if owned else "") != adoption.replaces:
+        raise Conflict(
+            f"the VM {instance} carries the mark of another owner" if owned else f"the VM {instance} has no mark any more"
+        )
+    seen = observe.observe(documents, HostID(""))
+    if seen is not None and seen.volumes:
+        raise Conflict(f"the VM {instance} has the volume {seen.volumes[0].volume}: detach it first")
+
+
+def _marked(disk: AdoptedDisk, before: Mark) -> MarkedDisk:
+    """A disk that Vireo made for the VM is still known by the name of its file."""
+    ours = any((known.target, known.path) == (disk.device, "") for known in before.disks)
+    return MarkedDisk(names.label(disk.name), disk.pool, disk.device, disk.size, "" if ours else disk.path)
 
 
 def _require_devices(domain: ET.Element, adoption: Adoption) -> None:

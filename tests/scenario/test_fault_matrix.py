@@ -113,6 +113,7 @@ BEHIND: dict[str, tuple[str, Step]] = {
     "grow": ("before grow_volume", take_volume_to_be_put_back),
     "adopt": ("before adopt", lambda cloud: cloud.datacentre.act(Act.POWER_OFF, f"host-00001/{adoption.ID}")),
     "let go": ("before disown", power(Act.POWER_OFF)),
+    "take back": ("before adopt", lambda cloud: cloud.datacentre.act(Act.POWER_OFF, "old")),
     "v.delete": ("before delete_volume", delete_volume),
 }
 """What somebody does with the console, and when."""

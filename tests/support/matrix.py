@@ -118,6 +118,21 @@ def _left(cloud: MatrixCloud) -> None:
     assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["old.img"]
 
 
+def _taken_back(cloud: MatrixCloud) -> None:
+    assert adoption.phase(cloud) == "Adopted"
+    assert not cloud.exists("VirtualMachine", "shop/old")
+    found = cloud.datacentre.vm()
+    assert found.owner is not None
+    assert found.owner.uid == cloud.raw("VirtualMachine", "shop/web")["metadata"]["uid"]
+
+
+def _take_back(cloud: MatrixCloud) -> None:
+    """One object leaves its VM behind, another one takes it."""
+    instance = cloud.vm("old")["instanceID"]
+    cloud.delete("VirtualMachine", "shop/old")
+    cloud.apply(adoption.adopting(mode="Adopt", instance=instance))
+
+
 def _old(cloud: MatrixCloud) -> None:
     """A VM that somebody else made."""
     adoption.foreign(cloud, adoption.like(cloud))
@@ -150,6 +165,7 @@ OPERATIONS = [
     Operation("grow", "volumes.grow_volume", [WITH_DATA], lambda cloud: volumes.edit(cloud, size="7Gi")),
     Operation("adopt", "adoption.adopt", [_old], ADOPTED, _adopted),
     Operation("let go", "adoption.disown", [_old, ADOPTED], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _left),
+    Operation("take back", "adoption.adopt", [apply(vm("old", extra="deletionPolicy: Retain"))], _take_back, _taken_back),
     Operation("v.create", "volumes.create_volume", [], DATA, on_vm=False),
     Operation(
         "v.delete", "volumes.delete_volume", [DATA], lambda cloud: cloud.delete("Volume", "shop/data"), _dropped, on_vm=False

@@ -5,32 +5,39 @@ from __future__ import annotations
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from contextlib import suppress
 
 from drivers.adoption import FoundDisk, FoundNIC, FoundVM
-from drivers.kvm import mark
+from drivers.errors import InvalidSpec
+from drivers.kvm import links, mark
 from drivers.kvm.domain import observe
 from drivers.kvm.domain.observe import Documents
+from drivers.kvm.mark import MarkedNIC
 from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Segment
 
 
 def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshots: int) -> FoundVM:
     """The VM as it runs, or as it would start. `sizes` are the bytes of its disks by device, `snapshots` how many it has."""
     inactive, devices = documents.inactive, documents.inactive if documents.live is None else documents.live
-    marked = mark.read(inactive)
+    marked, seen = mark.read(inactive), observe.observe(documents, host)
+    instance = InstanceID(inactive.findtext("uuid", "").strip().lower())
+    disks = [item for item in boot_sequence(devices) if marked is None or not observe.is_seed(item, instance)]
+    known = {nic.mac: nic for nic in marked.nics} if marked else {}
     return FoundVM(
-        instance=InstanceID(inactive.findtext("uuid", "").strip().lower()),
+        instance=instance,
         host=host,
         name=inactive.findtext("name", ""),
         power=observe.power(documents.state, documents.reason),
         cpus=observe.cpus(inactive),
-        memory=observe.memory(inactive),
+        memory=seen.memory if seen else observe.memory(inactive),
         running_cpus=observe.cpus(devices),
-        running_memory=observe.memory(devices),
+        running_memory=seen.running_memory if seen else observe.memory(devices),
         firmware=_firmware(inactive),
         owner=marked.owner if marked else None,
-        disks=tuple(_disk(item, sizes) for item in boot_sequence(devices)),
-        nics=tuple(_nic(item) for item in devices.iterfind("devices/interface")),
+        disks=tuple(_disk(item, sizes) for item in disks),
+        nics=tuple(_nic(item, known.get(observe.mac(item))) for item in devices.iterfind("devices/interface")),
         snapshots=snapshots,
+        volumes=seen.volumes if seen else (),
         most_cpus=observe.most_cpus(documents.live),
     )
 
@@ -53,14 +60,27 @@ def _disk(item: ET.Element, sizes: Mapping[str, int]) -> FoundDisk:
     return FoundDisk(name, observe.medium(item), sizes.get(name, 0), exclusive)
 
 
-def _nic(item: ET.Element) -> FoundNIC:
+def _nic(item: ET.Element, known: MarkedNIC | None) -> FoundNIC:
+    """As libvirt has it; what our mark knows of it, where there is one, beside that."""
     source = item.find("source")
     bridge = source.get("bridge", "") if source is not None else ""
     switched = item.find("virtualport[@type='openvswitch']") is not None
     tags = [tag.get("id", "") for tag in item.iterfind("vlan/tag")]
     segment = Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
     backend = NetworkBackend.OVS if switched else NetworkBackend.BRIDGE
-    return FoundNIC(observe.mac(item), segment, Attachment(backend, bridge))
+    there = FoundNIC(observe.mac(item), segment, Attachment(backend, bridge))
+    if known is None:
+        return there
+    attachment = there.attachment if switched else _carried(known) or there.attachment
+    return FoundNIC(there.mac, segment if switched else known.segment, attachment, known.name, known.ip)
+
+
+def _carried(known: MarkedNIC) -> Attachment | None:
+    """How a segment that Vireo makes on the host is carried; None for any other, and for a text that Vireo has not written."""
+    with suppress(InvalidSpec):
+        carrier = links.carrier(known.carrier)
+        return Attachment(NetworkBackend.LINUX, uplink=carrier.uplink, group=carrier.group)
+    return None
 
 
 def _firmware(domain: ET.Element) -> Firmware:

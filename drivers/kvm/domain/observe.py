@@ -185,6 +185,11 @@ def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
     return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(source(disk)).name, instance)
 
 
+def is_seed(disk: ET.Element, instance: InstanceID) -> bool:
+    """Whether a drive is the one with the seed that Vireo made for the VM."""
+    return device(disk) == SEED_TARGET and names.is_seed(PurePosixPath(source(disk)).name, instance)
+
+
 def _own_disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> list[tuple[ET.Element, MarkedDisk]]:
     """Disks that the mark names, with their marks. Their size is the mark's: only QEMU knows better, and it may hang."""
     marked = {disk.target: disk for disk in mark.disks}
@@ -228,6 +233,4 @@ def _foreign(domain: ET.Element, instance: InstanceID, own: set[str], mark: Mark
 
 
 def _ours(disk: ET.Element, instance: InstanceID, own: set[str]) -> bool:
-    if device(disk) == SEED_TARGET:
-        return names.is_seed(PurePosixPath(source(disk)).name, instance)
-    return device(disk) in own
+    return is_seed(disk, instance) if device(disk) == SEED_TARGET else device(disk) in own

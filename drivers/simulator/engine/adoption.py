@@ -11,7 +11,7 @@ from drivers.types import Done, HostID, InstanceID, ObservedNIC, Started
 from .datacentre import Datacentre, Scope
 from .guest import guest_info
 from .model import VM, Disk
-from .observe import disk_path, observed_nic
+from .observe import disk_path, observed_nic, observed_volumes
 from .rules import check_identity, check_nic
 
 __all__ = ["Adopter", "require_unshared"]
@@ -42,9 +42,10 @@ class Adopter:
             firmware=vm.firmware,
             owner=vm.owner,
             disks=tuple(FoundDisk(disk.name, disk_path(vm.instance, disk), disk.size) for disk in vm.disks.values()),
-            nics=tuple(FoundNIC(nic.mac, nic.segment) for nic in vm.nics.values()),
+            nics=tuple(_nic(nic, owned=vm.owner is not None) for nic in vm.nics.values()),
             guest=guest_info(vm, self._dc.settings.capabilities),
             snapshots=len(vm.snapshots),
+            volumes=observed_volumes(vm),
         )
 
     def adopt(self, host: HostID, instance: InstanceID, adoption: Adoption) -> Done | Started:
@@ -61,10 +62,14 @@ class Adopter:
         vm = self._dc.host(host).vms.get(instance)
         if vm is None:
             raise NotFound(f"no VM {instance} on host {host!r}", native_code="SIM_VM_UNKNOWN")
-        if vm.owner is not None:
-            if vm.owner.uid == adoption.owner.uid:
-                return True
-            raise Conflict(f"VM {instance} on host {host!r} belongs to another owner", native_code="SIM_VM_OWNED")
+        if vm.owner is not None and vm.owner.uid == adoption.owner.uid:
+            return True
+        if (vm.owner.uid if vm.owner else "") != adoption.replaces:
+            raise Conflict(
+                f"VM {instance} on host {host!r} belongs to another owner, or to none any more", native_code="SIM_VM_OWNED"
+            )
+        if vm.volumes:
+            raise Conflict(f"VM {instance} has the volume {min(vm.volumes)}", native_code="SIM_VOLUME_IN_USE")
         there = {(disk.name, disk_path(instance, disk)) for disk in vm.disks.values()}
         missing = [disk.device for disk in adoption.disks if (disk.device, disk.path) not in there]
         missing += sorted({nic.mac for nic in adoption.nics} - {nic.mac for nic in vm.nics.values()})
@@ -122,6 +127,11 @@ class Adopter:
             vm.owner, vm.adopted = None, False
             vm.nics = {nic.mac: ObservedNIC(nic.mac, nic.mac, "", nic.segment) for nic in vm.nics.values()}
             self._dc.vm_changed(vm)
+
+
+def _nic(nic: ObservedNIC, *, owned: bool) -> FoundNIC:
+    """Of a VM without our mark nobody has given the NIC a name."""
+    return FoundNIC(nic.mac, nic.segment, name=nic.name, ip=nic.ip) if owned else FoundNIC(nic.mac, nic.segment)
 
 
 def require_unshared(dc: Datacentre, vm: VM) -> None:

@@ -9,7 +9,7 @@ import pytest
 from drivers.adoption import AdoptedDisk, Adoption, FoundVM
 from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound
-from drivers.types import DesiredNIC, DetachNIC, Firmware, GrowDisk, InstanceID, Owner, Power, Segment, SetCPUs, StopMode
+from drivers.types import DesiredNIC, DesiredVM, DetachNIC, Firmware, GrowDisk, InstanceID, Owner, Power, Segment, SetCPUs, StopMode
 
 from .base import ContractBase
 from .binding import UnmanagedBinding
@@ -110,6 +110,84 @@ class Adopting(ContractBase):
         with raises_ours(Conflict):
             connection.adoption.disown(binding.host, vm.instance, vm.owner.uid)
         assert make.observe(vm).owner == vm.owner
+
+    def test_a_mark_is_swapped_for_the_one_that_it_is_said_to_be_and_for_no_other(
+        self, binding: UnmanagedBinding, connection: Connection, there: FoundVM
+    ) -> None:
+        before, wanted = binding.essence(there.instance), self.adoption(binding, there, "uid-2")
+        with raises_ours(Conflict):
+            connection.adoption.adopt(binding.host, there.instance, replace(wanted, replaces="uid-1"))
+        assert self.look(connection, there.instance).owner is None
+        self.adopt(binding, connection, there)
+        for other in ("", "uid-3"):
+            with raises_ours(Conflict):
+                connection.adoption.adopt(binding.host, there.instance, replace(wanted, replaces=other))
+        assert self.look(connection, there.instance).owner == Owner("uid-1", "shop", "web")
+        wanted = replace(self.adoption(binding, self.look(connection, there.instance), "uid-2"), replaces="uid-1")
+        for _ in range(2):
+            settle(connection, lambda: connection.adoption.adopt(binding.host, there.instance, wanted))
+        assert self.look(connection, there.instance).owner == Owner("uid-2", "shop", "web")
+        assert binding.essence(there.instance) == before
+        self.disown(binding, connection, there, "uid-1")
+        assert self.look(connection, there.instance).owner == Owner("uid-2", "shop", "web")
+        self.disown(binding, connection, there, "uid-2")
+        assert binding.essence(there.instance) == before
+
+    def take_back(self, binding: UnmanagedBinding, connection: Connection, vm: DesiredVM, owner: Owner) -> FoundVM:
+        """Have another owner in the mark of a VM that Vireo made."""
+        found = self.look(connection, vm.instance)
+        root, nic = found.disks[0], replace(vm.nics[0], name="again")
+        disks = (AdoptedDisk("root", root.device, root.path, binding.pool.name, root.size),)
+        wanted = Adoption(owner, disks, (nic,), replaces=vm.owner.uid)
+        settle(connection, lambda: connection.adoption.adopt(binding.host, vm.instance, wanted))
+        return found
+
+    @pytest.mark.parametrize("running", [False, True])
+    def test_one_that_vireo_made_gets_another_owner_and_nothing_else(
+        self, binding: UnmanagedBinding, connection: Connection, make: Maker, running: bool
+    ) -> None:
+        vm = make.running() if running else make.created()
+        seen, before, owner = make.observe(vm), binding.essence(vm.instance), Owner("uid-2", "shop", "other")
+        found = self.take_back(binding, connection, vm, owner)
+        assert [(disk.path.rpartition("/")[0], disk.exclusive) for disk in found.disks] == [(binding.pool.path, True)]
+        assert [(nic.name, nic.mac, nic.ip, nic.segment) for nic in found.nics] == [
+            (nic.name, nic.mac, nic.ip, nic.segment) for nic in vm.nics
+        ]
+        assert found.volumes == ()
+        nics = tuple(replace(nic, name="again") for nic in seen.nics)
+        now = make.observe(vm)
+        assert now == replace(seen, owner=owner, nics=nics, name=now.name, guest=now.guest)
+        assert binding.essence(vm.instance) == before
+        connection.adoption.disown(binding.host, vm.instance, vm.owner.uid)
+        assert make.observe(vm).owner == owner
+
+    def test_it_is_changed_from_then_on_and_goes_with_all_that_was_made_for_it(
+        self, binding: UnmanagedBinding, connection: Connection, make: Maker
+    ) -> None:
+        vm = make.created()
+        size = make.observe(vm).disks[0].size
+        self.take_back(binding, connection, vm, Owner("uid-2", "shop", "other"))
+        changes = [SetCPUs(2), GrowDisk("root", 2 * size), DetachNIC("again")]
+        settle(connection, lambda: connection.compute.apply(binding.host, vm.instance, changes))
+        make.start(vm)
+        seen = make.observe(vm)
+        assert (seen.power, seen.running_cpus, seen.nics, seen.disks[0].size) == (Power.ON, 2, (), 2 * size)
+        assert binding.leftovers(vm.instance) != set()
+        make.delete(vm)
+        assert binding.leftovers(vm.instance) == set()
+
+    def test_it_is_let_go_of_and_found_again(self, binding: UnmanagedBinding, connection: Connection, make: Maker) -> None:
+        vm = make.created()
+        found = self.take_back(binding, connection, vm, Owner("uid-2", "shop", "other"))
+        self.disown(binding, connection, found, "uid-2")
+        again = self.look(connection, vm.instance)
+        assert (again.owner, again.disks[0]) == (None, found.disks[0])
+        assert [(nic.mac, nic.segment, nic.name, nic.ip) for nic in again.nics] == [
+            (nic.mac, nic.segment, "", "") for nic in found.nics
+        ]
+        root = AdoptedDisk("root", again.disks[0].device, again.disks[0].path, binding.pool.name, again.disks[0].size)
+        wanted = Adoption(vm.owner, (root,), vm.nics)
+        settle(connection, lambda: connection.adoption.adopt(binding.host, vm.instance, wanted))
 
     def test_one_that_changed_since_it_was_found_is_not_adopted(
         self, binding: UnmanagedBinding, connection: Connection, there: FoundVM

@@ -7,13 +7,15 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
-from drivers.adoption import FoundDisk, FoundNIC
-from drivers.kvm import mark
+from drivers.adoption import AdoptedDisk, Adoption, FoundDisk, FoundNIC
+from drivers.errors import Conflict
+from drivers.kvm import adoption, mark, names
 from drivers.kvm.domain import platform
+from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.found import found
 from drivers.kvm.domain.observe import Documents, observe
-from drivers.kvm.mark import Mark, MarkedDisk, MarkedNIC
-from drivers.types import Attachment, Firmware, HostID, NetworkBackend, Owner, Power, Segment
+from drivers.kvm.mark import Mark, MarkedDisk, MarkedNIC, MarkedVolume
+from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Owner, Power, Segment, VolumeID
 
 ID = "11111111-2222-4333-8444-555555555555"
 DOMAIN = f"""
@@ -163,3 +165,128 @@ def test_a_definition_with_a_topology_of_its_own_can_be_given_other_cpus() -> No
     for value in topology.attrib.values():
         product *= int(value)
     assert product == int(one.findtext("vcpu", "0")) >= 4
+
+
+# Of Vireo's, its object gone -----------------------------------------------------------------------------------------
+
+ME = InstanceID(ID)
+VOLUME = VolumeID("99999999-2222-4333-8444-555555555555")
+MADE = f"""
+<domain type='kvm'>
+  <name>shop-web-11111111</name><uuid>{ID}</uuid><memory unit='KiB'>1048576</memory><vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os>
+  <devices>
+    <disk type='file' device='cdrom'><source file='/srv/vms/{names.seed(ME, "a" * 64)}'/><target dev='{SEED_TARGET}'/></disk>
+    <disk type='file' device='disk'><source file='/srv/vms/{names.disk(ME, "root")}'/><target dev='vda'/></disk>
+    {{volume}}
+    <interface type='bridge'><mac address='02:00:00:00:00:01'/><source bridge='vireo-b120'/></interface>
+    <interface type='bridge'><mac address='02:00:00:00:00:02'/><source bridge='br0'/></interface>
+    <interface type='bridge'><mac address='02:00:00:00:00:03'/><source bridge='br9'/></interface>
+  </devices>
+</domain>"""
+ATTACHED = f"<disk type='file' device='disk'><serial>{VOLUME}</serial><source file='{{path}}'/><target dev='sda'/></disk>"
+ODD = (1 << 30) - 5
+"""Bytes that were asked for, and rounded up."""
+
+
+def made(carrier: str = "vxlan:eth1:239.1.1.1", *, with_volume: bool = False) -> Documents:
+    """A VM that Vireo made, off: two NICs are known, and a volume that it may have lost."""
+    path = f"/srv/vms/{names.Content(names.Kind.VOLUME, VOLUME, 0).file}"
+    one = domain(text=MADE.replace("{volume}", ATTACHED.format(path=path) if with_volume else ""))
+    nics = (
+        MarkedNIC("a", "02:00:00:00:00:01", "shop/front", Segment(120), "10.1.0.9", carrier),
+        MarkedNIC("b", "02:00:00:00:00:02", "shop/back", Segment(130), "", ""),
+    )
+    known = Mark(
+        Owner("uid-1", "shop", "web"),
+        "shop-web",
+        ODD,
+        "a" * 64,
+        disks=(MarkedDisk("root", "old-pool", "vda", 4096),),
+        nics=nics,
+        volumes=(MarkedVolume("data", VOLUME, "local", "sda", 8192),),
+        restored="token",
+    )
+    mark.write(one, known)
+    return Documents(one, None, *OFF)
+
+
+def test_of_one_that_vireo_made_the_mark_tells_what_libvirt_does_not_know() -> None:
+    seen = found(made(), HostID("h1"), {"vda": 4096}, 0)
+    assert seen.owner == Owner("uid-1", "shop", "web")
+    assert seen.disks == (FoundDisk("vda", f"/srv/vms/{ID}-root.qcow2", 4096),)
+    assert (seen.memory, seen.running_memory, seen.volumes) == (ODD, ODD, ())
+    assert seen.nics == (
+        FoundNIC("02:00:00:00:00:01", Segment(120), Attachment(NetworkBackend.LINUX, "", "eth1", "239.1.1.1"), "a", "10.1.0.9"),
+        FoundNIC("02:00:00:00:00:02", Segment(130), Attachment(NetworkBackend.BRIDGE, "br0"), "b"),
+        FoundNIC("02:00:00:00:00:03", Segment(), Attachment(NetworkBackend.BRIDGE, "br9")),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "vlan:", "nonsense", "vlan:../../etc", "vxlan:eth1:8.8.8.8"])
+def test_a_carrier_that_nobody_could_have_is_none(text: str) -> None:
+    assert found(made(text), HostID("h1"), {}, 0).nics[0].attachment == Attachment(NetworkBackend.BRIDGE, "vireo-b120")
+
+
+class Domain:
+    """A domain with these documents, that takes metadata."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._text = ET.tostring(documents.inactive, encoding="unicode")
+        self.written: list[str] = []
+
+    def XMLDesc(self, _flags: int) -> str:  # libvirt's name
+        return self._text
+
+    def name(self) -> str:
+        return "shop-web-11111111"
+
+    def isActive(self) -> bool:  # libvirt's name
+        return False
+
+    def isPersistent(self) -> bool:  # libvirt's name
+        return True
+
+    def state(self, _flags: int) -> tuple[int, int]:
+        return OFF
+
+    def setMetadata(self, _kind: int, text: str, *_others: object) -> None:  # libvirt's name
+        self.written.append(text)
+
+
+class Libvirt:
+    """A connection that has it."""
+
+    def __init__(self, domain: Domain) -> None:
+        self.lookupByUUIDString = lambda _: domain
+
+
+def swap(one: Domain, replaces: str = "uid-1") -> None:
+    root = AdoptedDisk("root", "vda", f"/srv/vms/{ID}-root.qcow2", "new-pool", 4096)
+    adoption._adopt(Libvirt(one), ME, Adoption(Owner("uid-2", "shop", "again"), (root,), (), replaces))
+
+
+def test_its_mark_is_swapped_in_one_call_and_all_else_in_it_stays() -> None:
+    one = Domain(made())
+    swap(one)
+    [text] = one.written
+    holder = ET.Element("domain")
+    ET.SubElement(holder, "metadata").append(ET.fromstring(text.replace("<vm ", f"<vm xmlns='{mark.NAMESPACE}' ", 1)))
+    assert mark.read(holder) == Mark(
+        Owner("uid-2", "shop", "again"),
+        "shop-web-11111111",
+        ODD,
+        "a" * 64,
+        disks=(MarkedDisk("root", "new-pool", "vda", 4096),),  # still known by the name of its file
+        restored="token",
+        adopted=True,
+    )
+
+
+@pytest.mark.parametrize(("replaces", "with_volume"), [("", False), ("uid-3", False), ("uid-1", True)])
+def test_neither_for_another_mark_nor_with_a_volume(replaces: str, with_volume: bool) -> None:
+    one = Domain(made(with_volume=with_volume))
+    assert [each.name for each in found(made(with_volume=with_volume), HostID("h1"), {}, 0).volumes] == ["data"] * with_volume
+    with pytest.raises(Conflict, match=str(VOLUME) if with_volume else "another owner"):
+        swap(one, replaces)
+    assert one.written == []
