@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,36 +48,51 @@ def image(cache: Path | None = None) -> Image:
     Several processes may ask at once: one builds, the others wait. Raises LabError with the reason when it cannot be built.
     """
     top = (cache or cache_directory()) / "guest"
-    done = top / fingerprint(SOURCES)[:16]
+    packages = top / f"packages-{_wanted_packages()}"
+    return built(top, fingerprint(SOURCES), COMMANDS, lambda work: [str(SOURCES / "build.sh"), str(packages), str(work)])
+
+
+def built(
+    top: Path, name: str, commands: Mapping[str, str], argv: Callable[[Path], Sequence[str]], limit: float = BUILD_LIMIT
+) -> Image:
+    """The image `name` (a fingerprint) of the directory `top`, made by one process if it is not there.
+
+    `argv` makes WORK/guest.qcow2 within `limit` seconds, given the directory WORK, and needs `commands`, each of a Debian package.
+    Raises LabError with the reason when it cannot.
+    """
+    done = top / name[:16]
     if not (done / "image.json").exists():
         with exclusive(top):
             if not (done / "image.json").exists():
-                _build(top, done)
+                _require(commands)
+                _build(top, done, argv, limit)
     facts = json.loads((done / "image.json").read_text())
     return Image(done / "guest.qcow2", facts["sha256"], facts["virtual_size"])
 
 
-def fingerprint(sources: Path) -> str:
-    """One hash, hexadecimal, of everything that the build reads: names, modes and contents."""
+def fingerprint(sources: Path, *others: Path) -> str:
+    """One hash, hexadecimal, of everything that the build reads: names, modes and contents in a directory, and other files."""
     digest = hashlib.sha256()
-    for path in sorted(sources.rglob("*")):
-        if path.is_file() and path.suffix not in (".py", ".pyc"):
-            executable = os.access(path, os.X_OK)
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(sources)}\0{executable}\0{content}\n".encode())
+    inside = (path for path in sorted(sources.rglob("*")) if path.is_file() and path.suffix not in (".py", ".pyc"))
+    for name, path in (*((path.relative_to(sources), path) for path in inside), *((path.name, path) for path in others)):
+        executable = os.access(path, os.X_OK)
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{name}\0{executable}\0{content}\n".encode())
     return digest.hexdigest()
 
 
-def _build(top: Path, done: Path) -> None:
-    absent = sorted({package for command, package in COMMANDS.items() if find(command) is None})
+def _require(commands: Mapping[str, str]) -> None:
+    absent = sorted({package for command, package in commands.items() if find(command) is None})
     if absent:
         raise LabError(f"the guest image needs Debian packages that are not installed: apt-get install {' '.join(absent)}")
+
+
+def _build(top: Path, done: Path, argv: Callable[[Path], Sequence[str]], limit: float) -> None:
     for abandoned in top.glob(".building-*"):  # its builder is gone, we hold the lock
         shutil.rmtree(abandoned)
-    packages = top / f"packages-{_wanted_packages()}"
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=top))
     try:
-        run(str(SOURCES / "build.sh"), str(packages), str(work), timeout=BUILD_LIMIT)
+        run(*argv(work), timeout=limit)
         _publish(work, done)
     finally:
         shutil.rmtree(work)

@@ -1,0 +1,124 @@
+"""CPUs that come while a guest runs: the driver's own calls as accelerated hosts get them, in a real guest.
+
+This machine's guests may be emulated, and then the driver gives them no room for CPUs, since QEMU's translator has a number of
+regions and aborts when a CPU comes while all are in use. Here such a guest is given room, and so many regions that its boot can't
+use them up, which QEMU is asked before a CPU comes.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import libvirt_qemu
+import pytest
+
+from drivers.base import Connection
+from drivers.kvm import changes
+from drivers.kvm.domain import observe, platform
+from drivers.kvm.profile import ACCELERATED
+from drivers.types import ApplyMode, DesiredVM, ImageFile, Power, SetCPUs, StopMode
+from tests.contract.kvm_binding import MIB, KVMBinding, one_host
+from tests.contract.suite.tools import Maker, eventually
+from tests.lab.guest.images import image
+from tests.lab.guests import execute, wait_for_agent
+
+pytestmark = pytest.mark.lab
+
+CPUS = "grep -c ^processor /proc/cpuinfo"
+LARGE = 1024
+"""MiB of translated code: 64 regions of 16 MiB for a guest with room for eight CPUs (tcg_n_regions in QEMU's tcg/region.c)."""
+TRANSLATED = re.compile(r"gen code size\s+(\d+)/(\d+)")
+
+
+@pytest.fixture
+def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Emulated VMs are given room for CPUs as accelerated ones are, and much room for translated code."""
+    ceiling = platform.ceiling
+    monkeypatch.setattr(platform, "ceiling", lambda cpus, _: ceiling(cpus, ACCELERATED))
+    monkeypatch.setattr(platform, "TRANSLATION_CACHE", LARGE)
+    monkeypatch.setattr(observe, "most_cpus", lambda live: 0 if live is None else int(live.findtext("vcpu") or 0))
+
+
+@pytest.fixture
+def binding(roomy: None) -> Iterator[KVMBinding]:
+    built = image()
+    name = f"guest-sha256-{built.sha256}.qcow2"
+    with one_host() as host:
+        yield KVMBinding(host, ImageFile(name, str(built.path), built.virtual_size, built.path.stat().st_size), memory=112 * MIB)
+
+
+@pytest.fixture
+def connection(binding: KVMBinding) -> Iterator[Connection]:
+    connection = binding.connect()
+    connection.storage.ensure_pool(binding.host, binding.pool)
+    connection.storage.put_image(binding.host, binding.pool, binding.image)
+    yield connection
+    connection.close()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A VM whose guest runs."""
+
+    make: Maker
+    vm: DesiredVM
+    domain: Any
+
+    def run(self, script: str) -> str:
+        return execute(self.domain, script).strip()
+
+    def set_cpus(self, cpus: int) -> None:
+        """The driver's call; it must be one that takes effect at once."""
+        observed = self.make.observe(self.vm)
+        assert changes.mode(SetCPUs(cpus), observed, self.domain_type) is ApplyMode.LIVE
+        self.make.connection.compute.apply(self.make.binding.host, self.vm.instance, [SetCPUs(cpus)])
+
+    @property
+    def domain_type(self) -> str:
+        return "kvm" if "type='kvm'" in self.domain.XMLDesc() else "qemu"
+
+    def require_regions(self) -> None:
+        """That no more than half of the translator's room was used since the guest started."""
+        if self.domain_type == ACCELERATED:
+            return
+        said = libvirt_qemu.qemuMonitorCommand(self.domain, "info jit", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+        found = TRANSLATED.search(said)
+        assert found, said
+        used, room = map(int, found.groups())
+        assert used < room / 2, said
+
+
+@pytest.fixture
+def running(binding: KVMBinding, connection: Connection) -> Iterator[Running]:
+    make = Maker(binding, connection)
+    vm = make.running()
+    with binding.admin() as admin:
+        domain = admin.lookupByUUIDString(vm.instance)
+        wait_for_agent(domain)
+        yield Running(make, vm, domain)
+    make.delete(vm)
+
+
+def test_cpus_come_one_after_the_other_and_the_guest_runs_on(running: Running) -> None:
+    """Up to the room that it was started with; what is beyond waits for a restart, as memory does, and then has room again."""
+    boot = running.run("cat /proc/sys/kernel/random/boot_id")
+    assert running.run(CPUS) == "1"
+    for cpus in (2, 4, 8):
+        running.require_regions()
+        running.set_cpus(cpus)
+        eventually(lambda: running.run(CPUS), str(cpus).__eq__)
+        seen = running.make.observe(running.vm)
+        assert (seen.power, seen.cpus, seen.running_cpus) == (Power.ON, cpus, cpus)
+    where = "taskset -p 80 $$ > /dev/null && awk '{print $39}' /proc/$$/stat"
+    assert running.run(where) == "7", "the last one runs programs"
+    assert running.run("cat /proc/sys/kernel/random/boot_id") == boot
+    assert changes.mode(SetCPUs(9), running.make.observe(running.vm), running.domain_type) is ApplyMode.RESTART
+    running.make.connection.compute.apply(running.make.binding.host, running.vm.instance, [SetCPUs(9)])
+    seen = running.make.observe(running.vm)
+    assert (seen.cpus, seen.running_cpus) == (9, 8)
+    running.make.stop(running.vm, StopMode.HARD)
+    running.make.start(running.vm)
+    wait_for_agent(running.domain)
+    assert running.run(CPUS) == "9"
+    assert changes.mode(SetCPUs(16), running.make.observe(running.vm), running.domain_type) is ApplyMode.LIVE
