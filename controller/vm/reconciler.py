@@ -180,6 +180,7 @@ class VirtualMachineReconciler:
         have = await link.observe(instance_of(ctx.object)) if link and link.up else None
         if link is None or have is None:
             return why
+        room.keep(ctx, self._services.placements, have)
         if vm.spec.power_state is PowerState.OFF and is_on(have):
             if unfinished := await self._steps.stop(ctx, link, have):
                 return unfinished
@@ -214,7 +215,7 @@ class VirtualMachineReconciler:
             have = await seat.link.observe(wanted.instance)
             mounts = self._mounting.mounts(ctx, seat.link.name, have)
             full, on = replace(wanted, volumes=mounts.attachments), ctx.object.spec.power_state is PowerState.ON
-            want = Want(full, on, restart=_restart_due(ctx.object) and not closed, missing=mounts.missing)
+            want = Want(full, on, restart=_restart_due(ctx.object) and not (closed and on), missing=mounts.missing)
             if have is not None:
                 by_hand = hardware_drift(ctx, full, have)
                 _look(ctx, seat, have, nics)
@@ -249,6 +250,7 @@ class VirtualMachineReconciler:
         """Nothing left to do now. `lack`: what the host lacks for the declared size; all else is as declared."""
         vm = ctx.object
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
+        room.trim(ctx, self._services.placements, want.vm, have)
         report.guest_ready(vm, ctx.conditions)
         if have.power is Power.UNKNOWN:
             message = "the hypervisor does not say whether the VM runs"
@@ -273,7 +275,8 @@ class VirtualMachineReconciler:
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         again = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
-        leaves = self._services.delegation.give(ctx, seat.site.cluster)
+        # one that is to give room back at its restart stays with the shard that counts it
+        leaves = not vm.status.pending_changes and self._services.delegation.give(ctx, seat.site.cluster)
         return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.placing.placement import Placements
+from controller.placing.placement import Placements, group_of
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
+from controller.scheduler import Allocation
+from controller.shared.lookups import vms_unplaced
 from controller.vm.delegation import Recalled, given
 from controller.vm.references import References
 from controller.vm.seat import Seat
@@ -24,22 +26,43 @@ def claim(
 ) -> tuple[DesiredVM, str]:
     """Have the room for the declared size: what the VM shall be as far as the host has room, and what it lacks for the rest.
 
-    A VM that is stopped and has given its room back changes its size freely: room is looked for when it is to start.
+    A VM that is stopped and has given its room back changes its size freely: room is looked for when it is to start. What a running
+    VM is to have less of at its next start, it takes until then.
     """
     vm, known = ctx.object, seat.link.known(wanted.instance)
     if vm.status.room_released and vm.spec.power_state is PowerState.OFF and not _runs(known):
         placements.release_room(ctx.uid, refs.root_size)
         return wanted, ""
-    has = (known.cpus, known.memory) if known else None
+    has = (max(known.cpus, known.running_cpus), max(known.memory, known.running_memory)) if known else None
     if vm.status.room_released and not _runs(known):
         has = (0, 0)
-    lack = placements.resize(ctx.uid, wanted.cpus, wanted.memory, refs.root_size, has)
+    lack = placements.resize(ctx.uid, *_taken(wanted, known), refs.root_size, has)
     size = placements.size(ctx.uid)
     if lack and size and not size.released:
         wanted = replace(wanted, cpus=size.cpus, memory=size.memory)
     if not (lack and vm.status.room_released):
         vm.status.room_released = None
     return wanted, lack
+
+
+def trim(ctx: Context[VirtualMachine], placements: Placements, wanted: DesiredVM, have: ObservedVM) -> None:
+    """Give back what a VM had more than it has since its restart, and wake those that wait for room."""
+    held, size = placements.size(ctx.uid), _taken(wanted, have)
+    if held is None or (held.cpus <= size[0] and held.memory <= size[1]):
+        return
+    placements.resize(ctx.uid, *size, held.disk, size)
+    for key in vms_unplaced.keys(ctx.store, ctx.object.spec.zone):
+        ctx.enqueue(key)
+
+
+def keep(ctx: Context[VirtualMachine], placements: Placements, have: ObservedVM) -> None:
+    """Count a VM on its host as it is seen there, if it is not counted: its offering is gone, and nothing else tells its size."""
+    status = ctx.object.status
+    if status.host is None or not status.disks or status.room_released or placements.size(ctx.uid) is not None:
+        return
+    root = status.disks[0]
+    cpus, memory = max(have.cpus, have.running_cpus), max(have.memory, have.running_memory)
+    placements.occupy(ctx.uid, Allocation(status.host, root.pool, cpus, memory, root.size.bytes, group_of(ctx.object)))
 
 
 def note_power(ctx: Context[VirtualMachine], have: ObservedVM) -> None:
@@ -83,6 +106,13 @@ def in_maintenance(ctx: Context[VirtualMachine], seat: Seat) -> bool:
     """Whether the VM's host is to be emptied."""
     host = ctx.store.get(Host, seat.link.name)
     return host is not None and host.spec.admin_state is AdminState.MAINTENANCE
+
+
+def _taken(wanted: DesiredVM, known: ObservedVM | None) -> tuple[int, int]:
+    """CPUs and memory that a VM takes: what is declared, and what it runs with if that is more."""
+    if known is None or not _runs(known):
+        return wanted.cpus, wanted.memory
+    return max(wanted.cpus, known.running_cpus), max(wanted.memory, known.running_memory)
 
 
 def _runs(known: ObservedVM | None) -> bool:

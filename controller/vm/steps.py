@@ -111,6 +111,7 @@ class Steps:
             case RecordRestart():
                 ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
                 if want.power_on:
+                    ctx.object.status.state = VirtualMachineState.STARTING
                     await ctx.save(VirtualMachineState.STARTING, "stopped, starting again")
         return None
 

@@ -99,6 +99,8 @@ class VolumeReconciler:
         self._looked.pop(uid, None)
 
     async def _drive(self, ctx: Context[Volume]) -> Result:
+        if ctx.object.status.state == VolumeState.REVERTING:  # nobody holds it any more, whatever it waits for now
+            ctx.object.status.state = VolumeState.READY
         await look_again(ctx, self._services)
         show_attachment(ctx, self._services)
         if ctx.store.get(Zone, ctx.object.spec.zone) is None:

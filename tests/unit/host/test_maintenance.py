@@ -151,3 +151,23 @@ def test_the_list_is_bounded_and_counts_no_stopped_ones() -> None:
         assert "and 90 more" in cloud.message("Host", "h1")
 
     base.play(story)
+
+
+def test_one_that_is_stopped_is_ready_though_a_restart_was_asked_for() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await running(cloud, "a")
+        to(cloud, "Maintenance")
+        cloud.edit("a", restartedAt="2026-11-21T10:00:00Z")
+        await cloud.settle(30)
+        assert cloud.reason("a") == ("False", "HostInMaintenance")
+        assert cloud.datacentre.vm("a").power is Power.ON
+        cloud.edit("a", powerState="Off")
+        await cloud.settle(30)
+        assert cloud.reason("a") == ("True", "Stopped")
+        assert cloud.vm("a")["appliedRestartAt"] == "2026-11-21T10:00:00Z"
+        assert host(cloud) == ("Maintenance", [])
+        to(cloud, "Enabled")
+        await cloud.settle(30)
+        assert cloud.reason("a") == ("True", "Stopped"), "nor is it started by the end of the maintenance"
+
+    play(story, settings=ROOMY)

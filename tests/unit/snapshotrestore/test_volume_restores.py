@@ -173,3 +173,27 @@ def test_a_call_that_goes_wrong_once(kind: FaultKind) -> None:
         assert volume_ready(cloud) == ("True", "Ready")
 
     play(story, settings=SLOW)
+
+
+def test_a_volume_that_waits_to_grow_is_at_rest_after_the_restore_of_its_vm() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, attached=True)
+        cloud.apply(snapshot("whole"))
+        await cloud.settle(30)
+        edit(cloud, size="8Gi")
+        cloud.edit(powerState="Off")
+        await cloud.settle(60)
+        cloud.apply(restore(to="whole"))
+        await cloud.settle(60)
+        assert back(cloud) == ("True", "Completed")
+        assert volume_ready(cloud) == ("False", "SnapshotsExist")
+        assert volume_status(cloud)["state"] == "Ready", "its content is there"
+        cloud.apply(snapshot("after", of=OF))
+        await cloud.settle(30)
+        assert ready(cloud, "after") == ("True", "Ready"), text(cloud, "after")
+        cloud.delete("Snapshot", "shop/whole")
+        await cloud.settle(60)
+        assert volume_ready(cloud) == ("True", "Ready")
+        assert volume_status(cloud)["size"] == "8Gi"
+
+    play(story)
