@@ -70,9 +70,11 @@ from controller.volume.services import Services as VolumeServices
 from controller.zone import ZoneReconciler
 from crds.base import GROUP, VERSION
 from crds.status import Condition
-from crds.v1alpha1 import KINDS, Host
+from crds.v1alpha1 import KINDS, Host, VirtualMachine
 from drivers.loader import load
 
+HOSTS_ANSWER = 30.0
+"""Seconds after which VMs are looked at whose host has not woken them by its answer; before it does, there is nothing to see."""
 FINALIZER = "vireo.dev/finalizer"
 PAUSED = "vireo.dev/paused"
 
@@ -124,6 +126,11 @@ class Waker:
         if self.manager is not None:
             self.manager.enqueue(key)
 
+    def greet(self, key: Key) -> None:
+        """Have an object reconciled soon if somebody waits for it, else when there is time."""
+        if self.manager is not None:
+            self.manager.look_at(key)
+
 
 def make_parts(
     settings: Settings,
@@ -143,6 +150,7 @@ def make_parts(
         lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads),
         wake,
         log,
+        greet=wake.greet,
         owned=lambda vm: declared(vm, store),
         kept=lambda vm: left_with(vm, store),
     )
@@ -258,7 +266,7 @@ def _manager(
         parts.store,
         connection.api,
         make_reconcilers(parts, secrets),
-        options=Options(finalizer=FINALIZER, paused_annotation=PAUSED, workers=settings.workers),
+        options=Options(FINALIZER, PAUSED, workers=settings.workers, settled_after={VirtualMachine.KIND: HOSTS_ANSWER}),
         make_condition=Condition,
         clock=SystemClock(),
         random=random.random,

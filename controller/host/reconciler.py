@@ -16,6 +16,7 @@ from controller.inventory.secrets import Secrets
 from controller.ipam import AddressAllocator
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
+from controller.runtime.queue import Priority
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done
 from controller.runtime.store import Store
@@ -181,8 +182,10 @@ class HostReconciler:
         if self._announced.get(name) == (link, link.epoch):
             return
         self._announced[name] = (link, link.epoch)
-        for key in (*vms_by_host.keys(ctx.store, name), *pools_of_host(ctx.store, name, contact.cluster)):
+        for key in pools_of_host(ctx.store, name, contact.cluster):
             ctx.enqueue(key)
+        for key in vms_by_host.keys(ctx.store, name):
+            ctx.enqueue(key, Priority.RESYNC if ctx.store.settled(key) else Priority.DEPENDENCY)
 
     def _look_for_orphans(self, ctx: Context[Host], link: HostLink) -> None:
         known = ctx.object.status.orphans

@@ -9,6 +9,7 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from controller.inventory.entry import Entry
 from controller.inventory.lanes import Lanes
 from controller.inventory.link import HostLink
 from controller.inventory.session import Cadence, Session
@@ -24,8 +25,9 @@ _Address = tuple[str, Endpoint]
 class Inventory:
     """Sessions by endpoint, links by Host name.
 
-    `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue, `owned`
-    says whether the object that a VM was made for is there, `kept` which others a VM without one keeps waiting.
+    `load` finds a driver by hypervisor name, `lanes` makes the threads of a named endpoint, `wake` puts a key on the queue, `greet`
+    one that nobody need hurry for (None: as `wake`). `owned` says whether the object that a VM was made for is there, `kept` which
+    others a VM without one keeps waiting.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Inventory:
         wake: Callable[[Key], None],
         log: FilteringBoundLogger,
         cadence: Cadence | None = None,
+        greet: Callable[[Key], None] | None = None,
         owned: Callable[[ObservedVM], bool] = lambda _: True,
         kept: Callable[[ObservedVM], Iterable[Key]] = lambda _: (),
     ) -> None:
         self._load = load
         self._lanes = lanes
         self._wake = wake
+        self._greet = greet or wake
         self._log = log
         self._cadence = cadence or Cadence()
         self._owned = owned
@@ -54,6 +58,7 @@ class Inventory:
         self._names: dict[Session, str] = {}
         self._passed_over: set[str] = set()
         self._numbers = itertools.count(1)
+        self._entry = Entry()
 
     def attach(self, host: str, hypervisor: str, endpoint: Endpoint, native_name: str, *, sole: bool) -> HostLink:
         """Serve a Host by an endpoint, shared by all Hosts that name it; other credentials or another URL replace the old session.
@@ -160,8 +165,15 @@ class Inventory:
 
     def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
         """Wake the owners of these VMs, and the Hosts of those without one, with all that waits for such a VM."""
+        self._tell(vms, self._wake)
+
+    def vms_met(self, vms: Iterable[ObservedVM]) -> None:
+        """The same for VMs of an endpoint that has just been connected; their owners wait for nothing, unless they say so."""
+        self._tell(vms, self._greet)
+
+    def _tell(self, vms: Iterable[ObservedVM], wake: Callable[[Key], None]) -> None:
         for vm in vms:
-            self._wake(Key("VirtualMachine", vm.owner.namespace, vm.owner.name))
+            wake(Key("VirtualMachine", vm.owner.namespace, vm.owner.name))
             if not self._owned(vm):
                 self._wake_all(name for name, (_, link) in self._attached.items() if link.host_id == vm.host)
                 for key in self._kept(vm):
@@ -176,7 +188,7 @@ class Inventory:
         name = f"{hypervisor} endpoint {next(self._numbers)}"
         log = self._log.bind(endpoint=name)
         snapshot, driver = Snapshot(self._whereabouts), partial(self._load, hypervisor)
-        session = Session(driver, endpoint, self._lanes(name), self, log, self._cadence, snapshot)
+        session = Session(driver, endpoint, self._lanes(name), self, log, self._cadence, snapshot, self._entry)
         self._having[snapshot] = session
         self._sessions[address] = session
         self._served[session] = {}

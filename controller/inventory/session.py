@@ -11,6 +11,7 @@ from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
+from controller.inventory.entry import Entry
 from controller.inventory.lanes import EVENT_WAIT, Lanes
 from controller.inventory.link import LinkState
 from controller.inventory.opening import opened
@@ -51,6 +52,9 @@ class Listener(Protocol):
     def vms_changed(self, vms: Iterable[ObservedVM]) -> None:
         """These VMs appeared, changed or vanished."""
 
+    def vms_met(self, vms: Iterable[ObservedVM]) -> None:
+        """These VMs are on an endpoint that has just been connected, or are no longer: most of them have not changed."""
+
 
 class Session:
     """A connection to an endpoint that is made and kept by `run`.
@@ -68,6 +72,7 @@ class Session:
         log: FilteringBoundLogger,
         cadence: Cadence,
         snapshot: Snapshot,
+        entry: Entry,
     ) -> None:
         self.lanes = lanes
         self.state = LinkState.CONNECTING
@@ -82,6 +87,7 @@ class Session:
         self._listener = listener
         self._log = log
         self._cadence = cadence
+        self._entry = entry
         self._connection: Connection | None = None
         self._connects = 0
         self._boots: Counter[HostID] = Counter()
@@ -159,8 +165,9 @@ class Session:
     async def _live(self) -> DriverError:
         """Connect and serve until something fails; returns what did."""
         try:
-            connection = self._connection = await opened(self.lanes, self._load, self._endpoint)
-            await self._take_stock(connection)
+            async with self._entry.place():
+                connection = self._connection = await opened(self.lanes, self._load, self._endpoint)
+                await self._take_stock(connection)
             await self._serve(connection)
         except DriverError as error:
             return error
@@ -181,7 +188,7 @@ class Session:
         self.attempted = True
         self._connects += 1
         self._listener.hosts_changed(self, None)
-        self._listener.vms_changed(changed)
+        self._listener.vms_met(changed)
 
     async def _serve(self, connection: Connection) -> None:
         pumps = [asyncio.create_task(self._heartbeat(connection)), asyncio.create_task(self._observe(connection))]

@@ -12,13 +12,14 @@ import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import kopf
 from kopf._cogs.clients.auth import vault_var
 from kopf._cogs.clients.errors import APINotFoundError
-from kopf._cogs.clients.watching import Bookmark, infinite_watch
+from kopf._cogs.clients.watching import Bookmark, WatchingError, infinite_watch, watch_objs
 from kopf._cogs.structs.credentials import Vault
 from kopf._cogs.structs.references import Resource
 from structlog.typing import FilteringBoundLogger
@@ -49,14 +50,19 @@ class Feed:
         on_gap: Callable[[str], None],
         metrics: ApiMetrics,
         log: FilteringBoundLogger,
+        listed: Callable[[str], str] = lambda _: "",
     ) -> None:
-        """`login` returns the access to use, fresh each time; it is awaited in the streams' loop."""
+        """`login` returns the access to use, fresh each time; it is awaited in the streams' loop.
+
+        `listed` tells the version at which a kind was listed before the first run, which starts from there, "" if it was not.
+        """
         self._kinds = kinds
         self._login = login
         self._intake = intake
         self._on_gap = on_gap
         self._metrics = metrics
         self._log = log
+        self._listed = listed
 
     async def run(self) -> None:
         """Watch until cancelled, whatever happens to the connection."""
@@ -72,6 +78,7 @@ class Feed:
             self._log.warning("watch feed ended, starting anew", error=error, retry_after=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
+            self._listed = lambda _: ""  # what ended the feed may be that a version is no longer known
             for kind in self._kinds:
                 self._on_gap(kind.kind)
 
@@ -102,7 +109,7 @@ class Feed:
         vault, settings, over = Vault(), _settings(), _Handover(loop, self._take, self._log)
         vault_var.set(vault)
         tasks: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait()), asyncio.create_task(self._keep_logged_in(vault))]
-        tasks += [asyncio.create_task(_follow(kind, settings, over)) for kind in self._kinds]
+        tasks += [asyncio.create_task(_follow(kind, self._listed(kind.kind), settings, over)) for kind in self._kinds]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -168,15 +175,39 @@ class _Handover:
             self._loop.call_soon(self._fetch)
 
 
-async def _follow(kind: ApiKind, settings: kopf.OperatorSettings, over: _Handover) -> None:
-    """Hand over what happens to objects of a kind, until something but a restart of the stream is needed; raises what."""
+async def _follow(kind: ApiKind, version: str, settings: kopf.OperatorSettings, over: _Handover) -> None:
+    """Hand over what happens to objects of a kind, until something but a restart of the stream is needed; raises what.
+
+    It begins after `version`; without one, or once the server has forgotten it, kopf lists the kind itself.
+    """
     resource = Resource(kind.group, kind.version, kind.plural, kind=kind.kind, namespaced=kind.namespaced)
+    if version:
+        with contextlib.suppress(APINotFoundError):
+            async for event in _after(version, resource, settings):
+                await over.put(kind, event["type"], _needed(kind, event["object"]))
     while True:
         with contextlib.suppress(APINotFoundError):  # its CRD was removed: the other kinds go on
             async for event in infinite_watch(settings=settings, resource=resource, namespace=None):
                 if not isinstance(event, Bookmark) and event["type"] != "BOOKMARK":
                     await over.put(kind, event["type"], _needed(kind, event["object"]))
         await asyncio.sleep(_LONGEST_PAUSE)
+
+
+async def _after(version: str, resource: Resource, settings: kopf.OperatorSettings) -> AsyncIterator[Any]:
+    """The events after a version, until the server no longer has them all; raises what else ends the stream for good."""
+    never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    while True:
+        async for event in watch_objs(
+            settings=settings, resource=resource, namespace=None, since=version, operator_pause_waiter=never
+        ):
+            found: Any = event["object"]
+            if event["type"] == "ERROR":
+                if found["code"] == HTTPStatus.GONE:
+                    return
+                raise WatchingError(f"Error in the watch-stream: {found}")
+            version = found["metadata"]["resourceVersion"]
+            if event["type"] != "BOOKMARK":
+                yield event
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -123,7 +123,9 @@ async def run(
     """
     names = [kind.kind for kind in connection.kinds]
     resync = Resync(connection.api, manager.intake, names, random, log)
-    feed = Feed(connection.kinds, partial(_login, settings), manager.intake, resync.request, connection.metrics, log)
+    feed = Feed(
+        connection.kinds, partial(_login, settings), manager.intake, resync.request, connection.metrics, log, resync.version
+    )
     async with probes.serve(settings.probe_host, settings.probe_port, registry, lambda: resync.missing):
         tasks = [
             asyncio.create_task(_lead(manager, connection.elector, resync, on_lead, stop)),

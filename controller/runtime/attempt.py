@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
@@ -30,7 +30,8 @@ _BUSY_DELAY = 1.0
 class Options:
     """What the application decides.
 
-    `timeout` and `drain` are seconds: the longest reconcile, and how long a stop waits for those that run.
+    `timeout` and `drain` are seconds: the longest reconcile, and how long a stop waits for those that run. `settled_after` are
+    seconds by kind: at the start, objects that are as declared are left until something wakes them, no longer than that.
     """
 
     finalizer: str
@@ -38,6 +39,7 @@ class Options:
     workers: int = 32
     timeout: float = 300.0
     drain: float = 20.0
+    settled_after: Mapping[str, float] = field(default_factory=dict)
 
 
 class Attempt:

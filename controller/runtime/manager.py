@@ -117,6 +117,10 @@ class Manager:
         """Have an object reconciled soon; before `run` there is no need, it starts with all of them."""
         self._enqueue_after(key, 0, priority)
 
+    def look_at(self, key: Key) -> None:
+        """Have an object reconciled: soon if somebody waits for it, else when nothing that has changed is left."""
+        self._enqueue_after(key, 0, Priority.RESYNC if self._store.settled(key) else Priority.DEPENDENCY)
+
     def enqueue_all(self) -> None:
         """Have every object reconciled soon, as at the start: this process works on more of them than before."""
         for kind in self._reconcilers:
@@ -138,8 +142,11 @@ class Manager:
         """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
         queue = self._queue = Queue(self._clock.monotonic, self._random, added=self._metrics.added)
         for kind in self._reconcilers:
-            for key in sorted(self._store.keys(kind), key=self._store.observed):  # first those that somebody waits for
+            waited_for = [key for key in self._store.keys(kind) if not self._store.settled(key)]
+            for key in waited_for:
                 queue.add(key, Priority.RESYNC)
+            for key in set(self._store.keys(kind)).difference(waited_for):
+                queue.add_after(key, self._options.settled_after.get(kind, 0.0), Priority.RESYNC)
         for key in self._gone:
             queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
@@ -272,6 +279,8 @@ class Manager:
                 self._log.error("observer failed", changed=str(change.key), exc_info=error)
         if own or (change.gone and self._queue is not None and self._division.works_on(0)):
             self._witness(change)
+        if self._queue is None:
+            return  # `run` starts with everything
         for wake in self._triggers.of(change, own=own):
             self._enqueue_after(wake.key, wake.delay, wake.priority)
 

@@ -34,10 +34,15 @@ class Resync:
         self._log = log
         self._wanted = {kind: asyncio.Event() for kind in kinds}
         self._listed = {kind: asyncio.Event() for kind in kinds}
+        self._versions: dict[str, str] = {}
 
     def request(self, kind: str) -> None:
         """Have a kind listed soon: its watch had a gap."""
         self._wanted[kind].set()
+
+    def version(self, kind: str) -> str:
+        """The version at which a kind was last listed whole, "" before the first time: a watch goes on from there."""
+        return self._versions.get(kind, "")
 
     async def synced(self) -> None:
         """Return once every kind was listed whole."""
@@ -104,3 +109,4 @@ class Resync:
             version = version or page.resource_version
         if version:
             self._intake.prune(kind, seen, version)
+            self._versions[kind] = version

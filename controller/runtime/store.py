@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, overload
 
+from controller.runtime.conditions import READY
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.pieces import Pieces
@@ -263,11 +264,15 @@ class Store:
         entry = kind.entries.get(key)
         return kind.packing.status.value(entry.status) if entry else {}
 
-    def observed(self, key: Key) -> bool:
-        """Return whether the status is about the latest generation: what is declared now was reconciled before."""
+    def settled(self, key: Key) -> bool:
+        """Return whether the status says of the latest generation that it is as declared: nobody waits for this object."""
         kind = self._kinds[key.kind]
-        entry = kind.entries[key]
-        return bool(kind.packing.status.value(entry.status).get("observedGeneration") == entry.generation)
+        entry = kind.entries.get(key)
+        if entry is None:
+            return False
+        status = kind.packing.status.value(entry.status)
+        ready = any(each.get("type") == READY and each.get("status") == "True" for each in status.get("conditions") or ())
+        return ready and status.get("observedGeneration") == entry.generation
 
     def checkout(self, key: Key) -> tuple[Any, dict[str, Any]] | None:
         """Return a private copy of an object to work on, and its raw status; None when there is none.  Raises Unparsable."""

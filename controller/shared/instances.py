@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.ipam import instance_id
+from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import AdoptionPhase
@@ -39,5 +40,4 @@ def adopted(vm: VirtualMachine) -> bool:
 
 def lives(owner: Owner, store: Store) -> bool:
     """Whether the object that an owner mark names is there: a VM whose owner is not is an orphan."""
-    vm = store.get(VirtualMachine, owner.name, owner.namespace)
-    return vm is not None and vm.metadata.uid == owner.uid
+    return store.uid(Key(VirtualMachine.KIND, owner.namespace, owner.name)) == owner.uid

@@ -38,11 +38,26 @@ def test_connects_and_wakes_its_host_and_the_owners_of_its_vms() -> None:
     play(story)
 
 
+def test_owners_are_only_greeted_at_a_connection_and_woken_by_a_change() -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        greeted: list[Key] = []
+        bench.inventory._greet = greeted.append
+        bench.attach("h1", "u")
+        assert await bench.pass_time() == [H1]
+        assert greeted == [WEB]
+        hypervisor.notify(VMChanged(InstanceID("web")))
+        assert await bench.pass_time() == [WEB]
+        assert greeted == [WEB]
+
+    play(story)
+
+
 def test_first_wake_finds_the_link_up() -> None:
     async def story(bench: Bench) -> None:
         bench.serve("u", with_web())
         states = []
-        bench.inventory._wake = lambda key: states.append((key, link.state))
+        bench.inventory._wake = bench.inventory._greet = lambda key: states.append((key, link.state))
         link = bench.attach("h1", "u")
         await asyncio.sleep(1)
         assert states == [(H1, LinkState.UP), (WEB, LinkState.UP)]

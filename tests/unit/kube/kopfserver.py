@@ -105,7 +105,7 @@ class WatchServer:
 class Watched:
     """A feed on such a server, and what came through it."""
 
-    def __init__(self, server: WatchServer, url: str, kinds: Sequence[ApiKind]) -> None:
+    def __init__(self, server: WatchServer, url: str, kinds: Sequence[ApiKind], listed: str = "") -> None:
         self.server = server
         self.registry = CollectorRegistry()
         self.store = Store()
@@ -126,6 +126,7 @@ class Watched:
             self.gaps.append,
             ApiMetrics(self.registry),
             log,
+            lambda kind: listed,
         )
 
     def sizes(self) -> dict[str, int]:
@@ -137,9 +138,10 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched(server: WatchServer, kinds: Sequence[ApiKind] = (WIDGETS,)) -> AsyncIterator[Watched]:
+async def watched(server: WatchServer, kinds: Sequence[ApiKind] = (WIDGETS,), listed: str = "") -> AsyncIterator[Watched]:
+    """`listed`: the version at which all kinds were listed before."""
     async with listening(server.handle) as url:
-        made = Watched(server, url, kinds)
+        made = Watched(server, url, kinds, listed)
         running = asyncio.create_task(made.feed.run())
         try:
             yield made

@@ -55,6 +55,45 @@ async def test_what_kopf_lists_itself_counts_as_a_gap(server: WatchServer) -> No
         assert watch.restarts == 0
 
 
+async def test_what_was_listed_before_is_not_listed_again(server: WatchServer) -> None:
+    server.put("a", size=1)
+    listed = str(server.version)
+    server.put("b", size=1)
+    async with watched(server, listed=listed) as watch:
+        await until(lambda: watch.sizes() == {"b": 1})
+        for size in (2, 3):
+            await until(lambda: server.streams)
+            server.send({"type": "BOOKMARK", "object": {"kind": "Widget", "metadata": {"resourceVersion": str(server.version)}}})
+            server.send(None)
+            await until(lambda: server.streams)
+            server.put("b", size=size)
+            await until(lambda size=size: watch.sizes() == {"b": size})
+        server.remove("b")
+        await until(lambda: watch.sizes() == {})
+        assert (server.lists, watch.gaps, watch.restarts) == (0, [], 0)
+        assert watch.registry.get_sample_value("vireo_feed_events_total", {"kind": "Widget"}) == 4, "none of them twice"
+
+
+async def test_what_the_server_no_longer_knows_since_is_listed(server: WatchServer) -> None:
+    server.put("a", size=1)
+    async with watched(server, listed=str(server.version)) as watch:
+        await until(lambda: server.streams)
+        server.error(410)
+        await until(lambda: watch.sizes() == {"a": 1})
+        assert (server.lists, watch.gaps, watch.restarts) == (1, ["Widget"], 0)
+
+
+async def test_a_feed_that_starts_anew_lists(server: WatchServer) -> None:
+    """The version that it began with may be one that the server cannot know any more: its data was restored."""
+    server.put("a", size=1)
+    async with watched(server, listed=str(server.version)) as watch:
+        await until(lambda: server.streams)
+        server.error(500)
+        await until(lambda: watch.sizes() == {"a": 1})
+        assert (server.lists, watch.restarts) == (1, 1)
+        assert "Widget" in watch.gaps
+
+
 @pytest.mark.parametrize("code", [500, 403, 504])
 async def test_a_watch_error_starts_the_feed_anew(server: WatchServer, code: int) -> None:
     async with watched(server) as watch:

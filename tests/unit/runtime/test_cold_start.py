@@ -6,7 +6,7 @@ import asyncio
 
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
-from controller.runtime.results import Result, done
+from controller.runtime.results import Result, done, waiting
 
 from .fakes import FakeApi
 from .models import Widget
@@ -15,7 +15,7 @@ from .world import Process
 
 
 class Noting:
-    """Is content with everything, and notes what it was shown."""
+    """Is content with everything but `late`, and notes what it was shown."""
 
     kind = Widget
     watches = ()
@@ -25,7 +25,7 @@ class Noting:
 
     async def reconcile(self, ctx: Context[Widget]) -> Result:
         self.seen.append(ctx.key.name)
-        return done("Seen")
+        return waiting("NotYet", "as its name says") if ctx.key.name == "late" else done("Seen")
 
     def forget(self, key: Key, uid: str) -> None:
         raise AssertionError("nothing is deleted here")
@@ -51,3 +51,79 @@ def test_what_nobody_has_looked_at_yet_comes_first() -> None:
     seen = run(main())
     assert set(seen[:2]) == {"w17", "new"}
     assert sorted(seen) == sorted([*(f"w{number}" for number in range(20)), "new"])
+
+
+def seen_after_a_start(seconds: float, **settled_after: float) -> list[str]:
+    """Start anew with two objects that are as declared, one that is not, and one that is new; return who had a turn."""
+
+    async def main() -> list[str]:
+        api = FakeApi()
+        settled, other, edited = (api.create("Widget", name, size=1) for name in ("settled", "other", "edited"))
+        first = Process(api, [Noting()])
+        await first.start()
+        await asyncio.sleep(5)
+        await first.kill()
+        api.edit(edited, size=2)
+        api.create("Widget", "new", size=1)
+        noting = Noting()
+        second = Process(api, [noting], settled_after=settled_after)
+        await second.start()
+        await asyncio.sleep(1)
+        second.manager.look_at(other)
+        await asyncio.sleep(seconds)
+        await second.kill()
+        assert settled.name == "settled"
+        return noting.seen
+
+    return run(main())
+
+
+def test_what_is_as_declared_is_left_until_something_wakes_it() -> None:
+    assert sorted(seen_after_a_start(20, Widget=30.0)) == ["edited", "new", "other"]
+
+
+def test_what_nothing_wakes_is_looked_at_all_the_same_and_nothing_twice() -> None:
+    assert sorted(seen_after_a_start(60, Widget=30.0)) == ["edited", "new", "other", "settled"]
+
+
+def test_other_kinds_are_looked_at_at_once() -> None:
+    assert sorted(set(seen_after_a_start(0.5, Parent=30.0))) == ["edited", "new", "other", "settled"]
+
+
+def test_those_that_somebody_waits_for_come_before_those_that_nobody_need_hurry_for() -> None:
+    async def main() -> list[str]:
+        api = FakeApi()
+        keys = [api.create("Widget", f"w{number}", size=1) for number in range(9)]
+        first = Process(api, [Noting()])
+        await first.start()
+        await asyncio.sleep(5)
+        await first.kill()
+        late = api.create("Widget", "late", size=1)
+        noting = Noting()
+        second = Process(api, [noting], workers=1, settled_after={"Widget": 1000.0})
+        await second.start()
+        await asyncio.sleep(5)
+        noting.seen.clear()
+        for key in keys:
+            second.manager.look_at(key)
+        second.manager.look_at(late)
+        await asyncio.sleep(5)
+        await second.kill()
+        return noting.seen
+
+    seen = run(main())
+    assert seen[0] == "late"
+    assert sorted(seen) == sorted([*(f"w{number}" for number in range(9)), "late"])
+
+
+def test_to_look_at_what_is_not_there_does_nothing() -> None:
+    async def main() -> list[str]:
+        noting = Noting()
+        process = Process(FakeApi(), [noting])
+        await process.start()
+        process.manager.look_at(Key("Widget", "default", "never"))
+        await asyncio.sleep(5)
+        await process.kill()
+        return noting.seen
+
+    assert run(main()) == []

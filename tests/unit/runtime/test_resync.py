@@ -221,3 +221,25 @@ def test_a_list_on_demand_has_all_that_was_written_before() -> None:
         await process.kill()
 
     run(main())
+
+
+def test_the_version_of_the_last_whole_list_is_known() -> None:
+    """A watch goes on from there, so it must be that of the list's beginning, and none that was never whole."""
+
+    async def main() -> list[str]:
+        api = FakeApi()
+        process = Process(api, [])
+        versions = [process.resync.version("Widget")]
+        await process.start()
+        await asyncio.sleep(1)
+        versions.append(process.resync.version("Widget"))
+        api.create("Widget", "w", size=1)
+        process.resync.request("Widget")
+        await asyncio.sleep(30)
+        versions.append(process.resync.version("Widget"))
+        await process.kill()
+        return versions
+
+    before, first, second = run(main())
+    assert before == ""
+    assert 0 <= int(first) < int(second)

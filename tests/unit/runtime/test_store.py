@@ -232,14 +232,29 @@ def test_an_unknown_kind_is_an_error() -> None:
         store().upsert({**raw(1), "kind": "Gadget"})
 
 
+_READY = {"type": "Ready", "status": "True", "reason": "Running"}
+_STALLED = {"type": "Stalled", "status": "True", "reason": "Odd"}
+
+
 @pytest.mark.parametrize(
-    ("generation", "status", "observed"),
-    [(1, {"observedGeneration": 1}, True), (2, {"observedGeneration": 1}, False), (1, {}, False)],
+    ("generation", "status", "settled"),
+    [
+        (1, {"observedGeneration": 1, "conditions": [_STALLED, _READY]}, True),
+        (2, {"observedGeneration": 1, "conditions": [_READY]}, False),
+        (1, {"observedGeneration": 1, "conditions": [_READY | {"status": "False"}]}, False),
+        (1, {"observedGeneration": 1, "conditions": [_STALLED]}, False),
+        (1, {"observedGeneration": 1}, False),
+        (1, {}, False),
+    ],
 )
-def test_what_was_declared_is_observed_or_not(generation: int, status: dict[str, Any], observed: bool) -> None:
+def test_what_is_declared_is_so_or_somebody_waits_for_it(generation: int, status: dict[str, Any], settled: bool) -> None:
     have = store()
     have.upsert(raw(metadata__generation=generation, status=status))
-    assert have.observed(KEY) is observed
+    assert have.settled(KEY) is settled
+
+
+def test_what_does_not_exist_is_not_settled() -> None:
+    assert not store().settled(KEY)
 
 
 def test_the_version_before_is_not_parsed_again() -> None:

@@ -111,6 +111,7 @@ class Process:
         witnesses: Sequence[Witness] = (),
         division: Division | None = None,
         spectators: Mapping[str, Spectator] | None = None,
+        settled_after: Mapping[str, float] | None = None,
     ) -> None:
         source = random.Random(seed)
         ids = itertools.count(1)
@@ -124,7 +125,7 @@ class Process:
             self.store,
             api,
             reconcilers,
-            options=Options(FINALIZER, PAUSED, workers=workers, timeout=timeout),
+            options=Options(FINALIZER, PAUSED, workers=workers, timeout=timeout, settled_after=settled_after or {}),
             make_condition=Condition,
             clock=LoopClock(),
             random=source.random,
