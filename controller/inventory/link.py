@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from controller.inventory.calls import SnapshotCalls, VolumeCalls
 from drivers.adoption import Adoption
@@ -32,6 +33,10 @@ from drivers.types import (
 
 if TYPE_CHECKING:
     from controller.inventory.session import Session
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LinkState(StrEnum):
@@ -207,11 +212,20 @@ class HostLink:
         with self._changing(instance):
             return await self._session.lanes.change(connection.power.stop, host, instance, mode)
 
-    async def adopt(self, instance: InstanceID, adoption: Adoption) -> Done | Started:
-        """See `drivers.adoption.Adopting.adopt`."""
-        host, connection = self._host(), self._session.connection()
-        with self._changing(instance):
-            return await self._session.lanes.change(connection.adoption.adopt, host, instance, adoption)
+    async def adopt(self, instance: InstanceID, adoption: Adoption, ended: Callable[[], None]) -> Done | Started:
+        """See `drivers.adoption.Adopting.adopt`.
+
+        `ended` is called when the call has returned, or won't be made: in any thread, and long after this has raised Transient if
+        the hypervisor was not waited for.
+        """
+        try:
+            host, connection = self._host(), self._session.connection()
+            with self._changing(instance):
+                return await self._session.lanes.change(_telling(connection.adoption.adopt, ended), host, instance, adoption)
+        except Exception as error:
+            if not (isinstance(error, Transient) and error.outcome_unknown):
+                ended()
+            raise
 
     async def disown(self, instance: InstanceID, uid: str) -> Done | Started:
         """See `drivers.adoption.Adopting.disown`."""
@@ -280,3 +294,16 @@ class HostLink:
         if host is None or not self.up:
             raise Transient(self.message)
         return host
+
+
+def _telling(call: Callable[P, R], ended: Callable[[], None]) -> Callable[P, R]:
+    """The same call, which tells when it has returned."""
+
+    @wraps(call)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        finally:
+            ended()
+
+    return telling

@@ -16,6 +16,7 @@ from controller.shared.instances import adopted, lives, to_adopt
 from controller.vm import job, report
 from controller.vm.job import Command
 from controller.vm.likeness import Likeness, compare, root_of
+from controller.vm.marking import Marking
 from controller.vm.references import References, resolve
 from controller.vm.search import Nowhere, Place, Search
 from controller.vm.seat import Seating
@@ -33,14 +34,17 @@ from drivers.types import ObservedVM
 _LOOKS = 30.0
 """Seconds after which a VM is looked at again that is not ours: no event tells of it."""
 
+_CALL_LOOKS = 5.0
+
 _MOST, _SHOWN = 64, 5
 
 
 class Adopting:
     """Brings an object to the VM that it names."""
 
-    def __init__(self, services: Services, seating: Seating, steps: Steps) -> None:
+    def __init__(self, services: Services, seating: Seating, steps: Steps, marking: Marking) -> None:
         self._services = services
+        self._marking = marking
         self._seating = seating
         self._steps = steps
         self._search = Search(services, seating)
@@ -53,6 +57,8 @@ class Adopting:
             return unfinished
         if link := await self._marked(ctx):
             return await self._taken(ctx, link)
+        if self._marking.under_way(ctx.uid):
+            return requeue(_CALL_LOOKS, "Adopting", "the hypervisor has not answered yet whether the VM carries the owner mark")
         place = await self._search.place(ctx)
         if isinstance(place, Nowhere):
             return self._nowhere(ctx, place)
@@ -104,7 +110,7 @@ class Adopting:
         running = await job.begin(ctx, Command.IMPORT, self._services.new_id)
         if not isinstance(running, Job):
             return running
-        outcome = await place.link.adopt(place.found.instance, likeness.adoption)
+        outcome = await self._marking.mark(ctx.uid, place.link, place.found.instance, likeness.adoption)
         return await self._steps.noted(ctx, outcome) or await self._taken(ctx, place.link)
 
     async def _marked(self, ctx: Context[VirtualMachine]) -> HostLink | None:
@@ -128,6 +134,7 @@ class Adopting:
         seen = await link.observe(instance, fresh=True)
         if seen is None or seen.owner.uid != ctx.uid:
             return requeue(1.0, "Adopting", f"the VM is not on host {link.name} any more")
+        self._marking.took_effect(ctx.uid)
         if not ctx.has_finalizer:
             await ctx.add_finalizer()
         ctx.object.status.adoption = AdoptionStatus(phase=AdoptionPhase.ADOPTED, host=link.name)

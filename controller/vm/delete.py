@@ -14,6 +14,7 @@ from controller.shared.translate import pool_spec
 from controller.vm import job
 from controller.vm.delegation import Recalled, given
 from controller.vm.job import Command
+from controller.vm.marking import Marking
 from controller.vm.seat import Seating
 from controller.vm.services import Services
 from crds.v1alpha1.host import Host
@@ -30,8 +31,9 @@ _RETRY = 15.0
 class Deletion:
     """Removes VMs from hypervisors, then lets their objects go."""
 
-    def __init__(self, services: Services, seating: Seating) -> None:
+    def __init__(self, services: Services, seating: Seating, marking: Marking) -> None:
         self._services = services
+        self._marking = marking
         self._seating = seating
 
     async def run(self, ctx: Context[VirtualMachine]) -> Result:
@@ -64,8 +66,13 @@ class Deletion:
         if isinstance(host, Result):
             return host
         have = await _marked(host, instance, ctx.uid) if host else None
-        if host is None or have is None:
+        if have is None and self._marking.under_way(ctx.uid):
+            message = "the hypervisor has not answered yet whether the VM carries the owner mark, which then comes off again"
+            return self._blocked(ctx, waiting("AdoptionUnderWay", message))
+        if host is None or (have is None and not _begun(ctx)):
             return await self._let_go(ctx)
+        if have is None:  # a task that nobody knows of may still put the mark on it
+            return await self._disown(ctx, host)
         if ctx.object.spec.deletion_policy is DeletionPolicy.DELETE:
             return await self._remove(ctx, host)
         if have.volumes:  # without its mark nobody would know who has them
@@ -185,6 +192,12 @@ class Deletion:
 def _identity(ctx: Context[VirtualMachine]) -> InstanceID:
     """The VM to delete. One that was to be adopted may carry our mark already, though no status says so."""
     return to_adopt(ctx.object) or instance_of(ctx.object)
+
+
+def _begun(ctx: Context[VirtualMachine]) -> bool:
+    """Whether the VM was about to be adopted, or let go of, and nobody has written down how that ended."""
+    running = job.current(ctx.object)
+    return running is not None and running.command in (Command.IMPORT, Command.UNMANAGE)
 
 
 async def _marked(link: HostLink, instance: InstanceID, uid: str) -> ObservedVM | None:

@@ -32,6 +32,7 @@ from controller.vm.adoption import Adopting
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware
+from controller.vm.marking import Marking
 from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
 from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
@@ -129,8 +130,9 @@ class VirtualMachineReconciler:
         self._mounting = Mounting(services.attachments)
         self._seating = Seating(services, self._mounting)
         self._steps = Steps(services, self._seating, self._mounting)
-        self._deletion = Deletion(services, self._seating)
-        self._adopting = Adopting(services, self._seating, self._steps)
+        marking = Marking()
+        self._deletion = Deletion(services, self._seating, marking)
+        self._adopting = Adopting(services, self._seating, self._steps, marking)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
