@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
-from controller.vm import job
+from controller.vm import job, report
 from controller.vm.plan import differences, is_on
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from drivers.types import (
@@ -52,8 +52,7 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
     vm = ctx.object
     if vm.spec.drift_policy is DriftPolicy.CORRECT or job.current(vm) is not None or vm.status.pending_changes:
         return ""
-    settled = ctx.conditions.is_true("Ready") and ctx.conditions.is_true(IN_SYNC)
-    if not _held(ctx, IN_SYNC) or not (settled or _drifted(ctx)):
+    if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _drifted(ctx)):
         return ""
     changes = [each for each in differences(want, have) if type(each) in _NAMES]
     named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
@@ -78,11 +77,11 @@ def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
 
 
 def _held(ctx: Context[VirtualMachine], type: str) -> bool:
-    """Whether the VM was as declared for this very spec, or was already found to have drifted from it."""
+    """Whether the VM was as declared for this very spec, but for devices of others, or was already found to have drifted from it."""
     condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
-    return condition.status == "True" or condition.reason == DRIFT
+    return condition.status == "True" or condition.reason in (DRIFT, *report.BY_HAND)
 
 
 def _drifted(ctx: Context[VirtualMachine]) -> bool:

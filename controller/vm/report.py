@@ -20,6 +20,10 @@ from crds.v1alpha1.virtualmachinestatus import (
 )
 from drivers.types import ObservedVM, Power
 
+DISK_MISSING, FOREIGN_DEVICES = "DiskMissing", "ForeignDevices"
+BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)
+"""Reasons of InSync for what somebody did to the VM's devices that nothing is done about: the VM is Ready all the same."""
+
 _LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES = 255, 1024, 253, 45, 64
 """What the status takes: a hypervisor or a guest may say more."""
 
@@ -50,9 +54,9 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
     conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")  # also tells that the VM was made
     conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
     if missing:
-        conditions.set("InSync", False, "DiskMissing", f"removed from the VM on the hypervisor: {', '.join(missing)}")
+        conditions.set("InSync", False, DISK_MISSING, f"removed from the VM on the hypervisor: {', '.join(missing)}")
     elif seen.foreign_devices:
-        conditions.set("InSync", False, "ForeignDevices", f"devices not made by Vireo: {', '.join(seen.foreign_devices[:8])}")
+        conditions.set("InSync", False, FOREIGN_DEVICES, f"devices not made by Vireo: {', '.join(seen.foreign_devices[:8])}")
     else:
         conditions.set("InSync", True, "AsDeclared")
 
