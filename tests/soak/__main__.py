@@ -24,7 +24,7 @@ MOST_GROWTH = 20.0
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     directory = Path(tempfile.mkdtemp(prefix="vireo-soak-"))
     started, load = datetime.now(UTC), os.getloadavg()[0]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started is stopped on the way out
@@ -56,7 +56,7 @@ def grown(soak: Soak) -> str:
     return f"memory grows by {growth:.1f} MiB per hour" if growth is not None and growth > MOST_GROWTH else ""
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a cloud in random operations and faults.")
     parser.add_argument("--minutes", type=float, default=120.0, help="default 120")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="default: a random one, which is printed")
