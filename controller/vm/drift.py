@@ -77,7 +77,7 @@ def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
 
 
 def _held(ctx: Context[VirtualMachine], type: str) -> bool:
-    """Whether the VM was as declared for this very spec, but for devices of others, or was already found to have drifted from it."""
+    """Whether the VM was as declared for this very spec, or was already found to have drifted from it; devices do not count."""
     condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
