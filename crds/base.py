@@ -16,7 +16,7 @@ __all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Definition", "Model", "
 GROUP = "vireo.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-_UPPER = {"id": "ID", "cidr": "CIDR"}
+_UPPER = {"id": "ID", "cidr": "CIDR", "iops": "IOPS"}
 
 
 def camel(name: str) -> str:

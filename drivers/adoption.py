@@ -10,6 +10,7 @@ from drivers.types import (
     AttachedVolume,
     Attachment,
     DesiredNIC,
+    DiskLimits,
     Done,
     Firmware,
     GuestInfo,
@@ -29,13 +30,15 @@ class FoundDisk:
     """A disk or drive of a VM, whoever made it.
 
     `device` names it on the VM; `path` is its file or block device on the host, empty without a medium or where it is neither;
-    `size` in bytes as the guest sees it, 0 if unknown. `exclusive`: this VM writes to it, and no other may.
+    `size` in bytes as the guest sees it, 0 if unknown. `exclusive`: this VM writes to it, and no other may. `limits` as of
+    `ObservedDisk`.
     """
 
     device: str
     path: str
     size: int
     exclusive: bool = True
+    limits: DiskLimits | None = field(default_factory=DiskLimits)
 
 
 @dataclass(frozen=True, slots=True)

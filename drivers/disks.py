@@ -25,6 +25,30 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """The most that a disk may read and write in a second, in bytes and in requests; 0 is no limit."""
+
+    read_bytes: int = 0
+    write_bytes: int = 0
+    read_iops: int = 0
+    write_iops: int = 0
+
+    def __str__(self) -> str:
+        """Such as `read 1048576 B/s, write 100 IOPS`; `no limits`."""
+        bounds = (
+            (f"read {self.read_bytes} B/s", self.read_bytes),
+            (f"write {self.write_bytes} B/s", self.write_bytes),
+            (f"read {self.read_iops} IOPS", self.read_iops),
+            (f"write {self.write_iops} IOPS", self.write_iops),
+        )
+        return ", ".join(text for text, bound in bounds if bound) or "no limits"
+
+
+UNLIMITED = DiskLimits()
+"""A disk that may read and write as fast as it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
     """A storage pool by its directory on the hosts. `name` is unique within the cloud."""
 
@@ -57,22 +81,30 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class DesiredDisk:
-    """A disk of a VM: thin, on top of template image `image` in the same pool; `size` in bytes ≥ the image's."""
+    """A disk of a VM: thin, on top of template image `image` in the same pool; `size` in bytes ≥ the image's.
+
+    `limits` other than none need Capability.DISK_LIMITS (Unsupported otherwise).
+    """
 
     name: str
     pool: PoolSpec
     size: int
     image: str = ""
+    limits: DiskLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedDisk:
-    """A disk of ours on a VM. `pool` is our pool name or empty if unknown; `volume_id` the hypervisor's path or id."""
+    """A disk of ours on a VM. `pool` is our pool name or empty if unknown; `volume_id` the hypervisor's path or id.
+
+    `limits` is None for others than `DiskLimits` can say, and where those of the next start differ from those that it has now.
+    """
 
     name: str
     pool: str
     volume_id: str
     size: int
+    limits: DiskLimits | None = UNLIMITED
 
 
 # Volumes: disks with a life of their own -------------------------------------------------------------------------------
@@ -106,21 +138,31 @@ class ObservedVolume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """A volume as a disk of a VM. `name` is unique among the VM's disks."""
+    """A volume as a disk of a VM. `name` is unique among the VM's disks; `limits` as of `DesiredDisk`."""
 
     name: str
     volume: VolumeID
     pool: PoolSpec
+    limits: DiskLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class AttachedVolume:
-    """A volume of ours found on a VM; `size` in bytes as the hypervisor has it."""
+    """A volume of ours found on a VM; `size` in bytes as the hypervisor has it, `limits` as of `ObservedDisk`."""
 
     name: str
     volume: VolumeID
     pool: str
     size: int
+    limits: DiskLimits | None = UNLIMITED
+
+
+@dataclass(frozen=True, slots=True)
+class SetDiskLimits:
+    """Give the VM's disk or volume `name` these limits, at once also on a running VM (Capability.DISK_LIMITS)."""
+
+    name: str
+    limits: DiskLimits
 
 
 # Snapshots -------------------------------------------------------------------------------------------------------------

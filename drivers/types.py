@@ -23,6 +23,9 @@ from drivers.disks import (
     DesiredVolume as DesiredVolume,
 )
 from drivers.disks import (
+    DiskLimits as DiskLimits,
+)
+from drivers.disks import (
     ImageFile as ImageFile,
 )
 from drivers.disks import (
@@ -48,6 +51,9 @@ from drivers.disks import (
 )
 from drivers.disks import (
     PoolSpec as PoolSpec,
+)
+from drivers.disks import (
+    SetDiskLimits as SetDiskLimits,
 )
 from drivers.disks import (
     SnapshotID as SnapshotID,
@@ -118,6 +124,7 @@ class Capability(StrEnum):
     SOFT_STOP = "SoftStop"
     STORAGE = "Storage"
     DISK_GROW_LIVE = "DiskGrowLive"
+    DISK_LIMITS = "DiskLimits"
     CPU_ADD_LIVE = "CPUAddLive"
     MEMORY_ADD_LIVE = "MemoryAddLive"
     NIC_HOTPLUG = "NICHotplug"
@@ -390,7 +397,7 @@ class DetachVolume:
     volume: VolumeID
 
 
-Change = SetCPUs | SetMemory | GrowDisk | AttachNIC | DetachNIC | SetSeed | AttachVolume | DetachVolume
+Change = SetCPUs | SetMemory | GrowDisk | SetDiskLimits | AttachNIC | DetachNIC | SetSeed | AttachVolume | DetachVolume
 
 
 class ApplyMode(StrEnum):

@@ -29,6 +29,7 @@ from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.storagepool import PoolState, StoragePool
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.zone import Zone
+from drivers.types import Capability
 
 _NOTHING = (0, 0)
 
@@ -163,7 +164,8 @@ class Placements:
                 enabled=host.spec.admin_state is AdminState.ENABLED and not host.deleting,
                 connected=host.status.state == HostState.UP and schedulable,
                 tags=frozenset(host.spec.tags),
-                uefi="UEFI" in host.status.capabilities,
+                uefi=Capability.UEFI in host.status.capabilities,
+                disk_limits=Capability.DISK_LIMITS in host.status.capabilities,
             )
         )
 

@@ -54,6 +54,11 @@ def unsupported_firmware(host: Candidate, request: Request) -> Reason | None:
     return Reason.UNSUPPORTED_FIRMWARE if request.firmware is Firmware.UEFI and not host.view.uefi else None
 
 
+def unsupported_disk_limits(host: Candidate, request: Request) -> Reason | None:
+    """The VM's offering limits its disks and the host can't."""
+    return Reason.UNSUPPORTED_DISK_LIMITS if request.disk_limits and not host.view.disk_limits else None
+
+
 def host_tags_mismatch(host: Candidate, request: Request) -> Reason | None:
     """The host lacks a tag that is asked for; more tags do no harm."""
     return None if request.host_tags <= host.view.tags else Reason.HOST_TAGS_MISMATCH
@@ -108,6 +113,7 @@ SHAPE_FILTERS: Final[tuple[Callable[[Candidate, Request], Reason | None], ...]] 
     host_disabled,
     host_down,
     unsupported_firmware,
+    unsupported_disk_limits,
     host_tags_mismatch,
 )
 """What is the same for all hosts of one shape, see `shapes`."""

@@ -15,11 +15,11 @@ __all__ = ["Alike", "Shapes"]
 Alike = Mapping[Usage, Mapping[str, "Candidate"]]
 """Hosts of one shape, never none, by what their VMs have, then by name."""
 
-_Shape = tuple[str, int, int, bool, bool, frozenset[str], bool]
+_Shape = tuple[str, int, int, bool, bool, frozenset[str], bool, bool]
 
 
 class Shapes:
-    """The hosts of a zone: of a shape are those of one cluster, size, state, firmware and tags."""
+    """The hosts of a zone: of a shape are those of one cluster, size, state, abilities and tags."""
 
     def __init__(self) -> None:
         self._hosts: dict[_Shape, dict[Usage, dict[str, Candidate]]] = {}
@@ -45,4 +45,4 @@ class Shapes:
 
 def _shape(each: Candidate) -> _Shape:
     view = each.view
-    return each.cluster.name, view.cpus, view.memory, view.enabled, view.connected, view.tags, view.uefi
+    return each.cluster.name, view.cpus, view.memory, view.enabled, view.connected, view.tags, view.uefi, view.disk_limits

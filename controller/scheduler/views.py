@@ -32,6 +32,7 @@ class Reason(StrEnum):
     HOST_DISABLED = "HostDisabled"
     HOST_DOWN = "HostDown"
     UNSUPPORTED_FIRMWARE = "UnsupportedFirmware"
+    UNSUPPORTED_DISK_LIMITS = "UnsupportedDiskLimits"
     HOST_TAGS_MISMATCH = "HostTagsMismatch"
     TOO_MANY_GUESTS = "TooManyGuests"
     ANTI_AFFINITY = "AntiAffinity"
@@ -81,6 +82,7 @@ class HostView:
     connected: bool = True
     tags: frozenset[str] = frozenset()
     uefi: bool = False
+    disk_limits: bool = False
 
 
 class PoolScope(StrEnum):
@@ -137,6 +139,7 @@ class Request:
     group: str = ""
     apart: bool = False
     volumes: tuple[NewVolume, ...] = ()
+    disk_limits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from drivers.types import (
     ObservedVM,
     Power,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
 )
 
@@ -62,6 +63,7 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
 _NAMES = {
     SetCPUs: "CPUs",
     SetMemory: "memory",
+    SetDiskLimits: "disk limits",
     AttachNIC: "interfaces",
     DetachNIC: "interfaces",
     AttachVolume: "volumes",

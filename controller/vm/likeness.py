@@ -117,6 +117,7 @@ def _pool(disk: FoundDisk, pools: Mapping[str, str]) -> str:
 
 def _as_adopted(found: FoundVM, adoption: Adoption) -> ObservedVM:
     """The VM as it will be observed with our mark."""
+    limits = {disk.device: disk.limits for disk in found.disks}
     return ObservedVM(
         instance=found.instance,
         owner=adoption.owner,
@@ -127,7 +128,7 @@ def _as_adopted(found: FoundVM, adoption: Adoption) -> ObservedVM:
         memory=found.memory,
         running_cpus=found.running_cpus,
         running_memory=found.running_memory,
-        disks=tuple(ObservedDisk(disk.name, disk.pool, disk.path, disk.size) for disk in adoption.disks),
+        disks=tuple(ObservedDisk(disk.name, disk.pool, disk.path, disk.size, limits[disk.device]) for disk in adoption.disks),
         nics=tuple(ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip) for nic in adoption.nics),
         most_cpus=found.most_cpus,
     )

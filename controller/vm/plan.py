@@ -24,6 +24,7 @@ from drivers.types import (
     ObservedVM,
     Power,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     VolumeID,
@@ -233,6 +234,8 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return "offering", f"{have.running_memory} bytes of memory", f"{memory} bytes of memory"
         case GrowDisk(name, wanted):
             return "rootDisk.size", str(_disk_size(have, name)), str(wanted)
+        case SetDiskLimits(name, limits):
+            return "offering", f"disk {name}: {_limits(have, name)}", f"disk {name}: {limits}"
         case AttachNIC(nic):
             return f"networks[{nic.name}]", "absent", nic.network
         case DetachNIC(name):
@@ -247,6 +250,11 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
 
 def _attached_name(have: ObservedVM, volume: VolumeID) -> str:
     return next((attached.name for attached in have.volumes if attached.volume == volume), volume)
+
+
+def _limits(have: ObservedVM, name: str) -> str:
+    limits = {disk.name: disk.limits for disk in have.disks} | {volume.name: volume.limits for volume in have.volumes}
+    return str(limits.get(name) or "limits of another kind")
 
 
 def _disk_size(have: ObservedVM, name: str) -> int:

@@ -38,7 +38,7 @@ from controller.vm.references import References, resolve
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.steps import Steps
-from controller.vm.translate import desired
+from controller.vm.translate import desired, limits_of
 from controller.vm.userdata import user_data
 from controller.vm.volumes import Mounting, show
 from crds.fields import Timestamp
@@ -216,7 +216,8 @@ class VirtualMachineReconciler:
         for _ in range(_MOST_ACTIONS):
             have = await seat.link.observe(wanted.instance)
             mounts = self._mounting.mounts(ctx, seat.link.name, have)
-            full, on = replace(wanted, volumes=mounts.attachments), ctx.object.spec.power_state is PowerState.ON
+            limited = tuple(replace(each, limits=limits_of(refs.offering)) for each in mounts.attachments)
+            full, on = replace(wanted, volumes=limited), ctx.object.spec.power_state is PowerState.ON
             want = Want(full, on, restart=_restart_due(ctx.object) and not (closed and on), missing=mounts.missing)
             if have is not None:
                 by_hand = hardware_drift(ctx, full, have)

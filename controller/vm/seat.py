@@ -163,6 +163,7 @@ def _request(vm: VirtualMachine, refs: References, reach: Reach) -> Request:
         host_tags=frozenset([*refs.offering.spec.host_tags, *wanted.host_tags]),
         storage_tags=frozenset([*refs.offering.spec.storage_tags, *vm.spec.root_disk.tags]),
         firmware=Firmware(refs.firmware),
+        disk_limits=refs.offering.spec.disk_limits is not None,
         group=group_of(vm),
         volumes=reach.new,
         apart=wanted.anti_affinity is not None and wanted.anti_affinity.mode is AntiAffinityMode.REQUIRED,

@@ -39,6 +39,7 @@ from drivers.types import (
     OpRef,
     Running,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     Started,
     Succeeded,
@@ -229,7 +230,8 @@ def _under_way(ctx: Context[VirtualMachine], running: Job) -> tuple[str, str]:
 
 def _command(changes: Sequence[Change]) -> Command:
     """What CloudStack would call these changes, if it made them one by one: the first that has a name of its own."""
-    named = {SetCPUs: Command.SCALE, SetMemory: Command.SCALE, AttachVolume: Command.ATTACH, DetachVolume: Command.DETACH}
+    named: dict[type[Change], Command] = dict.fromkeys((SetCPUs, SetMemory, SetDiskLimits), Command.SCALE)
+    named |= {AttachVolume: Command.ATTACH, DetachVolume: Command.DETACH}
     return next((named[type(change)] for change in changes if type(change) in named), Command.UPDATE)
 
 

@@ -11,6 +11,7 @@ from controller.shared.translate import pool_spec
 from controller.vm.cloudinit import GuestNIC, hostname_of, seed
 from controller.vm.references import Interface, References
 from crds.v1alpha1.cluster import Cluster, GuestNetworkBackend
+from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
@@ -20,6 +21,7 @@ from drivers.types import (
     DesiredNIC,
     DesiredVM,
     Devices,
+    DiskLimits,
     Firmware,
     NetworkBackend,
     Owner,
@@ -49,12 +51,25 @@ def desired(
         owner=owner_of(vm),
         cpus=refs.offering.spec.cpus,
         memory=refs.offering.spec.memory.bytes,
-        disks=(DesiredDisk(ROOT, pool_spec(site.pool), refs.root_size, image),),
+        disks=(DesiredDisk(ROOT, pool_spec(site.pool), refs.root_size, image, limits_of(refs.offering)),),
         nics=tuple(_nic(nic, site.cluster) for nic in nics),
         firmware=Firmware(refs.firmware),
         cpu_model=site.cluster.spec.cpu_model or "",
         devices=Devices(refs.template.spec.devices) if refs.template else Devices.VIRTIO,
         seed=None if user_data is None else _seed(vm, refs, nics, user_data),
+    )
+
+
+def limits_of(offering: ServiceOffering) -> DiskLimits:
+    """What each disk of a VM of this offering may read and write."""
+    limits = offering.spec.disk_limits
+    if limits is None:
+        return DiskLimits()
+    return DiskLimits(
+        read_bytes=limits.read_bytes_per_second.bytes if limits.read_bytes_per_second else 0,
+        write_bytes=limits.write_bytes_per_second.bytes if limits.write_bytes_per_second else 0,
+        read_iops=limits.read_iops or 0,
+        write_iops=limits.write_iops or 0,
     )
 
 

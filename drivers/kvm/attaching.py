@@ -13,7 +13,7 @@ import libvirt
 from drivers.errors import Busy, Conflict
 from drivers.kvm import domains, holdings, names, pools
 from drivers.kvm import volumes as files
-from drivers.kvm.domain import observe, volumes
+from drivers.kvm.domain import limits, observe, volumes
 from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.names import Kind
 from drivers.kvm.subject import LIVE, Subject
@@ -49,6 +49,7 @@ def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID) ->
 def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID]) -> None:
     """Raises InvalidSpec, NotFound, and Conflict for a volume or a name that is taken. Those `leaving` are as good as gone."""
     names.label(attachment.name)
+    limits.check(attachment.limits)
     find(vm.connection, attachment, vm.instance)
     if any(disk.name == attachment.name for disk in vm.mark.disks):
         raise Conflict(f"the VM has a disk named {attachment.name}")
@@ -94,7 +95,7 @@ def attach(vm: Subject, attachment: VolumeAttachment) -> None:
     if marked not in vm.mark.volumes:
         others = (other for other in vm.mark.volumes if other.volume != marked.volume)
         vm.write_mark(replace(vm.mark, volumes=(*others, marked)))
-    item = volumes.build(marked, path)
+    item = volumes.build(marked, path, attachment.limits)
     for document, flag in vm.documents:
         if flag in missing:
             if not volumes.has_controller(document):

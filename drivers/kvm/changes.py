@@ -12,7 +12,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import attaching, creation, domains, filters, names, pools, volumes
+from drivers.kvm import attaching, creation, domains, filters, limiting, names, pools, volumes
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, devices_of, seed_disk
@@ -34,6 +34,7 @@ from drivers.types import (
     ObservedVM,
     Power,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
 )
@@ -43,8 +44,8 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
     """When the change can take effect on the VM as observed.
 
     `domain_type` is that of the host's guests. CPUs can be added up to the room that the VM was started with, never taken away
-    while it runs: guests let them go late or not at all. Memory is that of the next start. Disks grow and NICs come and go while
-    the guest runs.
+    while it runs: guests let them go late or not at all. Memory is that of the next start. Disks grow and get other
+    limits, and NICs come and go, while the guest runs.
     """
     if observed.power in {Power.OFF, Power.CRASHED}:
         return ApplyMode.LIVE
@@ -57,7 +58,7 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
             return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
         case SetSeed(seed):
             return ApplyMode.LIVE if seed.digest == observed.seed_digest else ApplyMode.RESTART
-        case GrowDisk() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
+        case GrowDisk() | SetDiskLimits() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
             return ApplyMode.LIVE
 
 
@@ -71,6 +72,8 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
         case GrowDisk(name, size):
             volumes.check_size(size)
             _require_growth(vm, _marked_disk(vm, name), size)
+        case SetDiskLimits(name, limits):
+            limiting.check(vm, name, limits)
         case AttachNIC(nic):
             nics.build(nic, filters=host.filters)
         case SetSeed():
@@ -109,6 +112,8 @@ def _apply(vm: Subject, change: Change) -> None:
             _set_memory(vm, memory)
         case GrowDisk(name, size):
             _grow_disk(vm, name, size)
+        case SetDiskLimits(name, limits):
+            limiting.apply(vm, name, limits)
         case DetachNIC(name):
             _detach_nic(vm, name)
         case SetSeed():

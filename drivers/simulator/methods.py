@@ -41,6 +41,7 @@ from drivers.types import (
     PoolSpec,
     Running,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     SnapshotID,
@@ -95,6 +96,7 @@ Changes = tuple[
     tuple[Literal["SetCPUs"], SetCPUs]
     | tuple[Literal["SetMemory"], SetMemory]
     | tuple[Literal["GrowDisk"], GrowDisk]
+    | tuple[Literal["SetDiskLimits"], SetDiskLimits]
     | tuple[Literal["AttachNIC"], AttachNIC]
     | tuple[Literal["DetachNIC"], DetachNIC]
     | tuple[Literal["SetSeed"], SetSeed]

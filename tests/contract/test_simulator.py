@@ -18,6 +18,7 @@ from .suite import (
     Credentialed,
     DriverContract,
     Guests,
+    Limiting,
     LostReplies,
     LostStorageReplies,
     SnapshotMemory,
@@ -32,7 +33,7 @@ AT_ONCE = ["--hosts", "3", "--boot", "0", "--shutdown", "0"]
 TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [f"--duration={method}=0.03" for method in sorted(TASK_METHODS)]
 
 
-class Storage(Volumes, Attaching, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies):
+class Storage(Volumes, Attaching, Limiting, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies):
     """Everything about volumes and snapshots."""
 
 

@@ -91,7 +91,16 @@ FULL: dict[Kind, list[Spec]] = {
         MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c", "tags": ["ssd"], "allocationState": "Disabled"},
         MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
     ],
-    ServiceOffering: [{"displayName": "Small", "cpus": 2, "memory": 2147483648, "hostTags": ["ssd"], "storageTags": ["fast"]}],
+    ServiceOffering: [
+        {
+            "displayName": "Small",
+            "cpus": 2,
+            "memory": 2147483648,
+            "hostTags": ["ssd"],
+            "storageTags": ["fast"],
+            "diskLimits": {"readBytesPerSecond": "100Mi", "writeBytesPerSecond": "65536", "readIOPS": 1000, "writeIOPS": 10},
+        },
+    ],
     Template: [
         {
             "source": {"url": "http://images.example.org/d.qcow2?x=1", "checksum": SHA256},

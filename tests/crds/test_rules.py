@@ -10,8 +10,9 @@ import yaml
 from crds.base import Resource
 from tests.conftest import MANIFESTS
 from tests.crds.api import Api, Object, Reply, merged
+from tests.crds.cases import Case
 from tests.crds.conftest import Make
-from tests.crds.rules import CASES, UNREACHABLE, Case
+from tests.crds.rules import CASES, UNREACHABLE
 
 PREAMBLE = re.compile(r'^Invalid value: (?:(?:"[^"]*"|-?\d+|true|false): )?')
 

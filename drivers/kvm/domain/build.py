@@ -38,7 +38,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     disks.add_disks(devices, vm)
     if seed_path:
         devices.append(disks.seed_disk(seed_path, vm.devices))
-    devices.extend([volumes.build(volume, path) for volume, path in attached])
+    bounds = {each.volume: each.limits for each in vm.volumes}
+    devices.extend([volumes.build(volume, path, bounds[volume.volume]) for volume, path in attached])
     devices.extend([nics.build(nic, vm.devices, filters=host.filters) for nic in vm.nics])
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), consolelog.file(vm.instance))
     return devices

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec
 from drivers.kvm import names
+from drivers.kvm.domain import limits
 from drivers.kvm.mark import target
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredDisk, DesiredVM, Devices
@@ -50,6 +51,7 @@ def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
         add(item, "source", {"file": path(vm, disk)})
         add(item, "target", {"dev": target(index), "bus": _BUS[vm.devices]})
         add(item, "serial", text=disk.name[:20])
+        limits.build(item, disk.limits)
         if vm.devices is Devices.EMULATED:
             _place(item, index)
 

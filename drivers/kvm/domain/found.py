@@ -10,7 +10,7 @@ from contextlib import suppress
 from drivers.adoption import FoundDisk, FoundNIC, FoundVM
 from drivers.errors import InvalidSpec
 from drivers.kvm import links, mark
-from drivers.kvm.domain import observe
+from drivers.kvm.domain import limits, observe
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.mark import MarkedNIC
 from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Segment
@@ -23,6 +23,7 @@ def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshot
     instance = InstanceID(inactive.findtext("uuid", "").strip().lower())
     disks = [item for item in boot_sequence(devices) if marked is None or not observe.is_seed(item, instance)]
     known = {nic.mac: nic for nic in marked.nics} if marked else {}
+    later = {observe.device(item): item for item in inactive.iterfind("devices/disk")}
     return FoundVM(
         instance=instance,
         host=host,
@@ -34,7 +35,7 @@ def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshot
         running_memory=seen.running_memory if seen else observe.memory(devices),
         firmware=_firmware(inactive),
         owner=marked.owner if marked else None,
-        disks=tuple(_disk(item, sizes) for item in disks),
+        disks=tuple(_disk(item, later.get(observe.device(item)), sizes) for item in disks),
         nics=tuple(_nic(item, known.get(observe.mac(item))) for item in devices.iterfind("devices/interface")),
         snapshots=snapshots,
         volumes=seen.volumes if seen else (),
@@ -53,11 +54,11 @@ def boot_sequence(domain: ET.Element) -> list[ET.Element]:
     return sorted(domain.iterfind("devices/disk"), key=rank)
 
 
-def _disk(item: ET.Element, sizes: Mapping[str, int]) -> FoundDisk:
+def _disk(item: ET.Element, later: ET.Element | None, sizes: Mapping[str, int]) -> FoundDisk:
     name = observe.device(item)
     shared = item.find("readonly") is not None or item.find("shareable") is not None
     exclusive = item.get("device", "disk") == "disk" and not shared
-    return FoundDisk(name, observe.medium(item), sizes.get(name, 0), exclusive)
+    return FoundDisk(name, observe.medium(item), sizes.get(name, 0), exclusive, limits.agreed(item, later))
 
 
 def _nic(item: ET.Element, known: MarkedNIC | None) -> FoundNIC:

@@ -7,13 +7,14 @@ since a guest may take its time to let one go; CPUs and memory are reported from
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import libvirt
 
 from drivers.kvm import names
-from drivers.kvm.domain import pending, volumes
+from drivers.kvm.domain import limits, pending, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.platform import MEMORY_STEP
 from drivers.kvm.mark import Mark, MarkedDisk, read
@@ -76,8 +77,12 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     devices = documents.inactive if documents.live is None else documents.live
     instance = InstanceID(devices.findtext("uuid", "").strip().lower())
     own = _own_disks(devices, instance, mark)
-    seen_disks = tuple(ObservedDisk(known.name, known.pool, medium(item), known.size) for item, known in own)
-    seen_volumes = _volumes(devices, mark)
+    later = {device(item): item for item in documents.inactive.iterfind("devices/disk")}
+    seen_disks = tuple(
+        ObservedDisk(known.name, known.pool, medium(item), known.size, limits.agreed(item, later.get(device(item))))
+        for item, known in own
+    )
+    seen_volumes = _volumes(devices, mark, later)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
     seen_nics = _nics(devices, mark, gone)
     return ObservedVM(
@@ -197,11 +202,14 @@ def _own_disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> list[tup
     return [(item, known) for item, known in pairs if known is not None and is_own(item, known, instance)]
 
 
-def _volumes(domain: ET.Element, mark: Mark) -> tuple[AttachedVolume, ...]:
-    """Volumes that the mark names and whose file is on the VM; sizes are the mark's, as for disks."""
-    there = {identity for item in domain.iterfind("devices/disk") for identity in volumes.identities(item)}
-    marked = (volume for volume in mark.volumes if volume.volume in there)
-    return tuple(AttachedVolume(volume.name, volume.volume, volume.pool, volume.size) for volume in marked)
+def _volumes(domain: ET.Element, mark: Mark, later: Mapping[str, ET.Element]) -> tuple[AttachedVolume, ...]:
+    """Volumes that the mark names and whose file is on the VM; sizes are the mark's, as for disks. `later`: of the next start."""
+    there = {identity: item for item in domain.iterfind("devices/disk") for identity in volumes.identities(item)}
+    marked = ((volume, there[volume.volume]) for volume in mark.volumes if volume.volume in there)
+    return tuple(
+        AttachedVolume(each.name, each.volume, each.pool, each.size, limits.agreed(item, later.get(device(item))))
+        for each, item in marked
+    )
 
 
 def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str]) -> tuple[ObservedNIC, ...]:

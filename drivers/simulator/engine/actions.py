@@ -45,6 +45,7 @@ class Act(StrEnum):
     IGNORE_STOP = "ignore-stop"
     WRITE_DISK = "write-disk"
     DETACH_VOLUME = "detach-volume"
+    SET_DISK_LIMITS = "set-disk-limits"
     DELETE_SNAPSHOT = "delete-snapshot"
     WRITE_VOLUME = "write-volume"
     DELETE_VOLUME = "delete-volume"
@@ -91,6 +92,7 @@ class Actions:
             Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
             Act.WRITE_DISK: lambda vm, value: storage_acts.write_disk(datacentre, vm, value),
             Act.DETACH_VOLUME: lambda vm, value: storage_acts.detach_volume(datacentre, vm, value),
+            Act.SET_DISK_LIMITS: storage_acts.set_disk_limits,
             Act.DELETE_SNAPSHOT: lambda vm, value: storage_acts.delete_snapshot(datacentre, vm, value),
         }
         self._pool_acts: dict[Act, Callable[[Datacentre, Host, str, str], None]] = {

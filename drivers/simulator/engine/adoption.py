@@ -11,7 +11,7 @@ from drivers.types import Done, HostID, InstanceID, ObservedNIC, Started
 from .datacentre import Datacentre, Scope
 from .guest import guest_info
 from .model import VM, Disk
-from .observe import disk_path, observed_nic, observed_volumes
+from .observe import disk_path, limits_of, observed_nic, observed_volumes
 from .rules import check_identity, check_nic
 
 __all__ = ["Adopter", "require_unshared"]
@@ -41,7 +41,10 @@ class Adopter:
             running_memory=vm.running_memory if vm.has_power else vm.memory,
             firmware=vm.firmware,
             owner=vm.owner,
-            disks=tuple(FoundDisk(disk.name, disk_path(vm.instance, disk), disk.size) for disk in vm.disks.values()),
+            disks=tuple(
+                FoundDisk(disk.name, disk_path(vm.instance, disk), disk.size, limits=limits_of(vm, disk.name))
+                for disk in vm.disks.values()
+            ),
             nics=tuple(_nic(nic, owned=vm.owner is not None) for nic in vm.nics.values()),
             guest=guest_info(vm, self._dc.settings.capabilities),
             snapshots=len(vm.snapshots),
@@ -91,6 +94,7 @@ class Adopter:
         vm.nics = {nic.name: nic for nic in nics}
         kept = [self._renamed(instance, disk, named[name]) for name, disk in vm.disks.items() if name in named]
         vm.disks = {disk.name: disk for disk in kept}
+        vm.limits = {named[name].name if name in named else name: limits for name, limits in vm.limits.items()}
         self._dc.vm_changed(vm)
 
     def _renamed(self, instance: InstanceID, disk: Disk, adopted: AdoptedDisk) -> Disk:

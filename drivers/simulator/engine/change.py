@@ -13,11 +13,13 @@ from drivers.types import (
     Change,
     DetachNIC,
     DetachVolume,
+    DiskLimits,
     Done,
     GrowDisk,
     HostID,
     InstanceID,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     Started,
@@ -28,9 +30,9 @@ from .datacentre import Datacentre, Scope
 from .guest import read_seed
 from .model import VM
 from .modes import apply_mode
-from .observe import observed_nic, observed_vm
+from .observe import limits_of, observed_nic, observed_vm
 from .power import used_memory
-from .rules import check_attachment, check_nic
+from .rules import check_attachment, check_limits, check_nic
 from .volumes import attachable
 
 __all__ = ["Changer"]
@@ -46,6 +48,8 @@ class Changer:
         """Apply changes. Raises NotFound, Conflict, InvalidSpec, Busy, Transient, Unsupported."""
         if any(isinstance(change, AttachVolume | DetachVolume) for change in changes) and not self._dc.has(Capability.VOLUMES):
             raise Unsupported(f"this endpoint lacks {Capability.VOLUMES}", native_code="SIM_UNSUPPORTED")
+        for limits in map(_limits, changes):
+            check_limits(limits, self._dc.settings.capabilities)
         vm = self._dc.idle_vm(host, instance)
         pending = self._pending(scope, vm, changes)
         if not pending:
@@ -83,6 +87,8 @@ class Changer:
                 raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
             case GrowDisk(name, size):
                 _check_grow(vm, name, size)
+            case SetDiskLimits(name) if name not in _names(vm):
+                raise NotFound(f"VM {vm.instance} has no disk {name!r}", native_code="SIM_DISK_UNKNOWN")
             case _:
                 pass
 
@@ -116,16 +122,35 @@ class Changer:
             case GrowDisk(name, size):
                 vm.disks[name].size = size
                 self._dc.disk_changed(vm.instance, vm.disks[name])
+            case SetDiskLimits(name, limits):
+                vm.limits[name] = limits
             case AttachNIC(nic):
                 vm.nics[nic.name] = observed_nic(nic)
             case DetachNIC(name):
                 del vm.nics[name]
             case AttachVolume(attachment):
+                vm.limits[attachment.name] = attachment.limits
                 self._dc.attach(vm, attachment.name, attachable(self._dc, scope, vm.host, vm.instance, attachment))
             case DetachVolume(volume):
+                vm.limits.pop(vm.volumes[volume].name, None)
                 self._dc.detach(vm, volume)
             case SetSeed(seed):
                 vm.seed_digest, vm.guest = seed.digest, read_seed(seed)
+
+
+def _limits(change: Change) -> DiskLimits:
+    match change:
+        case SetDiskLimits(_, limits):
+            return limits
+        case AttachVolume(attachment):
+            return attachment.limits
+        case _:
+            return DiskLimits()
+
+
+def _names(vm: VM) -> set[str]:
+    """Of its disks and volumes."""
+    return vm.disks.keys() | {attached.name for attached in vm.volumes.values()}
 
 
 def _check_nic(vm: VM, change: AttachNIC, going: set[str]) -> None:
@@ -159,6 +184,8 @@ def in_effect(vm: VM, change: Change) -> bool:
             return vm.memory == memory
         case GrowDisk(name, size):
             return name in vm.disks and vm.disks[name].size == size
+        case SetDiskLimits(name, limits):
+            return name in _names(vm) and limits_of(vm, name) == limits
         case AttachNIC(nic):
             return vm.nics.get(nic.name) == observed_nic(nic)
         case DetachNIC(name):

@@ -155,6 +155,7 @@ class Compute:
             nics={nic.name: observed_nic(nic) for nic in vm.nics},
             seed_digest=vm.seed.digest if vm.seed else "",
             guest=read_seed(vm.seed) if vm.seed else GuestConfig(),
+            limits={disk.name: disk.limits for disk in vm.disks} | {volume.name: volume.limits for volume in vm.volumes},
         )
 
     def _disk(self, host: HostID, instance: InstanceID, disk: DesiredDisk) -> Disk:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from drivers.types import Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, SnapshotID, VolumeID
+from drivers.types import DiskLimits, Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, SnapshotID, VolumeID
 
 __all__ = [
     "VM",
@@ -146,7 +146,7 @@ class VM:
     `ready_at` is when the guest agent answers after a start, `stop_at` when the guest obeys a soft stop; both None when not
     due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
     `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
-    its disks continue from.
+    its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
     """
 
     instance: InstanceID
@@ -175,6 +175,7 @@ class VM:
     restored: str = ""
     restores: int = 0
     adopted: bool = False
+    limits: dict[str, DiskLimits] = field(default_factory=dict)
 
     @property
     def has_power(self) -> bool:

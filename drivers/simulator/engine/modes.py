@@ -14,6 +14,7 @@ from drivers.types import (
     ObservedVM,
     Power,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
 )
 
@@ -24,7 +25,7 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
     """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows, and NICs and volumes come
     and go, if declared.
 
-    A seed is read at the next start.
+    Limits of disks hold at once. A seed is read at the next start.
     """
     if observed.power in (Power.OFF, Power.CRASHED):
         return ApplyMode.LIVE
@@ -37,6 +38,8 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
             return ApplyMode.LIVE if more or memory == observed.running_memory else ApplyMode.RESTART
         case GrowDisk():
             return ApplyMode.LIVE if Capability.DISK_GROW_LIVE in capabilities else ApplyMode.POWER_OFF
+        case SetDiskLimits():
+            return ApplyMode.LIVE
         case AttachNIC() | DetachNIC():
             return ApplyMode.LIVE if Capability.NIC_HOTPLUG in capabilities else ApplyMode.POWER_OFF
         case AttachVolume() | DetachVolume():

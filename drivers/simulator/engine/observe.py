@@ -6,6 +6,7 @@ from drivers.types import (
     AttachedVolume,
     Capability,
     DesiredNIC,
+    DiskLimits,
     InstanceID,
     ObservedDisk,
     ObservedHost,
@@ -27,6 +28,7 @@ from .model import VM, Disk, Host, Pool
 
 __all__ = [
     "disk_path",
+    "limits_of",
     "observed_host",
     "observed_nic",
     "observed_pool",
@@ -76,7 +78,7 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         memory=vm.memory,
         running_cpus=vm.running_cpus if on else vm.cpus,
         running_memory=vm.running_memory if on else vm.memory,
-        disks=tuple(_disk(vm.instance, disk) for disk in vm.disks.values()),
+        disks=tuple(_disk(vm, disk) for disk in vm.disks.values()),
         nics=tuple(vm.nics.values()),
         seed_digest=vm.seed_digest,
         guest=guest_info(vm, capabilities),
@@ -87,8 +89,13 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
     )
 
 
-def _disk(instance: InstanceID, disk: Disk) -> ObservedDisk:
-    return ObservedDisk(disk.name, disk.pool_name, disk_path(instance, disk), disk.size)
+def _disk(vm: VM, disk: Disk) -> ObservedDisk:
+    return ObservedDisk(disk.name, disk.pool_name, disk_path(vm.instance, disk), disk.size, limits_of(vm, disk.name))
+
+
+def limits_of(vm: VM, name: str) -> DiskLimits:
+    """The limits of a VM's disk or volume."""
+    return vm.limits.get(name, DiskLimits())
 
 
 def disk_path(instance: InstanceID, disk: Disk) -> str:
@@ -99,7 +106,7 @@ def disk_path(instance: InstanceID, disk: Disk) -> str:
 def observed_volumes(vm: VM) -> tuple[AttachedVolume, ...]:
     """The volumes that a VM has."""
     found = ((attached.name, attached.volume) for attached in vm.volumes.values())
-    return tuple(AttachedVolume(name, volume.volume, volume.pool_name, volume.size) for name, volume in found)
+    return tuple(AttachedVolume(name, volume.volume, volume.pool_name, volume.size, limits_of(vm, name)) for name, volume in found)
 
 
 def observed_snapshots(vm: VM) -> tuple[ObservedSnapshot, ...]:

@@ -15,6 +15,7 @@ from drivers.types import (
     DesiredSnapshot,
     DesiredVM,
     DesiredVolume,
+    DiskLimits,
     Firmware,
     ImageFile,
     PoolSpec,
@@ -26,6 +27,7 @@ __all__ = [
     "check_identity",
     "check_image",
     "check_image_file",
+    "check_limits",
     "check_nic",
     "check_pool",
     "check_snapshot",
@@ -81,6 +83,15 @@ def check_attachment(attachment: VolumeAttachment) -> None:
         raise _refuse(f"disk name {attachment.name!r} is not a file name")
 
 
+def check_limits(limits: DiskLimits, capabilities: frozenset[Capability]) -> None:
+    """Raises InvalidSpec for a negative limit, Unsupported for limits without their capability."""
+    bounds = (limits.read_bytes, limits.write_bytes, limits.read_iops, limits.write_iops)
+    if min(bounds) < 0:
+        raise _refuse(f"a disk can't have these limits: {limits}")
+    if any(bounds) and Capability.DISK_LIMITS not in capabilities:
+        raise Unsupported(f"this endpoint lacks {Capability.DISK_LIMITS}", native_code="SIM_UNSUPPORTED")
+
+
 def check_volume(volume: DesiredVolume) -> None:
     """Raises InvalidSpec for a bad identity, name or size, or for two sources."""
     _check_identity(volume.volume, volume.name, "volume")
@@ -113,7 +124,7 @@ def _check_identity(identity: str, name: str, what: str) -> None:
 
 
 def check_vm(vm: DesiredVM, capabilities: frozenset[Capability]) -> None:
-    """Raises InvalidSpec, or Unsupported for UEFI or volumes without their capability."""
+    """Raises InvalidSpec, or Unsupported for UEFI, volumes or limits of disks without their capability."""
     _check_identity(vm.instance, vm.name, "VM")
     if vm.cpus < 1 or vm.memory < 1:
         raise _refuse(f"a VM with {vm.cpus} CPUs and {vm.memory} bytes of memory is impossible")
@@ -126,10 +137,12 @@ def check_vm(vm: DesiredVM, capabilities: frozenset[Capability]) -> None:
     _check_unique("NIC", (nic.name for nic in vm.nics))
     _check_unique("MAC", (nic.mac for nic in vm.nics))
     for disk in vm.disks:
+        check_limits(disk.limits, capabilities)
         _check_disk(disk)
     for nic in vm.nics:
         check_nic(nic)
     for attached in vm.volumes:
+        check_limits(attached.limits, capabilities)
         check_attachment(attached)
 
 

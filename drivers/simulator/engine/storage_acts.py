@@ -5,7 +5,7 @@ Each raises ValueError for an identity that isn't there.
 
 from __future__ import annotations
 
-from drivers.types import SnapshotID, VolumeID
+from drivers.types import DiskLimits, SnapshotID, VolumeID
 
 from .datacentre import Datacentre
 from .model import VM, Host, Pool
@@ -16,6 +16,7 @@ __all__ = [
     "delete_volume",
     "delete_volume_snapshot",
     "detach_volume",
+    "set_disk_limits",
     "write_disk",
     "write_volume",
 ]
@@ -51,6 +52,15 @@ def detach_volume(dc: Datacentre, vm: VM, volume: str) -> None:
     if volume not in vm.volumes:
         raise ValueError(volume)
     dc.detach(vm, VolumeID(volume))
+
+
+def set_disk_limits(vm: VM, value: str) -> None:
+    """Give a disk or volume other limits; `value` is `NAME=READ:WRITE` in bytes in a second, 0 for no limit."""
+    name, _, limits = value.partition("=")
+    read, _, write = limits.partition(":")
+    if name not in vm.disks and all(attached.name != name for attached in vm.volumes.values()):
+        raise ValueError(value)
+    vm.limits[name] = DiskLimits(int(read), int(write))
 
 
 def delete_snapshot(dc: Datacentre, vm: VM, snapshot: str) -> None:

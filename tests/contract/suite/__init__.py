@@ -19,6 +19,7 @@ from .eventing import Eventing
 from .guests import Guests
 from .hostile import Hostile
 from .hosts import Hosts
+from .limiting import Limiting
 from .observing import Observing
 from .owning import Owning
 from .powering import Powering
@@ -44,6 +45,7 @@ __all__ = [
     "DriverContract",
     "FaultyBinding",
     "Guests",
+    "Limiting",
     "LostReplies",
     "LostStorageReplies",
     "SnapshotMemory",

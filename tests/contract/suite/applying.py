@@ -23,6 +23,7 @@ from drivers.types import (
     Power,
     Seed,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
 )
@@ -56,6 +57,8 @@ def next_start_has(seen: ObservedVM, change: Change) -> bool:
             return seen.memory == memory
         case GrowDisk(name, size):
             return any((disk.name, disk.size) == (name, size) for disk in seen.disks)
+        case SetDiskLimits(name, limits):
+            return any((disk.name, disk.limits) == (name, limits) for disk in (*seen.disks, *seen.volumes))
         case AttachNIC(nic):
             return ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip) in seen.nics
         case DetachNIC(name):

@@ -14,9 +14,11 @@ from drivers.types import (
     DesiredSnapshot,
     DesiredVolume,
     DetachVolume,
+    DiskLimits,
     InstanceID,
     Owner,
     Power,
+    SetDiskLimits,
     SnapshotID,
     VolumeAttachment,
     VolumeID,
@@ -86,6 +88,18 @@ class Undeclared(ContractBase):
             "disown": (binding.host, instance, OWNER.uid),
         }
         self._refuse(calls, connection.adoption)
+
+    def test_limits_of_disks(self, binding: Binding, connection: Connection, make: Maker) -> None:
+        if Capability.DISK_LIMITS in connection.capabilities:
+            return
+        slow = DiskLimits(write_iops=100)
+        vm = make.created(empty=True)
+        with raises_ours(Unsupported):
+            connection.compute.apply(binding.host, vm.instance, [SetDiskLimits("root", slow)])
+        other = make.vm(empty=True)
+        with raises_ours(Unsupported):
+            connection.compute.create(binding.host, replace(other, disks=(replace(make.disk("root"), limits=slow),)))
+        assert binding.leftovers(other.instance) == set()
 
     def test_hotplug_of_volumes(self, binding: Binding, connection: Connection, make: Maker) -> None:
         running = replace(make.observe(make.created(empty=True)), power=Power.ON)

@@ -16,9 +16,9 @@ from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
 from drivers.kvm.mark import Mark, MarkedVolume, target
 from drivers.kvm.xmltext import parse, render
-from drivers.types import AttachedVolume, DesiredVM, InstanceID, ObservedVM, Owner, PoolSpec, VolumeAttachment, VolumeID
+from drivers.types import AttachedVolume, DesiredVM, DiskLimits, InstanceID, ObservedVM, Owner, PoolSpec, VolumeAttachment, VolumeID
 from tests.unit.kvm.fakes import HOST
-from tests.unit.kvm.vms import LABELS, VMS
+from tests.unit.kvm.vms import LABELS, LIMITS, VMS
 
 OFF = (libvirt.VIR_DOMAIN_SHUTOFF, 0)
 POOL = PoolSpec("local", "/srv/local")
@@ -44,14 +44,14 @@ NAMED = st.dictionaries(LABELS, st.uuids().map(lambda value: VolumeID(str(value)
 )
 
 
-@given(VMS, NAMED, st.integers(1 << 20, 1 << 45))
-def test_volumes_are_seen_as_they_were_attached(vm: DesiredVM, named: dict[str, VolumeID], size: int) -> None:
+@given(VMS, NAMED, st.integers(1 << 20, 1 << 45), LIMITS)
+def test_volumes_are_seen_as_they_were_attached(vm: DesiredVM, named: dict[str, VolumeID], size: int, limits: DiskLimits) -> None:
     named = {name: volume for name, volume in named.items() if name not in {disk.name for disk in vm.disks}}
     attached = [marked(volume, name, NAMES[at], size) for at, (name, volume) in enumerate(named.items())]
-    wanted = replace(vm, volumes=tuple(VolumeAttachment(each.name, each.volume, POOL) for each in attached))
+    wanted = replace(vm, volumes=tuple(VolumeAttachment(each.name, each.volume, POOL, limits) for each in attached))
     document = parse(render(build(wanted, HOST, "", [(each, path(each.volume)) for each in attached])))
     seen = observed(document)
-    assert seen.volumes == tuple(AttachedVolume(each.name, each.volume, POOL.name, size) for each in attached)
+    assert seen.volumes == tuple(AttachedVolume(each.name, each.volume, POOL.name, size, limits) for each in attached)
     assert len(seen.disks) == len(vm.disks)
     assert not set(seen.foreign_devices) & set(NAMES)
     bare = ET.Element("domain")
@@ -72,14 +72,17 @@ VM_ID = InstanceID(str(uuid.UUID(int=9)))
 
 
 def test_a_guest_finds_it_by_its_serial_number() -> None:
-    item = volumes.build(marked(ID, target="sdc"), path(ID))
+    item = volumes.build(marked(ID, target="sdc"), path(ID), DiskLimits())
     assert item.findtext("serial") == ID
     assert [item.find("target").attrib, item.find("address").get("unit")] == [{"dev": "sdc", "bus": "scsi"}, "2"]  # type: ignore[union-attr]
 
 
 @given(st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
 def test_a_free_place_is_free_everywhere(first: set[str], second: set[str], taken: set[str]) -> None:
-    documents = [domain(*(volumes.build(marked(ID, target=name), path(ID)) for name in sorted(names))) for names in (first, second)]
+    documents = [
+        domain(*(volumes.build(marked(ID, target=name), path(ID), DiskLimits()) for name in sorted(names)))
+        for names in (first, second)
+    ]
     assert volumes.free_target(documents, taken) not in first | second | taken
 
 
@@ -107,7 +110,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("what", FOREIGN)
 def test_a_disk_that_only_looks_like_it_is_not_ours(what: str) -> None:
-    document = domain(volumes.build(marked(ID), FOREIGN[what]))
+    document = domain(volumes.build(marked(ID), FOREIGN[what], DiskLimits()))
     ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
     owner = Owner("uid", "shop", "web")
     mark.write(document, Mark(owner, "web", 1 << 20, "", volumes=(marked(ID),)))
@@ -124,7 +127,7 @@ def test_a_marked_volume_that_is_gone_is_not_seen() -> None:
 
 @pytest.mark.parametrize("content", [path(ID), path(ID).replace(".0.", ".17.")])
 def test_each_content_of_a_volume_is_the_volume(content: str) -> None:
-    document = domain(volumes.build(marked(ID), content))
+    document = domain(volumes.build(marked(ID), content, DiskLimits()))
     assert volumes.find(document, ID) is document.find("devices/disk")
     assert volumes.find(document, str(uuid.UUID(int=2))) is None
 

@@ -42,7 +42,7 @@ def seen(vm: DesiredVM, power: Power) -> ObservedVM:
         running_cpus=vm.cpus,
         running_memory=vm.memory,
         disks=tuple(
-            ObservedDisk(disk.name, disk.pool.name, f"{disk.pool.path}/{vm.instance}-{disk.name}.qcow2", disk.size)
+            ObservedDisk(disk.name, disk.pool.name, f"{disk.pool.path}/{vm.instance}-{disk.name}.qcow2", disk.size, disk.limits)
             for disk in vm.disks
         ),
         nics=tuple(ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip) for nic in vm.nics),

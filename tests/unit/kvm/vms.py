@@ -7,6 +7,7 @@ from drivers.types import (
     DesiredDisk,
     DesiredNIC,
     DesiredVM,
+    DiskLimits,
     Firmware,
     InstanceID,
     NetworkBackend,
@@ -32,7 +33,9 @@ INTERFACES = st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True)
 ATTACHMENTS = st.builds(Attachment, st.sampled_from([NetworkBackend.OVS, NetworkBackend.BRIDGE]), INTERFACES)
 GROUPS = st.just("") | st.ip_addresses(v=4, network="224.0.0.0/4").map(str)
 MADE = st.builds(Attachment, st.just(NetworkBackend.LINUX), uplink=INTERFACES, group=GROUPS)
-DISKS = st.builds(DesiredDisk, LABELS, POOLS, st.integers(1 << 20, 1 << 45), LABELS | st.just(""))
+BOUNDS = st.just(0) | st.integers(1, 10**15)
+LIMITS = st.builds(DiskLimits, BOUNDS, BOUNDS, BOUNDS, BOUNDS)
+DISKS = st.builds(DesiredDisk, LABELS, POOLS, st.integers(1 << 20, 1 << 45), LABELS | st.just(""), LIMITS)
 ADDRESSES = st.just("") | st.ip_addresses(v=4).map(str)
 NICS = st.builds(DesiredNIC, XML_TEXT, MACS, XML_TEXT, SEGMENTS, ATTACHMENTS, ADDRESSES) | st.builds(
     DesiredNIC, XML_TEXT, MACS, XML_TEXT, st.builds(Segment, st.integers(1, 4094)), MADE, ADDRESSES

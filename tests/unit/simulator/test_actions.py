@@ -6,7 +6,7 @@ import pytest
 
 from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.simulator.engine.actions import Act
-from drivers.types import DesiredVM, InstanceID, Power, StopMode, VMChanged
+from drivers.types import DesiredVM, DiskLimits, InstanceID, Power, StopMode, VMChanged
 
 from .world import HOST, OTHER, POOL, SHARED, World, attachment, disk, snapshot, vm
 
@@ -35,7 +35,9 @@ def test_hardware_by_hand() -> None:
     world.control.act(Act.RENAME_VM, at(wanted), "renamed")
     world.control.act(Act.ADD_DEVICE, at(wanted), "usb-disk")
     world.control.act(Act.REMOVE_NIC, at(wanted), "front")
+    world.control.act(Act.SET_DISK_LIMITS, at(wanted), "root=1000:0")
     seen = world.see(wanted)
+    assert [disk.limits for disk in seen.disks] == [DiskLimits(read_bytes=1000)]
     assert (seen.cpus, seen.memory, seen.name, seen.foreign_devices, seen.nics) == (7, 1024, "renamed", ("usb-disk",), ())
 
 
@@ -123,6 +125,8 @@ def test_a_foreign_vm_has_no_mark_of_ours() -> None:
         (Act.WRITE_DISK, "{vm}", "no-such-disk=x", InvalidSpec),
         (Act.WRITE_DISK, "{vm}", "root", InvalidSpec),
         (Act.DETACH_VOLUME, "{vm}", "no-such-volume", InvalidSpec),
+        (Act.SET_DISK_LIMITS, "{vm}", "no-such-disk=1:1", InvalidSpec),
+        (Act.SET_DISK_LIMITS, "{vm}", "root", InvalidSpec),
         (Act.DELETE_SNAPSHOT, "{vm}", "no-such-snapshot", InvalidSpec),
         (Act.WRITE_VOLUME, f"{HOST}/no-such-volume", "x", InvalidSpec),
         (Act.DELETE_VOLUME, f"{HOST}/no-such-volume", "", InvalidSpec),

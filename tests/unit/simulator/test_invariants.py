@@ -26,10 +26,12 @@ from drivers.types import (
     AttachVolume,
     DetachNIC,
     DetachVolume,
+    DiskLimits,
     GrowDisk,
     HostID,
     PoolSpec,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     StopMode,
     VolumeAttachment,
@@ -51,6 +53,7 @@ VM_ACTS = (
     Act.MOVE_VM,
     Act.WRITE_DISK,
     Act.DETACH_VOLUME,
+    Act.SET_DISK_LIMITS,
     Act.DELETE_SNAPSHOT,
 )
 VALUES = {
@@ -59,6 +62,7 @@ VALUES = {
     Act.WRITE_DISK: "root=written",
     Act.DETACH_VOLUME: volume(1).volume,
     Act.DELETE_SNAPSHOT: snapshot(1).snapshot,
+    Act.SET_DISK_LIMITS: "root=65536:0",
 }
 POOL_ACTS = (Act.WRITE_VOLUME, Act.DELETE_VOLUME, Act.DELETE_VOLUME_SNAPSHOT)
 FEW = st.integers(1, 2)
@@ -70,6 +74,7 @@ CHANGES = st.sampled_from(
         SetMemory(256 * MIB),
         SetMemory(1024 * MIB),
         GrowDisk("root", 9 * MIB),
+        SetDiskLimits("root", DiskLimits(MIB)),
         DetachNIC("front"),
         AttachNIC(nic("back")),
     ]

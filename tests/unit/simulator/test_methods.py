@@ -30,6 +30,7 @@ from drivers.types import (
     PoolSpec,
     Running,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     Started,
@@ -45,7 +46,10 @@ st.register_type_strategy(str, TEXT)
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 CHANGES = st.lists(
     st.one_of(
-        *(st.from_type(kind) for kind in (SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume))
+        *(
+            st.from_type(kind)
+            for kind in (SetCPUs, SetMemory, GrowDisk, SetDiskLimits, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume)
+        )
     ),
     max_size=4,
 )

@@ -11,6 +11,7 @@ from drivers.types import (
     Change,
     DetachNIC,
     DetachVolume,
+    DiskLimits,
     GrowDisk,
     HostID,
     InstanceID,
@@ -19,6 +20,7 @@ from drivers.types import (
     Power,
     Seed,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
 )
@@ -44,6 +46,7 @@ def seen(power: Power) -> ObservedVM:
         (SetMemory(2000), Capability.MEMORY_ADD_LIVE, LIVE, LIVE),
         (SetMemory(1000), Capability.MEMORY_ADD_LIVE, RESTART, RESTART),
         (GrowDisk("root", 9), Capability.DISK_GROW_LIVE, LIVE, POWER_OFF),
+        (SetDiskLimits("root", DiskLimits(1)), Capability.DISK_LIMITS, LIVE, LIVE),
         (AttachNIC(nic()), Capability.NIC_HOTPLUG, LIVE, POWER_OFF),
         (DetachNIC("front"), Capability.NIC_HOTPLUG, LIVE, POWER_OFF),
         (AttachVolume(attachment(volume())), Capability.VOLUME_HOTPLUG, LIVE, POWER_OFF),

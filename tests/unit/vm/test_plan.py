@@ -20,6 +20,7 @@ from controller.vm.plan import (
     Want,
     Why,
     held_by_snapshots,
+    outlook,
     pending,
     plan,
 )
@@ -30,11 +31,13 @@ from drivers.types import (
     Change,
     DetachNIC,
     DetachVolume,
+    DiskLimits,
     GrowDisk,
     ObservedSnapshot,
     ObservedVM,
     Power,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     SnapshotID,
@@ -186,13 +189,42 @@ def test_a_snapshot_holds_up_disks_and_volumes_only(power: Power) -> None:
     assert held_by_snapshots(want, replace(have, snapshots=())) == []
 
 
+SLOW = DiskLimits(write_iops=100)
+
+
+def test_each_disk_with_other_limits_gets_the_declared() -> None:
+    root = replace(wanted().disks[0], limits=SLOW)
+    want = wanted(disks=(root,), volumes=(replace(mount("a", "1"), limits=SLOW), replace(mount("b", "2"), limits=SLOW)))
+    have = as_made(want)
+    assert plan(Want(want, power_on=True), have, LIVE) is None
+    other = (replace(have.volumes[0], limits=None), have.volumes[1])
+    have = replace(have, disks=(replace(have.disks[0], limits=DiskLimits()),), volumes=other)
+    assert plan(Want(want, power_on=True), have, LIVE) == Apply((SetDiskLimits("root", SLOW), SetDiskLimits("a", SLOW)))
+    assert outlook(want, have, LIVE) == [
+        Pending(
+            "offering",
+            "disk root: no limits, disk a: limits of another kind",
+            "disk root: write 100 IOPS, disk a: write 100 IOPS",
+            ApplyMode.LIVE,
+        )
+    ]
+
+
+def test_a_volume_that_takes_the_name_of_another_comes_with_its_limits() -> None:
+    have, want = as_made(wanted(volumes=(mount("a", "1"),))), wanted(volumes=(replace(mount("a", "2"), limits=SLOW),))
+    assert plan(Want(want, power_on=True), have, LIVE) == Apply((DetachVolume(VolumeID("1")),))
+    bare = replace(have, volumes=())
+    assert plan(Want(want, power_on=True), bare, LIVE) == Apply((AttachVolume(want.volumes[0]),))
+
+
 MODES = st.dictionaries(
-    st.sampled_from([SetCPUs, SetMemory, GrowDisk, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume]),
+    st.sampled_from([SetCPUs, SetMemory, GrowDisk, SetDiskLimits, AttachNIC, DetachNIC, SetSeed, AttachVolume, DetachVolume]),
     st.sampled_from(list(ApplyMode)[:3]),
 )
 NAMES = st.lists(st.sampled_from("abc"), unique=True)
 MOUNTS = st.builds(lambda names, ids: tuple(map(mount, names, ids)), NAMES, st.permutations("123"))
 SIZES = st.integers(1, 4)
+SEEN_LIMITS = st.sampled_from([None, DiskLimits(), DiskLimits(read_bytes=1), DiskLimits(write_iops=1)])
 
 
 @st.composite
@@ -202,7 +234,9 @@ def observations(draw: st.DrawFn) -> ObservedVM:
     nics = tuple(nic(name, vlan=draw(st.sampled_from([100, 200])), mac=f"02:00:00:00:00:0{i}") for i, name in enumerate(names))
     have = as_made(wanted(nics=nics, volumes=draw(MOUNTS), cpus=draw(SIZES), memory=draw(SIZES) * GIB), power)
     have = replace(have, snapshots=draw(st.sampled_from([(), (SNAPSHOT,)])))
-    return replace(have, disks=(replace(have.disks[0], size=draw(SIZES) * 5 * GIB),), seed_digest=draw(st.sampled_from(["", "x"])))
+    have = replace(have, volumes=tuple(replace(each, limits=draw(SEEN_LIMITS)) for each in have.volumes))
+    disk = replace(have.disks[0], size=draw(SIZES) * 5 * GIB, limits=draw(SEEN_LIMITS))
+    return replace(have, disks=(disk,), seed_digest=draw(st.sampled_from(["", "x"])))
 
 
 @given(have=observations(), mounts=MOUNTS, power_on=st.booleans(), restart=st.booleans(), modes=MODES)
@@ -212,7 +246,7 @@ def test_plan_converges(have: ObservedVM, mounts: Any, power_on: bool, restart: 
     def mode_of(change: Change, _have: ObservedVM) -> ApplyMode:
         return modes.get(type(change), ApplyMode.LIVE)
 
-    want, stops = Want(wanted(volumes=mounts), power_on, restart), 0
+    want, stops = Want(wanted(volumes=tuple(replace(each, limits=SLOW) for each in mounts)), power_on, restart), 0
     crashed = have.power is Power.CRASHED
     for _ in range(12):
         action = plan(want, have, mode_of)
@@ -244,3 +278,5 @@ def test_plan_converges(have: ObservedVM, mounts: Any, power_on: bool, restart: 
         assert {n.name for n in have.nics} == {n.name for n in want.vm.nics}
         volumes = {(each.name, each.volume) for each in have.volumes}
         assert have.snapshots or volumes == {(each.name, each.volume) for each in mounts}
+        assert have.disks[0].limits == DiskLimits()
+        assert have.snapshots or {each.limits for each in have.volumes} <= {SLOW}

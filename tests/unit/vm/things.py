@@ -30,6 +30,7 @@ from drivers.types import (
     Seed,
     Segment,
     SetCPUs,
+    SetDiskLimits,
     SetMemory,
     SetSeed,
     VolumeAttachment,
@@ -68,9 +69,9 @@ def as_made(vm: DesiredVM, power: Power = Power.ON) -> ObservedVM:
         memory=vm.memory,
         running_cpus=vm.cpus,
         running_memory=vm.memory,
-        disks=tuple(ObservedDisk(d.name, d.pool.name, f"/{d.name}", d.size) for d in vm.disks),
+        disks=tuple(ObservedDisk(d.name, d.pool.name, f"/{d.name}", d.size, d.limits) for d in vm.disks),
         nics=tuple(ObservedNIC(n.name, n.mac, n.network, n.segment, n.ip) for n in vm.nics),
-        volumes=tuple(AttachedVolume(v.name, v.volume, v.pool.name, GIB) for v in vm.volumes),
+        volumes=tuple(AttachedVolume(v.name, v.volume, v.pool.name, GIB, v.limits) for v in vm.volumes),
         seed_digest=vm.seed.digest if vm.seed else "",
     )
 
@@ -85,6 +86,11 @@ def carried_out(change: Change, have: ObservedVM, mode: ApplyMode) -> ObservedVM
             return replace(have, memory=memory, running_memory=memory if now else have.running_memory)
         case GrowDisk(name, size):
             return replace(have, disks=tuple(replace(d, size=size) if d.name == name else d for d in have.disks))
+        case SetDiskLimits(name, limits):
+            disks = tuple(replace(each, limits=limits) if each.name == name else each for each in have.disks)
+            mounted = tuple(replace(each, limits=limits) if each.name == name else each for each in have.volumes)
+            assert (disks, mounted) != (have.disks, have.volumes), "there is no such disk, or nothing to change"
+            return replace(have, disks=disks, volumes=mounted)
         case AttachNIC(new):
             return replace(have, nics=(*have.nics, ObservedNIC(new.name, new.mac, new.network, new.segment, new.ip)))
         case DetachNIC(name):
@@ -95,7 +101,7 @@ def carried_out(change: Change, have: ObservedVM, mode: ApplyMode) -> ObservedVM
             taken = {each.name for each in have.volumes} | {each.volume for each in have.volumes}
             assert not have.snapshots, "a snapshot forbids it"
             assert not {new.name, new.volume} & taken, "a hypervisor would refuse it"
-            return replace(have, volumes=(*have.volumes, AttachedVolume(new.name, new.volume, new.pool.name, GIB)))
+            return replace(have, volumes=(*have.volumes, AttachedVolume(new.name, new.volume, new.pool.name, GIB, new.limits)))
         case DetachVolume(volume):
             assert not have.snapshots, "a snapshot forbids it"
             return replace(have, volumes=tuple(each for each in have.volumes if each.volume != volume))
