@@ -72,6 +72,21 @@ def _to_host(act: Act, value: str, undo: Act) -> Begin:
     return begin
 
 
+def _crash_host(site: Site, random: Random) -> Trouble:
+    """A host loses its power for a while; who has other VMs there switches them on again."""
+    name = random.choice(host_names(HOSTS))
+    control = site.cloud.control
+    control.act(Act.CRASH_HOST, name)
+
+    def boot() -> None:
+        control.act(Act.BOOT_HOST, name)
+        for vm in control.census().vms:
+            if vm.host == name and not vm.owner:
+                control.act(Act.POWER_ON, f"{vm.host}/{vm.instance}")
+
+    return Trouble(f"{Act.CRASH_HOST} {name}", boot)
+
+
 def _restart_simulator(site: Site, _: Random) -> Trouble:
     site.restart_simulator()
     return Trouble("the hypervisors' servers are killed and start again", lambda: None)
@@ -164,7 +179,7 @@ GENTLE: Sequence[Begin] = [
     _scripted(FaultKind.HANG, 0.1),
     _scripted(FaultKind.DELAY, 0.5, seconds=1.0),
     _scripted(FaultKind.EXPIRE_SESSION, 0.1),
-    _to_host(Act.CRASH_HOST, "", Act.BOOT_HOST),
+    _crash_host,
     _to_host(Act.CUT_HOST, "", Act.HEAL_HOST),
     _to_host(Act.LIE, _LIE, Act.LIE),
     _restart_simulator,
