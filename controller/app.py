@@ -144,10 +144,10 @@ def make_parts(
     clock, store = SystemClock(), Store()
     register_all(store)
     store.register(Namespace)
-    metrics, threads, drivers = LaneMetrics(registry), Threads(), DriverMetrics(registry).over(load)
+    metrics, threads, waiting, drivers = LaneMetrics(registry), Threads(), Threads(), DriverMetrics(registry).over(load)
     inventory = Inventory(
         drivers,
-        lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads),
+        lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads, waiting),
         wake,
         log,
         greet=wake.greet,

@@ -82,15 +82,25 @@ class Lanes:
 
 
 def endpoint_lanes(
-    name: str, guard: Callable[[], None], clock: Callable[[], float], metrics: LaneMetrics, threads: Threads
+    name: str,
+    guard: Callable[[], None],
+    clock: Callable[[], float],
+    metrics: LaneMetrics,
+    threads: Threads,
+    waiting: Threads | None = None,
 ) -> Lanes:
-    """Make the lanes of the endpoint `name`; `guard` runs before every call that changes something and may refuse it by raising."""
+    """Make the lanes of the endpoint `name`; `guard` runs before every call that changes something and may refuse it by raising.
 
-    def lane(options: LaneOptions, may: Callable[[], None] = _always) -> Lane:
+    `waiting` are the threads that wait for events, None if they need not be others: a thousand of them that never did anything
+    else need half the memory of a thousand that did.
+    """
+
+    def lane(options: LaneOptions, pool: Threads, may: Callable[[], None] = _always) -> Lane:
         full = f"{name} {options.purpose}"
-        return Lane(full, options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics, threads=threads)
+        return Lane(full, options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics, threads=pool)
 
-    return Lanes(lane(_CONTROL), lane(_STATE), lane(_WORK, guard), lane(_TRANSFER, guard), lane(_EVENTS))
+    plain = (lane(_CONTROL, threads), lane(_STATE, threads))
+    return Lanes(*plain, lane(_WORK, threads, guard), lane(_TRANSFER, threads, guard), lane(_EVENTS, waiting or threads))
 
 
 def _unanswered(error: Exception) -> bool:

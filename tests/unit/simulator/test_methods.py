@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers import errors
 from drivers.errors import Busy, DriverError, InvalidSpec, Transient, Unanswered
-from drivers.simulator.methods import METHODS, Problem, SessionExpired, codec, problem_adapter
+from drivers.simulator.methods import METHODS, News, Problem, SessionExpired, codec, problem_adapter
 from drivers.types import (
     AttachNIC,
     AttachVolume,
@@ -110,6 +110,56 @@ def test_progress_arrives(progress: Any) -> None:
 def test_events_arrive_as_what_they_are() -> None:
     events = (VMChanged(InstanceID("i")), HostChanged(HostID("h")))
     assert result("events.wait", ("epoch", 5, events, False)).events == events
+
+
+@given(
+    epoch=st.text(),
+    cursor=st.integers(0, 2**53),
+    events=st.lists(st.one_of(st.builds(VMChanged, st.text()), st.builds(HostChanged, st.text()))),
+    lost=st.booleans(),
+)
+def test_whatever_news_there_are_arrive_whole(epoch: str, cursor: int, events: list[VMChanged | HostChanged], lost: bool) -> None:
+    news = News(epoch, cursor, tuple(events), lost)
+    arrived = result("events.wait", news)
+    assert arrived == news
+    assert [type(each) for each in arrived.events] == [type(each) for each in events]
+    assert codec("events.wait").read_params(codec("events.wait").write_params((epoch, cursor, 20.0))) == (epoch, cursor, 20.0)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"[[]]",
+        b'[["e", 5, []]]',
+        b'[["e", 5, [], false, 1]]',
+        b'[["e", 5, [], false], 1]',
+        b'[{"epoch": "e", "cursor": 5, "events": [], "lost": false}]',
+        b"[[5, 5, [], false]]",
+        b'[["e", "5", [], false]]',
+        b'[["e", 5.5, [], false]]',
+        b'[["e", NaN, [], false]]',
+        b'[["e", true, [], false]]',
+        b'[["e", 5, [], 0]]',
+        b'[["e", 5, null, false]]',
+        b'[["e", 5, "events", false]]',
+        b'[["e", 5, ["instance"], false]]',
+        b'[["e", 5, [{"instance": 7}], false]]',
+        b'[["e", 5, [{"instance": ["a"]}], false]]',
+        b'[["e", 5, [{"hunter2": "a"}], false]]',
+        b'[["e", 5, [{"instance": "hunter2"}], false]',
+        b"[" * 100_000,
+        b'[["\xff", 5, [], false]]',
+    ],
+)
+def test_news_that_make_no_sense_are_refused_without_repeating_them(raw: bytes) -> None:
+    with pytest.raises(InvalidSpec) as caught:
+        codec("events.wait").read_result(raw)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.native_code == "SIM_PROTOCOL"
+    assert caught.value.__cause__ is None
 
 
 def test_a_welcome_arrives() -> None:
