@@ -8,7 +8,7 @@ import random
 import socket
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -78,6 +78,9 @@ HOSTS_ANSWER = 30.0
 FINALIZER = "vireo.dev/finalizer"
 PAUSED = "vireo.dev/paused"
 
+_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds between a term that crashed and the next
+_STEADY = 300.0  # seconds after which a term that crashes counts as one that worked
+
 API_KINDS = Kinds(
     [
         *(ApiKind(kind.KIND, GROUP, VERSION, kind.DEFINITION.plural, kind.DEFINITION.scope == "Namespaced") for kind in KINDS),
@@ -104,15 +107,15 @@ class Parts:
     calls: Calls
     sharding: Sharding
 
-    def lead(self, shard: int) -> None:
+    async def lead(self, shard: int) -> None:
         """Know what the statuses say now, before this process begins to work on a shard."""
         if self.sharding.count > 1:
             self.inventory.doubt()
         if shard == 0:
             if self.sharding.count > 1:
-                self.placements.from_statuses()
-                self.rooms.from_statuses()
-            self.recovery.from_statuses()
+                await self.placements.from_statuses()
+                await self.rooms.from_statuses()
+            await self.recovery.from_statuses()
 
 
 class Waker:
@@ -210,11 +213,24 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
 async def serve(settings: Settings, stop: asyncio.Event, log: FilteringBoundLogger) -> None:
     """Run the controller until `stop` is set, one term of leadership after another, each with everything made anew.
 
+    A term that crashed is followed by a pause in which another process may take over, longer if crashes follow each other: what was
+    at fault may pass, and if it does not, nobody should be kept busy by it.
+
     Raises controller.kube.credentials.CredentialsError, OSError when the probe port or the image directory can't be used.
     """
     identity = settings.identity or _identity()
+    clock, pause = SystemClock(), _PAUSE
     while not stop.is_set():
-        await _term(settings, identity, stop, log)
+        begun = clock.monotonic()
+        try:
+            await _term(settings, identity, stop, log)
+        except kube.Crashed as crash:
+            if clock.monotonic() - begun >= _STEADY:
+                pause = _PAUSE
+            log.error("a part of the controller failed, everything is begun anew", retry_after=pause, exc_info=crash)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
 async def _term(settings: Settings, identity: str, stop: asyncio.Event, log: FilteringBoundLogger) -> None:

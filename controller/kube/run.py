@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,10 @@ from controller.runtime.lease import LeaseTimes, Restored
 from controller.runtime.manager import Manager
 from controller.runtime.resync import Resync
 from controller.runtime.shards import Hooks, Shards
+
+
+class Crashed(Exception):
+    """A part of a term failed as nobody expected, which is the cause; the term was ended in order, its lease given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ async def run(
     connection: Connection,
     settings: Settings,
     *,
-    on_lead: Callable[[int], None],
+    on_lead: Callable[[int], Awaitable[None]],
     on_secret: Callable[[str, str], None],
     stop: asyncio.Event,
     random: Callable[[], float],
@@ -118,26 +122,49 @@ async def run(
     or the API server's data turns out to have been restored from a backup.
 
     Nothing that was known in a lost term may be used in the next: call it again with everything made anew.  `on_lead(shard)` is
-    called when this process begins to work on a shard and the Store holds everything; `on_secret(namespace, name)` when a Secret
-    that was read has changed.  Raises OSError when the probe port is taken.
+    called when this process holds a shard and the Store holds everything, and the work on it begins afterwards;
+    `on_secret(namespace, name)` when a Secret that was read has changed.  Raises OSError when the probe port is taken, Crashed when
+    the feed, the lists, or anything else that goes on beside the reconciling has ended: without them nothing is reconciled.
     """
     names = [kind.kind for kind in connection.kinds]
     resync = Resync(connection.api, manager.intake, names, random, log)
     feed = Feed(
         connection.kinds, partial(_login, settings), manager.intake, resync.request, connection.metrics, log, resync.version
     )
+    ending = asyncio.Event()
     async with probes.serve(settings.probe_host, settings.probe_port, registry, lambda: resync.missing):
-        tasks = [
-            asyncio.create_task(_lead(manager, connection.elector, resync, on_lead, stop)),
-            asyncio.create_task(resync.run()),
-            asyncio.create_task(_watch(resync, feed)),
-            asyncio.create_task(connection.secrets.watch(on_secret)),
-        ]
-        await _until_first(tasks)
+        leading = _task(_lead(manager, connection.elector, resync, on_lead, ending))
+        beside = [_task(resync.run()), _task(_watch(resync, feed)), _task(connection.secrets.watch(on_secret))]
+        await _accompany(leading, beside, stop, ending)
 
 
 async def _login(settings: Settings) -> kopf.ConnectionInfo:
     return await credentials.for_kopf(await credentials.load(settings.kubeconfig))
+
+
+async def _accompany(
+    leading: asyncio.Task[None], beside: Sequence[asyncio.Task[None]], stop: asyncio.Event, ending: asyncio.Event
+) -> None:
+    """Lead while everything beside it goes on and `stop` is not set; then set `ending` and wait for the end.  Raises Crashed."""
+    stopping = _task(stop.wait())
+    try:
+        await asyncio.wait([leading, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+        over = [task for task in beside if task.done()]
+        ending.set()
+        await asyncio.wait([leading])
+    finally:
+        await _end([leading, stopping, *beside])
+    for task in (*over, leading):
+        if error := task.exception():
+            raise Crashed(f"unexpected {type(error).__name__}") from error
+    if over:
+        raise Crashed("what should go on all the time has ended")
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _until_first(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -145,9 +172,7 @@ async def _until_first(tasks: Sequence[asyncio.Task[None]]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
     for task in done:
         task.result()
 
@@ -158,24 +183,31 @@ async def _watch(resync: Resync, feed: Feed) -> None:
     await feed.run()
 
 
-async def _lead(manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], None], stop: asyncio.Event) -> None:
-    """Wait for the lease and reconcile while it is held, or until `stop` is set, or the API server has older data than before."""
-    with suppress(Restored):
-        await _until_first([_task(_ready_to_lead(elector, resync)), _task(stop.wait())])
-        if not stop.is_set():
-            await _reconcile(manager, elector, _hooks(manager, elector, resync, on_lead), stop)
-    await elector.release()
+async def _lead(
+    manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], Awaitable[None]], ending: asyncio.Event
+) -> None:
+    """Wait for the lease and reconcile while it is held, or until `ending` is set, or the API server has older data than before.
+
+    However it ends, the lease is given back.
+    """
+    try:
+        with suppress(Restored):
+            await _until_first([_task(_ready_to_lead(elector, resync)), _task(ending.wait())])
+            if not ending.is_set():
+                if elector.count == 1:  # it is the whole work: what the manager starts with
+                    await on_lead(0)
+                await _reconcile(manager, elector, _hooks(manager, elector, resync, on_lead), ending)
+    finally:
+        await elector.release()
 
 
-def _hooks(manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], None]) -> Hooks:
-    """What is done about each shard.  One that is the whole work is begun at once, before the manager starts with everything."""
-    if elector.count == 1:
-        on_lead(0)
+def _hooks(manager: Manager, elector: Shards, resync: Resync, on_lead: Callable[[int], Awaitable[None]]) -> Hooks:
+    """What is done about each shard of several."""
 
     async def prepare(shard: int) -> None:
         if elector.count > 1:
             await resync.anew()  # who had it may have given an object away that the watch still shows as being in it
-            on_lead(shard)
+            await on_lead(shard)
 
     def begin(_shard: int) -> None:
         if elector.count > 1:
@@ -189,17 +221,21 @@ async def _ready_to_lead(elector: Shards, resync: Resync) -> None:
     await elector.acquire()
 
 
-async def _reconcile(manager: Manager, elector: Shards, hooks: Hooks, stop: asyncio.Event) -> None:
-    """Run the manager until the lease is lost, which ends it at once, or `stop` is set, which lets it finish what runs."""
-    working = _task(manager.run())
-    holding = _task(elector.hold(hooks))
-    stopping = _task(stop.wait())
+async def _reconcile(manager: Manager, elector: Shards, hooks: Hooks, ending: asyncio.Event) -> None:
+    """Run the manager until the lease is lost, which ends it at once, or `ending` is set, which lets it finish what runs."""
+    await _until_first([_task(_work(manager, elector, ending)), _task(elector.hold(hooks))])
+
+
+async def _work(manager: Manager, elector: Shards, ending: asyncio.Event) -> None:
+    working, stopping = _task(manager.run()), _task(ending.wait())
     try:
-        await asyncio.wait([working, holding, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done() and not working.done():
-            await manager.stop(working)
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+        elector.retire()
+        await manager.stop(working)
     finally:
-        await _until_first([working, holding, stopping])
+        await _end([working, stopping])
 
 
 def _task(awaitable: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from controller.runtime.slices import sliced
 from controller.runtime.store import Change, Part, Store
 from controller.scheduler import (
     Allocation,
@@ -73,9 +74,12 @@ class Placements:
         elif dropper := self._droppers.get(change.key.kind):
             dropper(change.key.name)
 
-    def from_statuses(self) -> None:
-        """Take over all places as statuses record them, whatever was known before: others have placed and moved VMs."""
-        for vm in self._store.list(VirtualMachine):
+    async def from_statuses(self) -> None:
+        """Take over all places as statuses record them, whatever was known before: others have placed and moved VMs.
+
+        Others have their turns meanwhile.
+        """
+        async for vm in sliced(self._store.list(VirtualMachine)):
             self._index.release(vm.metadata.uid)
             self._vm(vm)
 

@@ -14,6 +14,8 @@ from ipaddress import AddressValueError, IPv4Address
 from controller.inventory import Inventory
 from controller.ipam import AddressAllocator, Owner, SegmentAllocator
 from controller.runtime.clock import Clock
+from controller.runtime.keys import Key
+from controller.runtime.slices import sliced
 from controller.runtime.store import Change, Part, Store
 from controller.shared.lookups import qualified
 from controller.shared.owners import address_owner, segment_owner
@@ -34,6 +36,7 @@ class _Recorded:
     unlucky restore, the older keeps it.
     """
 
+    vm: Key
     owner: Owner
     zone: str
     network: str
@@ -90,16 +93,23 @@ class Recovery:
             self._address(address_owner(vm, nic.name), nic.network, nic.ip)
             self._segment(nic)
 
-    def from_statuses(self) -> None:
-        """Take over what statuses record. Call it once, when the Store holds everything: from then on Hosts are waited for."""
+    async def from_statuses(self) -> None:
+        """Take over what statuses record. Call it once, when the Store holds everything: from then on Hosts are waited for.
+
+        Others have their turns meanwhile; a VM that goes in one of them is passed over.
+        """
         self._started = self._clock.monotonic()
-        for network in self._store.list(Network):
+        async for network in sliced(self._store.list(Network)):
             self._take_over_network(network)
-        recorded = [each for vm in self._store.list(VirtualMachine) for each in _recorded(vm)]  # parsed one after the other
-        for each in sorted(recorded, key=lambda each: each.owner.created):
-            self._address(each.owner, each.network, each.ip)
-            if each.own_mac:
-                self._addresses.macs.hold(each.zone, each.own_mac, each.owner)
+        recorded = [each async for vm in sliced(self._store.list(VirtualMachine)) for each in _recorded(vm)]  # parsed one by one
+        async for each in sliced(sorted(recorded, key=lambda each: each.owner.created)):
+            if self._store.uid(each.vm) == each.owner.uid:
+                self._take_over_recorded(each)
+
+    def _take_over_recorded(self, each: _Recorded) -> None:
+        self._address(each.owner, each.network, each.ip)
+        if each.own_mac:
+            self._addresses.macs.hold(each.zone, each.own_mac, each.owner)
 
     def _claim_pins(self, vm: VirtualMachine) -> None:
         for nic in vm.spec.networks:
@@ -142,4 +152,4 @@ def _recorded(vm: VirtualMachine) -> Iterator[_Recorded]:
     pinned = {(nic.name, nic.mac) for nic in vm.spec.networks}
     for nic in vm.status.nics:
         own = vm.spec.adopt is not None or (nic.name, nic.mac) in pinned
-        yield _Recorded(address_owner(vm, nic.name), vm.spec.zone, nic.network, nic.ip or "", nic.mac if own else "")
+        yield _Recorded(Key.of(vm), address_owner(vm, nic.name), vm.spec.zone, nic.network, nic.ip or "", nic.mac if own else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from controller.runtime.slices import sliced
 from controller.runtime.store import Change, Store
 from controller.scheduler import Allocation, PoolScope, PoolView, Reason
 from controller.scheduler.index import HostIndex
@@ -35,10 +36,13 @@ class Rooms:
             self._index.release(change.gone)
         self._record(change.after())
 
-    def from_statuses(self) -> None:
-        """Take over what all statuses record, whatever was known before: others have given room out."""
+    async def from_statuses(self) -> None:
+        """Take over what all statuses record, whatever was known before: others have given room out.
+
+        Others have their turns meanwhile.
+        """
         for kind in (Volume, Snapshot):
-            for each in self._store.list(kind):
+            async for each in sliced(self._store.list(kind)):
                 self._index.release(each.metadata.uid)
                 self._record(each)
 

@@ -24,7 +24,7 @@ from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.runtime.triggers import Triggers
 
 _LOOK = 0.02
-_LAST_EVENTS = 1.0  # seconds given to Events that still wait at a stop
+_LAST_EVENTS = 0.3  # seconds given to Events that still wait at a stop: whoever takes over waits too
 
 Spectator = Callable[[Key], Awaitable[float | None]]
 """Takes note of an object that another process works on; returns in how many seconds to do so again, None for after a change.

@@ -9,6 +9,8 @@ each of the old ones, and then records the new number.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +22,12 @@ from controller.runtime.lease import LeaderElector, LeasePort, LeaseTimes
 from controller.runtime.ports import ApiError, NotLeader
 from controller.runtime.scope import current
 
-PATIENCE = 1.0
-"""Seconds for which a Lease that was given back must stay free, for each one held already, before it is taken as well."""
+LOOKS = 4
+"""How often in a `LeaseTimes.period` one looks who has which Lease: one given back is taken up soon, and a look is no write."""
+
+PATIENCE = 0.7
+"""Seconds for which a Lease that was given back must stay free before somebody who has shards takes it as well: longer than anybody
+takes from one look to the next. Once for those who may have none, and once more for each sort of those known to have fewer."""
 
 ASK_AGAIN = 10.0
 """Seconds between two requests for a shard, and for which one that was given away on request is not taken back."""
@@ -68,6 +74,7 @@ class Shards:
         self._active: set[int] = set()
         self._holding: dict[int, asyncio.Task[None]] = {}
         self._lost = asyncio.Event()
+        self._retiring = False
         self._free_since: dict[int, float] = {}
         self._given: dict[int, float] = {}
         self._asked_at = clock.monotonic() - ASK_AGAIN
@@ -124,6 +131,10 @@ class Shards:
         for task in (extending, *self._holding.values()):
             if task.done() and not task.cancelled():
                 task.result()
+
+    def retire(self) -> None:
+        """Keep what is held, and take and give away nothing any more: this process is about to end."""
+        self._retiring = True
 
     async def release(self) -> None:
         """Give all back; best effort."""
@@ -196,17 +207,22 @@ class Shards:
     # Holding several
 
     async def _extend(self, hooks: Hooks) -> None:
-        while True:
+        while not self._retiring:
             for number in sorted(self._holding.keys() - self._active):
-                await hooks.prepare(number)
-                self._active.add(number)
-                self._log.info("shard taken over", shard=number)
-                hooks.begin(number)
+                await self._begin(number, hooks)
             await self._give_away(hooks)
-            await self._take_what_stays_free()
+            wait = await self._take_what_stays_free()
             await self._ask_for_one()
             if not self._holding.keys() - self._active:
-                await asyncio.sleep(self._pause())
+                await asyncio.sleep(min(wait, self._pause()))
+        await self._lost.wait()
+
+    async def _begin(self, number: int, hooks: Hooks) -> None:
+        await hooks.prepare(number)
+        if not self._retiring:
+            self._active.add(number)
+            self._log.info("shard taken over", shard=number)
+            hooks.begin(number)
 
     async def _give_away(self, hooks: Hooks) -> None:
         """Let another process have a shard that it asks for, if this one has more than one; never shard 0."""
@@ -225,34 +241,44 @@ class Shards:
             await self._electors[number].release()
             self._given[number] = self._clock.monotonic()
 
-    async def _take_what_stays_free(self) -> None:
-        """Take a shard that nobody else took while it was free; the more this process has, the longer it waits."""
+    async def _take_what_stays_free(self) -> float:
+        """Take a shard that nobody else took while it was free; return in how many seconds another may be taken."""
+        wait = math.inf
         for number, elector in enumerate(self._electors):
-            if number in self._holding or not await elector.look():
+            if self._retiring or number in self._holding or not await elector.look():
                 continue
-            if not self._stayed_free(number, elector):
-                continue
-            if number == 0 and elector.shards not in (self.count, 1):
+            left = self._left_to_others(number, elector)
+            if left > 0:
+                wait = min(wait, left)
+            elif number == 0 and elector.shards not in (self.count, 1):
                 self._lost.set()  # its number can be changed only while nobody holds any shard
-                return
-            if await elector.attempt():
+                break
+            elif await elector.attempt():
                 if number == 0 and not await self._agreed():
                     self._lost.set()
-                    return
+                    break
                 self._keep(number)
-                return
+                break
+        return wait
 
-    def _stayed_free(self, number: int, elector: LeaderElector) -> bool:
+    def _left_to_others(self, number: int, elector: LeaderElector) -> float:
+        """For how many more seconds others, who have less, may take a shard before this process does."""
         if elector.holder == self._identity:
-            return True  # of this name's former process
+            return 0.0  # of this name's former process
         if elector.holder:
             self._free_since.pop(number, None)
-            return False
+            return math.inf
         now = self._clock.monotonic()
         since = self._free_since.setdefault(number, now)
-        others = len(self._holding) - elector.abandoned  # one that died has let everybody wait already
-        given = self._given.get(number, now - ASK_AGAIN)
-        return now - since >= PATIENCE * others and now - given >= ASK_AGAIN
+        given = self._given.get(number, -math.inf)
+        turns = self._sorts_with_fewer() - elector.abandoned  # one that died has let everybody wait already
+        return max(since + PATIENCE * turns, given + ASK_AGAIN) - now
+
+    def _sorts_with_fewer(self) -> int:
+        """How many different numbers of shards, below this process's own, others have, as last seen; none at all is one of them."""
+        theirs = Counter(each.holder for number, each in enumerate(self._electors) if number not in self._holding)
+        fewer = {count for holder, count in theirs.items() if holder not in ("", self._identity)}
+        return 1 + sum(count < len(self._holding) for count in fewer)
 
     async def _ask_for_one(self) -> None:
         """Ask whoever has at least two shards more than this process for one of them."""
@@ -269,4 +295,4 @@ class Shards:
             await self._electors[max(most)].ask()
 
     def _pause(self) -> float:
-        return self._times.period / 2 * (0.8 + 0.4 * self._random())
+        return self._times.period / LOOKS * (0.8 + 0.4 * self._random())

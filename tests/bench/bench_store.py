@@ -4,6 +4,7 @@ Objects as an API server sends them are taken in page by page, as after a start 
 are printed after each step.
 """
 
+import asyncio
 import gc
 import json
 import sys
@@ -139,7 +140,7 @@ def main(vms: int, hosts: int) -> None:
             intake.upsert(raw)
     meter.step(f"{vms} VMs taken in")
     assert len(vms_by_zone.keys(store, "z")) == vms, "the VMs of this bench don't fit their model"
-    recovery.from_statuses()
+    asyncio.run(recovery.from_statuses())
     meter.step("addresses taken over from statuses")
     gc.collect()
     meter.step("after a look for garbage")

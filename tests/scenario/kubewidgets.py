@@ -104,7 +104,7 @@ class Controller:
                 manager,
                 connection,
                 settings,
-                on_lead=lambda _: None,
+                on_lead=self._lead,
                 on_secret=lambda namespace, name: self.secrets_changed.append((namespace, name)),
                 stop=self.stop,
                 random=random.random,
@@ -112,6 +112,9 @@ class Controller:
                 log=structlog.get_logger(),
             )
         )
+
+    async def _lead(self, shard: int) -> None:
+        assert self.connection.elector.holds(shard)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

@@ -304,7 +304,7 @@ class VMController(base.Controller):
     async def start(self) -> None:
         self.tasks = [asyncio.create_task(self.resync.run())]
         await self.resync.synced()
-        self.parts.recovery.from_statuses()
+        await self.parts.recovery.from_statuses()
         self.tasks.append(asyncio.create_task(self.manager.run()))
 
     async def kill(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -267,6 +268,6 @@ def test_all_places_can_be_taken_from_statuses_anew() -> None:
     held = world.placements.size("uid-web")
     assert held is not None
     assert held.host == "h1"
-    world.placements.from_statuses()
+    asyncio.run(world.placements.from_statuses())
     assert world.placements.size("uid-web") == Allocation("h2", "s1", 0, 0, 10 * GI)
     assert world.placements.size("uid-gone") is not None, "what has no object here is not a VM that others placed"

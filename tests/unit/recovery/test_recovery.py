@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,6 +14,8 @@ from controller.inventory import HostLink, Inventory
 from controller.ipam import AddressAllocator, SegmentAllocator, VLANRange, instance_id, parse_subnet
 from controller.ipam import Owner as Holder
 from controller.placing.recovery import DEADLINE, Recovery
+from controller.runtime.keys import Key
+from controller.runtime.slices import SLICE
 from controller.runtime.store import Store
 from controller.shared.lookups import register_all
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -66,6 +69,12 @@ class World:
         if change := self.store.upsert(raw):
             self.recovery.take(change)
 
+    def drop(self, name: str) -> None:
+        """As the manager does while it has no turns to give: what is held for a VM that is gone is given back at once."""
+        if change := self.store.delete(Key("VirtualMachine", "shop", name)):
+            self.recovery.take(change)
+            self.addresses.release(Holder(change.gone, "front"))
+
     def carry(self, *vms: ObservedVM) -> None:
         self.hosts.carried.append(cast("HostLink", Link(*vms)))
 
@@ -118,7 +127,7 @@ def test_statuses_are_taken_over() -> None:
     world.put(NETWORK, {"segment": {"vlan": 107}})
     world.put(vm("a"), status("10.1.0.5"))
     world.put(vm("b"), {"nics": [{"name": "front", "mac": "02:00:00:00:00:02", "network": "shop/front"}]})
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert world.held() == {"10.1.0.5": "uid-a"}
     assert [(found, owner.uid) for found, owner in world.segments.records("z1")] == [(107, "uid-front")]
 
@@ -127,7 +136,7 @@ def test_of_two_statuses_with_one_address_the_older_object_keeps_it() -> None:
     world = World()
     world.put(vm("old"), status("10.1.0.5"))
     world.put(vm("a-young"), status("10.1.0.5"))
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert world.held() == {"10.1.0.5": "uid-old"}
 
 
@@ -145,7 +154,7 @@ def test_thousands_of_statuses_are_never_in_memory_at_once(monkeypatch: pytest.M
         adopt(*taken)
 
     monkeypatch.setattr(world.addresses, "adopt", counting)
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert len(world.held()) == 600
     assert 0 < most < 300
 
@@ -165,7 +174,7 @@ def test_statuses_count_before_what_hypervisors_say() -> None:
     world.put(NETWORK, {"segment": {"vlan": 107}})
     world.put(vm("a"), status("10.1.0.5"))
     world.carry(seen("a", "10.1.0.9", vlan=104))
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert world.recovery.done
     assert world.held() == {"10.1.0.5": "uid-a"}
     assert [found for found, _ in world.segments.records("z1")] == [107]
@@ -205,7 +214,7 @@ def test_a_pinned_mac_is_held_by_who_has_it_before_anybody_asks() -> None:
     world.put(vm("waits", networks=[pinning]))
     world.put(vm("has", networks=[pinning]), status("10.1.0.5"))
     world.put(vm("made", networks=["{name: front, network: front}"]), status("10.1.0.6"))
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     refused = world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-waits", "front"))
     assert refused is not None
     assert refused.by == Holder("uid-has", "front"), "neither the older that waits nor one with a generated address"
@@ -216,7 +225,7 @@ def test_of_two_that_have_one_pinned_mac_the_older_keeps_it() -> None:
     world = World()
     for name in ("older", "younger"):
         world.put(vm(name, networks=["{name: front, network: front, " + PINS + "}"]), status("10.1.0.5"))
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-older", "front")) is None
     assert world.addresses.macs.hold("z1", "02:00:00:00:00:01", Holder("uid-younger", "front")) is not None
 
@@ -226,7 +235,46 @@ def test_one_that_has_waited_for_its_turn_for_long_waits_for_the_hosts_neverthel
     world = World()
     world.put(HOST)
     world.clock.time = 10 * DEADLINE
-    world.recovery.from_statuses()
+    asyncio.run(world.recovery.from_statuses())
     assert not world.recovery.done
     world.clock.time += DEADLINE + 1
     assert world.recovery.done
+
+
+def test_thousands_of_statuses_leave_the_loop_to_others() -> None:
+    """Renewals of the Lease among them: never more is done between two of their turns than a slice."""
+    world, most = World(), 0
+    for number in range(10 * SLICE):
+        world.put(vm(f"vm-{number}"), status(f"10.1.{number // 250}.{number % 250 + 1}"))
+
+    async def main() -> int:
+        nonlocal most
+        turns, done = 0, asyncio.create_task(world.recovery.from_statuses())
+        while not done.done():
+            before = len(world.held())
+            await asyncio.sleep(0)
+            most, turns = max(most, len(world.held()) - before), turns + 1
+        return turns
+
+    assert asyncio.run(main()) >= 20, "for reading them, and for taking them over"
+    assert len(world.held()) == 10 * SLICE
+    assert most <= SLICE
+
+
+def test_a_vm_that_goes_while_statuses_are_taken_over_keeps_no_address() -> None:
+    """Each in one of the turns of others; a younger one of the same address then has it, and so has one of the same name."""
+    world = World()
+    for number in range(4 * SLICE):
+        world.put(vm(f"vm-{number:03}"), status(f"10.1.0.{number + 1}"))
+    gone = {f"vm-{number:03}" for number in range(0, 4 * SLICE, 3)}
+
+    async def main() -> None:
+        taking = asyncio.create_task(world.recovery.from_statuses())
+        for name in sorted(gone):
+            await asyncio.sleep(0)
+            world.drop(name)
+        await taking
+
+    asyncio.run(main())
+    assert {uid.removeprefix("uid-") for uid in world.held().values()} & gone == set()
+    assert len(world.held()) == 4 * SLICE - len(gone)

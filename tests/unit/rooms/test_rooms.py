@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -132,5 +133,5 @@ def test_all_room_can_be_taken_from_statuses_anew() -> None:
     world.put(volume(), {"pool": "s1", "size": "5Gi"})
     world.put(volume(), {"pool": "s1", "size": "50Gi"})
     assert world.index.pool_allocated("s1") == 5 * GI, "it grew while another process gave room out"
-    world.rooms.from_statuses()
+    asyncio.run(world.rooms.from_statuses())
     assert world.index.pool_allocated("s1") == 50 * GI
