@@ -1,7 +1,7 @@
 # Everything a person does with a checkout. `make` alone lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap lint test test-unit test-slow plane crds lock bench growth soak demo demo-down
+.PHONY: help bootstrap lint test test-unit test-slow plane crds lock bench bench-kvm growth soak demo demo-down
 
 BIN := .venv/bin
 JOBS ?= $(shell nproc)
@@ -45,6 +45,9 @@ bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench.bench_store
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-kvm: bootstrap plane ## boot 24 guests through Vireo and by QEMU alone, in pairs (BENCH="--guests 24 --hosts 3"; root)
+	@$(BIN)/python -m tests.bench.kvm $(BENCH)
 
 growth: bootstrap plane ## measure how costs grow from 1,000 to 10,000 VMs, and draw it (a quarter of an hour)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH)
