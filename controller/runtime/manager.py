@@ -142,11 +142,10 @@ class Manager:
         """Reconcile until cancelled or `stop`ped.  The Store must hold everything: a missing object would read as deleted."""
         queue = self._queue = Queue(self._clock.monotonic, self._random, added=self._metrics.added)
         for kind in self._reconcilers:
-            waited_for = [key for key in self._store.keys(kind) if not self._store.settled(key)]
-            for key in waited_for:
-                queue.add(key, Priority.RESYNC)
-            for key in set(self._store.keys(kind)).difference(waited_for):
-                queue.add_after(key, self._options.settled_after.get(kind, 0.0), Priority.RESYNC)
+            settled = {key: self._store.settled(key) for key in self._store.keys(kind)}
+            for key in sorted(settled, key=lambda each: settled[each]):  # first those that somebody waits for
+                delay = self._options.settled_after.get(kind, 0.0) if settled[key] else 0.0
+                queue.add_after(key, delay, Priority.RESYNC)
         for key in self._gone:
             queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
