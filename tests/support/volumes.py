@@ -6,7 +6,7 @@ from typing import Any
 
 from controller.runtime.keys import Key
 from drivers.simulator.engine.census import CensusVolume
-from tests.support.vms import VMCloud
+from tests.support.vms import VMCloud, site
 
 LOCAL = """
 kind: StoragePool
@@ -27,6 +27,15 @@ kind: Volume
 metadata: {{name: {name}, namespace: shop}}
 spec: {{zone: z1, size: {size}{", " if extra else ""}{extra}}}
 """
+
+
+async def begin(cloud: VMCloud, *texts: str) -> None:
+    """A site of two hosts, and then, all at once, what users declare."""
+    cloud.apply(site(2))
+    await cloud.settle(30)
+    for each in texts:
+        cloud.apply(each)
+    await cloud.settle(30)
 
 
 def mounts(*names: str) -> list[dict[str, str]]:

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from controller.runtime.keys import Key
-from controller.runtime.store import Store
 from controller.shared import holds
-from controller.shared.lookups import register_all
 from crds.v1alpha1 import VirtualMachine, Volume
+from tests.unit.stores import store
 
 WEB, DATA = Key("VirtualMachine", "shop", "web"), Key("Volume", "shop", "data")
 OTHER = Key("VirtualMachine", "shop", "other")
@@ -51,15 +50,6 @@ def of_volume(state: str, name: str = "v") -> dict[str, Any]:
 
 def restore(state: str, snapshot: str) -> dict[str, Any]:
     return make("SnapshotRestore", "back", {"snapshot": snapshot}, job(state))
-
-
-def store(*objects: dict[str, Any]) -> Store:
-    made = Store()
-    register_all(made)
-    for number, raw in enumerate(objects, start=1):
-        raw["metadata"] |= {"uid": f"uid-{number}", "resourceVersion": str(number), "generation": 1}
-        made.upsert(raw)
-    return made
 
 
 BY_SNAPSHOT, BY_VOLUME_SNAPSHOT = Key("Snapshot", "shop", "s"), Key("Snapshot", "shop", "v")

@@ -7,22 +7,13 @@ from typing import Any
 import pytest
 
 from controller.runtime.keys import Key
-from controller.runtime.store import Store
 from controller.shared import lookups
-from controller.shared.lookups import LOOKUPS, Lookup, hosts_using_secret, pools_of_host, register_all
+from controller.shared.lookups import LOOKUPS, Lookup, hosts_using_secret, pools_of_host
 from crds.v1alpha1 import KINDS, Cluster
+from tests.unit.stores import store
 
 CREDENTIALS = {"secretRef": {"namespace": "infra", "name": "login"}}
 AUTHORITY = {"caSecretRef": {"namespace": "infra", "name": "ca"}}
-
-
-def store(*objects: dict[str, Any]) -> Store:
-    made = Store()
-    register_all(made)
-    for number, raw in enumerate(objects, start=1):
-        raw["metadata"] |= {"uid": f"uid-{number}", "resourceVersion": str(number), "generation": 1}
-        made.upsert(raw)
-    return made
 
 
 def make(kind: str, name: str, spec: dict[str, Any], status: dict[str, Any] | None = None, namespace: str = "") -> dict[str, Any]:

@@ -175,14 +175,7 @@ def test_a_call_that_goes_wrong_leaves_nothing_and_can_be_repeated(kind: FaultKi
     for call in calls:
         world.control.add_fault(Fault(kind, "volumes.*", count=1))
         before = world.control.census()
-        if kind is FaultKind.TASK_ERROR:
-            outcome = call()
-            assert isinstance(outcome, Started)
-            world.let(0)
-            assert isinstance(world.connection.tasks.poll(outcome.op), Failed)
-        else:
-            with pytest.raises(Transient):
-                call()
+        world.goes_wrong(kind, call)
         assert world.control.census() == before
         assert call() == Done()
         assert world.control.census() != before

@@ -2,14 +2,19 @@
 
 import itertools
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
+from drivers.errors import Transient
 from drivers.simulator.connection import SimulatorConnection
 from drivers.simulator.control import Control
 from drivers.simulator.engine.clock import VirtualClock
+from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.local import LocalTransport
 from drivers.simulator.service import Service
@@ -21,6 +26,8 @@ from drivers.types import (
     DesiredSnapshot,
     DesiredVM,
     DesiredVolume,
+    Done,
+    Failed,
     HostID,
     ImageFile,
     InstanceID,
@@ -31,6 +38,7 @@ from drivers.types import (
     Seed,
     Segment,
     SnapshotID,
+    Started,
     VolumeAttachment,
     VolumeID,
 )
@@ -134,6 +142,17 @@ class World:
         """Let time pass."""
         self.clock.sleep(seconds)
         self.service.advance()
+
+    def goes_wrong(self, kind: FaultKind, call: Callable[[], Done | Started]) -> None:
+        """The call fails as a fault of this kind makes it fail: in its native task, or at once."""
+        if kind is FaultKind.TASK_ERROR:
+            outcome = call()
+            assert isinstance(outcome, Started)
+            self.let(0)
+            assert isinstance(self.connection.tasks.poll(outcome.op), Failed)
+        else:
+            with pytest.raises(Transient):
+                call()
 
     def created(self, **values: Any) -> DesiredVM:
         wanted = vm(**values)

@@ -7,16 +7,8 @@ import pytest
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
 from drivers.types import Capability, Power
-from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, local_pools, made, mounted, mounts, ready, status, text, volume
-
-
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(2))
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
+from tests.support.vms import GIB, VMCloud, play, vm
+from tests.support.volumes import begin, edit, has, local_pools, made, mounted, mounts, ready, status, text, volume
 
 
 def test_a_new_vm_has_its_volumes_from_the_first_start() -> None:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from drivers.simulator.engine.actions import Act
-from tests.support.vms import VMCloud, play, site, vm
-from tests.support.volumes import local_pools, made, mounted, ready, status, text, volume
+from tests.support.vms import VMCloud, play, vm
+from tests.support.volumes import begin, local_pools, made, mounted, ready, status, text, volume
 
 FORCE = "vireo.dev/force-delete"
-
-
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(2))
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
 
 
 def test_retain_leaves_the_volume() -> None:

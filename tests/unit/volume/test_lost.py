@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from drivers.simulator.engine.actions import Act
-from tests.support.vms import VMCloud, play, site, vm
-from tests.support.volumes import has, local_pools, made, mounted, ready, status, text, volume
-
-
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(2))
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
+from tests.support.vms import VMCloud, play, vm
+from tests.support.volumes import begin, has, local_pools, made, mounted, ready, status, text, volume
 
 
 def test_found_again_where_it_is_and_on_whom() -> None:
