@@ -6,6 +6,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
 from controller.vm import job, report
 from controller.vm.plan import differences, is_on
+from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from drivers.types import (
     AttachNIC,
@@ -53,7 +54,7 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
     vm = ctx.object
     if vm.spec.drift_policy is DriftPolicy.CORRECT or job.current(vm) is not None or vm.status.pending_changes:
         return ""
-    if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _drifted(ctx)):
+    if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _found(ctx, DRIFT, report.DISK_MISSING)):
         return ""
     changes = [each for each in differences(want, have) if type(each) in _NAMES]
     named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
@@ -78,6 +79,16 @@ def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
     return failed("HardwareDrift", message, terminal=True)
 
 
+def rootless(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | None:
+    """Why a VM whose root disk somebody took away is not well, whatever its power: it is not started either. None if it has it."""
+    if ROOT in {disk.name for disk in have.disks} or ROOT not in {disk.name for disk in ctx.object.status.disks}:
+        return None
+    message = f"the disk {ROOT} was removed from the VM on the hypervisor: attach it there again, or delete the VM's object"
+    if job.current(ctx.object):
+        job.fail(ctx, message)
+    return failed(report.DISK_MISSING, message, terminal=True)
+
+
 def _held(ctx: Context[VirtualMachine], type: str) -> bool:
     """Whether the VM was as declared for this very spec, or was already found to have drifted from it; devices do not count."""
     condition = ctx.conditions.get(type)
@@ -86,6 +97,6 @@ def _held(ctx: Context[VirtualMachine], type: str) -> bool:
     return condition.status == "True" or condition.reason in (DRIFT, *report.BY_HAND)
 
 
-def _drifted(ctx: Context[VirtualMachine]) -> bool:
+def _found(ctx: Context[VirtualMachine], *reasons: str) -> bool:
     condition = ctx.conditions.get(IN_SYNC)
-    return condition is not None and condition.reason == DRIFT
+    return condition is not None and condition.reason in reasons

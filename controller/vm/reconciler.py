@@ -31,7 +31,7 @@ from controller.vm import growth, job, report, room
 from controller.vm.adoption import Adopting
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
-from controller.vm.drift import hardware_drift, power_drifted, report_hardware
+from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless
 from controller.vm.marking import Marking
 from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
 from controller.vm.references import References, resolve
@@ -231,7 +231,7 @@ class VirtualMachineReconciler:
                 return self._settled(ctx, refs, seat, want, have, lack)
             if action is not None and given(ctx.object):
                 allow(ctx, action)
-            if isinstance(action, Start) and (kept_off := room.not_started(ctx, seat, lack)):
+            if isinstance(action, Start) and (kept_off := (have and rootless(ctx, have)) or room.not_started(ctx, seat, lack)):
                 return kept_off
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
                 return unfinished
@@ -268,6 +268,8 @@ class VirtualMachineReconciler:
             return waiting("Suspended", message, retry_after=_POWER_LOOKS)
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
+        if lost := rootless(ctx, have):
+            return lost
         if lack:
             return waiting("InsufficientCapacity", f"{lack} for the new size", retry_after=room.RETRY)
         if _restart_due(vm) and not want.restart:

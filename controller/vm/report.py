@@ -22,7 +22,8 @@ from drivers.types import ObservedVM, Power
 
 DISK_MISSING, FOREIGN_DEVICES = "DiskMissing", "ForeignDevices"
 BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)
-"""Reasons of InSync for what somebody did to the VM's devices that nothing is done about: the VM is Ready all the same."""
+"""Reasons of InSync for what somebody did to the VM's devices that nothing is done about: the VM is Ready all the same, unless
+it has lost its root disk."""
 
 _LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES = 255, 1024, 253, 45, 64
 """What the status takes: a hypervisor or a guest may say more."""

@@ -327,7 +327,6 @@ def test_disk_grows() -> None:
 
 HARDWARE: list[tuple[Act, str, dict[str, Any], tuple[str, str]]] = [
     (Act.ADD_DEVICE, "usb-1", {}, ("False", "ForeignDevices")),
-    (Act.REMOVE_DISK, "root", {}, ("False", "DiskMissing")),
     (Act.REMOVE_NIC, "front", {"driftPolicy": "Correct"}, ("True", "AsDeclared")),
     (Act.SET_CPUS, "1", {"driftPolicy": "Correct"}, ("True", "AsDeclared")),
 ]
