@@ -45,6 +45,7 @@ from drivers.types import (
     SnapshotID,
     Started,
     StopMode,
+    StoredFile,
     VolumeID,
 )
 
@@ -137,6 +138,12 @@ class Storage(Protocol):
 
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         """Remove a template image; absent is success. Raises Conflict while a disk is layered on it."""
+
+    def list_files(self, host: HostID, pool: PoolSpec) -> Sequence[StoredFile]:
+        """Every file in the pool under our names, complete or not, whoever has it now; markers aside. Read now, and slow.
+
+        Raises NotFound, Transient.
+        """
 
 
 class Volumes(Protocol):

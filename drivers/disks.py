@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NewType
 
 InstanceID = NewType("InstanceID", str)
@@ -212,6 +213,31 @@ class VMDisk:
     name: str
     volume_id: str
     size: int
+
+
+class StoredKind(StrEnum):
+    """What a file in a pool is."""
+
+    DISK = "Disk"
+    SEED = "Seed"
+    IMAGE = "Image"
+    VOLUME = "Volume"
+    SNAPSHOT = "Snapshot"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file in a pool under our names, complete or not.
+
+    `identity` is the UUID of the VM (disk and seed), of the volume or of the snapshot, or the image's name. `path` is the
+    hypervisor's path or id, `allocated` the bytes that it takes in the pool. `layered`: another file in the pool needs it below.
+    """
+
+    kind: StoredKind
+    identity: str
+    path: str
+    allocated: int
+    layered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

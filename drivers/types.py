@@ -59,6 +59,12 @@ from drivers.disks import (
     SnapshotID as SnapshotID,
 )
 from drivers.disks import (
+    StoredFile as StoredFile,
+)
+from drivers.disks import (
+    StoredKind as StoredKind,
+)
+from drivers.disks import (
     VMDisk as VMDisk,
 )
 from drivers.disks import (

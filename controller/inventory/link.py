@@ -28,6 +28,7 @@ from drivers.types import (
     Progress,
     Started,
     StopMode,
+    StoredFile,
     VolumeID,
 )
 
@@ -265,6 +266,11 @@ class HostLink:
         """See `drivers.base.Storage.delete_image`."""
         host, connection = self._host(), self._session.connection()
         return await self._session.lanes.change(connection.storage.delete_image, host, pool, image)
+
+    async def list_files(self, pool: PoolSpec) -> Sequence[StoredFile]:
+        """See `drivers.base.Storage.list_files`."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.survey(connection.storage.list_files, host, pool)
 
     @contextlib.contextmanager
     def _changing(self, instance: InstanceID | None) -> Iterator[None]:

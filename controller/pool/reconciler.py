@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from controller.inventory import Inventory, PoolRegistry
 from controller.pool.images import remove_images
+from controller.pool.orphans import Orphans
 from controller.pool.scope import resolve
 from controller.pool.status import Survey, allocated, capacity, describe, result
 from controller.runtime.context import Context
@@ -92,6 +93,7 @@ class StoragePoolReconciler:
         self._inventory = inventory
         self._registry = registry
         self._library = library
+        self._orphans = Orphans(inventory)
         self._started: float | None = None
 
     async def reconcile(self, ctx: Context[StoragePool]) -> Result:
@@ -109,12 +111,14 @@ class StoragePoolReconciler:
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
         await self._measure(ctx, survey)
+        await self._orphans.look(ctx, hosts, survey.ready)
         describe(pool, ctx.conditions, survey)
         return self._again(ctx, result(pool, survey))
 
     def forget(self, key: Key, uid: str) -> None:
         """Drop what was held in memory."""
         self._registry.forget(key.name)
+        self._orphans.forget(key.name)
 
     def _survey(self, pool: str, hosts: list[str]) -> Survey:
         links = {host: self._inventory.link(host) for host in hosts}

@@ -14,6 +14,9 @@ from crds.references import AllocationState
 from crds.status import Known, Status
 
 __all__ = [
+    "OrphanKind",
+    "OrphanedFile",
+    "OrphanedFiles",
     "PoolCapacity",
     "PoolScope",
     "PoolState",
@@ -91,6 +94,40 @@ class PoolCapacity(Model):
     """Sum of the full sizes of the disks in the pool, a quantity in bytes."""
 
 
+class OrphanKind(StrEnum):
+    """What a file in a pool was made for."""
+
+    DISK = "Disk"
+    SEED = "Seed"
+    IMAGE = "Image"
+    VOLUME = "Volume"
+    SNAPSHOT = "Snapshot"
+
+
+class OrphanedFile(Model):
+    """A file that Vireo made and nobody declares."""
+
+    path: Annotated[str, Field(max_length=1024)]
+    """The hypervisor's path or identifier of the file."""
+    kind: Known[OrphanKind]
+    """Disk or Seed of a VM, Image of a template, Volume, or Snapshot of a volume."""
+    identity: Annotated[str, Field(max_length=253)]
+    """UUID in the hypervisor of the VM, volume or snapshot; the image's name."""
+    size: Quantity
+    """What it takes in the pool, a quantity in bytes."""
+
+
+class OrphanedFiles(Model):
+    """Files that Vireo made and nobody declares."""
+
+    count: Count
+    """How many there are."""
+    size: Quantity
+    """What all of them take in the pool, a quantity in bytes."""
+    files: Annotated[list[OrphanedFile], Field(max_length=100), ListType("map", ("path",))] = Field(default_factory=list)
+    """The first 100, by path."""
+
+
 class StoragePoolStatus(Status):
     """State of a pool."""
 
@@ -102,6 +139,9 @@ class StoragePoolStatus(Status):
     """Hosts that have the pool."""
     hosts_failing: Annotated[list[Name], Field(max_length=1000), ListType("set")] = Field(default_factory=list)
     """Hosts where the pool could not be made usable, the first 1000: no new disk goes there through them."""
+    orphans: OrphanedFiles | None = None
+    """Files in the pool that Vireo made, that nobody declares any more and that no VM seen on any host has. They are never touched;
+    absent while there are none. Looked for every ten minutes."""
 
 
 class StoragePool(Resource):
@@ -125,6 +165,7 @@ class StoragePool(Resource):
             Column("Cluster", ".spec.cluster", wide=True),
             Column("Host", ".spec.host", wide=True),
             Column("Hosts-Mounted", ".status.hostsMounted", "integer", wide=True),
+            Column("Orphans", ".status.orphans.count", "integer", wide=True),
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
         ),
         selectable=(".spec.zone", ".spec.scope", ".spec.cluster", ".spec.host", ".status.state"),

@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
-from drivers.types import InstanceID
+from drivers.types import InstanceID, StoredKind
 
 MAX_DOMAIN_NAME = 60
 
@@ -30,6 +30,8 @@ _POOL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,198}[a-z0-9])?")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _INSTANCE = re.compile(_UUID)
 _DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.qcow2")
+_SEED = re.compile(rf"({_UUID})-seed-[^/]+\.iso")
+_STORED_IMAGE = re.compile(rf"vireo-image-({_IMAGE.pattern})\.qcow2")
 _CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|complete)")
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
@@ -72,6 +74,18 @@ def disk_of(volume: str) -> tuple[InstanceID, str] | None:
 def seed(instance: InstanceID, digest: str) -> str:
     """Volume of the seed with that digest: a new seed is another volume, so a half-written one is never booted from."""
     return f"{instance_id(instance)}-seed-{digest[:16]}.iso"
+
+
+def stored(volume: str) -> tuple[StoredKind, str] | None:
+    """What a volume is by its name, and of which VM, volume, snapshot or image; None for a marker and for what is not ours."""
+    content = content_of(volume)
+    if content is not None:
+        kind = StoredKind.VOLUME if content.kind is Kind.VOLUME else StoredKind.SNAPSHOT
+        return (kind, content.identity) if volume == content.file else None
+    for kind, pattern in ((StoredKind.DISK, _DISK), (StoredKind.SEED, _SEED), (StoredKind.IMAGE, _STORED_IMAGE)):
+        if found := pattern.fullmatch(volume):
+            return kind, found[1]
+    return None
 
 
 def belongs(volume: str, instance: InstanceID) -> bool:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from drivers.errors import Conflict, InvalidSpec, Transient
-from drivers.kvm import names, pools, qcow2, volumes
+from drivers.kvm import names, pools, qcow2, stored, volumes
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.session import Role, Session
-from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec
+from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
 SLOWEST_UPLOAD = 1 << 20
 """Bytes in a second; an upload that is slower does not end."""
@@ -82,6 +82,15 @@ class KVMStorage:
 
         self._session.run(Role.WORK, f"remove an image from the pool {pool.name}", run, mutating=True)
         return Done()
+
+    def list_files(self, host: HostID, pool: PoolSpec) -> tuple[StoredFile, ...]:
+        """One call for each file, so that it is known which are layered on others."""
+        self._hosts.require(host)
+
+        def run(connection: Any) -> tuple[StoredFile, ...]:
+            return stored.read(pools.get(connection, pool, refresh=True))
+
+        return self._session.run(Role.WORK, f"list the files of the pool {pool.name}", run)
 
     def _turn(self, name: str) -> AbstractContextManager[None]:
         return self._locks.hold(name, self._session.timeouts.turn)

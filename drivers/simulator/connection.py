@@ -28,6 +28,7 @@ from drivers.types import (
     Progress,
     Started,
     StopMode,
+    StoredFile,
 )
 
 from .consoles import NoConsoles
@@ -173,6 +174,10 @@ class _Storage:
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         done: Done = self._call("storage.delete_image", host, pool, image)
         return done
+
+    def list_files(self, host: HostID, pool: PoolSpec) -> Sequence[StoredFile]:
+        files: Sequence[StoredFile] = self._call("storage.list_files", host, pool)
+        return files
 
 
 class _Tasks:

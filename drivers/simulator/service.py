@@ -95,6 +95,7 @@ class Service:
             "storage.has_image": lambda _, *args: storage.has_image(*args),
             "storage.put_image": lambda _, *args: storage.put_image(*args),
             "storage.delete_image": lambda _, *args: storage.delete_image(*args),
+            "storage.list_files": lambda _, *args: storage.list_files(*args),
             "volumes.contents": lambda _, *args: volumes.contents(*args),
             "volumes.create_volume": lambda _, *args: volumes.create_volume(*args),
             "volumes.grow_volume": volumes.grow_volume,

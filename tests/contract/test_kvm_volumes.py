@@ -21,6 +21,8 @@ from drivers.types import (
     Owner,
     SetCPUs,
     SnapshotID,
+    StoredFile,
+    StoredKind,
     VolumeAttachment,
     VolumeID,
 )
@@ -103,6 +105,10 @@ class Storeroom:
     def delete_snapshot(self, snapshot: SnapshotID) -> None:
         self.connection.volumes.delete_volume_snapshot(self.binding.host, self.binding.pool, snapshot)
 
+    def stored(self, identity: str) -> list[StoredFile]:
+        listed = self.connection.storage.list_files(self.binding.host, self.binding.pool)
+        return [file for file in listed if file.identity == identity]
+
     def files(self) -> set[str]:
         """What the directory has of volumes and their snapshots, past libvirt's own idea of it."""
         return {path.name for path in Path(self.binding.pool.path).iterdir() if path.name.startswith(("vireo-vol-", "vireo-snap-"))}
@@ -168,6 +174,8 @@ def test_contents_lists_disks_of_vms_too(room: Storeroom) -> None:
     [disk] = [disk for disk in listed.disks if disk.instance == vm.instance]
     assert (disk.name, disk.size, Path(disk.volume_id).name) == ("root", vm.disks[0].size, f"{vm.instance}-root.qcow2")
     assert Path(disk.volume_id).is_file()
+    assert {file.kind for file in room.stored(vm.instance)} == {StoredKind.DISK, StoredKind.SEED}
+    assert all(file.allocated == Path(file.path).stat().st_blocks * 512 for file in room.stored(vm.instance))
 
 
 @pytest.mark.parametrize(
@@ -199,9 +207,11 @@ def test_half_a_volume_does_not_count_and_goes_with_the_next_attempt(room: Store
     half = f"vireo-vol-{identity}.0.qcow2"
     (Path(room.binding.pool.path) / half).write_bytes(b"QFI\xfb" + bytes(500))
     assert identity not in room.sizes()
+    assert [Path(file.path).name for file in room.stored(identity)] == [half]
     room.volume(volume=identity)
     assert room.sizes() == {identity: SIZE}
     assert half not in room.files()
+    assert [file.kind for file in room.stored(identity)] == [StoredKind.VOLUME]
 
 
 def test_an_attached_volume_is_seen_and_grows_at_once(room: Storeroom, vm: DesiredVM) -> None:

@@ -19,6 +19,7 @@ from .suite import (
     DriverContract,
     Guests,
     Limiting,
+    Listing,
     LostReplies,
     LostStorageReplies,
     SnapshotMemory,
@@ -33,7 +34,9 @@ AT_ONCE = ["--hosts", "3", "--boot", "0", "--shutdown", "0"]
 TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [f"--duration={method}=0.03" for method in sorted(TASK_METHODS)]
 
 
-class Storage(Volumes, Attaching, Limiting, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies):
+class Storage(
+    Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies
+):
     """Everything about volumes and snapshots."""
 
 

@@ -242,6 +242,13 @@ STATUS: dict[Kind, Spec] = {
         "capacity": {"total": "100Gi", "available": "60Gi", "allocated": "80Gi"},
         "hostsMounted": 2,
         "hostsFailing": ["h3"],
+        "orphans": {
+            "count": 101,
+            "size": "2Gi",
+            "files": [
+                {"path": "/srv/vireo/x.qcow2", "kind": "Disk", "identity": "5f3c0000-0000-5000-8000-00000000000a", "size": "1Gi"}
+            ],
+        },
     },
     ServiceOffering: _COMMON,
     Template: _COMMON

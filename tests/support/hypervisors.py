@@ -31,6 +31,7 @@ from drivers.types import (
     PoolSpec,
     Power,
     Running,
+    StoredFile,
 )
 
 ALL = frozenset(Capability)
@@ -87,6 +88,7 @@ class Hypervisor:
         self.vms: dict[InstanceID, ObservedVM] = {}
         self.pools: dict[tuple[HostID, str], ObservedPool] = {}
         self.images: set[tuple[str, str]] = set()
+        self.files: list[StoredFile] = []
         self.faults: dict[str, Exception] = {}
         self.calls: Counter[str] = Counter()
         self.events: list[Event] = []
@@ -178,6 +180,10 @@ class FakeConnection:
         self._of.did("delete_image")
         self._of.images.discard((pool.name, image))
         return Done()
+
+    def list_files(self, host: HostID, pool: PoolSpec) -> Sequence[StoredFile]:
+        self._of.did("list_files")
+        return list(self._of.files)
 
 
 @dataclass

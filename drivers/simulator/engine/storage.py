@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from drivers.errors import Conflict, InvalidSpec
-from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started
+from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
-from .datacentre import Datacentre, pool_key
+from .datacentre import DISK_OVERHEAD, Datacentre, pool_key
 from .model import Image, Pool
-from .observe import observed_pool
+from .observe import observed_pool, pool_contents
 from .rules import check_image, check_image_file, check_pool
 
 __all__ = ["Storage"]
@@ -66,3 +66,21 @@ class Storage:
         found.used -= found.images.pop(image).physical_size
         self._dc.dirty.add(("image", *found.key, image))
         return Done()
+
+    def list_files(self, host: HostID, pool: PoolSpec) -> tuple[StoredFile, ...]:
+        """All that is in a pool. Raises NotFound, Transient."""
+        return _files(self._dc.pool(host, pool))
+
+
+def _files(pool: Pool) -> tuple[StoredFile, ...]:
+    contents, path = pool_contents(pool), pool.key.path
+    images = [
+        StoredFile(StoredKind.IMAGE, name, f"{path}/image-{name}", image.physical_size, pool.layered.get(name, 0) > 0)
+        for name, image in pool.images.items()
+    ]
+    return (
+        *images,
+        *(StoredFile(StoredKind.DISK, one.instance, one.volume_id, DISK_OVERHEAD) for one in contents.disks),
+        *(StoredFile(StoredKind.VOLUME, one.volume, one.volume_id, DISK_OVERHEAD) for one in contents.volumes),
+        *(StoredFile(StoredKind.SNAPSHOT, one.snapshot, one.volume_id, DISK_OVERHEAD) for one in contents.snapshots),
+    )

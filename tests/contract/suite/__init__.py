@@ -20,6 +20,7 @@ from .guests import Guests
 from .hostile import Hostile
 from .hosts import Hosts
 from .limiting import Limiting
+from .listing import Listing
 from .observing import Observing
 from .owning import Owning
 from .powering import Powering
@@ -46,6 +47,7 @@ __all__ = [
     "FaultyBinding",
     "Guests",
     "Limiting",
+    "Listing",
     "LostReplies",
     "LostStorageReplies",
     "SnapshotMemory",

@@ -58,6 +58,7 @@ class Capabilities(ContractBase):
             lambda: connection.storage.has_image(binding.host, binding.pool, binding.image.name),
             lambda: connection.storage.put_image(binding.host, binding.pool, binding.image),
             lambda: connection.storage.delete_image(binding.host, binding.pool, binding.image.name),
+            lambda: connection.storage.list_files(binding.host, binding.pool),
         ):
             with raises_ours(Unsupported):
                 call()

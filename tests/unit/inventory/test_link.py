@@ -165,6 +165,7 @@ CALLS = [
     lambda link: link.ensure_pool(PoolSpec("s1", "/srv")),
     lambda link: link.has_image(PoolSpec("s1", "/srv"), "image"),
     lambda link: link.delete_image(PoolSpec("s1", "/srv"), "image"),
+    lambda link: link.list_files(PoolSpec("s1", "/srv")),
 ]
 
 

@@ -29,6 +29,11 @@ async def running(cloud: VMCloud, extra: str = "") -> None:
     assert cloud.datacentre.vm().power in (Power.ON, Power.OFF)
 
 
+def _steps(cloud: VMCloud) -> int:
+    """But for looks at the files of the pool, which don't grow with its VMs."""
+    return sum(count for name, count in cloud.points.items() if not name.endswith("list_files"))
+
+
 def test_apply_makes_a_running_vm_with_few_writes_and_none_at_rest() -> None:
     async def story(cloud: VMCloud) -> None:
         cloud.apply(site())
@@ -51,10 +56,10 @@ def test_apply_makes_a_running_vm_with_few_writes_and_none_at_rest() -> None:
         assert status["guest"]["addresses"] == [status["ipAddress"]]
         assert cloud.reason(type="GuestReady") == ("True", "AgentAnswers")
         await cloud.settle(120)
-        written, steps = cloud.writes, cloud.points.total()
+        written, steps = cloud.writes, _steps(cloud)
         await cloud.settle(3600)
         assert cloud.writes == written, "at rest nothing is written"
-        assert cloud.points.total() - steps <= 2, "at rest no VM is asked for by itself"
+        assert _steps(cloud) - steps <= 2, "at rest no VM is asked for by itself"
 
     play(story)
 
