@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared.translate import pool_spec
+from controller.vm import report
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.translate import ROOT
@@ -65,7 +66,7 @@ class Recreation:
         since = self._gone[ctx.uid] = now if now - since > _STALE else since
         if now - since >= GRACE:
             return None
-        ctx.object.status.state = VirtualMachineState.UNKNOWN
+        report.out_of_sight(ctx.object, ctx.conditions)
         message = "the VM is gone from the hypervisor: it is looked for again before it is made again"
         return waiting("InstanceMissing", message, retry_after=max(0.1, since + GRACE - now))
 
@@ -75,7 +76,7 @@ class Recreation:
             return None
         if unseen := self._seating.unseen(ctx):
             message = f"the VM may run on one of {len(unseen)} hosts that do not answer: {', '.join(unseen[:5])}"
-            ctx.object.status.state = VirtualMachineState.UNKNOWN
+            report.out_of_sight(ctx.object, ctx.conditions)
             return waiting("HostsNotObserved", message, retry_after=_HOSTS_LOOK)
         return None
 
@@ -88,5 +89,5 @@ def _let_go(vm: VirtualMachine) -> None:
 
 def _lost(ctx: Context[VirtualMachine], reason: str, message: str) -> Result:
     ctx.conditions.set("InSync", False, reason, "deleted on the hypervisor")
-    ctx.object.status.state = VirtualMachineState.ERROR
+    report.out_of_sight(ctx.object, ctx.conditions, VirtualMachineState.ERROR)
     return failed(reason, message, terminal=True)

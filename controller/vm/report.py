@@ -104,6 +104,12 @@ def _is_ipv4(text: str) -> bool:
         return False
 
 
+def out_of_sight(vm: VirtualMachine, conditions: Conditions, state: VirtualMachineState = VirtualMachineState.UNKNOWN) -> None:
+    """Record that the VM can't be seen, or is gone: nobody can say whether its guest answers."""
+    vm.status.state = state
+    conditions.remove("GuestReady")
+
+
 def guest_ready(vm: VirtualMachine, conditions: Conditions) -> None:
     """Record whether the guest's agent answers; not part of Ready, since not every image has one."""
     if vm.status.state != VirtualMachineState.RUNNING:

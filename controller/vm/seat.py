@@ -13,6 +13,7 @@ from controller.shared.instances import instance_of
 from controller.shared.lookups import hosts_by_cluster
 from controller.shared.reach import silent
 from controller.shared.standing import standing
+from controller.vm import report
 from controller.vm.references import References
 from controller.vm.services import Services
 from controller.vm.translate import Site
@@ -21,7 +22,7 @@ from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import AntiAffinityMode, VirtualMachine
-from crds.v1alpha1.virtualmachinestatus import NICStatus, PlacementReport, VirtualMachineState
+from crds.v1alpha1.virtualmachinestatus import NICStatus, PlacementReport
 from drivers.types import Firmware, InstanceID, ObservedVM
 
 
@@ -69,7 +70,7 @@ class Seating:
             return as_it_was
         if link is None or not link.up:
             if not fresh:
-                ctx.object.status.state = VirtualMachineState.UNKNOWN
+                report.out_of_sight(ctx.object, ctx.conditions)
             return _unreachable(host, link)
         parent = ctx.store.get(Host, host)
         cluster = ctx.store.get(Cluster, parent.spec.cluster) if parent else None

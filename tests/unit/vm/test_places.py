@@ -154,11 +154,13 @@ def test_host_that_was_never_reached_is_not_waited_for() -> None:
 def test_host_down_leaves_the_vm_unknown_and_it_comes_back() -> None:
     async def story(cloud: VMCloud) -> None:
         await running(cloud, 2)
+        assert cloud.reason(type="GuestReady") == ("True", "AgentAnswers")
         where = {"h1": ONE, "h2": TWO}[cloud.vm()["host"]]
         cloud.datacentre.act(Act.CUT_HOST, where)
         await cloud.settle(120)
         assert cloud.reason() == ("False", "HostDown")
         assert cloud.vm()["state"] == "Unknown"
+        assert cloud.reason(type="GuestReady") is None
         assert len(cloud.datacentre.vms) == 1
         cloud.datacentre.act(Act.HEAL_HOST, where)
         await cloud.settle(120)
