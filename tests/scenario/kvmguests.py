@@ -87,10 +87,11 @@ class Guests:
             assert time.monotonic() < deadline, f"SSH to {name}: {done.stderr}"
             time.sleep(0.2)
 
-    def answers(self, network: str, address: str) -> bool:
-        """Whether anybody in a network answers for an address."""
-        argv = self.site.lab.command(f"vlan{self.vlan(network)}", "ping", "-c", "3", "-w", "5", address)
-        return subprocess.run(argv, capture_output=True).returncode == 0
+    def who(self, network: str, address: str) -> str:
+        """The host name of the guest that answers at an address of a network; "" for nobody."""
+        argv = self.site.lab.ssh_command(address, self.key, self.vlan(network), self.user)
+        done = subprocess.run([*argv, "hostname"], capture_output=True, text=True, timeout=PATIENCE)
+        return done.stdout.strip()
 
     def _ssh(self, name: str, network: str) -> list[str]:
         address = next(nic["ip"] for nic in self.status(name)["nics"] if nic["name"] == network)
