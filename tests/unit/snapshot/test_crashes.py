@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from tests.support.crashes import PARTS, Step, failing, killed_at_each_point, watch
 from tests.support.snapshots import kept, reads, ready, restore, runs, snapshot, store, stored, tree, write
-from tests.support.vms import GIB, Stop, VMCloud, play, site, vm
+from tests.support.vms import GIB, VMCloud, play, site, vm
 from tests.support.volumes import made, volume
 from tests.support.volumes import ready as volume_ready
 from tests.unit.runtime.fakes import Fault
 
-Step = Callable[[VMCloud], None]
 QUICK = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=1)
 SLOW = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=1, durations=dict.fromkeys(TASK_METHODS, 1.5))
 """Every call becomes a native task."""
@@ -97,11 +96,7 @@ async def live(cloud: VMCloud, life: Life) -> None:
     """Take the steps; when the world stops meanwhile, start another controller, and go on."""
     for step in life.steps:
         step(cloud)
-        for _ in range(8):
-            await asyncio.sleep(1)
-            if cloud.stopped.is_set():
-                cloud.stopped.clear()
-                await cloud.restart()
+        await watch(cloud, 8)
         await cloud.settle(12)
     await cloud.settle(40)
     life.check(cloud)
@@ -121,7 +116,6 @@ def whole_life(life: Life, settings: Settings, disturb: Step) -> VMCloud:
     return play(story, settings=settings)
 
 
-PARTS = 4
 LIVES = pytest.mark.parametrize("life", [OF_VM, OF_VOLUME], ids=["VM", "Volume"])
 
 
@@ -130,13 +124,9 @@ LIVES = pytest.mark.parametrize("life", [OF_VM, OF_VOLUME], ids=["VM", "Volume"]
 @LIVES
 def test_killed_before_or_after_any_write_or_call(life: Life, settings: Settings, part: int) -> None:
     """Every point of a life is tried, a quarter of them here; up to the kill, each life is the same."""
-    points = whole_life(life, settings, lambda cloud: None).points
     steps = {f"{when} {call}" for when in ("before", "after") for call in life.calls}
-    assert set(points) >= {*steps, "before status of Snapshot", "after metadata of SnapshotRestore"}
-    for number in range(1 + part, points.total() + 1, PARTS):
-        stop = Stop(number)
-        whole_life(life, settings, lambda cloud, stop=stop: setattr(cloud, "stop", stop))
-        assert stop.name, f"point {number} was never reached"
+    among = {*steps, "before status of Snapshot", "after metadata of SnapshotRestore"}
+    killed_at_each_point(lambda disturb: whole_life(life, settings, disturb), among, part)
 
 
 @pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.THROTTLED, Fault.UNAVAILABLE, Fault.LOST])
@@ -145,17 +135,5 @@ def test_killed_before_or_after_any_write_or_call(life: Life, settings: Settings
 def test_each_write_of_a_life_fails_once(life: Life, kind: str, fault: Fault) -> None:
     """The first, second, … write to an object of the kind goes wrong, each in a life of its own."""
 
-    def disturb(cloud: VMCloud, which: int) -> None:
-        writes = 0
-
-        def at(verb: str, key: object) -> Fault | None:
-            nonlocal writes
-            if verb not in ("status", "metadata") or getattr(key, "kind", "") != kind:
-                return None
-            writes += 1
-            return fault if writes == which else None
-
-        cloud.api.fault = at
-
     for which in range(1, 9 if kind == "Snapshot" else 4):
-        whole_life(life, QUICK, lambda cloud, which=which: disturb(cloud, which))
+        whole_life(life, QUICK, failing(which, fault, lambda part, key: part in ("status", "metadata") and key.kind == kind))

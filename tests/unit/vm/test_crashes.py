@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +13,10 @@ from controller.runtime.keys import Key
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from drivers.types import Power
+from tests.support.crashes import PARTS, Step, failing, killed_at_each_point, watch
 from tests.support.vms import GIB, Stop, VMCloud, play, site, vm
 from tests.unit.runtime.fakes import Fault
 
-Step = Callable[[VMCloud], None]
 WEB = Key("VirtualMachine", "shop", "web")
 SECOND = [{"name": "front", "network": "front"}, {"name": "back", "network": "front"}]
 QUICK = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2)
@@ -59,17 +58,9 @@ async def live(cloud: VMCloud, life: Sequence[Step] = LIFE) -> None:
     """Take the steps; when the world stops meanwhile, start another controller, and go on."""
     for step in life:
         step(cloud)
-        await _watch(cloud, 8)
-    await _watch(cloud, 10)
+        await watch(cloud, 8)
+    await watch(cloud, 10)
     await cloud.settle(30)
-
-
-async def _watch(cloud: VMCloud, seconds: int) -> None:
-    for _ in range(seconds):
-        await asyncio.sleep(1)
-        if cloud.stopped.is_set():
-            cloud.stopped.clear()
-            await cloud.restart()
 
 
 def check(cloud: VMCloud) -> None:
@@ -111,7 +102,6 @@ def whole_life(made: Settings, disturb: Callable[[VMCloud], None]) -> VMCloud:
     return play(story, settings=made)
 
 
-PARTS = 4
 STEPS = {f"{when} {call}" for when in ("before", "after") for call in ("create", "apply", "start", "stop", "delete", "put_image")}
 
 
@@ -119,12 +109,8 @@ STEPS = {f"{when} {call}" for when in ("before", "after") for call in ("create",
 @pytest.mark.parametrize("made", [QUICK, SLOW], ids=["at once", "by tasks"])
 def test_killed_before_or_after_any_write_or_call(made: Settings, part: int) -> None:
     """Every point of a life is tried, a quarter of them here; up to the kill, each life is the same."""
-    points = whole_life(made, lambda cloud: None).points
-    assert set(points) >= {*STEPS, "before status of VirtualMachine", "after metadata of VirtualMachine"}
-    for number in range(1 + part, points.total() + 1, PARTS):
-        stop = Stop(number)
-        whole_life(made, lambda cloud, stop=stop: setattr(cloud, "stop", stop))
-        assert stop.name, f"point {number} was never reached"
+    among = {*STEPS, "before status of VirtualMachine", "after metadata of VirtualMachine"}
+    killed_at_each_point(lambda disturb: whole_life(made, disturb), among, part)
 
 
 @pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.THROTTLED, Fault.UNAVAILABLE, Fault.LOST])
@@ -132,20 +118,8 @@ def test_killed_before_or_after_any_write_or_call(made: Settings, part: int) -> 
 def test_each_write_of_a_life_fails_once(fault: Fault, part: str) -> None:
     """The first, second, … write of a VM goes wrong, each in a life of its own."""
 
-    def disturb(cloud: VMCloud, which: int) -> None:
-        writes = 0
-
-        def at(verb: str, key: Key | None) -> Fault | None:
-            nonlocal writes
-            if verb != part or key != WEB:
-                return None
-            writes += 1
-            return fault if writes == which else None
-
-        cloud.api.fault = at
-
     for which in range(1, 3 if part == "metadata" else 16):
-        whole_life(QUICK, lambda cloud, which=which: disturb(cloud, which))
+        whole_life(QUICK, failing(which, fault, lambda written, key: (written, key) == (part, WEB)))
 
 
 MUTATING = ["compute.create", "compute.apply", "compute.delete", "power.start", "power.stop", "storage.put_image"]

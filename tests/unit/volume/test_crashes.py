@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -13,11 +12,11 @@ from controller.runtime.keys import Key
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from tests.support import volumes
+from tests.support.crashes import PARTS, Step, failing, killed_at_each_point, watch
 from tests.support.vms import GIB, Stop, VMCloud, play, site, vm
 from tests.support.volumes import has, made, mounted, mounts, ready, status, volume
 from tests.unit.runtime.fakes import Fault
 
-Step = Callable[[VMCloud], None]
 DATA, WEB = Key("Volume", "shop", "data"), Key("VirtualMachine", "shop", "web")
 QUICK = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=1)
 SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=1, durations=dict.fromkeys(TASK_METHODS, 1.5))
@@ -70,18 +69,9 @@ async def live(cloud: VMCloud, life: Sequence[Step] = LIFE) -> None:
     """Take the steps; when the world stops meanwhile, start another controller, and go on."""
     for step in life:
         step(cloud)
-        await _watch(cloud, 8)
-    await _watch(cloud, 12)
+        await watch(cloud, 8, never_broken)
+    await watch(cloud, 12, never_broken)
     await cloud.settle(40)
-
-
-async def _watch(cloud: VMCloud, seconds: int) -> None:
-    for _ in range(seconds):
-        await asyncio.sleep(1)
-        never_broken(cloud)
-        if cloud.stopped.is_set():
-            cloud.stopped.clear()
-            await cloud.restart()
 
 
 def never_broken(cloud: VMCloud) -> None:
@@ -129,7 +119,6 @@ def whole_life(made_by: Settings, disturb: Callable[[VMCloud], None]) -> VMCloud
     return play(story, settings=made_by)
 
 
-PARTS = 4
 CALLS = ("create_volume", "grow_volume", "delete_volume", "apply", "create", "delete")
 
 
@@ -137,13 +126,9 @@ CALLS = ("create_volume", "grow_volume", "delete_volume", "apply", "create", "de
 @pytest.mark.parametrize("made_by", [QUICK, SLOW], ids=["at once", "by tasks"])
 def test_killed_before_or_after_any_write_or_call(made_by: Settings, part: int) -> None:
     """Every point of a life is tried, a quarter of them here; up to the kill, each life is the same."""
-    points = whole_life(made_by, lambda cloud: None).points
-    assert set(points) >= {f"{when} {call}" for when in ("before", "after") for call in CALLS}
-    assert set(points) >= {"before status of Volume", "after metadata of Volume"}
-    for number in range(1 + part, points.total() + 1, PARTS):
-        stop = Stop(number)
-        whole_life(made_by, lambda cloud, stop=stop: setattr(cloud, "stop", stop))
-        assert stop.name, f"point {number} was never reached"
+    calls = {f"{when} {call}" for when in ("before", "after") for call in CALLS}
+    among = {*calls, "before status of Volume", "after metadata of Volume"}
+    killed_at_each_point(lambda disturb: whole_life(made_by, disturb), among, part)
 
 
 @pytest.mark.parametrize("fault", [Fault.CONFLICT, Fault.THROTTLED, Fault.UNAVAILABLE, Fault.LOST])
@@ -151,20 +136,8 @@ def test_killed_before_or_after_any_write_or_call(made_by: Settings, part: int) 
 def test_each_write_of_a_life_fails_once(fault: Fault, part: str) -> None:
     """The first, second, … write of a volume goes wrong, each in a life of its own."""
 
-    def disturb(cloud: VMCloud, which: int) -> None:
-        writes = 0
-
-        def at(verb: str, key: Key | None) -> Fault | None:
-            nonlocal writes
-            if verb != part or key != DATA:
-                return None
-            writes += 1
-            return fault if writes == which else None
-
-        cloud.api.fault = at
-
     for which in range(1, 3 if part == "metadata" else 10):
-        whole_life(QUICK, lambda cloud, which=which: disturb(cloud, which))
+        whole_life(QUICK, failing(which, fault, lambda written, key: (written, key) == (part, DATA)))
 
 
 MUTATING = ["volumes.create_volume", "volumes.grow_volume", "volumes.delete_volume", "compute.apply"]
