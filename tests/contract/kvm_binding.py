@@ -6,7 +6,7 @@ import re
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from drivers.kvm.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec, SnapshotID, VolumeID
 from tests.contract.kvm_proxy import LossyProxy
 from tests.lab import disposable
+from tests.lab.guest.images import image
 from tests.lab.host import Host
 from tests.lab.shell import run
 
@@ -56,6 +57,12 @@ def empty_image(directory: Path, size: int = 4 * MIB) -> ImageFile:
     path = directory / "template.qcow2"
     run("qemu-img", "create", "-q", "-f", "qcow2", str(path), str(size))
     return ImageFile("template-sha256-0123.qcow2", str(path), size, path.stat().st_size)
+
+
+def bootable_image() -> ImageFile:
+    """The small guest that boots and has an agent, as a template image."""
+    built = image()
+    return ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
 
 
 @contextmanager
@@ -195,6 +202,15 @@ class KVMBinding:
             yield connection
         finally:
             connection.close()
+
+
+@contextmanager
+def stocked(binding: KVMBinding) -> Iterator[Connection]:
+    """A connection to the host, whose pool has the template image."""
+    with closing(binding.connect()) as connection:
+        connection.storage.ensure_pool(binding.host, binding.pool)
+        connection.storage.put_image(binding.host, binding.pool, binding.image)
+        yield connection
 
 
 class LossyBinding(KVMBinding):

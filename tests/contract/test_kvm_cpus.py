@@ -17,10 +17,9 @@ from drivers.base import Connection
 from drivers.kvm import changes
 from drivers.kvm.domain import observe, platform
 from drivers.kvm.profile import ACCELERATED
-from drivers.types import ApplyMode, DesiredVM, ImageFile, Power, SetCPUs, StopMode
-from tests.contract.kvm_binding import MIB, KVMBinding, one_host
+from drivers.types import ApplyMode, DesiredVM, Power, SetCPUs, StopMode
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.contract.suite.tools import Maker, eventually
-from tests.lab.guest.images import image
 from tests.lab.guests import execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
@@ -42,19 +41,14 @@ def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def binding(roomy: None) -> Iterator[KVMBinding]:
-    built = image()
-    name = f"guest-sha256-{built.sha256}.qcow2"
     with one_host() as host:
-        yield KVMBinding(host, ImageFile(name, str(built.path), built.virtual_size, built.path.stat().st_size), memory=112 * MIB)
+        yield KVMBinding(host, bootable_image(), memory=112 * MIB)
 
 
 @pytest.fixture
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ import pytest
 from drivers.base import Connection
 from drivers.errors import Conflict
 from drivers.kvm import livesnapshot
-from drivers.types import DesiredVM, DesiredVolume, ImageFile, Power, StopMode
-from tests.contract.kvm_binding import MIB, KVMBinding, one_host
+from drivers.types import DesiredVM, DesiredVolume, Power, StopMode
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.contract.suite.storebase import Store
 from tests.contract.suite.tools import Maker, eventually
-from tests.lab.guest.images import image
 from tests.lab.guests import execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
@@ -24,19 +23,14 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture(scope="module")
 def binding() -> Iterator[KVMBinding]:
-    built = image()
-    name = f"guest-sha256-{built.sha256}.qcow2"
     with one_host() as host:
-        yield KVMBinding(host, ImageFile(name, str(built.path), built.virtual_size, built.path.stat().st_size), memory=96 * MIB)
+        yield KVMBinding(host, bootable_image(), memory=96 * MIB)
 
 
 @pytest.fixture(scope="module")
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from drivers.types import (
     DetachNIC,
     Firmware,
     GrowDisk,
-    ImageFile,
     InstanceID,
     ObservedVM,
     Owner,
@@ -33,8 +32,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, one_host
-from tests.lab.guest.images import image
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.lab.guests import eventually, execute, wait_for_agent, wait_for_cloud
 from tests.lab.host import run_in
 
@@ -81,19 +79,14 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def binding() -> Iterator[KVMBinding]:
-    built = image()
-    name = f"guest-sha256-{built.sha256}.qcow2"
     with one_host() as host:
-        yield KVMBinding(host, ImageFile(name, str(built.path), built.virtual_size, built.path.stat().st_size))
+        yield KVMBinding(host, bootable_image())
 
 
 @pytest.fixture(scope="module")
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 def described(binding: KVMBinding) -> DesiredVM:

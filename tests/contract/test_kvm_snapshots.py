@@ -35,7 +35,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host
+from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host, stocked
 from tests.contract.suite.tools import Maker
 from tests.lab.shell import run
 
@@ -50,11 +50,8 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
 
 @pytest.fixture(scope="module")
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 @dataclass(frozen=True)
@@ -264,6 +261,21 @@ def test_nics_of_a_state_that_came_back_are_put_right(bench: Bench) -> None:
     assert bench.seen.power is Power.ON
 
 
+def restore_broken_off(bench: Bench, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotID, step: str) -> None:
+    """Go back with the token "token", by a controller that is killed right after this call of libvirt."""
+    kind = libvirt.virConnect if step == "defineXMLFlags" else libvirt.virDomain
+    call = getattr(kind, step)
+
+    def break_off(*arguments: Any) -> Any:
+        call(*arguments)
+        raise RuntimeError("the controller is killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, step, break_off)
+        with pytest.raises(RuntimeError):
+            bench.restore(snapshot, "token")
+
+
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("step", ["snapshotCreateXML", "revertToSnapshot", "defineXMLFlags"])
 def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
@@ -275,17 +287,7 @@ def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
     bench.make.stop(bench.vm)
     bench.write(2)
     bench.apply(SetCPUs(3))
-    kind = libvirt.virConnect if step == "defineXMLFlags" else libvirt.virDomain
-    call = getattr(kind, step)
-
-    def break_off(*arguments: Any) -> Any:
-        call(*arguments)
-        raise RuntimeError("the controller is killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kind, step, break_off)
-        with pytest.raises(RuntimeError):
-            bench.restore(taken, "token")
+    restore_broken_off(bench, monkeypatch, taken, step)
     reverted = step != "snapshotCreateXML"
     assert bench.holds(1 if reverted else 2)
     assert bench.seen.restored == ("token" if step == "defineXMLFlags" else "")
@@ -330,17 +332,7 @@ def test_a_console_s_password_stays_and_is_shown_nowhere(
     bench.make.stop(bench.vm)
     set_console_password(bench, "pass-now")
     if step:
-        kind = libvirt.virConnect if step == "defineXMLFlags" else libvirt.virDomain
-        call = getattr(kind, step)
-
-        def break_off(*arguments: Any) -> Any:
-            call(*arguments)
-            raise RuntimeError("the controller is killed")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(kind, step, break_off)
-            with pytest.raises(RuntimeError):
-                bench.restore(taken, "token")
+        restore_broken_off(bench, monkeypatch, taken, step)
         assert not any("pass-now" in text for text in shown(bench))
     bench.restore(taken, "token")
     assert console_passwords(bench) == ["pass-now"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.live import LiveCloud, live_cloud
+from tests.support.live import LiveCloud, working_cloud
 from tests.support.live.killed import deploy_and_kill
 from tests.support.tables import Report
 
@@ -16,11 +16,7 @@ VMS = 50
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
-    with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=HOSTS) as running:
-        running.controller.start()
-        running.basics(HOSTS, endpoint_per_host=True)
-        for kind in ("Host", "StoragePool", "Template", "Network"):
-            running.await_current(kind)
+    with working_cloud(tmp_path_factory.mktemp("cloud"), HOSTS) as running:
         yield running
 
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import pages
 from tests.support.files import Served, etag
 from tests.support.live import LiveCloud, live_cloud
 from tests.support.live import manifests as make
 from tests.support.live.controller import ROOT
+from tests.support.pages import Reader
 
 pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
 
@@ -40,23 +42,18 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, host: Host) -> Iterator[LiveCloud]:
-    """A VM `shop/web` that runs, and `shop/idle` that is off."""
-    guests = {"backend": "OVS", "bridge": "ovsbr0"}
-    pool = {"zone": "z", "scope": "Host", "host": "kvm-1", "type": "Directory", "path": str(host.local / "pools" / "console")}
+    """A VM `shop/web-1` that runs, and `shop/idle` that is off."""
     with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=1) as running:
         content = image().path.read_bytes()
         url = running.files.serve("/guest.qcow2", Served(content, etag(content)))
         running.api.apply(
-            *(make.zone(), make.manifest("Pod", "p", zone="z"), make.network()),
-            make.manifest("Cluster", "c", zone="z", pod="p", hypervisor="KVM", guestNetwork=guests, overcommit={"cpu": "8"}),
-            make.host("kvm-1", host.uri),
-            make.manifest("StoragePool", "local", **pool),
+            *make.kvm_site(host.uri, str(host.local / "pools" / "console")),
             make.template(url),
             make.offering("small", 1, "96Mi"),
-            *(make.vm("web", stopMode="Hard"), make.vm("idle", powerState="Off")),
+            *(make.vm("web-1", stopMode="Hard"), make.vm("idle", powerState="Off")),
         )
         running.controller.start()
-        running.await_current(names=["web", "idle"], deadline=PATIENCE)
+        running.await_current(names=["web-1", "idle"], deadline=PATIENCE)
         yield running
 
 
@@ -112,7 +109,7 @@ def kubeconfig(cloud: LiveCloud) -> Path:
 
 
 def test_log_in_run_a_command_and_leave(kubeconfig: Path) -> None:
-    terminal = Terminal(kubeconfig, "shop/web")
+    terminal = Terminal(kubeconfig, "shop/web-1")
     terminal.until(r"To leave it: \^\]")
     terminal.type("\r")
     terminal.until(r"login: ", nudge="\r")
@@ -133,12 +130,27 @@ def test_log_in_run_a_command_and_leave(kubeconfig: Path) -> None:
     assert terminal.ends() == 0
 
 
+def test_the_page_s_session_and_log(cloud: LiveCloud, tmp_path: Path) -> None:
+    """docs/how-to/console.md: what it types, and each line that it shows but for what the guest goes on to say."""
+    session, log = pages.blocks("how-to/console.md")
+    [opening], shown = pages.typed(session)
+    banner, prompt, left = shown[0], shown[2].removesuffix(" root"), shown[-1]
+    terminal = Terminal(cloud.plane.kubeconfig, *opening.split()[2:])
+    terminal.until(re.escape(banner))
+    terminal.until(re.escape(prompt), nudge="\r")
+    terminal.type("\x1d")
+    terminal.until(re.escape(left))
+    assert terminal.ends() == 0
+    assert "tinyguest: up" in Reader(cloud, tmp_path).run(log.replace("tail -50", "cat"))
+    assert 0 < len(Reader(cloud, tmp_path / "again").run(log).splitlines()) <= 50
+
+
 def test_a_second_user_is_refused_and_may_take_it(kubeconfig: Path) -> None:
-    first = Terminal(kubeconfig, "shop/web")
+    first = Terminal(kubeconfig, "shop/web-1")
     first.until(r"To leave it")
-    refused = command(kubeconfig, "shop/web")
+    refused = command(kubeconfig, "shop/web-1")
     assert (refused.returncode, refused.stderr) == (1, "vireo: somebody else has the console open; force takes it from them\n")
-    second = Terminal(kubeconfig, "shop/web", "--force")
+    second = Terminal(kubeconfig, "shop/web-1", "--force")
     second.until(r"To leave it")
     first.until(r"the console has ended")
     assert first.ends() == 1
@@ -149,7 +161,7 @@ def test_a_second_user_is_refused_and_may_take_it(kubeconfig: Path) -> None:
 
 
 def test_the_log_has_the_boot(kubeconfig: Path) -> None:
-    done = command(kubeconfig, "--log", "shop/web")
+    done = command(kubeconfig, "--log", "shop/web-1")
     assert done.returncode == 0, done.stderr
     assert "tinyguest: up" in done.stdout
     assert "login:" in done.stdout
@@ -165,8 +177,8 @@ def test_what_has_no_console(name: str, told: str, kubeconfig: Path) -> None:
 
 
 def test_a_vm_that_is_switched_off_ends_its_console(cloud: LiveCloud, kubeconfig: Path) -> None:
-    terminal = Terminal(kubeconfig, "shop/web")
+    terminal = Terminal(kubeconfig, "shop/web-1")
     terminal.until(r"To leave it")
-    cloud.api.patch("VirtualMachine", "web", {"spec": {"powerState": "Off"}})
+    cloud.api.patch("VirtualMachine", "web-1", {"spec": {"powerState": "Off"}})
     terminal.until(r"the console has ended")
     assert terminal.ends() == 1

@@ -38,16 +38,8 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory, host: Host) -> Iterator[LiveCloud]:
-    guests = {"backend": "OVS", "bridge": "ovsbr0"}
-    pool = {"zone": "z", "scope": "Host", "host": "kvm-1", "type": "Directory", "path": pool_of(host)}
     with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=1) as running:
-        running.api.apply(make.zone(), make.manifest("Pod", "p", zone="z"), make.network())
-        running.api.apply(
-            make.manifest("Cluster", "c", zone="z", pod="p", hypervisor="KVM", guestNetwork=guests, overcommit={"cpu": "8"}),
-            make.host("kvm-1", host.uri),
-            make.manifest("StoragePool", "local", **pool),
-            make.template(running.image_url, running.checksum),
-        )
+        running.api.apply(*make.kvm_site(host.uri, pool_of(host)), make.template(running.image_url, running.checksum))
         running.api.apply(make.offering("small", 1, "32Mi"), make.offering("large", 2, "48Mi"))
         yield running
 

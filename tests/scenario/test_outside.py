@@ -14,7 +14,7 @@ from drivers.simulator.engine.census import CensusVM
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import Power
 from tests.support import kstatus
-from tests.support.live import LiveCloud, live_cloud
+from tests.support.live import LiveCloud, working_cloud
 from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 
@@ -24,11 +24,7 @@ SICK = "host-00003"
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
-    with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=HOSTS) as running:
-        running.controller.start()
-        running.basics(HOSTS, endpoint_per_host=True)
-        for kind in ("Host", "StoragePool", "Template", "Network"):
-            running.await_current(kind)
+    with working_cloud(tmp_path_factory.mktemp("cloud"), HOSTS) as running:
         yield running
 
 

@@ -4,7 +4,7 @@ Each has a control plane of its own: the controller is cluster-wide, and tests k
 """
 
 from tests.support.live.api import Api, Refused
-from tests.support.live.cloud import LiveCloud, live_cloud
+from tests.support.live.cloud import LiveCloud, live_cloud, working_cloud
 from tests.support.live.history import History
 
-__all__ = ["Api", "History", "LiveCloud", "Refused", "live_cloud"]
+__all__ = ["Api", "History", "LiveCloud", "Refused", "live_cloud", "working_cloud"]

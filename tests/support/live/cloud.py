@@ -129,6 +129,17 @@ def live_cloud(directory: Path, *simulator: str, hosts: int = 10) -> Iterator[Li
         yield cloud
 
 
+@contextmanager
+def working_cloud(directory: Path, hosts: int) -> Iterator[LiveCloud]:
+    """A cloud whose controller works, with `basics` in place, an endpoint for each host."""
+    with live_cloud(directory, hosts=hosts) as cloud:
+        cloud.controller.start()
+        cloud.basics(hosts, endpoint_per_host=True)
+        for kind in ("Host", "StoragePool", "Template", "Network"):
+            cloud.await_current(kind)
+        yield cloud
+
+
 def host_names(count: int) -> list[str]:
     """The simulator's names of its first hosts."""
     return [f"host-{number:05d}" for number in range(1, count + 1)]

@@ -60,3 +60,14 @@ def vm(name: str, networks: Sequence[str | Manifest] = ("front",), **spec: Any) 
     return manifest(
         "VirtualMachine", name, **{"zone": "z", "offering": "small", "template": {"name": "tiny"}, "networks": nics, **spec}
     )
+
+
+def kvm_site(url: str, pool: str) -> tuple[Manifest, ...]:
+    """A zone with one libvirt host, `kvm-1`, where guests' segments are VLANs of Open vSwitch, and a pool on it."""
+    guests = {"backend": "OVS", "bridge": "ovsbr0"}
+    return (
+        *(zone(), manifest("Pod", "p", zone="z"), network()),
+        manifest("Cluster", "c", zone="z", pod="p", hypervisor="KVM", guestNetwork=guests, overcommit={"cpu": "8"}),
+        host("kvm-1", url),
+        manifest("StoragePool", "local", zone="z", scope="Host", host="kvm-1", type="Directory", path=pool),
+    )
