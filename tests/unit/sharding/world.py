@@ -85,13 +85,30 @@ class Way:
 
 
 class WatchedLane(InlineLane):
-    """Asks the fence, then has the world look at each changing call while it goes on."""
+    """Asks the fence, then has the world look at each changing call while it goes on.
+
+    As threads do, a call may stand still before it asks, for as long as the world says; meanwhile it goes on to be made even if
+    nobody awaits it any more, as long as its process lives.
+    """
 
     def __init__(self, term: Term) -> None:
         super().__init__()
         self._term = term
 
     async def call(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
+        still = self._term.cloud.stands_still(self._term.replica)
+        if not still:
+            return await self._make(function, *args, timeout=timeout)
+        thread = asyncio.create_task(self._wake_up(still, function, *args, timeout=timeout))
+        self._term.threads.add(thread)
+        thread.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(thread)
+
+    async def _wake_up(self, still: float, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
+        await asyncio.sleep(still)
+        return await self._make(function, *args, timeout=timeout)
+
+    async def _make(self, function: Callable[..., Any], *args: Any, timeout: float) -> Any:
         self._term.shards.check()
         with self._term.cloud.looking(self._term, getattr(function, "__name__", "")):
             return await super().call(function, *args, timeout=timeout)
@@ -137,6 +154,12 @@ class Term(VMController):
         kinds = [kind.kind for kind in API_KINDS]
         self.resync = Resync(cast("Any", replica.way), self.manager.intake, kinds, source.random, log)
         self.stopping = asyncio.Event()
+        self.threads: set[asyncio.Task[Any]] = set()
+
+    def die(self) -> None:
+        """Nothing that stood still is made any more: the process is gone."""
+        for thread in self.threads:
+            thread.cancel()
 
     def _rewire(self, old: Inventory) -> None:
         """What was made with the other inventory looks at this one."""
@@ -170,6 +193,7 @@ class Replica:
         self.cloud, self.name, self.count = cloud, name, count
         self.way = Way(cloud.api)
         self.term: Term | None = None
+        self.terms: list[Term] = []
         self.task = asyncio.create_task(self._live())
         self._ends = False
 
@@ -182,10 +206,16 @@ class Replica:
     async def _live(self) -> None:
         while True:
             self.term = Term(self.cloud, self)
+            self.terms.append(self.term)
             await self.term.serve()
             self.cloud.problems += self.term.errors
             if self._ends:
+                self._die()
                 return
+
+    def _die(self) -> None:
+        for term in self.terms:
+            term.die()
 
     def cut(self) -> None:
         """Lose the way to the API server: nothing is read, written or heard any more."""
@@ -211,6 +241,7 @@ class Replica:
     async def kill(self) -> None:
         """As by SIGKILL: nothing is given back."""
         term, self.term = self.term, None
+        self._die()
         if term is not None:
             for renewing in term.shards._holding.values():
                 renewing.cancel()
@@ -231,6 +262,7 @@ class ShardedCloud(VMCloud):
         self.calls: list[Call] = []
         self.problems: list[str] = []
         self.under_way: dict[Key, str] = {}
+        self.stands_still: Callable[[Replica], float] = lambda _: 0.0
         super().__init__(Settings(hosts=CLUSTERS, cpus=8, memory=32 << 30, boot=3, shutdown=5), seed)
 
     def lease(self, number: int) -> Server:
