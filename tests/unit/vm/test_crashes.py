@@ -83,7 +83,7 @@ def check(cloud: VMCloud) -> None:
     assert status["job"]["status"] != "InProgress"
     needs = [offering["cpus"], int(offering["memory"].removesuffix("Gi")) * GIB]
     if status.get("pendingChanges"):  # one that runs keeps the room of what it runs with until its restart
-        needs = [max(each) for each in zip(needs, (found.cpus, found.memory), strict=True)]
+        needs = [max(each) for each in zip(needs, (found.running_cpus, found.running_memory), strict=True)]
     else:
         assert [found.cpus, found.memory] == needs
     size = parts.placements.size(declared["metadata"]["uid"])
