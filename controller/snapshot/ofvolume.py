@@ -202,7 +202,7 @@ class OfVolume:
             job = vm.status.job if vm else None
             if job is not None and jobs.running(job):
                 message = f"VM {user.key.name}, which has the volume, is being worked on: {job.command}"
-                return waiting("VirtualMachineBusy", message)
+                return waiting("VirtualMachineBusy", message, retry_after=operation.RETRY)
             if Capability.VOLUME_SNAPSHOT_LIVE not in link.capabilities and have is not None and have.power is not Power.OFF:
                 text = f"host {link.name} takes snapshots of the volumes of stopped VMs only: stop VM {user.key.name} first"
                 return failed("VirtualMachineRunning", text, terminal=True)
