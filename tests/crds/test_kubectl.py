@@ -59,7 +59,15 @@ SHOWN: dict[type[Resource], tuple[dict[str, str], dict[str, str]]] = {
     ),
     StoragePool: (
         {"ZONE": "z", "SCOPE": "Cluster", "STATE": "Up", "SIZE": "100Gi", "FREE": "60Gi", "READY": "True"},
-        {"TYPE": "Directory", "ALLOCATED": "80Gi", "CLUSTER": "c", "HOST": "", "HOSTS-MOUNTED": "2", "REASON": "Running"},
+        {
+            "TYPE": "Directory",
+            "ALLOCATED": "80Gi",
+            "CLUSTER": "c",
+            "HOST": "",
+            "HOSTS-MOUNTED": "2",
+            "ORPHANS": "101",
+            "REASON": "Running",
+        },
     ),
     ServiceOffering: (
         {"CPUS": "2", "MEMORY": "2147483648", "READY": "True"},
