@@ -74,11 +74,12 @@ def test_a_nic_that_comes_while_the_guest_runs_is_in_its_segment(tenants: dict[t
     second = replace(guest.vm.nics[0], name="eth1", mac="02:00:00:00:1e:b1", segment=Segment(20), ip="10.0.0.3")
     call = guest.site.connection.compute
     call.apply(guest.site.id, guest.vm.instance, [AttachNIC(second)])
-    # the guest's own hot-plug script, which asks for DHCP in vain, may still flush what is set here
+    # the guest's own hot-plug script, which asks for DHCP in vain, may still flush what is set here; through eth0 another tenant's
+    # guest answers at the same address
     known = guest.run(
         "for n in $(seq 60); do kill $(cat /run/udhcpc.eth1.pid); ip link set eth1 up; ip addr flush dev eth1; "
         "ip addr add 10.0.0.3/32 dev eth1; ip route add 10.0.0.2/32 dev eth1 src 10.0.0.3; "
-        "ping -c 1 -W 2 10.0.0.2 && break; sleep 0.5; done >/dev/null 2>&1; ip neigh show dev eth1"
+        "ping -I eth1 -c 1 -W 2 10.0.0.2 && break; sleep 0.5; done >/dev/null 2>&1; ip neigh show dev eth1"
     )
     assert tenants[20, TWO].vm.nics[0].mac in known
     call.apply(guest.site.id, guest.vm.instance, [DetachNIC("eth1")])
