@@ -11,9 +11,8 @@ import libvirt
 import yaml
 
 from drivers.base import Connection
-from drivers.types import DesiredDisk, DesiredNIC, DesiredVM, HostID, ImageFile, InstanceID, Owner, PoolSpec, Seed
-from tests.contract.kvm_binding import MIB
-from tests.lab.guest.images import image
+from drivers.types import DesiredDisk, DesiredNIC, DesiredVM, HostID, InstanceID, Owner, PoolSpec, Seed
+from tests.contract.kvm_binding import MIB, bootable_image
 from tests.lab.guests import eventually, execute, wait_for_cloud
 from tests.lab.host import Host
 
@@ -46,7 +45,7 @@ def site(host: Host, connection: Connection) -> Iterator[Site]:
         ends.callback(admin.close)
         made = Site(host, connection, admin)
         connection.storage.ensure_pool(made.id, made.pool)
-        connection.storage.put_image(made.id, made.pool, _image())
+        connection.storage.put_image(made.id, made.pool, bootable_image())
         yield made
 
 
@@ -77,7 +76,7 @@ class Guest:
 
 def start(site: Site, name: str, nics: Sequence[DesiredNIC]) -> Guest:
     """Create and start a VM whose guest configures the addresses of its NICs."""
-    built = _image()
+    built = bootable_image()
     instance = InstanceID(str(uuid.uuid4()))
     disk = DesiredDisk("root", site.pool, 2 * built.virtual_size, built.name)
     vm = DesiredVM(
@@ -97,11 +96,6 @@ def ready(*guests: Guest) -> None:
 def heard(observer: Guest, address: str) -> None:
     """Wait until the address answers."""
     eventually(lambda: observer.hears(address), f"an answer of {address}")
-
-
-def _image() -> ImageFile:
-    built = image()
-    return ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
 
 
 def _seed(name: str, nics: Sequence[DesiredNIC]) -> Seed:

@@ -13,14 +13,12 @@ from drivers.types import (
     DesiredDisk,
     DesiredVM,
     DesiredVolume,
-    ImageFile,
     InstanceID,
     Owner,
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, one_host
-from tests.lab.guest.images import image
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.lab.guests import eventually, execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
@@ -32,20 +30,14 @@ NOISE = 8 * MIB
 
 @pytest.fixture(scope="module")
 def binding() -> Iterator[KVMBinding]:
-    built = image()
     with one_host() as host:
-        yield KVMBinding(
-            host, ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
-        )
+        yield KVMBinding(host, bootable_image())
 
 
 @pytest.fixture(scope="module")
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host
+from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host, stocked
 from tests.contract.suite.tools import Maker
 
 pytestmark = pytest.mark.lab
@@ -40,11 +40,8 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
 
 @pytest.fixture(scope="module")
 def connection(binding: KVMBinding) -> Iterator[Connection]:
-    connection = binding.connect()
-    connection.storage.ensure_pool(binding.host, binding.pool)
-    connection.storage.put_image(binding.host, binding.pool, binding.image)
-    yield connection
-    connection.close()
+    with stocked(binding) as connection:
+        yield connection
 
 
 @dataclass(frozen=True)
