@@ -69,11 +69,11 @@ class Orphans:
 
     async def _undeclared(self, ctx: Context[StoragePool], files: Sequence[StoredFile]) -> list[StoredFile]:
         """Those without an object that no VM on any host has, and that nothing else is layered on."""
-        found = []
+        found, images = [], _images(ctx.store)
         for number, file in enumerate(files, start=1):
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-            if not file.layered and not self._is_known(file, ctx.store):
+            if not file.layered and not self._is_known(file, ctx.store, images):
                 found.append(file)
         kinds = {file.kind for file in found}
         if kinds & {StoredKind.DISK, StoredKind.SEED}:
@@ -87,18 +87,23 @@ class Orphans:
             found = [file for file in found if file.kind is not StoredKind.VOLUME or file.identity not in used]
         return found
 
-    def _is_known(self, file: StoredFile, store: Store) -> bool:
-        """What can be told of one file without a look at all objects."""
+    def _is_known(self, file: StoredFile, store: Store, images: Collection[str] | None) -> bool:
+        """What can be told of one file without a look at all objects; `images`: of templates, None if not all are known."""
         match file.kind:
             case StoredKind.DISK | StoredKind.SEED:
                 return self._inventory.find(InstanceID(file.identity)) is not None
             case StoredKind.VOLUME:
                 return bool(volumes_by_id.keys(store, file.identity))
             case StoredKind.IMAGE:
-                templates = store.list(Template)
-                return any(each.status.checksum is None or image_name(each) == file.identity for each in templates)
+                return images is None or file.identity in images
             case StoredKind.SNAPSHOT:
                 return False
+
+
+def _images(store: Store) -> set[str] | None:
+    """Names of all templates' images; None while one of them is not known yet."""
+    templates = store.list(Template)
+    return None if any(each.status.checksum is None for each in templates) else {image_name(each) for each in templates}
 
 
 async def _instances(store: Store, zone: str) -> set[str]:
