@@ -24,6 +24,10 @@ MARKERS = {
     "slow": "takes minutes; runs with --slow (make test-slow)",
     "lab": "needs root and the Debian packages of a libvirt host (tests/lab/requirements.py says what is missing)",
 }
+LAB_TIMEOUT = 900
+"""Seconds for a test of the lab that names no limit: more than one wait for an emulated guest has (tests/lab/guests.py), so that it
+is the wait that fails, and tells what the guest wrote last.
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,6 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason := requirements.missing():
             for item in lab:
                 item.add_marker(pytest.mark.skip(reason=reason))
+        for item in lab:
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(LAB_TIMEOUT))
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):

@@ -1,11 +1,13 @@
 """kubectl for tests: real command lines, JSON answers."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 Manifest = Mapping[str, Any]
+OWN_LIMIT = re.compile(r"--timeout=(\d+)s")
 
 
 class KubectlError(AssertionError):
@@ -13,7 +15,10 @@ class KubectlError(AssertionError):
 
 
 class Kubectl:
-    """`kubectl` with fixed leading arguments, e.g. those of `ControlPlane.kubectl()`."""
+    """`kubectl` with fixed leading arguments, e.g. those of `ControlPlane.kubectl()`.
+
+    It is killed after `timeout` seconds, beyond those that a command line gives itself: what it says of its own limit tells more.
+    """
 
     def __init__(self, command: list[str], timeout: float = 120.0) -> None:
         self.command = command
@@ -21,7 +26,9 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run it and return whatever came of it."""
-        return subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=self.timeout)
+        own = [float(found[1]) for argument in arguments if (found := OWN_LIMIT.fullmatch(argument))]
+        limit = self.timeout + sum(own)
+        return subprocess.run([*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=limit)
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
         """Its standard output. Raises KubectlError if it fails."""

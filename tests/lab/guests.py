@@ -5,11 +5,13 @@ import json
 import subprocess
 import time
 import uuid
+import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import libvirt
 import libvirt_qemu
@@ -22,6 +24,10 @@ Found = TypeVar("Found")
 MIB = 1024 * 1024
 # Emulated guests share two cores with everything else that runs.
 PATIENCE = 400.0
+LOGS = Path("/var/log/libvirt")
+WORDS = 3000
+"""Characters of a console that are shown where a guest does not come up."""
+
 BIOS = "<os><type arch='x86_64' machine='pc'>hvm</type></os>"
 UEFI = (
     "<os firmware='efi'><type arch='x86_64' machine='q35'>hvm</type>"
@@ -29,8 +35,8 @@ UEFI = (
 )
 
 
-def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIENCE) -> Found:
-    """What `look` returns once that is true; an error of libvirt means: not yet."""
+def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIENCE, more: Callable[[], str] = str) -> Found:
+    """What `look` returns once that is true; an error of libvirt means: not yet. `more` is told if it takes too long."""
     deadline = time.monotonic() + limit
     while True:
         complaint: object = "it returned nothing"
@@ -39,7 +45,7 @@ def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIE
                 return found
         except libvirt.libvirtError as error:
             complaint = error
-        assert time.monotonic() < deadline, f"{what}: not within {limit:g} s; last: {complaint}"
+        assert time.monotonic() < deadline, f"{what}: not within {limit:g} s; last: {complaint}\n{more()}"
         time.sleep(0.05)
 
 
@@ -132,8 +138,25 @@ def agent(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
     return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps(request), 5, 0))["return"]
 
 
+def last_words(domain: libvirt.virDomain) -> str:
+    """What the guest wrote last on its serial console, if its host is one of a lab and keeps that."""
+    root = ET.fromstring(domain.XMLDesc())
+    named = (*root.iterfind("*/serial/log"), *root.iterfind("*/serial/source"))
+    kept = [each.get("file") or each.get("path", "") for each in named]
+    logs = [Path(path).relative_to(LOGS) for path in kept if path.startswith(f"{LOGS}/")]
+    sockets = parse_qs(urlsplit(domain.connect().getURI()).query).get("socket", [])
+    texts = [log for name in logs for socket in sockets if (log := _host_of(Path(socket)) / "log" / name).exists()]
+    return "\n".join(f"console of {domain.name()}:\n{log.read_text(errors='replace')[-WORDS:]}" for log in texts)
+
+
+def _host_of(socket: Path) -> Path:
+    """Files of the host whose libvirtd listens there (see Layout)."""
+    run_dir = socket.parent
+    return run_dir.parent.parent / run_dir.name
+
+
 def wait_for_agent(domain: libvirt.virDomain) -> None:
-    eventually(lambda: agent(domain, "guest-ping") == {}, f"agent of {domain.name()}")
+    eventually(lambda: agent(domain, "guest-ping") == {}, f"agent of {domain.name()}", more=lambda: last_words(domain))
 
 
 def execute(domain: libvirt.virDomain, script: str, text: str = "") -> str:
@@ -145,7 +168,7 @@ def execute(domain: libvirt.virDomain, script: str, text: str = "") -> str:
         status: dict[str, Any] = agent(domain, "guest-exec-status", pid=pid)
         return status if status["exited"] else None
 
-    status = eventually(ended, f"{script!r} in {domain.name()}")
+    status = eventually(ended, f"{script!r} in {domain.name()}", more=lambda: last_words(domain))
     output = base64.b64decode(status.get("out-data", "")).decode()
     assert status.get("exitcode") == 0, f"{script!r}: {output}{base64.b64decode(status.get('err-data', '')).decode()}"
     return output
@@ -159,7 +182,7 @@ def wait_for_cloud(domain: libvirt.virDomain) -> str:
         status = execute(domain, "cloud-lite status")
         return None if "running" in status else status
 
-    return eventually(done, f"seed of {domain.name()}")
+    return eventually(done, f"seed of {domain.name()}", more=lambda: last_words(domain))
 
 
 def ssh(argv: list[str], *remote: str) -> str:

@@ -20,6 +20,10 @@ KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 Subsystem sftp internal-sftp
 """
+PLAIN = "[ ! -s ~root/.bashrc ] || mount --bind {empty} ~root/.bashrc"
+"""The hosts of a lab share the machine's root file system, so its root's start files too. bash reads this one for every command
+that comes over SSH: whatever an administrator starts there, hosts must not do at each login, and wait for.
+"""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,10 @@ class SSHServer:
         return f"{self.address} {kind} {key}\n".encode()
 
     def start(self) -> None:
-        """Listen on port 22 of the host's network."""
+        """Listen on port 22 of the host's network; logins start with nothing but what a new machine has."""
+        empty = self.directory / "empty"
+        empty.touch()
+        run_in(self.host, "sh", "-c", PLAIN.format(empty=empty))
         run_in(self.host, "mkdir", "-p", "/run/sshd")
         run_in(self.host, "/usr/sbin/sshd", "-f", str(self.directory / "sshd_config"), "-E", str(self.directory / "log"))
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LAB_TIMEOUT
+
 ROOT = Path(__file__).parent.parent.parent
 
 CASES = """
@@ -77,6 +79,31 @@ def test_lab(tmp_path: Path, missing: str, reason: str | None) -> None:
     (tmp_path / "conftest.py").write_text(f"from tests.lab import requirements\nrequirements.missing = lambda: {missing}\n")
     done = run(tmp_path)
     assert (reason in done.stdout) if reason else ("1 passed" in done.stdout and "NOT RUN" not in done.stdout), done.stdout
+
+
+LIMITS = """
+import pytest
+
+@pytest.mark.lab
+def test_lab(request): assert request.node.get_closest_marker("timeout").args == (LAB,)
+
+@pytest.mark.lab
+@pytest.mark.timeout(7)
+def test_own(request): assert request.node.get_closest_marker("timeout").args == (7,)
+
+def test_plain(request): assert request.node.get_closest_marker("timeout") is None
+"""
+
+
+def test_tests_of_the_lab_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "test_cases.py").write_text(LIMITS.replace("LAB", str(LAB_TIMEOUT)))
+    (tmp_path / "conftest.py").write_text("from tests.lab import requirements\nrequirements.missing = lambda: None\n")
+    assert "3 passed" in run(tmp_path).stdout
+
+
+def test_a_wait_for_a_guest_ends_before_its_test_does() -> None:
+    guests = pytest.importorskip("tests.lab.guests", reason="libvirt-python is not installed (scripts/bootstrap says why)")
+    assert 2 * guests.PATIENCE < LAB_TIMEOUT
 
 
 ABSENT = """
