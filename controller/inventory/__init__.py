@@ -8,7 +8,7 @@ from controller.inventory.inventory import Inventory
 from controller.inventory.lanes import Lanes, endpoint_lanes
 from controller.inventory.link import HostLink, LinkState
 from controller.inventory.outcomes import result_of
+from controller.inventory.pacing import Cadence
 from controller.inventory.pools import PoolRegistry
-from controller.inventory.session import Cadence
 
 __all__ = ["Cadence", "HostLink", "Inventory", "Lanes", "LinkState", "PoolRegistry", "endpoint_lanes", "result_of"]

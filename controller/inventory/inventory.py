@@ -12,7 +12,8 @@ from structlog.typing import FilteringBoundLogger
 from controller.inventory.entry import Entry
 from controller.inventory.lanes import Lanes
 from controller.inventory.link import HostLink
-from controller.inventory.session import Cadence, Session
+from controller.inventory.pacing import Cadence
+from controller.inventory.session import Session
 from controller.inventory.snapshot import Snapshot, Whereabouts
 from controller.runtime.keys import Key
 from drivers.adoption import FoundVM

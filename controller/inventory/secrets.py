@@ -25,13 +25,15 @@ class _Copy:
 class SecretCache:
     """Secrets that were read lately, so that a reconcile costs no call; `changed` drops what is out of date.
 
-    A Secret that does not exist is asked for each time. `clock` gives monotonic seconds.
+    A Secret that does not exist is asked for each time. `clock` gives monotonic seconds. What was being read while some Secret
+    changed is not kept: it may be what the Secret was before.
     """
 
     def __init__(self, source: Secrets, clock: Callable[[], float]) -> None:
         self._source = source
         self._clock = clock
         self._copies: dict[tuple[str, str], _Copy] = {}
+        self._changes = 0
 
     async def read(self, namespace: str, name: str) -> Mapping[str, bytes] | None:
         """See `Secrets.read`; what was read less than `KEPT` seconds ago is answered from memory."""
@@ -40,11 +42,13 @@ class SecretCache:
         if known and now - known.read_at < KEPT:
             return known.data
         self._copies = {key: copy for key, copy in self._copies.items() if now - copy.read_at < KEPT}
+        changes = self._changes
         data = await self._source.read(namespace, name)
-        if data is not None:
+        if data is not None and changes == self._changes:
             self._copies[namespace, name] = _Copy(now, data)
         return data
 
     def changed(self, namespace: str, name: str) -> None:
         """The Secret is another one now, or gone."""
+        self._changes += 1
         self._copies.pop((namespace, name), None)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
@@ -16,31 +15,13 @@ from controller.inventory.lanes import EVENT_WAIT, Lanes
 from controller.inventory.link import LinkState
 from controller.inventory.opening import opened
 from controller.inventory.outcomes import is_refusal
+from controller.inventory.pacing import Cadence, Pace
 from controller.inventory.snapshot import Snapshot
 from controller.inventory.strangers import Strangers
 from drivers.adoption import FoundVM
 from drivers.base import Connection, Driver
 from drivers.errors import Busy, Conflict, DriverError, NotFound, Transient
 from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
-
-
-@dataclass(frozen=True, slots=True)
-class Cadence:
-    """How often, in seconds, a session looks at its endpoint; per endpoint, whatever the number of VMs.
-
-    `heartbeat` lists the hosts. `resync` observes all VMs where native events tell of changes, `poll` where there are none.
-    `first_retry` doubles up to `last_retry` while the endpoint can't be reached, and starts anew once a connection has lasted
-    longer than that. `gather` is how long changes that may concern any VM are gathered before all are observed. `refused_retry`
-    paces an endpoint that refuses us: often enough to notice a repair on its side, too rarely to get an account locked.
-    """
-
-    heartbeat: float = 15.0
-    resync: float = 600.0
-    poll: float = 30.0
-    first_retry: float = 1.0
-    last_retry: float = 30.0
-    refused_retry: float = 300.0
-    gather: float = 1.0
 
 
 class Listener(Protocol):
@@ -145,17 +126,15 @@ class Session:
 
     async def run(self) -> None:
         """Connect, watch and observe until cancelled; every failure leads to a new attempt, later and later."""
-        pause = self._cadence.first_retry
+        pace, clock = Pace(self._cadence), asyncio.get_running_loop().time
         try:
             while True:
-                started = asyncio.get_running_loop().time()
+                started = clock()
                 failure = await self._live()
-                if asyncio.get_running_loop().time() - started > self._cadence.last_retry:
-                    pause = self._cadence.first_retry
+                lasted = clock() - started
                 self._down(failure)
                 await self._disconnect()
-                await asyncio.sleep(self._cadence.refused_retry if is_refusal(failure) else pause)
-                pause = min(pause * 2, self._cadence.last_retry)
+                await asyncio.sleep(pace.after(failure, lasted))
         finally:
             try:
                 await self._disconnect()

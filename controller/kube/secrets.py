@@ -21,6 +21,7 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _PERIOD = 30.0  # seconds between two looks at each Secret
 _GAP = 0.1  # seconds between two requests: at most ten per second
 _KNOWN = 10_000
+_DIVERSE = "?"  # no version of any Secret: those who read it have different ones, and the next look tells them all
 
 
 class Secrets:
@@ -43,7 +44,7 @@ class Secrets:
         return {key: base64.b64decode(value) for key, value in (raw.get("data") or {}).items()}
 
     async def watch(self, on_change: Callable[[str, str], None]) -> None:
-        """Call `on_change(namespace, name)` whenever a Secret differs from what `read` last returned; until cancelled."""
+        """Call `on_change(namespace, name)` whenever a Secret differs from what `read` has returned to anybody; until cancelled."""
         while True:
             started = self._clock()
             for namespace, name in list(self._seen):
@@ -52,7 +53,8 @@ class Secrets:
             await asyncio.sleep(max(_GAP, started + _PERIOD - self._clock()))
 
     def _remember(self, namespace: str, name: str, version: str) -> None:
-        self._seen[namespace, name] = version
+        known = self._seen.get((namespace, name), version)
+        self._seen[namespace, name] = version if version == known else _DIVERSE
         self._seen.move_to_end((namespace, name))
         if len(self._seen) > _KNOWN:
             self._seen.popitem(last=False)

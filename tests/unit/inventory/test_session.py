@@ -88,7 +88,7 @@ def test_failure_of_any_step_of_the_first_contact(fault: Exception, state: LinkS
         assert link.message
         assert all(old.closed for old in hypervisor.connections[:-1]), "what was opened is closed"
         hypervisor.faults.clear()
-        assert H1 in await bench.pass_time(CADENCE.refused_retry + 60)
+        assert H1 in await bench.pass_time(CADENCE.last_refused + 60)
         assert link.up
         assert hypervisor.open == 1
 
@@ -140,8 +140,28 @@ def test_refusal_is_tried_rarely() -> None:
     async def story(bench: Bench) -> None:
         hypervisor = bench.serve("u", Hypervisor(host(), password="right"))
         bench.attach("h1", "u", password="wrong")
+        await bench.pass_time(59)
+        assert hypervisor.calls["connect"] == 1
+        await bench.pass_time(2)
+        assert hypervisor.calls["connect"] == 2, "the other side may have been mended"
         await bench.pass_time(3600)
-        assert hypervisor.calls["connect"] == 12
+        assert 3600 / 301 <= hypervisor.calls["connect"] <= 3600 / 300 + 4
+
+    play(story)
+
+
+def test_a_refusal_that_passes_by_itself_is_noticed_soon() -> None:
+    """As from a hypervisor that is just being set up anew, while nobody changes the Secret."""
+
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        hypervisor.faults["connect"] = AuthFailed("not yet")
+        link = bench.attach("h1", "u")
+        await bench.pass_time()
+        assert link.state is LinkState.REFUSED
+        hypervisor.faults.clear()
+        assert H1 in await bench.pass_time(CADENCE.first_refused + 1)
+        assert link.up
 
     play(story)
 
