@@ -1,6 +1,7 @@
 """KVM hosts through libvirt: one endpoint is the libvirtd (or virtqemud) of one host.
 
-libvirt-python is imported only below this package, and only when the driver is asked for.
+Here are the parts of the driver contract, one module each, and what all share; in packages, what the parts are made of. Which
+builds on which is in `.importlinter`. libvirt-python is imported only below this package, and only when the driver is asked for.
 """
 
 from __future__ import annotations

@@ -12,15 +12,16 @@ import libvirt
 
 from drivers.adoption import AdoptedDisk, Adoption, FoundVM
 from drivers.errors import Conflict, NotFound
-from drivers.kvm import agent, domains, names
+from drivers.kvm import domains, names
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import observe
 from drivers.kvm.domain.found import found
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.link.session import Role, Session
+from drivers.kvm.machine import agent
 from drivers.kvm.mark import Mark, MarkedDisk
-from drivers.kvm.session import Role, Session
 from drivers.kvm.subject import CONFIG, LIVE
 from drivers.kvm.xmltext import parse, render
 from drivers.types import Done, HostID, InstanceID

@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from drivers.errors import Conflict, DriverError
-from drivers.kvm import agent, creation, deletion, domains
-from drivers.kvm import changes as rules
-from drivers.kvm.datavolumes import volume_key
+from drivers.kvm import domains
 from drivers.kvm.domain import observe
 from drivers.kvm.hosts import KVMHosts
-from drivers.kvm.keylock import KeyedLocks
-from drivers.kvm.segments import Segments
-from drivers.kvm.session import Role, Session
+from drivers.kvm.keylock import KeyedLocks, volume_key
+from drivers.kvm.link.session import Role, Session
+from drivers.kvm.machine import agent, creation, deletion
+from drivers.kvm.machine import changes as rules
+from drivers.kvm.network.segments import Segments
+from drivers.kvm.network.switches import Switches
 from drivers.kvm.subject import subject
-from drivers.kvm.switches import Switches
 from drivers.types import (
     ApplyMode,
     AttachNIC,
@@ -69,7 +69,7 @@ class KVMCompute:
         return replace(seen, guest=agent.ask(self._session, instance)) if seen.guest.agent else seen
 
     def create(self, host: HostID, vm: DesiredVM) -> Done:
-        """Disks, seed and domain; see `drivers.kvm.creation`."""
+        """Disks, seed and domain; see `drivers.kvm.machine.creation`."""
         self._hosts.require(host)
         volumes = [attachment.volume for attachment in vm.volumes]
         self._change("create", vm.instance, lambda connection: creation.create(connection, vm, self._hosts.profile), volumes)
@@ -90,7 +90,7 @@ class KVMCompute:
         return Done()
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
-        """See `drivers.kvm.changes.mode`."""
+        """See `drivers.kvm.machine.changes.mode`."""
         return rules.mode(change, observed, self._hosts.profile.domain_type)
 
     def delete(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec] = ()) -> Done:

@@ -14,14 +14,14 @@ from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
-from drivers.kvm.networks import Networks
+from drivers.kvm.link.session import Role, Session, Timeouts
+from drivers.kvm.link.shell import Shell
+from drivers.kvm.network.segments import Segments
+from drivers.kvm.network.support import Networks
+from drivers.kvm.network.switches import Switches
 from drivers.kvm.power import KVMPower
-from drivers.kvm.segments import Segments
-from drivers.kvm.session import Role, Session, Timeouts
-from drivers.kvm.shell import Shell
+from drivers.kvm.snapshots import KVMSnapshots
 from drivers.kvm.storage import KVMStorage
-from drivers.kvm.switches import Switches
-from drivers.kvm.vmsnapshots import KVMSnapshots
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
 

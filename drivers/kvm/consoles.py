@@ -7,10 +7,11 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict
-from drivers.kvm import consolelog, domains
-from drivers.kvm.console import KVMConsole
+from drivers.kvm import domains
+from drivers.kvm.console import log
+from drivers.kvm.console.stream import KVMConsole
 from drivers.kvm.hosts import KVMHosts
-from drivers.kvm.session import Role, Session
+from drivers.kvm.link.session import Role, Session
 from drivers.types import HostID, InstanceID
 
 
@@ -36,7 +37,7 @@ class KVMConsoles:
 
         def run(connection: Any) -> bytes:
             domains.owned(connection, instance)
-            return consolelog.read(connection, instance)
+            return log.read(connection, instance)
 
         return self._session.run(Role.CONSOLE, f"read the console log of the VM {instance}", run)
 

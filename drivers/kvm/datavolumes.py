@@ -10,20 +10,19 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import attaching, backup, holdings, names, pools, volumes
+from drivers.kvm import names
 from drivers.kvm.domain import observe
 from drivers.kvm.domain import volumes as disks
-from drivers.kvm.freeze import frozen
 from drivers.kvm.hosts import KVMHosts
-from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.keylock import KeyedLocks, volume_key
+from drivers.kvm.link.session import COPY_LIMIT, Role, Session
+from drivers.kvm.machine import attaching
 from drivers.kvm.names import Kind
-from drivers.kvm.session import Role, Session
-from drivers.kvm.storage import image_complete
+from drivers.kvm.snapshot import backup
+from drivers.kvm.snapshot.freeze import frozen
+from drivers.kvm.store import holdings, images, pools, volumes
 from drivers.kvm.subject import Subject, subject
 from drivers.types import DesiredSnapshot, DesiredVolume, Done, HostID, InstanceID, PoolContents, PoolSpec, SnapshotID, VolumeID
-
-COPY_LIMIT = 3600.0
-"""Seconds for a call that copies a disk, beyond those of any call."""
 
 
 class KVMVolumes:
@@ -131,11 +130,6 @@ class KVMVolumes:
             yield None if before is None else subject(connection, before)
 
 
-def volume_key(volume: VolumeID) -> str:
-    """Name of a volume's lock. Who holds that of a VM may take this one, never the other way round."""
-    return f"volume {volume}"
-
-
 def _user(connection: Any, volume: VolumeID) -> InstanceID | None:
     domain = attaching.user(connection, names.uuid_text(volume))
     return None if domain is None else InstanceID(domain.UUIDString())
@@ -176,7 +170,7 @@ def _source(pool: Any, volume: DesiredVolume) -> str:
         raise InvalidSpec("a volume is made of an image or of a snapshot, not of both")
     if volume.snapshot is not None:
         return holdings.get(pool, Kind.SNAPSHOT, volume.snapshot).file
-    if volume.image and not image_complete(pool, volume.image):
+    if volume.image and not images.complete(pool, volume.image):
         raise NotFound(f"the image of the volume {volume.volume} is not in the pool {volume.pool.name}")
     return names.image(volume.image) if volume.image else ""
 

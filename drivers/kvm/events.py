@@ -10,7 +10,7 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Transient, Unanswered
-from drivers.kvm.session import Role, Session
+from drivers.kvm.link.session import Role, Session
 from drivers.types import Event, InstanceID, VMChanged
 
 KINDS = (

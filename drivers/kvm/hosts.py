@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from drivers.errors import NotFound
-from drivers.kvm import filters, profile
-from drivers.kvm.networks import Networks
-from drivers.kvm.profile import HostProfile
-from drivers.kvm.session import Role, Session
+from drivers.kvm.host import profile
+from drivers.kvm.host.profile import HostProfile
+from drivers.kvm.link.session import Role, Session
+from drivers.kvm.network import filters
+from drivers.kvm.network.support import Networks
 from drivers.types import HostID, ObservedHost
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from drivers.errors import Busy
+from drivers.types import VolumeID
 
 
 class KeyedLocks:
@@ -40,3 +41,8 @@ class KeyedLocks:
     def __len__(self) -> int:
         """How many are in use."""
         return len(self._locks)
+
+
+def volume_key(volume: VolumeID) -> str:
+    """Name of a volume's lock. Who holds that of a VM may take this one, never the other way round."""
+    return f"volume {volume}"

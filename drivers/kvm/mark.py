@@ -15,7 +15,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
-from drivers.kvm import links
+from drivers.kvm import carrier
 from drivers.kvm.xmltext import add, element
 from drivers.types import DesiredNIC, DesiredVM, Owner, Segment, VolumeID
 
@@ -101,7 +101,7 @@ def of(vm: DesiredVM, volumes: tuple[MarkedVolume, ...] = ()) -> Mark:
 
 def of_nic(nic: DesiredNIC) -> MarkedNIC:
     """The mark of a NIC to be made."""
-    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip, links.of(nic.attachment))
+    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip, carrier.of(nic.attachment))
 
 
 def build(mark: Mark, *, bare: bool = False) -> ET.Element:

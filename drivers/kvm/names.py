@@ -9,6 +9,9 @@
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | storage pool | `vireo-<pool>` |
+| bridge of a segment | `vireo-b<segment>` |
+| the bridge's way out | `vireo-u<segment>` |
+| console log | `vireo-<instance>.log`, and what virtlogd makes of that for older parts |
 """
 
 from __future__ import annotations
@@ -22,6 +25,12 @@ from drivers.errors import InvalidSpec
 from drivers.types import InstanceID, StoredKind
 
 MAX_DOMAIN_NAME = 60
+
+INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
+"""Names of interfaces that are accepted: at most 15 characters (IFNAMSIZ), and none that a shell or ip(8) reads as more."""
+
+CONSOLE_LOGS = "/var/log/libvirt/qemu"
+"""Directory of console logs, where libvirt has its own logs of domains."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -127,6 +136,27 @@ def pool_path(path: str) -> str:
     if parts[1] in _SYSTEM:
         raise InvalidSpec(f"a pool cannot be inside the system directory /{parts[1]}")
     return path
+
+
+def bridge(segment: int) -> str:
+    """Name of the bridge of a segment. Raises InvalidSpec for a number that is no VLAN id."""
+    return f"vireo-b{_vlan(segment)}"
+
+
+def port(segment: int) -> str:
+    """Name of the bridge's way out. Raises InvalidSpec for a number that is no VLAN id."""
+    return f"vireo-u{_vlan(segment)}"
+
+
+def _vlan(segment: int) -> int:
+    if not 1 <= segment <= 4094:
+        raise InvalidSpec(f"a VLAN is 1 to 4094, not {segment}")
+    return segment
+
+
+def console_log(instance: InstanceID) -> str:
+    """File of the VM's console log in CONSOLE_LOGS. Raises InvalidSpec for an identity that is not a UUID."""
+    return f"vireo-{instance_id(instance)}.log"
 
 
 class Kind(StrEnum):

@@ -7,14 +7,15 @@ from typing import Any
 import libvirt
 
 from drivers.errors import DriverError
-from drivers.kvm import domains, filters
+from drivers.kvm import domains
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
-from drivers.kvm.segments import Segments
-from drivers.kvm.session import Role, Session
+from drivers.kvm.link.session import Role, Session
+from drivers.kvm.network import filters
+from drivers.kvm.network.segments import Segments
+from drivers.kvm.network.switches import Switches
 from drivers.kvm.subject import Subject, subject
-from drivers.kvm.switches import Switches
 from drivers.kvm.xmltext import parse
 from drivers.types import Done, HostID, InstanceID, StopMode
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from contextlib import AbstractContextManager
+from typing import Any
 
-from drivers.errors import Conflict, InvalidSpec, Transient
-from drivers.kvm import names, pools, qcow2, stored, volumes
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
-from drivers.kvm.session import Role, Session
+from drivers.kvm.link.session import Role, Session
+from drivers.kvm.store import images, pools, stored
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
 SLOWEST_UPLOAD = 1 << 20
@@ -49,7 +45,7 @@ class KVMStorage:
 
         def run(connection: Any) -> bool:
             found = pools.find(connection, pool)
-            return found is not None and image_complete(found, image)
+            return found is not None and images.complete(found, image)
 
         return self._session.run(Role.WORK, f"look for an image in the pool {pool.name}", run)
 
@@ -58,11 +54,11 @@ class KVMStorage:
         self._hosts.require(host)
 
         def run(connection: Any) -> None:
-            with self._turn(f"{pool.name}/{image.name}"), _local(image) as content:
+            with self._turn(f"{pool.name}/{image.name}"), images.opened(image) as content:
                 found = pools.get(connection, pool, refresh=True)
-                if not image_complete(found, image.name):
-                    _require_room(found, pool, image.physical_size)
-                    _upload(connection, found, image, content)
+                if not images.complete(found, image.name):
+                    images.require_room(found, pool, image.physical_size)
+                    images.upload(connection, found, image, content)
 
         extra = image.physical_size / SLOWEST_UPLOAD
         self._session.run(Role.WORK, f"put an image into the pool {pool.name}", run, mutating=True, extra=extra)
@@ -76,9 +72,7 @@ class KVMStorage:
             with self._turn(f"{pool.name}/{image}"):
                 found = pools.find(connection, pool, refresh=True)
                 if found is not None:
-                    _require_unused(found, image)
-                    volumes.remove(found, names.image_marker(image))
-                    volumes.remove(found, names.image(image))
+                    images.remove(found, image)
 
         self._session.run(Role.WORK, f"remove an image from the pool {pool.name}", run, mutating=True)
         return Done()
@@ -94,42 +88,3 @@ class KVMStorage:
 
     def _turn(self, name: str) -> AbstractContextManager[None]:
         return self._locks.hold(name, self._session.timeouts.turn)
-
-
-@contextmanager
-def _local(image: ImageFile) -> Iterator[BinaryIO]:
-    """The image's file, checked, at its start."""
-    try:
-        with Path(image.path).open("rb") as content:
-            qcow2.check(content.read(qcow2.HEADER), image.virtual_size)
-            if os.fstat(content.fileno()).st_size != image.physical_size:
-                raise Transient("the file of the template image does not have the size that it should have")
-            content.seek(0)
-            yield content
-    except OSError as error:
-        raise Transient(f"the file of the template image cannot be read: {error.strerror}") from None
-
-
-def image_complete(pool: Any, image: str) -> bool:
-    """Whether the pool has the image and its marker."""
-    return all(volumes.find(pool, name) is not None for name in (names.image_marker(image), names.image(image)))
-
-
-def _require_room(found: Any, pool: PoolSpec, needed: int) -> None:
-    available = int(found.info()[3])
-    if available < needed:
-        raise InvalidSpec(f"the pool {pool.name} has {available} bytes left; the image needs {needed}")
-
-
-def _upload(connection: Any, pool: Any, image: ImageFile, content: BinaryIO) -> None:
-    volumes.remove(pool, names.image_marker(image.name))
-    volumes.upload_qcow2(connection, pool, names.image(image.name), content, image.physical_size, image.virtual_size)
-    volumes.create_empty(pool, names.image_marker(image.name))
-
-
-def _require_unused(pool: Any, image: str) -> None:
-    volume = volumes.find(pool, names.image(image))
-    path = volume.path() if volume is not None else ""
-    users = [name for name, backing in volumes.backing_paths(pool) if backing == path]
-    if users:
-        raise Conflict(f"the image is in use: {len(users)} disks are layered on it, for example {users[0]}")

@@ -14,7 +14,7 @@ import libvirt
 
 from drivers.base import Connection, Driver
 from drivers.kvm.connection import KVMDriver
-from drivers.kvm.session import Timeouts
+from drivers.kvm.link.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec, SnapshotID, VolumeID
 from tests.contract.kvm_proxy import LossyProxy
 from tests.lab import disposable

@@ -14,9 +14,9 @@ import libvirt_qemu
 import pytest
 
 from drivers.base import Connection
-from drivers.kvm import changes
 from drivers.kvm.domain import observe, platform
-from drivers.kvm.profile import ACCELERATED
+from drivers.kvm.host.profile import ACCELERATED
+from drivers.kvm.machine import changes
 from drivers.types import ApplyMode, DesiredVM, Power, SetCPUs, StopMode
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.contract.suite.tools import Maker, eventually

@@ -14,7 +14,7 @@ import pytest
 from drivers.base import Connection
 from drivers.errors import Transient, Unanswered
 from drivers.kvm.connection import KVMDriver
-from drivers.kvm.session import Timeouts
+from drivers.kvm.link.session import Timeouts
 from drivers.types import (
     Credentials,
     DesiredVM,

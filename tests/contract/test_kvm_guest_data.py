@@ -11,7 +11,7 @@ import pytest
 
 from drivers.base import Connection
 from drivers.errors import Conflict
-from drivers.kvm import livesnapshot
+from drivers.kvm.snapshot import livesnapshot
 from drivers.types import DesiredVM, DesiredVolume, Power, StopMode
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.contract.suite.storebase import Store

@@ -8,7 +8,7 @@ import pytest
 
 from drivers.errors import Conflict, DriverError, Transient, Unsupported
 from drivers.kvm.connection import KVMDriver
-from drivers.kvm.shell import Command, Shell
+from drivers.kvm.link.shell import Command, Shell
 from drivers.types import (
     Attachment,
     AttachNIC,

@@ -12,7 +12,7 @@ import pytest
 
 from drivers.errors import InvalidSpec
 from drivers.kvm.connection import KVMConnection, KVMDriver
-from drivers.kvm.profile import CPUModel
+from drivers.kvm.host.profile import CPUModel
 from drivers.types import (
     Attachment,
     AttachNIC,

@@ -13,8 +13,8 @@ import pytest
 
 from drivers.base import Connection
 from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
-from drivers.kvm import restoring
 from drivers.kvm.domain import pending
+from drivers.kvm.snapshot import restoring
 from drivers.types import (
     AttachNIC,
     Capability,

@@ -8,9 +8,9 @@ from dataclasses import replace
 import libvirt
 import pytest
 
-from drivers.kvm import flows
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.domain import guard
+from drivers.kvm.network import flows
 from drivers.types import Attachment, AttachNIC, DesiredNIC, Endpoint, NetworkBackend, Segment
 from tests.contract.kvm_binding import QUICK
 from tests.contract.kvm_pair import Guest, Site, heard, ready, site, start

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.kvm.credentials import MEMORY_DIRECTORY
+from drivers.kvm.link.credentials import MEMORY_DIRECTORY
 from drivers.types import Credentials, Endpoint
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in

@@ -111,7 +111,7 @@ def test_every_kind_has_a_reconciler() -> None:
         ("from drivers.base import Compute", False),
         ("from drivers import types", False),
         ("from drivers.errors import Busy", False),
-        ("import drivers.kvm.session", True),
+        ("import drivers.kvm.link.session", True),
         ("from drivers.loader import load", True),
         ("from drivers import simulator", True),
         ("import host", False),

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from drivers.errors import InvalidSpec
-from drivers.kvm import consolelog, mark, names
+from drivers.kvm import mark, names
 from drivers.kvm.domain import disks, nics, platform, volumes
+from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.mark import MarkedVolume
-from drivers.kvm.profile import HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM
 
@@ -41,7 +41,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     bounds = {each.volume: each.limits for each in vm.volumes}
     devices.extend([volumes.build(volume, path, bounds[volume.volume]) for volume, path in attached])
     devices.extend([nics.build(nic, vm.devices, filters=host.filters) for nic in vm.nics])
-    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), consolelog.file(vm.instance))
+    log = f"{names.CONSOLE_LOGS}/{names.console_log(vm.instance)}"
+    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), log)
     return devices
 
 

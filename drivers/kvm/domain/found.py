@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from drivers.adoption import FoundDisk, FoundNIC, FoundVM
 from drivers.errors import InvalidSpec
-from drivers.kvm import links, mark
+from drivers.kvm import carrier, mark
 from drivers.kvm.domain import limits, observe
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.mark import MarkedNIC
@@ -79,8 +79,8 @@ def _nic(item: ET.Element, known: MarkedNIC | None) -> FoundNIC:
 def _carried(known: MarkedNIC) -> Attachment | None:
     """How a segment that Vireo makes on the host is carried; None for any other, and for a text that Vireo has not written."""
     with suppress(InvalidSpec):
-        carrier = links.carrier(known.carrier)
-        return Attachment(NetworkBackend.LINUX, uplink=carrier.uplink, group=carrier.group)
+        carried = carrier.read(known.carrier)
+        return Attachment(NetworkBackend.LINUX, uplink=carried.uplink, group=carried.group)
     return None
 
 

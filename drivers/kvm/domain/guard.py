@@ -3,7 +3,8 @@
 A NIC with an address may send ARP and IPv4 from its own MAC and IPv4 address, and nothing else: no IPv6, no VLAN tags, no DHCP, as
 its address comes with cloud-init. A NIC without one (its network gives addresses itself, or none) may send anything from its own
 MAC. The rules are two filters of the host that all NICs share, with MAC and IP as parameters, after libvirt's `clean-traffic`
-(https://libvirt.org/formatnwfilter.html). Ports of Open vSwitch never pass the hooks that these use: see `drivers.kvm.flows`.
+(https://libvirt.org/formatnwfilter.html). Ports of Open vSwitch never pass the hooks that these use:
+see `drivers.kvm.network.flows`.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec
-from drivers.kvm import links
+from drivers.kvm import carrier, names
 from drivers.kvm.domain import guard
-from drivers.kvm.links import INTERFACE
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredNIC, Devices, NetworkBackend
 
@@ -36,13 +35,13 @@ def build(nic: DesiredNIC, devices: Devices = Devices.VIRTIO, *, filters: bool) 
 
 def _bridge(nic: DesiredNIC) -> str:
     if nic.attachment.backend is not NetworkBackend.LINUX:
-        if not INTERFACE.fullmatch(nic.attachment.bridge):
+        if not names.INTERFACE.fullmatch(nic.attachment.bridge):
             raise InvalidSpec(f"{nic.attachment.bridge[:32]!r} cannot be the name of a bridge")
         return nic.attachment.bridge
     if nic.segment.vlan is None:
         raise InvalidSpec(f"the NIC {nic.name} has no segment; the backend Linux carries none but VLANs and VXLANs")
-    links.of(nic.attachment)
-    return links.bridge(nic.segment.vlan)
+    carrier.of(nic.attachment)
+    return names.bridge(nic.segment.vlan)
 
 
 def _check(nic: DesiredNIC) -> None:

@@ -17,8 +17,8 @@ from drivers.kvm import names
 from drivers.kvm.domain import limits, pending, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.domain.platform import MEMORY_STEP
+from drivers.kvm.host.profile import ACCELERATED
 from drivers.kvm.mark import Mark, MarkedDisk, read
-from drivers.kvm.profile import ACCELERATED
 from drivers.types import (
     AttachedVolume,
     GuestInfo,

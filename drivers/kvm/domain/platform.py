@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.domain.volumes import controller
-from drivers.kvm.profile import ACCELERATED, ARCHITECTURE, CPUModel, HostProfile
+from drivers.kvm.host.profile import ACCELERATED, ARCHITECTURE, CPUModel, HostProfile
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM, Firmware
 

@@ -2,7 +2,7 @@
 
 import libvirt
 
-from drivers.kvm.profile import HostProfile
+from drivers.kvm.host.profile import HostProfile
 from drivers.types import HostID
 
 HOST = HostProfile(

@@ -8,7 +8,7 @@ import pytest
 
 from drivers.errors import Transient
 from drivers.kvm.events import KINDS, KVMEvents
-from drivers.kvm.session import Role
+from drivers.kvm.link.session import Role
 from drivers.types import InstanceID, VMChanged
 from tests.unit.kvm.fakes import libvirt_error
 

@@ -156,3 +156,5 @@ def test_what_is_no_uuid_is_never_part_of_a_name(identity: str) -> None:
         names.Content(names.Kind.VOLUME, identity, 0).file  # noqa: B018
     with pytest.raises(InvalidSpec):
         names.uuid_text(identity)
+    with pytest.raises(InvalidSpec):
+        names.console_log(InstanceID(identity))

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from drivers.kvm.carrier import Carrier
 from drivers.types import (
     Attachment,
     DesiredDisk,
@@ -61,3 +62,5 @@ VMS = st.builds(
     firmware=st.sampled_from(Firmware),
     seed=st.none() | SEEDS,
 )
+
+CARRIERS = st.builds(Carrier, st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True), GROUPS)

@@ -1,0 +1,1 @@
+"""Serial consoles: open ones, and what is kept of them."""

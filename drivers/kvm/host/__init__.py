@@ -1,0 +1,1 @@
+"""What a host offers, read from the documents that libvirt has of it."""

@@ -1,0 +1,1 @@
+"""VMs as they are made, changed and removed, and what their guests say."""

@@ -1,0 +1,1 @@
+"""Segments of guests on a host, and what keeps guests to their addresses there."""

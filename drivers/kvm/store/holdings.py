@@ -1,0 +1,127 @@
+"""Contents of volumes and of their snapshots in a pool: each is complete, or does not count.
+
+A content is written under the next number that its volume has not used, then an empty marker is made beside it: that is the
+moment from which it is the volume's content. What went before is removed after that. So a volume has its old content or its new
+one whenever somebody looks, and what an interrupted write left is nobody's and goes with the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import Any
+
+import libvirt
+
+from drivers.errors import Busy, DriverError, InvalidSpec, NotFound
+from drivers.kvm import errors, names
+from drivers.kvm.names import Content, Kind
+from drivers.kvm.store import volumes
+from drivers.kvm.xmltext import parse
+from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, VolumeID, VolumeSnapshot
+
+
+def find(pool: Any, kind: Kind, identity: str) -> Content | None:
+    """The complete content of the volume or snapshot, or None."""
+    listed = set(volumes.names_in(pool))
+    whole = [content for content in _all(listed, kind, identity) if {content.file, content.marker} <= listed]
+    return max(whole, key=lambda content: content.number, default=None)
+
+
+def get(pool: Any, kind: Kind, identity: str) -> Content:
+    """Like `find`, but raises NotFound."""
+    found = find(pool, kind, identity)
+    if found is None:
+        what = "volume" if kind is Kind.VOLUME else "snapshot"
+        raise NotFound(f"the {what} {identity} is not in its pool")
+    return found
+
+
+def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> None:
+    """Let `fill` write a content into the file that it is told, and make it that of the volume or snapshot."""
+    used = _all(set(volumes.names_in(pool)), kind, identity)
+    content = Content(kind, identity, max((other.number for other in used), default=-1) + 1)
+    try:
+        fill(content.file)
+        volumes.create_empty(pool, content.marker)
+    except BaseException:
+        with suppress(libvirt.libvirtError, DriverError):
+            discard(pool, content)
+        raise
+    for other in sorted(used, key=lambda other: other.number):
+        with suppress(Busy):
+            discard(pool, other)
+
+
+def remove(pool: Any, kind: Kind, identity: str) -> None:
+    """Remove all contents, complete or not. Raises Busy while one is still being written."""
+    for content in sorted(_all(set(volumes.names_in(pool)), kind, identity), key=lambda content: content.number):
+        discard(pool, content)
+
+
+def discard(pool: Any, content: Content) -> None:
+    """Remove the marker, then the content: half of it never counts. Raises Busy while it is being written."""
+    volumes.remove(pool, content.marker)
+    try:
+        volumes.remove(pool, content.file)
+    except libvirt.libvirtError as error:
+        if errors.code(error) != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+        raise Busy("the host is still writing to that volume", retry_after=5.0) from None
+
+
+def copy(pool: Any, name: str, source: str, size: int) -> None:
+    """Make the volume `name` of `size` bytes with the content of the volume `source`, on which it does not depend.
+
+    Raises InvalidSpec if the source is larger, or if the pool has too little room for what the source has in it.
+    """
+    volumes.check_size(size)
+    original = volumes.get(pool, source)
+    _kind, capacity, allocation = original.info()
+    rounded = volumes.rounded(size)
+    if capacity > rounded:
+        raise InvalidSpec(f"a volume of {size} bytes is too small for its source, which has {capacity}")
+    available = int(pool.info()[3])
+    if allocation > available:
+        raise InvalidSpec(f"the pool has {available} bytes left; the copy needs {allocation}")
+    made = pool.createXMLFrom(volumes.description(name, rounded), original, 0)
+    if int(made.info()[1]) < rounded:
+        made.resize(rounded, 0)
+
+
+def path(pool: Any, name: str) -> str:
+    """Where the volume is on the host, or will be."""
+    directory = parse(pool.XMLDesc(0)).findtext("target/path", "").rstrip("/")
+    return str(PurePosixPath(directory) / name)
+
+
+def read(pool: Any) -> PoolContents:
+    """All in the pool under our names. Its directory must have been read just now."""
+    known = {str(volume.name()): volume for volume in pool.listAllVolumes(0)}
+    directory = PurePosixPath(path(pool, ""))
+    sizes = {name: int(volume.info()[1]) for name, volume in known.items() if _ours(name)}
+    paths = {name: str(directory / name) for name in sizes}
+    disks = [
+        VMDisk(owner[0], owner[1], paths[name], size) for name, size in sizes.items() if (owner := names.disk_of(name)) is not None
+    ]
+    whole: dict[tuple[Kind, str], Content] = {}
+    for content in sorted(filter(None, map(names.content_of, sizes)), key=lambda content: content.number):
+        if content.marker in known:
+            whole[content.kind, content.identity] = content
+    found = [(content, paths[content.file], sizes[content.file]) for content in whole.values()]
+    return PoolContents(
+        disks=tuple(disks),
+        volumes=tuple(ObservedVolume(VolumeID(c.identity), path, size) for c, path, size in found if c.kind is Kind.VOLUME),
+        snapshots=tuple(VolumeSnapshot(SnapshotID(c.identity), path, size) for c, path, size in found if c.kind is Kind.SNAPSHOT),
+    )
+
+
+def _ours(name: str) -> bool:
+    return name.endswith(".qcow2") and (names.disk_of(name) is not None or names.content_of(name) is not None)
+
+
+def _all(listed: set[str], kind: Kind, identity: str) -> set[Content]:
+    names.uuid_text(identity)
+    contents = filter(None, map(names.content_of, listed))
+    return {content for content in contents if (content.kind, content.identity) == (kind, identity)}

@@ -1,0 +1,198 @@
+"""Domain XML as libvirt writes it, with what others did to it, → ObservedVM."""
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import libvirt
+import pytest
+
+from drivers.kvm.domain import observe
+from drivers.kvm.domain.build import build
+from drivers.kvm.domain.observe import Documents
+from drivers.kvm.xmltext import parse
+from drivers.types import GuestInfo, ObservedVM, Power, Segment
+from tests.unit.kvm.domain.test_build import BRIDGE, INSTANCE, NIC, VM
+from tests.unit.kvm.fakes import HOST
+
+SECOND = replace(NIC, name="eth1", mac="02:00:00:00:00:02", segment=Segment(20))
+
+STATES = [
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED, Power.ON),
+    (libvirt.VIR_DOMAIN_BLOCKED, 0, Power.ON),
+    (libvirt.VIR_DOMAIN_SHUTDOWN, libvirt.VIR_DOMAIN_SHUTDOWN_USER, Power.ON),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, Power.PAUSED),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR, Power.PAUSED),
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, Power.ON),
+    (libvirt.VIR_DOMAIN_PMSUSPENDED, 0, Power.PAUSED),
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN, Power.OFF),
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, Power.OFF),
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, Power.OFF),
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED, Power.OFF),
+    (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, Power.OFF),
+    (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED, Power.CRASHED),
+    (libvirt.VIR_DOMAIN_NOSTATE, 0, Power.UNKNOWN),
+    (99, 99, Power.UNKNOWN),
+]
+
+
+@pytest.mark.parametrize(("state", "reason", "power"), STATES)
+def test_power(state: int, reason: int, power: Power) -> None:
+    assert observe.power(state, reason) is power
+
+
+def running(inactive: ET.Element | None = None, live: ET.Element | None = None) -> ObservedVM:
+    """What is seen of the VM while it runs with `live` and has `inactive` for its next start."""
+    state = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED)
+    both = (domain() if document is None else document for document in (inactive, live))
+    found = observe.observe(Documents(*both, *state), HOST.host)
+    assert found is not None
+    return found
+
+
+def domain(**changes: object) -> ET.Element:
+    return build(replace(VM, **changes), HOST)  # type: ignore[arg-type]
+
+
+def devices(root: ET.Element) -> ET.Element:
+    found = root.find("devices")
+    assert found is not None
+    return found
+
+
+def without_nics(root: ET.Element) -> ET.Element:
+    """The mark says what it said; the devices are gone."""
+    for item in devices(root).findall("interface"):
+        devices(root).remove(item)
+    return root
+
+
+def test_a_domain_without_our_mark_is_nobody_we_know() -> None:
+    root = domain()
+    root.remove(root.find("metadata"))  # type: ignore[arg-type]
+    assert observe.observe(Documents(root, None, 5, 0), HOST.host) is None
+
+
+def test_a_mark_without_an_owner_is_no_mark() -> None:
+    root = domain()
+    del root.find("metadata")[0].attrib["uid"]  # type: ignore[index]
+    assert observe.observe(Documents(root, None, 5, 0), HOST.host) is None
+
+
+def test_somebody_else_s_metadata_is_no_mark() -> None:
+    root = parse("<domain><metadata><vm xmlns='https://other.example/1' uid='1'/></metadata></domain>")
+    assert observe.observe(Documents(root, None, 5, 0), HOST.host) is None
+
+
+def test_next_start_and_present_are_told_apart() -> None:
+    seen = running(domain(cpus=9, memory=1 << 30), domain(cpus=2, memory=512 << 20))
+    assert (seen.cpus, seen.running_cpus, seen.memory, seen.running_memory) == (9, 2, 1 << 30, 512 << 20)
+
+
+def test_a_vm_that_is_off_runs_with_what_it_will_start_with() -> None:
+    seen = observe.observe(Documents(domain(cpus=9), None, 5, 0), HOST.host)
+    assert seen is not None
+    assert (seen.cpus, seen.running_cpus) == (9, 9)
+
+
+def test_disks_and_nics_of_others_are_named_and_not_ours() -> None:
+    live = domain()
+    for text in (
+        "<disk type='file' device='disk'><source file='/srv/other.raw'/><target dev='vdb' bus='virtio'/></disk>",
+        f"<disk type='file' device='disk'><source file='/srv/{INSTANCE}-x.qcow2'/><target dev='vdc' bus='virtio'/></disk>",
+        "<disk type='network' device='disk'><source protocol='nbd' name='x'/><target dev='vdd' bus='virtio'/></disk>",
+        "<interface type='network'><mac address='52:54:00:00:00:01'/></interface>",
+    ):
+        devices(live).append(parse(text))
+    seen = running(live=live)
+    assert seen.foreign_devices == ("vdb", "vdc", "vdd", "52:54:00:00:00:01")
+    assert [disk.name for disk in seen.disks] == ["root"]
+    assert [nic.name for nic in seen.nics] == ["eth0"]
+
+
+def test_a_disk_that_was_swapped_for_another_file_is_not_ours() -> None:
+    live = domain()
+    live.find("devices/disk/source").set("file", "/srv/other.qcow2")  # type: ignore[union-attr]
+    seen = running(live=live)
+    assert (seen.disks, seen.foreign_devices) == ((), ("vda",))
+
+
+@pytest.mark.parametrize(("path", "foreign"), [(f"/srv/vireo/{INSTANCE}-seed-00.iso", ()), ("/srv/other.iso", ("vdzz",))])
+def test_the_seed_is_ours_unless_it_is_another_file(path: str, foreign: tuple[str, ...]) -> None:
+    assert running(live=build(VM, HOST, path)).foreign_devices == foreign
+
+
+def test_a_mac_is_the_same_in_capitals() -> None:
+    live = domain()
+    live.find("devices/interface/mac").set("address", NIC.mac.upper())  # type: ignore[union-attr]
+    assert running(live=live).nics[0].mac == NIC.mac
+
+
+@pytest.mark.parametrize(("tags", "segment"), [(["20"], Segment(20)), ([], Segment()), (["20", "30"], Segment())])
+def test_the_tag_of_a_port_is_what_counts_on_open_vswitch(tags: list[str], segment: Segment) -> None:
+    live = domain()
+    vlan = live.find("devices/interface/vlan")
+    assert vlan is not None
+    for tag in list(vlan):
+        vlan.remove(tag)
+    for tag in tags:
+        ET.SubElement(vlan, "tag", {"id": tag})
+    assert running(live=live).nics[0].segment == segment
+
+
+def test_on_a_linux_bridge_the_mark_knows_the_segment() -> None:
+    nic = replace(NIC, attachment=BRIDGE)
+    assert running(domain(nics=(nic,)), domain(nics=(nic,))).nics[0].segment == Segment(10)
+
+
+def test_a_nic_that_is_in_the_mark_only_is_not_there() -> None:
+    assert running(without_nics(domain()), without_nics(domain())).nics == ()
+
+
+def test_a_nic_of_the_next_start_only_is_not_there_yet() -> None:
+    assert [nic.name for nic in running(domain(nics=(NIC, SECOND)), domain()).nics] == ["eth0"]
+
+
+def test_a_nic_that_was_detached_and_not_released_is_gone_and_not_foreign() -> None:
+    live = domain()
+    observe.cut_link(live.find("devices/interface"))  # type: ignore[arg-type]
+    seen = running(without_nics(domain()), live)
+    assert (seen.nics, seen.foreign_devices) == ((), ())
+
+
+def test_a_nic_whose_cable_somebody_pulled_is_still_there() -> None:
+    live = domain()
+    observe.cut_link(live.find("devices/interface"))  # type: ignore[arg-type]
+    assert [nic.name for nic in running(domain(), live).nics] == ["eth0"]
+
+
+def test_cutting_twice_leaves_one_link() -> None:
+    item = parse("<interface><link state='up'/></interface>")
+    observe.cut_link(item)
+    observe.cut_link(item)
+    assert [link.attrib for link in item.iterfind("link")] == [{"state": "down"}]
+
+
+@pytest.mark.parametrize(("state", "connected"), [("connected", True), ("disconnected", False), (None, False)])
+def test_the_agent_is_there_when_it_holds_its_end_of_the_channel(state: str | None, connected: bool) -> None:
+    live = domain()
+    target = live.find("devices/channel/target")
+    assert target is not None
+    if state:
+        target.set("state", state)
+    assert running(live=live).guest == GuestInfo(agent=connected)
+
+
+def test_other_channels_are_not_the_agent() -> None:
+    live = domain()
+    devices(live).append(
+        parse("<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0' state='connected'/></channel>")
+    )
+    assert running(live=live).guest.agent is False
+
+
+@pytest.mark.parametrize(
+    ("seen", "asked", "step", "result"),
+    [(1024, 1000, 1024, 1000), (1024, 1024, 1024, 1024), (2048, 1000, 1024, 2048), (1024, 0, 1024, 1024), (512, 1000, 1024, 512)],
+)
+def test_only_rounding_is_undone(seen: int, asked: int, step: int, result: int) -> None:
+    assert observe.as_asked(seen, asked, step) == result

@@ -1,0 +1,96 @@
+"""A host's interfaces in memory, changed by the lines that `ip -batch` would read."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivers.errors import DriverError, Transient
+from drivers.kvm.link.shell import Command
+
+Link = dict[str, Any]
+
+
+def interface(mtu: int = 1500, address: str = "", **more: Any) -> Link:
+    """An interface as `ip -json -details address show` tells of it."""
+    told = [{"family": "inet", "local": address, "prefixlen": 24}, {"family": "inet6", "local": "fe80::1"}] if address else []
+    return {"mtu": mtu, "flags": ["BROADCAST", "UP", "LOWER_UP"], "addr_info": told, **more}
+
+
+@dataclass
+class FakeShell:
+    """Answers like a host over SSH; `failure` is raised by every command, `breaks_at` once by that line of a change."""
+
+    links: dict[str, Link] = field(default_factory=lambda: {"lo": interface(65536), "eno2": interface(1600, "192.0.2.1")})
+    missing: str = ""
+    user: str = "0\n"
+    switches: str | DriverError = "ovsbr0\n"
+    failure: DriverError | None = None
+    breaks_at: int | None = None
+    ports: str = '{"data": []}'
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    ran: list[Command] = field(default_factory=list)
+
+    def run(self, command: Command, text: str = "", bridge: str = "") -> str:
+        self.ran.append(command)
+        if self.failure:
+            raise self.failure
+        match command:
+            case Command.WHO:
+                return self.user
+            case Command.LIST_SWITCHES:
+                if isinstance(self.switches, DriverError):
+                    raise self.switches
+                return self.switches
+            case Command.LIST_PORTS:
+                return self.ports
+            case Command.CHANGE_FLOWS:
+                self.rules[bridge] = text.splitlines()
+            case Command.SHOW_LINKS:
+                return json.dumps([{"ifname": name, **link} for name, link in self.links.items()])
+            case Command.CHANGE_LINKS:
+                assert text.endswith("\n")
+                for number, line in enumerate(text.splitlines()):
+                    if number == self.breaks_at:
+                        self.breaks_at = None
+                        raise Transient("ip failed on the host")
+                    self.change(line.split(" "))
+        return ""
+
+    def change(self, words: list[str]) -> None:
+        """As ip(8): what is not there cannot be changed, what is there cannot be added."""
+        match words:
+            case ["link", "add", *about] if "type" in about:
+                name = about[about.index("name") + 1]
+                assert name not in self.links
+                assert len(name) <= 15
+                assert about[:1] == ["name"] or about[1] in self.links
+                self.links[name] = {"mtu": 1500, "flags": [], "addr_info": [], "made": " ".join(about[about.index("type") + 1 :])}
+            case ["link", "delete", "dev", name]:
+                del self.links[name]
+                for link in self.links.values():
+                    if link.get("master") == name:
+                        del link["master"]
+            case ["link", "set", "dev", name, *settings]:
+                self._set(self.links[name], settings)
+            case _:
+                raise AssertionError(words)
+
+    def _set(self, link: Link, settings: list[str]) -> None:
+        while settings:
+            match settings:
+                case ["up", *rest]:
+                    link["flags"].append("UP")
+                case ["alias", text, *rest]:
+                    link["ifalias"] = text
+                case ["master", name, *rest]:
+                    assert name in self.links
+                    link["master"] = name
+                case ["mtu", number, *rest]:
+                    link["mtu"] = int(number)
+                case ["arp", "off", *rest]:
+                    link["flags"].append("NOARP")
+                case ["addrgenmode", "none", *rest]:
+                    link["inet6"] = "none"
+                case _:
+                    raise AssertionError(settings)
+            settings = rest

@@ -1,0 +1,137 @@
+"""What a host says it can carry segments with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from drivers.errors import AuthFailed, DriverError, Transient, Unsupported
+from drivers.kvm.link.shell import Shell
+from drivers.kvm.network.segments import Segments
+from drivers.kvm.network.support import Networks
+from drivers.kvm.network.switches import Switches
+from drivers.types import NetworkBackend, NetworkSupport
+from tests.unit.kvm.network.iproute import FakeShell
+
+OVS, BRIDGE, LINUX = NetworkBackend.OVS, NetworkBackend.BRIDGE, NetworkBackend.LINUX
+
+
+@dataclass
+class Asked:
+    """A host's networks, and how often its ports were guarded."""
+
+    shell: FakeShell
+    filters: bool = True
+    failure: DriverError | None = None
+    synced: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        shell = cast(Shell, self.shell)
+        self.switches = Switches(shell)
+        self.networks = Networks(shell, Segments(shell, 5.0), self.switches, self.sync, filters=self.filters)
+
+    def sync(self, bridges: Sequence[str]) -> None:
+        if self.failure:
+            raise self.failure
+        self.synced.append(list(bridges))
+
+    def told(self) -> dict[NetworkBackend, NetworkSupport]:
+        return {each.backend: each for each in self.networks.support()}
+
+
+def told(shell: FakeShell, *, filters: bool = True) -> dict[NetworkBackend, NetworkSupport]:
+    return Asked(shell, filters).told()
+
+
+def test_every_backend_is_told_of_once() -> None:
+    assert set(told(FakeShell())) == set(NetworkBackend)
+
+
+def test_a_host_with_everything() -> None:
+    found = told(FakeShell())
+    assert [found[each].available for each in (OVS, BRIDGE, LINUX)] == [True, True, True]
+    assert [found[each].guarded for each in (OVS, BRIDGE, LINUX)] == [True, True, True]
+    assert [each.message for each in found.values()] == ["", "", ""]
+
+
+def test_a_host_without_ssh_says_what_is_missing() -> None:
+    shell = FakeShell(missing="no SSH login to the host")
+    found = told(shell)
+    assert (found[LINUX].available, found[LINUX].message) == (False, "no SSH login to the host")
+    assert found[OVS].available is None
+    assert "over SSH only" in found[OVS].message
+    assert shell.ran == []
+
+
+def test_a_host_without_filters_guards_nobody() -> None:
+    found = told(FakeShell(), filters=False)
+    assert [each.backend for each in found.values() if each.guarded] == [OVS]
+    assert all("claim any address" in found[each].message for each in (BRIDGE, LINUX))
+
+
+def test_who_is_not_root_makes_no_interfaces() -> None:
+    found = told(FakeShell(user="1000\n"))
+    assert (found[LINUX].available, "root" in found[LINUX].message) == (False, True)
+    assert (found[OVS].available, found[OVS].guarded) == (True, False)
+    assert "root" in found[OVS].message
+
+
+def test_ports_are_guarded_before_the_host_says_so() -> None:
+    asked = Asked(FakeShell(switches="ovsbr0\nbr-ex\n"))
+    assert not asked.switches.able
+    assert asked.told()[OVS].guarded
+    assert asked.synced == [["ovsbr0", "br-ex"]]
+    assert asked.switches.able
+
+
+@pytest.mark.parametrize(
+    ("failure", "again"), [(Unsupported("the host has no command ovs-ofctl"), False), (Transient("lost"), True)]
+)
+def test_ports_that_cannot_be_guarded_are_told_of(failure: DriverError, again: bool) -> None:
+    asked = Asked(FakeShell(), failure=failure)
+    found = asked.told()[OVS]
+    assert (found.guarded, asked.switches.able) == (False, False)
+    assert failure.message in found.message
+    assert "claim any address" in found.message
+    asked.failure = None
+    assert asked.told()[OVS].guarded is again
+
+
+@pytest.mark.parametrize(
+    ("switches", "text"),
+    [
+        ("", "no bridge"),
+        (Unsupported("the host has no command ovs-vsctl"), "no command"),
+        (Transient("ovs-vsctl failed"), "failed"),
+    ],
+)
+def test_a_host_without_open_vswitch(switches: str | DriverError, text: str) -> None:
+    found = told(FakeShell(switches=switches))[OVS]
+    assert (found.available, text in found.message) == (False, True)
+
+
+@pytest.mark.parametrize("failure", [Transient("SSH to the host failed"), AuthFailed("cannot log in to the host")])
+def test_a_login_that_fails_is_tried_again_until_it_works(failure: DriverError) -> None:
+    asked = Asked(FakeShell(failure=failure))
+    before = asked.told()
+    assert (before[LINUX].available, before[LINUX].message) == (False, failure.message)
+    assert before[OVS].available is None
+    asked.shell.failure = None
+    assert all(each.available for each in asked.told().values())
+    commands = len(asked.shell.ran)
+    assert asked.told() == asked.told()
+    assert len(asked.shell.ran) == commands
+
+
+def test_it_learns_of_segments_from_before() -> None:
+    class Empty:
+        def listAllDomains(self, _flags: int) -> list[object]:  # libvirt's name
+            return []
+
+    shell = FakeShell()
+    shell.links["vireo-b7"] = {"mtu": 1500, "flags": [], "ifalias": "vireo:7"}
+    segments = Segments(cast(Shell, shell), 5.0)
+    Networks(cast(Shell, shell), segments, Switches(cast(Shell, shell)), lambda _bridges: None, filters=True).support()
+    segments.release(Empty())
+    assert "vireo-b7" not in shell.links
