@@ -74,7 +74,7 @@ from crds.v1alpha1 import KINDS, Host, VirtualMachine
 from drivers.loader import load
 
 HOSTS_ANSWER = 30.0
-"""Seconds after which VMs are looked at whose host has not woken them by its answer; before it does, there is nothing to see."""
+"""Seconds after which VMs that are as declared are looked at all the same, if opening all endpoints takes longer than that."""
 FINALIZER = "vireo.dev/finalizer"
 PAUSED = "vireo.dev/paused"
 
@@ -282,7 +282,13 @@ def _manager(
         parts.store,
         connection.api,
         make_reconcilers(parts, secrets),
-        options=Options(FINALIZER, PAUSED, workers=settings.workers, settled_after={VirtualMachine.KIND: HOSTS_ANSWER}),
+        options=Options(
+            FINALIZER,
+            PAUSED,
+            workers=settings.workers,
+            settled_after={VirtualMachine.KIND: HOSTS_ANSWER},
+            calm=lambda: parts.inventory.settled(key.name for key in parts.store.keys(Host.KIND)),
+        ),
         make_condition=Condition,
         clock=SystemClock(),
         random=random.random,

@@ -9,6 +9,7 @@ from functools import partial
 
 from structlog.typing import FilteringBoundLogger
 
+from controller.inventory.drivers import Drivers
 from controller.inventory.entry import Entry
 from controller.inventory.lanes import Lanes
 from controller.inventory.link import HostLink
@@ -42,7 +43,7 @@ class Inventory:
         owned: Callable[[ObservedVM], bool] = lambda _: True,
         kept: Callable[[ObservedVM], Iterable[Key]] = lambda _: (),
     ) -> None:
-        self._load = load
+        self._drivers = Drivers(load)
         self._lanes = lanes
         self._wake = wake
         self._greet = greet or wake
@@ -92,6 +93,10 @@ class Inventory:
         """Whether a Host had its chance to say what it carries: the first attempt to reach it has ended, or it was passed over."""
         link = self.link(host)
         return link.attempted if link else host in self._passed_over
+
+    def settled(self, hosts: Iterable[str]) -> bool:
+        """Whether all these Hosts are served, or can't be, and no endpoint is being opened: one that does not answer counts not."""
+        return self._entry.idle and all(host in self._attached or host in self._passed_over for host in hosts)
 
     def link(self, host: str) -> HostLink | None:
         """The link of a Host, None if it is not attached."""
@@ -188,7 +193,7 @@ class Inventory:
         hypervisor, endpoint = address
         name = f"{hypervisor} endpoint {next(self._numbers)}"
         log = self._log.bind(endpoint=name)
-        snapshot, driver = Snapshot(self._whereabouts), partial(self._load, hypervisor)
+        snapshot, driver = Snapshot(self._whereabouts), partial(self._drivers.get, hypervisor)
         session = Session(driver, endpoint, self._lanes(name), self, log, self._cadence, snapshot, self._entry)
         self._having[snapshot] = session
         self._sessions[address] = session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 
@@ -16,7 +17,7 @@ from controller.ipam import AddressAllocator, Owner, SegmentAllocator
 from controller.runtime.clock import Clock
 from controller.runtime.keys import Key
 from controller.runtime.slices import sliced
-from controller.runtime.store import Change, Part, Store
+from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.shared.lookups import qualified
 from controller.shared.owners import address_owner, segment_owner
 from crds.v1alpha1.host import Host
@@ -118,34 +119,54 @@ class Recovery:
                 self._addresses.claim(network, nic.ip, address_owner(vm, nic.name))
 
     def _take_over_observed(self) -> None:
-        seen: dict[str, list[ObservedVM]] = defaultdict(list)
+        """Only what no status has told is worth a look at its object: a cloud of thousands has none, or has lost all of them."""
+        seen: dict[Key, list[ObservedVM]] = defaultdict(list)
         for each in self._seen():
-            seen[each.owner.uid].append(each)
-        for vm in self._store.list(VirtualMachine):  # one after the other: all at once, parsed, would take hundreds of MiB
-            for each in seen.get(vm.metadata.uid, ()):
-                self.take_over(vm, each)
+            key = Key(VirtualMachine.KIND, each.owner.namespace, each.owner.name)
+            if self._store.uid(key) == each.owner.uid and not self._is_booked(each):
+                seen[key].append(each)
+        for key in sorted(seen):
+            with suppress(Unparsable):  # its own reconcile reports that
+                if vm := self._store.get(VirtualMachine, key.name, key.namespace):
+                    for each in seen[key]:
+                        self.take_over(vm, each)
 
     def _seen(self) -> Iterable[ObservedVM]:
         return (vm for link in self._inventory.links() for vm in link.vms())
+
+    def _is_booked(self, seen: ObservedVM) -> bool:
+        """Whether all addresses and segments that a VM was seen with are known to be its own."""
+        for nic in seen.nics:
+            holder = self._addresses.holder(nic.network, address) if (address := _parsed(nic.ip)) else None
+            network = self._network(nic)
+            if (address and (holder is None or holder.uid != seen.owner.uid)) or (network and network.status.segment is None):
+                return False
+        return True
+
+    def _network(self, nic: ObservedNIC) -> Network | None:
+        namespace, _, name = nic.network.partition("/")
+        return self._store.get(Network, name, namespace)
 
     def _take_over_network(self, network: Network) -> None:
         if network.status.segment:
             self._segments.adopt(network.spec.zone, network.status.segment.vlan, segment_owner(network))
 
     def _segment(self, nic: ObservedNIC) -> None:
-        namespace, _, name = nic.network.partition("/")
-        network = self._store.get(Network, name, namespace)
+        network = self._network(nic)
         if network and network.status.segment is None and nic.segment.vlan is not None:
             self._segments.adopt(network.spec.zone, nic.segment.vlan, segment_owner(network))
 
     def _address(self, owner: Owner, network: str, ip: str) -> None:
-        if not ip:
-            return
-        try:
-            address = IPv4Address(ip)
-        except AddressValueError:
-            return
-        self._addresses.adopt(network, address, owner)
+        if address := _parsed(ip):
+            self._addresses.adopt(network, address, owner)
+
+
+def _parsed(ip: str) -> IPv4Address | None:
+    """An address that a hypervisor or a status tells; None if there is none, or it makes no sense."""
+    try:
+        return IPv4Address(ip)
+    except AddressValueError:
+        return None
 
 
 def _recorded(vm: VirtualMachine) -> Iterator[_Recorded]:

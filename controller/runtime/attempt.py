@@ -31,7 +31,8 @@ class Options:
     """What the application decides.
 
     `timeout` and `drain` are seconds: the longest reconcile, and how long a stop waits for those that run. `settled_after` are
-    seconds by kind: at the start, objects that are as declared are left until something wakes them, no longer than that.
+    seconds by kind: at the start, objects that are as declared are left until a change wakes them or `calm` says that what comes
+    first is done, no longer than that.
     """
 
     finalizer: str
@@ -40,6 +41,7 @@ class Options:
     timeout: float = 300.0
     drain: float = 20.0
     settled_after: Mapping[str, float] = field(default_factory=dict)
+    calm: Callable[[], bool] = lambda: False
 
 
 class Attempt:

@@ -24,6 +24,7 @@ from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.runtime.triggers import Triggers
 
 _LOOK = 0.02
+_CALM_LOOKS = 0.25
 _LAST_EVENTS = 0.3  # seconds given to Events that still wait at a stop: whoever takes over waits too
 
 Spectator = Callable[[Key], Awaitable[float | None]]
@@ -107,6 +108,7 @@ class Manager:
         self._busy: dict[Key, float] = {}
         self._turns: dict[Key, int] = {}
         self._queue: Queue | None = None
+        self._held: dict[Key, None] = {}
         self._gone: dict[Key, list[str]] = {}
         self.intake = Intake(store, self._on_change)
         writes = Writes(api, self.intake, fence, metrics)
@@ -135,7 +137,9 @@ class Manager:
         return shard not in self._turns.values()
 
     def _enqueue_after(self, key: Key, delay: float, priority: Priority) -> None:
-        if self._queue is not None and key.kind in self._reconcilers:
+        if self._queue is None or key.kind not in self._reconcilers:
+            return
+        if priority is not Priority.RESYNC or key not in self._held:  # one that is held comes by itself
             self._queue.add_after(key, delay, priority)
 
     async def run(self) -> None:
@@ -143,23 +147,35 @@ class Manager:
         queue = self._queue = Queue(self._clock.monotonic, self._random, added=self._metrics.added)
         for kind in self._reconcilers:
             settled = {key: self._store.settled(key) for key in self._store.keys(kind)}
+            held = self._options.settled_after.get(kind, 0.0)
             for key in sorted(settled, key=lambda each: settled[each]):  # first those that somebody waits for
-                delay = self._options.settled_after.get(kind, 0.0) if settled[key] else 0.0
-                queue.add_after(key, delay, Priority.RESYNC)
+                queue.add_after(key, held if settled[key] else 0.0, Priority.RESYNC)
+            if held:
+                self._held.update(dict.fromkeys(key for key in settled if settled[key]))
         for key in self._gone:
             queue.add(key, Priority.RESYNC)
         self._metrics.workers.set(self._options.workers)
         self._metrics.look_at(self._reconcilers, queue.ready, self._working_for)
-        recorder = asyncio.create_task(self._recorder.run())
+        beside = [asyncio.create_task(self._recorder.run()), asyncio.create_task(self._release(queue))]
         workers = [asyncio.create_task(self._work(queue)) for _ in range(self._options.workers)]
         try:
             await asyncio.gather(*workers)
         finally:
             queue.close()
             self._queue = None
-            for task in (*workers, recorder):
+            self._held.clear()
+            for task in (*workers, *beside):
                 task.cancel()
-            await asyncio.gather(*workers, recorder, return_exceptions=True)
+            await asyncio.gather(*workers, *beside, return_exceptions=True)
+
+    async def _release(self, queue: Queue) -> None:
+        """Let those have their turn that were held at the start: they would only keep others from what somebody waits for."""
+        end = self._clock.monotonic() + max(self._options.settled_after.values(), default=0.0)
+        while self._held and not self._options.calm() and self._clock.monotonic() < end:  # noqa: ASYNC110 - asked, not told
+            await asyncio.sleep(_CALM_LOOKS)
+        held, self._held = self._held, {}
+        for key in held:
+            queue.hasten(key)
 
     async def stop(self, running: asyncio.Task[None]) -> None:
         """Stop the task that is in `run`: no new reconciles, those under way get `options.drain` seconds, then they are
@@ -193,6 +209,7 @@ class Manager:
         """Give one key its turn; whatever goes wrong with it, the worker goes on."""
         reconciler = self._reconcilers[key.kind]
         started = self._clock.monotonic()
+        self._held.pop(key, None)
         try:
             for uid in self._gone.pop(key, ()):
                 reconciler.forget(key, uid)

@@ -122,6 +122,12 @@ class Queue:
             self._heap = sorted((due, key) for key, (due, _) in self._delayed.items())
         self._set_timer()
 
+    def hasten(self, key: Key) -> None:
+        """Add a key now that is to be added later; others stay as they are."""
+        found = self._delayed.pop(key, None)
+        if found is not None:
+            self.add(key, found[1])
+
     def retry(self, key: Key, priority: Priority = Priority.DEPENDENCY) -> float:
         """Add a key after its backoff, which grows with each call until `forget`; return the delay in seconds."""
         retries = self._retries.get(key, 0)

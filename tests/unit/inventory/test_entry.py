@@ -99,3 +99,45 @@ def test_all_endpoints_of_an_inventory_share_the_places() -> None:
         assert link.up
 
     play(story)
+
+
+def test_it_is_idle_when_nobody_waits_and_no_place_is_taken() -> None:
+    async def main() -> None:
+        door = Door()
+        assert door.entry.idle
+        tasks = [asyncio.create_task(door.go(number, 0.1)) for number in range(2 * PLACES)]
+        await asyncio.sleep(0)
+        assert not door.entry.idle
+        for task in tasks[PLACES::2]:  # some of those that wait
+            task.cancel()
+        tasks[0].cancel()
+        await asyncio.sleep(0.15)
+        assert not door.entry.idle
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert door.entry.idle
+        hung = asyncio.create_task(door.go(0, 1000.0))
+        await asyncio.sleep(PATIENCE + 0.1)
+        assert door.entry.idle, "one that hangs has lost its place"
+        await hung
+        assert door.entry.idle
+
+    run(main())
+
+
+def test_an_inventory_is_settled_once_all_hosts_are_served_and_those_that_answer_have_answered() -> None:
+    async def story(bench: Bench) -> None:
+        hosts = ["h1", "h2", "hung", "odd"]
+        assert bench.inventory.settled([])
+        assert not bench.inventory.settled(hosts)
+        bench.serve("hung", Hypervisor(host())).faults["connect"] = Hang()
+        for name in ("h1", "h2", "hung"):
+            bench.serve(name, bench.hypervisors.get(name) or Hypervisor(host()))
+            bench.attach(name, name)
+        await bench.pass_time(0.1)
+        bench.inventory.pass_over("odd")
+        assert not bench.inventory.settled(hosts), "one has not answered yet, and not for long"
+        await bench.pass_time(PATIENCE)
+        assert bench.inventory.settled(hosts)
+        assert not bench.inventory.settled([*hosts, "new"])
+
+    play(story)

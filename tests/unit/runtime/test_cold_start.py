@@ -53,8 +53,11 @@ def test_what_nobody_has_looked_at_yet_comes_first() -> None:
     assert sorted(seen) == sorted([*(f"w{number}" for number in range(20)), "new"])
 
 
-def seen_after_a_start(seconds: float, **settled_after: float) -> list[str]:
-    """Start anew with two objects that are as declared, one that is not, and one that is new; return who had a turn."""
+def seen_after_a_start(seconds: float, calm_at: float = 1000.0, **settled_after: float) -> list[str]:
+    """Start anew with two objects that are as declared, one that is not, and one that is new; return who had a turn.
+
+    `calm_at`: seconds until what comes first is done. One of the two is to be looked at after a second.
+    """
 
     async def main() -> list[str]:
         api = FakeApi()
@@ -65,8 +68,9 @@ def seen_after_a_start(seconds: float, **settled_after: float) -> list[str]:
         await first.kill()
         api.edit(edited, size=2)
         api.create("Widget", "new", size=1)
-        noting = Noting()
-        second = Process(api, [noting], settled_after=settled_after)
+        noting, loop = Noting(), asyncio.get_running_loop()
+        began = loop.time()
+        second = Process(api, [noting], settled_after=settled_after, calm=lambda: loop.time() - began >= calm_at)
         await second.start()
         await asyncio.sleep(1)
         second.manager.look_at(other)
@@ -78,16 +82,67 @@ def seen_after_a_start(seconds: float, **settled_after: float) -> list[str]:
     return run(main())
 
 
-def test_what_is_as_declared_is_left_until_something_wakes_it() -> None:
-    assert sorted(seen_after_a_start(20, Widget=30.0)) == ["edited", "new", "other"]
+def test_what_is_as_declared_is_left_until_what_comes_first_is_done() -> None:
+    """Nobody waits for it, and its turn would keep others waiting: no answer of a host changes that."""
+    assert sorted(seen_after_a_start(18, calm_at=20, Widget=30.0)) == ["edited", "new"]
+    assert sorted(seen_after_a_start(20, calm_at=20, Widget=30.0)) == ["edited", "new", "other", "settled"]
 
 
 def test_what_nothing_wakes_is_looked_at_all_the_same_and_nothing_twice() -> None:
+    assert sorted(seen_after_a_start(28, Widget=30.0)) == ["edited", "new"]
     assert sorted(seen_after_a_start(60, Widget=30.0)) == ["edited", "new", "other", "settled"]
+
+
+def test_where_nothing_comes_first_all_are_looked_at_at_once() -> None:
+    assert sorted(seen_after_a_start(0.5, calm_at=0, Widget=30.0)) == ["edited", "new", "other", "other", "settled"]
 
 
 def test_other_kinds_are_looked_at_at_once() -> None:
     assert sorted(set(seen_after_a_start(0.5, Parent=30.0))) == ["edited", "new", "other", "settled"]
+
+
+def test_one_that_is_held_is_looked_at_as_soon_as_something_of_it_changes_and_again_when_it_is_to_be() -> None:
+    async def main() -> list[str]:
+        api = FakeApi()
+        keys = [api.create("Widget", name, size=1) for name in ("changed", "held")]
+        first = Process(api, [Noting()])
+        await first.start()
+        await asyncio.sleep(5)
+        await first.kill()
+        noting = Noting()
+        second = Process(api, [noting], settled_after={"Widget": 30.0})
+        await second.start()
+        await asyncio.sleep(1)
+        api.edit(keys[0], size=2)
+        await asyncio.sleep(1)
+        for key in keys:
+            second.manager.look_at(key)  # the one that has had its turn is no longer held
+        await asyncio.sleep(1)
+        await second.kill()
+        return noting.seen
+
+    assert run(main()) == ["changed", "changed"]
+
+
+def test_a_term_that_ends_early_holds_nothing_over_to_the_next() -> None:
+    async def main() -> list[str]:
+        api = FakeApi()
+        key = api.create("Widget", "w", size=1)
+        first = Process(api, [Noting()])
+        await first.start()
+        await asyncio.sleep(5)
+        await first.kill()
+        noting = Noting()
+        second = Process(api, [noting], settled_after={"Widget": 30.0})
+        await second.start()
+        await asyncio.sleep(1)
+        await second.kill()
+        assert noting.seen == []
+        assert not second.manager._held
+        second.manager.look_at(key)  # nobody works any more
+        return noting.seen
+
+    assert run(main()) == []
 
 
 def test_those_that_somebody_waits_for_come_before_those_that_nobody_need_hurry_for() -> None:
@@ -100,7 +155,7 @@ def test_those_that_somebody_waits_for_come_before_those_that_nobody_need_hurry_
         await first.kill()
         late = api.create("Widget", "late", size=1)
         noting = Noting()
-        second = Process(api, [noting], workers=1, settled_after={"Widget": 1000.0})
+        second = Process(api, [noting], workers=1, settled_after={"Widget": 1000.0}, calm=lambda: True)
         await second.start()
         await asyncio.sleep(5)
         noting.seen.clear()

@@ -95,6 +95,32 @@ def test_the_earliest_delay_wins() -> None:
     assert queue.pop() is None
 
 
+def test_one_that_is_hastened_comes_now_with_its_priority_and_once() -> None:
+    clock = SetClock()
+    queue = Queue(clock.monotonic, quiet)
+    queue.add_after(A, 10, Priority.RESYNC)
+    queue.add_after(B, 20)
+    queue.hasten(A)
+    queue.hasten(B)
+    assert popped(queue) == [B, A]
+    clock.time = 100.0
+    assert queue.pop() is None
+
+
+def test_to_hasten_one_that_waits_for_nothing_does_nothing() -> None:
+    clock = SetClock()
+    queue = Queue(clock.monotonic, quiet)
+    queue.hasten(A)
+    assert queue.pop() is None
+    queue.add(A, Priority.RESYNC)
+    queue.hasten(A)
+    assert popped(queue) == [A]
+    queue.add_after(B, 10)
+    queue.close()
+    queue.hasten(B)
+    assert queue.pop() is None
+
+
 def test_a_run_takes_the_place_of_its_delayed_add() -> None:
     clock = SetClock()
     queue = Queue(clock.monotonic, quiet)

@@ -112,6 +112,7 @@ class Process:
         division: Division | None = None,
         spectators: Mapping[str, Spectator] | None = None,
         settled_after: Mapping[str, float] | None = None,
+        calm: Callable[[], bool] = lambda: False,
     ) -> None:
         source = random.Random(seed)
         ids = itertools.count(1)
@@ -125,7 +126,7 @@ class Process:
             self.store,
             api,
             reconcilers,
-            options=Options(FINALIZER, PAUSED, workers=workers, timeout=timeout, settled_after=settled_after or {}),
+            options=Options(FINALIZER, PAUSED, workers=workers, timeout=timeout, settled_after=settled_after or {}, calm=calm),
             make_condition=Condition,
             clock=LoopClock(),
             random=source.random,
