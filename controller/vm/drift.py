@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
 from controller.vm import job, report
-from controller.vm.plan import differences, is_on
+from controller.vm.plan import awaits_guest, differences, is_on
 from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from drivers.types import (
@@ -48,15 +48,15 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
 def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: ObservedVM) -> str:
     """What was changed by hand of CPU, memory, interfaces or volumes, in a sentence, if the policy is to report that; else "".
 
-    Ask before the conditions are brought up to date. A spec that changed since, a job under way, or a change that waits for a
-    restart or for room is no drift.
+    Ask before the conditions are brought up to date. A spec that changed since, a job under way, a change that waits for a
+    restart or for room, or memory that a guest lets go of when it reboots is no drift.
     """
     vm = ctx.object
     if vm.spec.drift_policy is DriftPolicy.CORRECT or job.current(vm) is not None or vm.status.pending_changes:
         return ""
     if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _found(ctx, DRIFT, report.DISK_MISSING)):
         return ""
-    changes = [each for each in differences(want, have) if type(each) in _NAMES]
+    changes = [each for each in differences(want, have) if type(each) in _NAMES and not awaits_guest(each, have)]
     named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
     return f"changed on the hypervisor: {named}; {_REMEDY}" if changes else ""
 

@@ -154,6 +154,11 @@ def held_by_snapshots(want: DesiredVM, have: ObservedVM) -> list[str]:
     return sorted({f"spec.{_described(change, have)[0]}" for change in differences(want, have) if _held(change, have)})
 
 
+def awaits_guest(change: Change, have: ObservedVM) -> bool:
+    """Whether all was done for it: the guest was given this memory, has it at its next start anyway, and has not taken it."""
+    return isinstance(change, SetMemory) and change.memory == have.memory == have.offered_memory
+
+
 def _held(change: Change, have: ObservedVM) -> bool:
     return bool(have.snapshots) and isinstance(change, GrowDisk | AttachVolume | DetachVolume)
 
@@ -231,7 +236,8 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
         case SetCPUs(cpus):
             return "offering", f"{have.running_cpus} CPUs", f"{cpus} CPUs"
         case SetMemory(memory):
-            return "offering", f"{have.running_memory} bytes of memory", f"{memory} bytes of memory"
+            idle = ", which the guest was given and has not taken" if awaits_guest(change, have) else ""
+            return "offering", f"{have.running_memory} bytes of memory", f"{memory} bytes of memory{idle}"
         case GrowDisk(name, wanted):
             return "rootDisk.size", str(_disk_size(have, name)), str(wanted)
         case SetDiskLimits(name, limits):

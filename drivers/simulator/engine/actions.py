@@ -43,6 +43,7 @@ class Act(StrEnum):
     REMOVE_DISK = "remove-disk"
     MOVE_VM = "move-vm"
     IGNORE_STOP = "ignore-stop"
+    IGNORE_MEMORY = "ignore-memory"
     WRITE_DISK = "write-disk"
     DETACH_VOLUME = "detach-volume"
     SET_DISK_LIMITS = "set-disk-limits"
@@ -90,6 +91,7 @@ class Actions:
             Act.REMOVE_DISK: self._remove_disk,
             Act.MOVE_VM: self._move,
             Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
+            Act.IGNORE_MEMORY: _ignore_memory,
             Act.WRITE_DISK: lambda vm, value: storage_acts.write_disk(datacentre, vm, value),
             Act.DETACH_VOLUME: lambda vm, value: storage_acts.detach_volume(datacentre, vm, value),
             Act.SET_DISK_LIMITS: storage_acts.set_disk_limits,
@@ -215,6 +217,13 @@ class Actions:
                 self._dc.add_disk(made.instance, disk)
         self._dc.made[made.instance] += 1
         self._dc.add_vm(made)
+
+
+def _ignore_memory(vm: VM, value: str) -> None:
+    """From now on its guest takes no memory while it runs; with "false" it takes what it was offered."""
+    vm.ignores_memory = value != "false"
+    if vm.offered_memory and not vm.ignores_memory:
+        vm.running_memory, vm.offered_memory = vm.offered_memory, 0
 
 
 def _drop(things: dict[str, ObservedNIC], name: str) -> None:

@@ -117,8 +117,7 @@ class Changer:
                 vm.cpus = cpus
                 vm.running_cpus = cpus if live else vm.running_cpus
             case SetMemory(memory):
-                vm.memory = memory
-                vm.running_memory = memory if live else vm.running_memory
+                _set_memory(vm, memory, live=live)
             case GrowDisk(name, size):
                 vm.disks[name].size = size
                 self._dc.disk_changed(vm.instance, vm.disks[name])
@@ -160,6 +159,15 @@ def _check_nic(vm: VM, change: AttachNIC, going: set[str]) -> None:
     others = [other for other in vm.nics.values() if other.name not in going]
     if any(nic.name == other.name or nic.mac == other.mac for other in others):
         raise Conflict(f"VM {vm.instance} has another NIC {nic.name!r} or {nic.mac}", native_code="SIM_NIC_EXISTS")
+
+
+def _set_memory(vm: VM, memory: int, *, live: bool) -> None:
+    """A guest may not take what it is given while it runs."""
+    vm.memory, refused = memory, live and vm.has_power and vm.ignores_memory and memory > vm.running_memory
+    if refused:
+        vm.offered_memory = memory
+    elif live:
+        vm.running_memory, vm.offered_memory = memory, 0
 
 
 def _check_snapshots(vm: VM, change: Change) -> None:

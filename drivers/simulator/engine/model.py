@@ -147,6 +147,7 @@ class VM:
     due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
     `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
     its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
+    `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing.
     """
 
     instance: InstanceID
@@ -176,6 +177,8 @@ class VM:
     restores: int = 0
     adopted: bool = False
     limits: dict[str, DiskLimits] = field(default_factory=dict)
+    ignores_memory: bool = False
+    offered_memory: int = 0
 
     @property
     def has_power(self) -> bool:

@@ -25,7 +25,7 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
     """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows, and NICs and volumes come
     and go, if declared.
 
-    Limits of disks hold at once. A seed is read at the next start.
+    Memory that its guest was offered and has not taken waits for the next start, as a seed does. Limits of disks hold at once.
     """
     if observed.power in (Power.OFF, Power.CRASHED):
         return ApplyMode.LIVE
@@ -34,7 +34,8 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
             grows = cpus == observed.running_cpus or (cpus > observed.running_cpus and Capability.CPU_ADD_LIVE in capabilities)
             return ApplyMode.LIVE if grows else ApplyMode.RESTART
         case SetMemory(memory):
-            more = memory > observed.running_memory and Capability.MEMORY_ADD_LIVE in capabilities
+            fresh = memory > observed.running_memory and memory != observed.offered_memory
+            more = fresh and Capability.MEMORY_ADD_LIVE in capabilities
             return ApplyMode.LIVE if more or memory == observed.running_memory else ApplyMode.RESTART
         case GrowDisk():
             return ApplyMode.LIVE if Capability.DISK_GROW_LIVE in capabilities else ApplyMode.POWER_OFF

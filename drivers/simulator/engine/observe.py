@@ -86,6 +86,7 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         volumes=observed_volumes(vm),
         snapshots=observed_snapshots(vm),
         restored=vm.restored,
+        offered_memory=vm.offered_memory if on else 0,
     )
 
 

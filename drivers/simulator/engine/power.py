@@ -99,7 +99,7 @@ def power_off(dc: Datacentre, vm: VM, state: Power = Power.OFF) -> None:
     """The VM has lost power."""
     vm.power = state
     vm.booted = vm.ready_at = vm.stop_at = None
-    vm.running_cpus, vm.running_memory = vm.cpus, vm.memory
+    vm.running_cpus, vm.running_memory, vm.offered_memory = vm.cpus, vm.memory, 0
     dc.vm_changed(vm)
 
 

@@ -120,7 +120,7 @@ class Snapshots:
         """The VM runs with what it ran with then; what it is defined with is for its next start."""
         vm.starts += not vm.has_power
         vm.power = Power.ON
-        vm.running_cpus, vm.running_memory = running.cpus, running.memory
+        vm.running_cpus, vm.running_memory, vm.offered_memory = running.cpus, running.memory, 0
         vm.booted, vm.stop_at = running.booted, None
         vm.ready_at = None if running.ready_in is None else self._dc.clock.now() + running.ready_in
         watch_guest(self._dc, vm)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from drivers.errors import Conflict, InvalidSpec
+from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
-from drivers.types import AttachNIC, Capability, Change, DetachNIC, GrowDisk, Power, SetCPUs, SetMemory
+from drivers.types import AttachNIC, Capability, Change, DetachNIC, GrowDisk, Power, SetCPUs, SetMemory, StopMode
 
 from .world import HOST, MIB, World, nic
 
@@ -56,3 +57,32 @@ def test_what_needs_power_off_stops_the_live_ones_too() -> None:
         world.connection.compute.apply(HOST, wanted.instance, [SetCPUs(3), DetachNIC("front")])
     seen = world.see(wanted)
     assert (seen.cpus, seen.power, len(seen.nics)) == (2, Power.ON, 1)
+
+
+def test_a_guest_may_not_take_memory_that_it_is_given_while_it_runs() -> None:
+    world = World()
+    wanted = world.running()
+    at, more = f"{HOST}/{wanted.instance}", 2 * wanted.memory
+    world.control.act(Act.IGNORE_MEMORY, at)
+    world.connection.compute.apply(HOST, wanted.instance, [SetMemory(more)])
+    seen = world.see(wanted)
+    assert (seen.memory, seen.running_memory, seen.offered_memory) == (more, wanted.memory, more)
+    world.control.act(Act.IGNORE_MEMORY, at, "false")
+    seen = world.see(wanted)
+    assert (seen.memory, seen.running_memory, seen.offered_memory) == (more, more, 0)
+
+
+def test_memory_that_was_not_taken_is_there_at_the_next_start_or_withdrawn() -> None:
+    world = World()
+    for withdrawn in (False, True):
+        wanted = world.running()
+        world.control.act(Act.IGNORE_MEMORY, f"{HOST}/{wanted.instance}")
+        world.connection.compute.apply(HOST, wanted.instance, [SetMemory(2 * wanted.memory)])
+        if withdrawn:
+            world.connection.compute.apply(HOST, wanted.instance, [SetMemory(wanted.memory)])
+        else:
+            world.connection.power.stop(HOST, wanted.instance, StopMode.HARD)
+            world.connection.power.start(HOST, wanted.instance)
+        seen = world.see(wanted)
+        expected = wanted.memory if withdrawn else 2 * wanted.memory
+        assert (seen.memory, seen.running_memory, seen.offered_memory) == (expected, expected, 0)

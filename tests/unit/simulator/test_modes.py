@@ -1,5 +1,7 @@
 """When a change takes effect: the table."""
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.simulator.engine.modes import apply_mode
@@ -29,6 +31,13 @@ from .world import attachment, nic, volume
 
 EVERYTHING = frozenset(Capability)
 LIVE, RESTART, POWER_OFF = ApplyMode.LIVE, ApplyMode.RESTART, ApplyMode.POWER_OFF
+
+
+def test_memory_that_the_guest_was_offered_is_not_offered_again() -> None:
+    offered = replace(seen(Power.ON), offered_memory=4000)
+    assert apply_mode(SetMemory(4000), offered, EVERYTHING) is RESTART
+    assert apply_mode(SetMemory(5000), offered, EVERYTHING) is LIVE
+    assert apply_mode(SetMemory(2000), offered, EVERYTHING) is LIVE
 
 
 def seen(power: Power) -> ObservedVM:

@@ -19,6 +19,7 @@ from controller.vm.plan import (
     Stop,
     Want,
     Why,
+    awaits_guest,
     held_by_snapshots,
     outlook,
     pending,
@@ -138,6 +139,35 @@ def test_change_for_the_next_start_is_written_once_and_stays_pending() -> None:
     assert pending(vm, written, RESTART) == [
         Pending("offering", f"{GIB} bytes of memory", f"{2 * GIB} bytes of memory", ApplyMode.RESTART)
     ]
+
+
+def test_memory_that_the_guest_has_not_taken_is_pending_with_that_reason() -> None:
+    vm = wanted()
+    have = replace(as_made(vm), running_memory=GIB, offered_memory=2 * GIB)
+    assert plan(Want(vm, power_on=True), have, RESTART) is None
+    assert pending(vm, have, RESTART) == [
+        Pending(
+            "offering",
+            f"{GIB} bytes of memory",
+            f"{2 * GIB} bytes of memory, which the guest was given and has not taken",
+            ApplyMode.RESTART,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("have", "expected"),
+    [
+        ({"memory": 2 * GIB, "offered_memory": 2 * GIB}, True),
+        ({"memory": GIB, "offered_memory": 2 * GIB}, False),
+        ({"memory": 2 * GIB, "offered_memory": 3 * GIB}, False),
+        ({"memory": 2 * GIB, "offered_memory": 0}, False),
+    ],
+)
+def test_when_nothing_but_the_guest_is_waited_for(have: dict[str, int], expected: bool) -> None:
+    observed = replace(as_made(wanted()), running_memory=GIB, **have)  # type: ignore[arg-type]
+    assert awaits_guest(SetMemory(2 * GIB), observed) is expected
+    assert not awaits_guest(SetCPUs(2), observed)
 
 
 def test_several_changes_of_one_field_are_pending_as_one() -> None:
