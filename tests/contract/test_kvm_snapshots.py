@@ -1,10 +1,9 @@
 """Snapshots of VMs on a real libvirt host: the tree, going back once for each request, and restores that break off."""
 
 import uuid
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,10 @@ from drivers.types import (
     AttachNIC,
     Capability,
     DesiredSnapshot,
-    DesiredVM,
     DesiredVolume,
     DetachNIC,
     DetachVolume,
     Firmware,
-    ObservedSnapshot,
-    ObservedVM,
     Owner,
     Power,
     SetCPUs,
@@ -36,6 +32,7 @@ from drivers.types import (
     VolumeID,
 )
 from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host, stocked
+from tests.contract.kvm_snapshots import Bench, console_passwords, restore_broken_off, set_console_password, shown
 from tests.contract.suite.tools import Maker
 from tests.lab.shell import run
 
@@ -52,67 +49,6 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
 def connection(binding: KVMBinding) -> Iterator[Connection]:
     with stocked(binding) as connection:
         yield connection
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A VM with a volume, and what is done with its snapshots."""
-
-    binding: KVMBinding
-    connection: Connection
-    make: Maker
-    vm: DesiredVM
-    volume: VolumeID
-
-    def snapshot(self, *, memory: bool = False, quiesce: bool = False) -> SnapshotID:
-        identity = SnapshotID(str(uuid.uuid4()))
-        wanted = DesiredSnapshot(identity, "before", Owner(f"uid-{identity}", "shop", "before"), memory, quiesce)
-        for _ in range(2):
-            self.connection.snapshots.create_snapshot(self.binding.host, self.vm.instance, wanted)
-        return identity
-
-    def restore(self, snapshot: SnapshotID, token: str) -> None:
-        self.connection.snapshots.restore(self.binding.host, self.vm.instance, snapshot, token)
-
-    def delete(self, snapshot: SnapshotID) -> None:
-        for _ in range(2):
-            self.connection.snapshots.delete_snapshot(self.binding.host, self.vm.instance, snapshot)
-
-    def apply(self, *changes: Any) -> None:
-        self.connection.compute.apply(self.binding.host, self.vm.instance, changes)
-
-    @property
-    def seen(self) -> ObservedVM:
-        return self.make.observe(self.vm)
-
-    @property
-    def tree(self) -> dict[SnapshotID, SnapshotID | None]:
-        return {each.snapshot: each.parent for each in self.seen.snapshots}
-
-    def one(self, snapshot: SnapshotID) -> ObservedSnapshot:
-        [found] = [each for each in self.seen.snapshots if each.snapshot == snapshot]
-        return found
-
-    @property
-    def files(self) -> list[Path]:
-        listed = self.connection.volumes.contents(self.binding.host, self.binding.pool)
-        paths = [each.volume_id for each in listed.disks if each.instance == self.vm.instance]
-        return [Path(path) for path in (*paths, *(each.volume_id for each in listed.volumes if each.volume == self.volume))]
-
-    def write(self, pattern: int) -> None:
-        """Give each disk of the VM, which is off, this content."""
-        for file in self.files:
-            run("qemu-io", "-c", f"write -P {pattern} 1M 64k", str(file))
-
-    def holds(self, pattern: int) -> bool:
-        reads = [run("qemu-io", "-r", "-U", "-c", f"read -P {pattern} 1M 64k", str(file)) for file in self.files]
-        assert len(reads) == 2
-        return not any("verification failed" in said for said in reads)
-
-    @contextmanager
-    def domain(self) -> Iterator[Any]:
-        with self.binding.admin() as admin:
-            yield admin.lookupByUUIDString(self.vm.instance)
 
 
 @pytest.fixture
@@ -261,21 +197,6 @@ def test_nics_of_a_state_that_came_back_are_put_right(bench: Bench) -> None:
     assert bench.seen.power is Power.ON
 
 
-def restore_broken_off(bench: Bench, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotID, step: str) -> None:
-    """Go back with the token "token", by a controller that is killed right after this call of libvirt."""
-    kind = libvirt.virConnect if step == "defineXMLFlags" else libvirt.virDomain
-    call = getattr(kind, step)
-
-    def break_off(*arguments: Any) -> Any:
-        call(*arguments)
-        raise RuntimeError("the controller is killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kind, step, break_off)
-        with pytest.raises(RuntimeError):
-            bench.restore(snapshot, "token")
-
-
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("step", ["snapshotCreateXML", "revertToSnapshot", "defineXMLFlags"])
 def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
@@ -302,25 +223,6 @@ def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
     assert bench.seen.power is (Power.ON if memory else Power.OFF)
 
 
-def set_console_password(bench: Bench, password: str) -> None:
-    """As an administrator does, with one more console than Vireo made."""
-    with bench.domain() as domain:
-        text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-        document = ET.fromstring(text)
-        devices = document.find("devices")
-        assert devices is not None
-        for old in devices.findall("graphics"):
-            devices.remove(old)
-        ET.SubElement(devices, "graphics", {"type": "vnc", "passwd": password, "autoport": "yes"})
-        domain.connect().defineXML(ET.tostring(document, encoding="unicode"))
-
-
-def console_passwords(bench: Bench) -> list[str | None]:
-    with bench.domain() as domain:
-        document = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
-    return [console.get("passwd") for console in document.iterfind("devices/graphics")]
-
-
 @pytest.mark.parametrize("step", ["", "revertToSnapshot", "defineXMLFlags"])
 @pytest.mark.parametrize("memory", [False, True])
 def test_a_console_s_password_stays_and_is_shown_nowhere(
@@ -340,13 +242,6 @@ def test_a_console_s_password_stays_and_is_shown_nowhere(
         assert "pass-now" not in text
         assert f"{pending.PREFIX}:pending" not in text
     assert bench.one(taken).current
-
-
-def shown(bench: Bench) -> list[str]:
-    """Every document that needs no right to see secrets."""
-    with bench.domain() as domain:
-        snapshots = [item.getXMLDesc(0) for item in domain.listAllSnapshots(0)]
-        return [*snapshots, domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)]
 
 
 def test_a_snapshot_that_only_qemu_knows_of_is_taken_afresh(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
+from tests.support.vms import VMCloud, site, vm
 
 GIB = 1 << 30
 OWNER = Owner("u1", "shop", "web")
@@ -105,3 +106,12 @@ def carried_out(change: Change, have: ObservedVM, mode: ApplyMode) -> ObservedVM
         case DetachVolume(volume):
             assert not have.snapshots, "a snapshot forbids it"
             return replace(have, volumes=tuple(each for each in have.volumes if each.volume != volume))
+
+
+async def running(cloud: VMCloud, extra: str = "") -> None:
+    """A VM that has been made, with `extra` in its spec."""
+    cloud.apply(site())
+    await cloud.settle(30)
+    cloud.apply(vm(extra=extra))
+    await cloud.settle(30)
+    assert cloud.datacentre.vm().power in (Power.ON, Power.OFF)
