@@ -53,6 +53,17 @@ _NAMES = {
     for name, value in vars(libvirt).items()
     if name.startswith("VIR_ERR_") and isinstance(value, int) and name not in {"VIR_ERR_NONE", "VIR_ERR_WARNING", "VIR_ERR_ERROR"}
 }
+_HANDSHAKE = "authentication failed: TLS handshake failed"
+_BROKEN_OFF = (
+    "The TLS connection was non-properly terminated",
+    "Error in the pull function",
+    "Error in the push function",
+    "Error decoding the received TLS packet",
+    "The operation timed out",
+)
+"""What GnuTLS says of a handshake that ended without a word of the peer (gnutls_strerror(3)). Both sides look at the other's
+certificate only after it, so nothing was refused.
+"""
 _FULL = "No space left on device"
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
@@ -105,6 +116,8 @@ def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:
     if said := ssh_refusal(text):
         return AuthFailed(f"cannot connect to the host: {said}", native_code=native(error))
     kind = AuthFailed if _refused(error, tls=tls) else TABLE.get(code(error), Unanswered)
+    if text.startswith(_HANDSHAKE) and any(said in text for said in _BROKEN_OFF):
+        kind = Unanswered
     return kind(f"cannot connect to the host: {redact(text)}", native_code=native(error))
 
 
@@ -126,13 +139,17 @@ def ssh_refusal(text: str) -> str:
     return ""
 
 
+def hung_up(error: libvirt.libvirtError) -> bool:
+    """Whether a server hung up after the handshake instead of confirming our certificate: it refuses it, or is just ending."""
+    return system_errno(error) == errno.EIO and "TLS" in (error.get_error_message() or "")
+
+
 def _refused(error: libvirt.libvirtError, *, tls: bool) -> bool:
     """Certificates have no code of their own: libvirt reports a system error, without errno where one of ours is unusable.
 
-    A server that refuses a client's certificate just hangs up instead of confirming (EIO); a CA file that is missing is ENOENT.
+    A CA file that is missing is ENOENT.
     """
     if code(error) != libvirt.VIR_ERR_SYSTEM_ERROR:
         return False
     number = system_errno(error)
-    hung_up = number == errno.EIO and "TLS" in (error.get_error_message() or "")
-    return number in _DENIED or (tls and (number <= 0 or number == errno.ENOENT or hung_up))
+    return number in _DENIED or (tls and (number <= 0 or number == errno.ENOENT or hung_up(error)))

@@ -93,6 +93,35 @@ def test_where_nobody_listens_somebody_may_later(lab: Lab, authority: Authority)
     assert connect(lab, Endpoint("qemu+tls://198.18.0.1:16599/system", authority.client("early")))["error"] == "Unanswered"
 
 
+LISTENER = """
+import socket, struct, sys
+with socket.create_server(("127.0.0.1", 0)) as server:
+    print(server.getsockname()[1], flush=True)
+    while True:
+        client, _ = server.accept()
+        with client:
+            if sys.argv[1] != "at once":
+                client.recv(4096)
+            if sys.argv[1] == "with a reset":
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""
+
+
+@pytest.mark.parametrize("how", ["at once", "after the greeting", "with a reset"])
+def test_a_handshake_that_breaks_off_may_succeed_later(lab: Lab, authority: Authority, how: str) -> None:
+    """As from a host that is just restarting its libvirtd."""
+    argv = lab.command("ctl", sys.executable, "-c", LISTENER, how)
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
+        try:
+            assert listener.stdout is not None
+            port = int(listener.stdout.readline())
+            found = connect(lab, Endpoint(f"qemu+tls://127.0.0.1:{port}/system", authority.client(how.replace(" ", "-"))))
+        finally:
+            listener.kill()
+    assert found["error"] == "Unanswered", found
+    assert "TLS handshake failed" in found["text"] or "reset" in found["text"], found
+
+
 def test_a_client_that_the_host_does_not_know_is_refused(lab: Lab, authority: Authority, tmp_path: Path) -> None:
     stranger = Authority(tmp_path / "stranger")
     both = authority.certificate.read_bytes() + stranger.certificate.read_bytes()

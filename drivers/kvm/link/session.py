@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 import libvirt
@@ -44,7 +45,8 @@ class Timeouts:
     """Bounds in seconds.
 
     A peer that stops answering is given up after `keepalive` × (`keepalive_count` + 1), a call that the peer answers not, while
-    it is alive, after `call`; one call waits `turn` for another on the same object. A command on the host, over SSH, has `command`.
+    it is alive, after `call`; one call waits `turn` for another on the same object. A command on the host, over SSH, has `command`:
+    half of what the controller waits for a host to connect, since a host whose logins hang is to be used without them.
     """
 
     connect: float = 20.0
@@ -53,7 +55,7 @@ class Timeouts:
     agent: int = 5
     call: float = 120.0
     turn: float = 30.0
-    command: float = 30.0
+    command: float = 15.0
 
 
 class Session:
@@ -112,14 +114,24 @@ class Session:
     def _open(self, role: Role) -> Line:
         eventloop.start()
         try:
-            with credentials.login(self.endpoint, self._target) as uri:
-                connection = libvirt.openAuth(uri, credentials.sasl(self.endpoint.credentials), 0)
+            connection = self._dialled()
             connection.setKeepAlive(self.timeouts.keepalive, self.timeouts.keepalive_count)
         except libvirt.libvirtError as error:
             raise self._named(errors.translate_connect(error, tls=self._target.transport is Transport.TLS)) from None
         except OSError as error:
             raise Transient(f"cannot connect to the host: no private place for its credentials ({error.strerror})") from None
         return Line(connection, self.farewells.get(role))
+
+    def _dialled(self) -> Any:
+        """A new connection. A peer that hangs up where it should let us in is asked once more: it may just be restarting."""
+        with credentials.login(self.endpoint, self._target) as uri:
+            dial = partial(libvirt.openAuth, uri, credentials.sasl(self.endpoint.credentials), 0)
+            try:
+                return dial()
+            except libvirt.libvirtError as error:
+                if not errors.hung_up(error):
+                    raise
+            return dial()
 
     def _named(self, error: DriverError) -> DriverError:
         """Where one side refused the other's certificate, who the other side is."""

@@ -1,5 +1,6 @@
 """libvirt's codes in terms of the contract."""
 
+import ctypes
 import errno
 
 import libvirt
@@ -91,6 +92,47 @@ def test_an_error_without_text_says_so() -> None:
 )
 def test_what_connecting_failed_for(number: int, text: str, tls: bool, kind: type[DriverError]) -> None:
     assert type(errors.translate_connect(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, text, number), tls=tls)) is kind
+
+
+GNUTLS = {
+    -9: Unanswered,  # GNUTLS_E_UNEXPECTED_PACKET_LENGTH
+    -12: AuthFailed,  # GNUTLS_E_FATAL_ALERT_RECEIVED
+    -53: Unanswered,  # GNUTLS_E_PUSH_ERROR
+    -54: Unanswered,  # GNUTLS_E_PULL_ERROR
+    -87: AuthFailed,  # GNUTLS_E_NO_CIPHER_SUITES
+    -110: Unanswered,  # GNUTLS_E_PREMATURE_TERMINATION
+    -319: Unanswered,  # GNUTLS_E_TIMEDOUT
+    -348: AuthFailed,  # GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR
+}
+"""Codes of gnutls.h that a handshake may end with."""
+
+
+@pytest.mark.parametrize(("number", "kind"), GNUTLS.items())
+def test_a_handshake_that_broke_off_is_no_refusal(number: int, kind: type[DriverError]) -> None:
+    """In the words of the library that libvirt itself uses."""
+    library = ctypes.CDLL("libgnutls.so.30")
+    library.gnutls_strerror.restype = ctypes.c_char_p
+    said = library.gnutls_strerror(number).decode()
+    error = libvirt_error(libvirt.VIR_ERR_AUTH_FAILED, f"authentication failed: TLS handshake failed {said}")
+    assert type(errors.translate_connect(error, tls=True)) is kind, said
+
+
+def test_words_of_somebody_else_make_no_handshake_of_a_refusal() -> None:
+    said = "authentication failed: Error in the pull function"
+    assert type(errors.translate_connect(libvirt_error(libvirt.VIR_ERR_AUTH_FAILED, said), tls=True)) is AuthFailed
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "text", "expected"),
+    [
+        (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EIO, "Unable to read TLS confirmation: Input/output error", True),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EIO, "Cannot recv data: Input/output error", False),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, errno.ECONNRESET, "Unable to read TLS confirmation: Connection reset", False),
+        (libvirt.VIR_ERR_AUTH_FAILED, errno.EIO, "Unable to read TLS confirmation", False),
+    ],
+)
+def test_a_server_that_hangs_up(code: int, number: int, text: str, expected: bool) -> None:
+    assert errors.hung_up(libvirt_error(code, text, number)) is expected
 
 
 def test_a_certificate_that_does_not_verify_is_refused() -> None:

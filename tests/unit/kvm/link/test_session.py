@@ -1,5 +1,6 @@
 """Connections: opened once, given up in time, opened again after a loss."""
 
+import errno
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -45,12 +46,13 @@ class FakeLibvirt:
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.errors: list[Exception] = []
 
     def open(self, uri: str, _auth: object, _flags: int) -> FakeConnection:
         self.uris.append(uri)
         self.gate.wait()
-        if self.error:
-            raise self.error
+        if failure := self.errors.pop(0) if self.errors else self.error:
+            raise failure
         self.opened.append(FakeConnection())
         return self.opened[-1]
 
@@ -280,3 +282,35 @@ def test_an_attempt_that_ends_after_close_is_closed_too(fake: FakeLibvirt) -> No
 def test_a_session_shows_no_secret(fake: FakeLibvirt) -> None:
     session = Session(Endpoint("qemu+unix:///system", Credentials(password="hunter2")), PATIENT)
     assert "hunter2" not in f"{session!r} {session.endpoint!r}"
+
+
+TLS = Endpoint("qemu+tls://127.0.0.1:1/system")
+HUNG_UP = (libvirt.VIR_ERR_SYSTEM_ERROR, "Unable to read TLS confirmation: Input/output error", errno.EIO)
+
+
+def test_a_server_that_hung_up_once_was_only_restarting(fake: FakeLibvirt) -> None:
+    fake.errors = [libvirt_error(*HUNG_UP)]
+    assert used(Session(TLS, PATIENT)) is fake.opened[0]
+    assert len(fake.uris) == 2
+
+
+def test_a_server_that_hangs_up_again_refuses_our_certificate(fake: FakeLibvirt) -> None:
+    fake.error = libvirt_error(*HUNG_UP)
+    with pytest.raises(AuthFailed, match="TLS confirmation"):
+        used(Session(TLS, PATIENT))
+    assert len(fake.uris) == 2
+
+
+def test_a_server_that_is_gone_when_asked_again_does_not_answer(fake: FakeLibvirt) -> None:
+    refused = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, "unable to connect to server", errno.ECONNREFUSED)
+    fake.errors = [libvirt_error(*HUNG_UP), refused]
+    with pytest.raises(Unanswered):
+        used(Session(TLS, PATIENT))
+    assert len(fake.uris) == 2
+
+
+def test_other_failures_are_not_asked_about_twice(fake: FakeLibvirt) -> None:
+    fake.error = libvirt_error(libvirt.VIR_ERR_AUTH_FAILED, "authentication failed: Failed to verify peer's certificate")
+    with pytest.raises(AuthFailed):
+        used(Session(TLS, PATIENT))
+    assert len(fake.uris) == 1
