@@ -5,8 +5,8 @@ from __future__ import annotations
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
 from drivers.types import Power
-from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, mounted, mounts, ready, status, volume
+from tests.support.vms import GIB, VMCloud, play, vm
+from tests.support.volumes import begin, edit, has, mounted, mounts, ready, status, volume
 
 SMALL = Settings(hosts=2, cpus=8, memory=32 * GIB, pool_capacity=20 * GIB, boot=1, shutdown=1)
 SNAPSHOT = """
@@ -14,14 +14,6 @@ kind: Snapshot
 metadata: {name: before, namespace: shop}
 spec: {virtualMachine: web}
 """
-
-
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(2))
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
 
 
 def root(cloud: VMCloud, name: str = "web") -> int:

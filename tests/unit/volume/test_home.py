@@ -7,7 +7,7 @@ import pytest
 from drivers.simulator.engine.settings import Settings
 from drivers.types import Capability
 from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, job, local_pools, made, mounted, ready, status, text, volume
+from tests.support.volumes import begin, edit, job, local_pools, made, mounted, ready, status, text, volume
 
 SMALL = Settings(hosts=2, cpus=8, memory=32 * GIB, pool_capacity=20 * GIB, boot=1, shutdown=1)
 SECOND = """
@@ -24,14 +24,6 @@ kind: StoragePool
 metadata: {name: far}
 spec: {zone: z2, scope: Zone, type: Directory, path: /srv/far}
 """
-
-
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(2))
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
 
 
 @pytest.mark.parametrize(
