@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from tests.support.live.api import Refused
 from tests.support.live.audit import findings
 from tests.support.live.cloud import host_names
 from tests.support.live.controller import ControllerProcess
+from tests.support.live.holders import Holders
 from tests.support.live.relay import Called, Relay
 from tests.support.tables import Report
 
@@ -26,6 +26,19 @@ LEASE = "vireo-controller"
 TABLE = "A shard is taken over"
 TASKS = [f"--duration={method}=0.3" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
 """So that there is work under way whenever somebody goes."""
+
+
+@dataclass(frozen=True)
+class VM:
+    """A VM that was placed."""
+
+    name: str
+    identity: str
+    shard: int
+
+
+def lease_of(shard: int) -> str:
+    return f"{LEASE}-shard-{shard}" if shard else LEASE
 
 
 @dataclass
@@ -39,11 +52,13 @@ class Site:
     """By shard."""
     processes: dict[str, ControllerProcess]
     proxies: dict[str, ApiProxy]
+    pids: dict[int, str]
+    """Names of all processes that there ever were."""
 
     def holder(self, shard: int) -> str:
         """Who has the Lease of a shard, "" if nobody."""
         with suppress(Refused):  # there is none yet
-            return self.cloud.api.lease(f"{LEASE}-shard-{shard}" if shard else LEASE)
+            return self.cloud.api.lease(lease_of(shard))
         return ""
 
     @property
@@ -66,20 +81,28 @@ class Site:
     def made(self, pid: int, since: float) -> list[Called]:
         return [each for each in self.relay.changes(pid, since) if each.method == "compute.create"]
 
-    def who_changed(self, names: list[str], since: float = 0.0) -> dict[str, set[int]]:
-        """The processes that changed each VM, by its name."""
-        found: dict[str, set[int]] = defaultdict(set)
-        ids = {instance_id(self.cloud.api.get("VirtualMachine", name)["metadata"]["uid"]): name for name in names}  # type: ignore[index]
-        for call in list(self.relay.calls):
-            if call.mutates and call.at >= since:
-                for identity, name in ids.items():
-                    if identity in call.arguments:
-                        found[name].add(call.pid)
-        return found
+    def vms(self, names: Sequence[str]) -> list[VM]:
+        """These VMs, as they are placed."""
+        found = [self.cloud.api.get("VirtualMachine", name) or {} for name in names]
+        return [
+            VM(each["metadata"]["name"], instance_id(each["metadata"]["uid"]), each["status"].get("shard", 0)) for each in found
+        ]
+
+    def changes(self, vms: Sequence[VM]) -> list[tuple[VM, Called]]:
+        """Calls that changed these VMs, or were to."""
+        calls = [each for each in list(self.relay.calls) if each.mutates]
+        return [(vm, call) for call in calls for vm in vms if vm.identity in call.arguments]
+
+    def check(self, changes: Sequence[tuple[VM, Called]]) -> None:
+        """Each came from the process that held the Lease of the VM's shard at that moment."""
+        holders = Holders(self.proxies.values())
+        made = [(vm, call, self.pids[call.pid], holders.at(lease_of(vm.shard), call.at)) for vm, call in changes]
+        assert [(vm, call, by, holder) for vm, call, by, holder in made if by != holder] == []
 
     def finished(self, names: list[str]) -> None:
-        """All these VMs are ready, and each of them was made once and started once."""
+        """All these VMs are ready; each of them was made once and started once, by who had its shard."""
         self.cloud.await_current(names=names)
+        self.check(self.changes(self.vms(names)))
         census = self.cloud.control.census()
         assert findings(self.cloud.api, census) == []
         assert {vm.name: vm.starts for vm in census.vms if vm.owner} == {f"shop-{name}": 1 for name in names}
@@ -92,7 +115,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with ExitStack() as stack:
         cloud = stack.enter_context(live_cloud(directory, *TASKS, hosts=2 * count))
         relay = stack.enter_context(Relay(cloud.simulator.url).running())
-        found = Site(cloud, relay, count, _basics(cloud, relay.url, count), {}, {})
+        found = Site(cloud, relay, count, _basics(cloud, relay.url, count), {}, {}, {})
         for name in ("one", "two", "three")[:count]:
             proxy = stack.enter_context(api_proxy(cloud.plane.controller_kubeconfig, cloud.plane.directory, directory / name))
             found.proxies[name] = proxy
@@ -100,6 +123,7 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             stack.callback(process.kill)
             found.processes[name] = process
             process.start()
+            found.pids[process.pid] = name
         cloud.until(found.spread, "each controller has a shard")
         cloud.await_current("Template")
         cloud.await_current("Host")
@@ -127,16 +151,16 @@ def _basics(cloud: LiveCloud, url: str, count: int) -> list[str]:
 def test_each_vm_is_worked_on_by_one_of_them(site: Site) -> None:
     names = site.work(0, 24)
     site.finished(names)
-    changed = site.who_changed(names)
-    assert all(len(pids) == 1 for pids in changed.values()), changed
-    assert set.union(*changed.values()) == {each.pid for each in site.processes.values()}
-    shards = {name: (site.cloud.api.get("VirtualMachine", name) or {})["status"].get("shard", 0) for name in names}
-    pids = {shard: site.processes[site.holder(shard)].pid for shard in range(site.count)}
-    assert changed == {name: {pids[shard]} for name, shard in shards.items()}
+    vms = site.vms(names)
+    assert [vm.shard for vm in vms] == [number % site.count for number in range(len(vms))], "each is in the shard of its cluster"
     for name in names:
         site.cloud.api.delete("VirtualMachine", name)
     site.cloud.await_gone("VirtualMachine", *names)
     assert [vm for vm in site.cloud.control.census().vms if vm.owner] == []
+    changes = site.changes(vms)
+    assert {call.method for _, call in changes} >= {"compute.create", "power.start", "compute.delete"}
+    assert {call.pid for _, call in changes} == set(site.pids)
+    site.check(changes)
 
 
 @pytest.mark.parametrize("shard", [0, 1])
@@ -179,9 +203,10 @@ def test_one_that_slept_does_nothing_when_it_wakes(site: Site, report: Report, s
     process.thaw()
     site.cloud.until(site.spread, "it has a shard again")
     again = time.monotonic()
-    assert [each for each in site.relay.changes(process.pid, taken) if each.at < awoke + 1] == []
-    refused = [each for each in proxy.writes(taken) if each.at < awoke + 1 and each.status < 400 and not each.about_lease]
-    assert refused == [], "what was on its way has an old resourceVersion"
+    led = Holders(site.proxies.values()).first(sleeper, awoke)
+    assert [each for each in site.relay.changes(process.pid, taken) if each.at < led] == []
+    accepted = [each for each in proxy.writes(taken) if each.at < led and each.status < 400]
+    assert accepted == [], "what was on its way has an old resourceVersion"
     site.finished(names[1:])
     more = site.work(30, 54)
     site.finished([*names[1:], *more])

@@ -34,6 +34,8 @@ class Asked:
     path: str
     query: dict[str, str]
     status: int = 0
+    lease: tuple[str, str] | None = None
+    """The Lease that it writes, and whom it names as its holder."""
 
     @property
     def watches(self) -> bool:
@@ -152,11 +154,11 @@ class ApiProxy:
         finally:
             self._call(served.__aexit__(None, None, None))
             self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(10)
+            thread.join(120)
             self._loop.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)
 
     @asynccontextmanager
     async def _serve(self) -> Any:
@@ -213,6 +215,8 @@ class ApiProxy:
         path = _LIMIT.sub(f"limit={self.page}", request.raw_path) if self.page else request.raw_path
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         body, url = await request.read(), URL(self._server + path, encoded=True)
+        if asked.about_lease and asked.method in ("POST", "PUT"):
+            asked.lease = _lease(json.loads(body))
         async with self._upstream.request(asked.method, url, headers=headers, data=body or None) as reply:
             asked.status = reply.status
             if asked.watches and reply.status == web.HTTPOk.status_code:
@@ -239,6 +243,10 @@ class ApiProxy:
         if fault.error:
             await response.write(json.dumps({"type": "ERROR", "object": _status(fault.error)}).encode() + b"\n")
         return response
+
+
+def _lease(manifest: dict[str, Any]) -> tuple[str, str]:
+    return manifest["metadata"]["name"], manifest["spec"]["holderIdentity"]
 
 
 def _break(request: web.Request) -> None:

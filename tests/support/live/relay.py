@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -49,14 +51,14 @@ class Relay:
         """Serve within the block."""
         thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         thread.start()
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop).result(30)
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop).result(120)
         self.url = f"simulator://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(30)
+            asyncio.run_coroutine_threadsafe(self._end(server), self._loop).result(120)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(10)
+            thread.join(120)
             self._loop.close()
 
     async def _end(self, server: asyncio.Server) -> None:
@@ -67,7 +69,10 @@ class Relay:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid = _process_at(writer.get_extra_info("peername")[1])
+        pid = _process_at(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        if not pid:  # it has ended or hung up: nothing passes that nobody could be named for
+            writer.close()
+            return
         answers, requests = await asyncio.open_connection(*self._simulator)
         try:
             async with asyncio.TaskGroup() as group:
@@ -96,11 +101,19 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     raise ConnectionResetError("the simulator hung up")
 
 
-def _process_at(port: int) -> int:
-    """The process that holds the local end of a TCP connection at this port; 0 if it is gone already."""
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    ends = [f"socket:[{fields[9]}]" for fields in lines if int(fields[1].partition(":")[2], 16) == port and fields[9] != "0"]
-    return next((int(each.parent.name) for each in Path("/proc").glob("[0-9]*/fd") if _holds(each, ends)), 0)
+def _process_at(near: tuple[str, int], far: tuple[str, int]) -> int:
+    """The process that holds the end `near` of a TCP connection to `far`; 0 if it is gone already.
+
+    The port alone would not tell: the kernel gives the same one to connections that go to different places.
+    """
+    wanted, lines = [_written(near), _written(far)], Path("/proc/net/tcp").read_text().splitlines()[1:]
+    ends = [f"socket:[{fields[9]}]" for fields in map(str.split, lines) if fields[1:3] == wanted and fields[9] != "0"]
+    return next((int(each.parent.name) for each in Path("/proc").glob("[0-9]*/fd") if ends and _holds(each, ends)), 0)
+
+
+def _written(address: tuple[str, int]) -> str:
+    """An IPv4 address and port as /proc/net/tcp has them."""
+    return f"{int.from_bytes(socket.inet_aton(address[0]), sys.byteorder):08X}:{address[1]:04X}"
 
 
 def _holds(directory: Path, ends: list[str]) -> bool:
