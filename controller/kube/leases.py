@@ -10,7 +10,7 @@ from controller.kube.http import Http
 from controller.runtime.lease import LeaseRecord
 
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-_SHARDS, _WANTED_BY = "vireo.dev/shards", "vireo.dev/wanted-by"
+_SHARDS, _WANTED_BY, _ENDING = "vireo.dev/shards", "vireo.dev/wanted-by", "vireo.dev/ending"
 _MICROTIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -65,13 +65,15 @@ def _record(raw: Mapping[str, Any]) -> LeaseRecord:
         resource_version=raw["metadata"]["resourceVersion"],
         shards=_number(notes.get(_SHARDS)),
         wanted_by=str(notes.get(_WANTED_BY) or ""),
+        ending=notes.get(_ENDING) == "true",
     )
 
 
 def _annotations(record: LeaseRecord) -> dict[str, str]:
     """What a Lease says beside its spec; nothing while the work is not divided."""
     notes = {_SHARDS: str(record.shards)} if record.shards != 1 else {}
-    return notes | ({_WANTED_BY: record.wanted_by} if record.wanted_by else {})
+    notes |= {_WANTED_BY: record.wanted_by} if record.wanted_by else {}
+    return notes | ({_ENDING: "true"} if record.ending else {})
 
 
 def _number(text: str | None) -> int:

@@ -79,7 +79,8 @@ async def connect(
     """Open the way to the API server; nothing is sent yet.  Raises credentials.CredentialsError."""
     configuration = await credentials.load(settings.kubeconfig)
     metrics = ApiMetrics(registry)
-    apart = Http(configuration, metrics, connections=1)  # renewals don't wait behind everything else
+    # renewals wait neither behind everything else nor behind each other: one for each shard, and one to look at others' Leases
+    apart = Http(configuration, metrics, connections=settings.shards + 1)
 
     def lease(shard: int) -> KubeLease:
         return KubeLease(apart, settings.lease_namespace, settings.lease_of(shard))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -25,7 +26,7 @@ class LeaseRecord:
     """The spec of a Lease, with the resourceVersion that an update is conditional on ("" for one to be created).
 
     `shards`: into how many shards the work is divided, negative while that is being changed (see `shards`). `wanted_by`: the
-    candidate that would like to have the lease from a holder of several.
+    candidate that would like to have the lease from a holder of several. `ending`: the holder will give it back soon.
     """
 
     holder: str
@@ -36,6 +37,7 @@ class LeaseRecord:
     resource_version: str
     shards: int = 1
     wanted_by: str = ""
+    ending: bool = False
 
 
 class LeasePort(Protocol):
@@ -102,6 +104,8 @@ class LeaderElector:
         self._seen_at = clock.monotonic()
         self._held_until: float | None = None
         self._newest = 0
+        self._ending = False
+        self._woken = asyncio.Event()
 
     @property
     def is_leader(self) -> bool:
@@ -130,6 +134,11 @@ class LeaderElector:
     def abandoned(self) -> bool:
         """Whether somebody has the lease, as last looked at, who has not renewed it in time."""
         return self._seen is not None and bool(self._seen.holder) and self._expired(self._seen)
+
+    @property
+    def ending(self) -> bool:
+        """Whether somebody else has the lease, as last looked at, and is about to give it back."""
+        return self.holder not in ("", self._identity) and self._seen is not None and self._seen.ending
 
     async def acquire(self) -> None:
         """Return once this process leads.  Raises Restored."""
@@ -176,10 +185,15 @@ class LeaderElector:
         self._seen, self._held_until = written, asked_at + self._times.deadline
         return True
 
+    def end(self) -> None:
+        """Tell the others, with a renewal at once, that this process will soon give the lease back."""
+        self._ending = True
+        self._woken.set()
+
     async def hold(self) -> None:
         """Renew; return once the lease is lost.  Raises Restored, when it is lost too."""
         while self.is_leader:
-            await asyncio.sleep(min(self._pause(), self._left()))
+            await self._rest(min(self._pause(), self._left()))
             try:
                 async with asyncio.timeout(self._left()):
                     await self.attempt()
@@ -212,7 +226,7 @@ class LeaderElector:
 
     def _freed(self, record: LeaseRecord) -> LeaseRecord:
         now = self._clock.now()
-        return replace(record, holder="", duration=1, acquired_at=now, renewed_at=now, wanted_by="")
+        return replace(record, holder="", duration=1, acquired_at=now, renewed_at=now, wanted_by="", ending=False)
 
     async def attempt(self) -> bool:
         """Take the lease, or renew it; tell whether that worked.  Raises Restored."""
@@ -236,14 +250,14 @@ class LeaderElector:
         """Renew on what was last written, without reading; None when it is no longer that.  Raises ApiError."""
         assert self._seen is not None
         try:
-            return await self._port.update(replace(self._seen, renewed_at=self._clock.now()))
+            return await self._port.update(replace(self._seen, renewed_at=self._clock.now(), ending=self._ending))
         except (Conflict, Gone):
             return None
 
     async def _take(self) -> LeaseRecord | None:
         """Write ourselves as the holder if the lease is free, ours or expired, else None.  Raises ApiError."""
         now = self._clock.now()
-        mine = LeaseRecord(self._identity, self._times.duration, now, now, 0, "", self._shards)
+        mine = LeaseRecord(self._identity, self._times.duration, now, now, 0, "", self._shards, ending=self._ending)
         try:
             found = await self._port.get()
         except Gone:
@@ -280,6 +294,13 @@ class LeaderElector:
 
     def _expired(self, found: LeaseRecord) -> bool:
         return self._clock.monotonic() >= self._seen_at + found.duration
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait for so long, or until there is something to tell."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        self._woken.clear()
 
     def _pause(self) -> float:
         return self._times.period * (0.8 + 0.4 * self._random())

@@ -29,6 +29,12 @@ PATIENCE = 0.7
 """Seconds for which a Lease that was given back must stay free before somebody who has shards takes it as well: longer than anybody
 takes from one look to the next. Once for those who may have none, and once more for each sort of those known to have fewer."""
 
+SOON = 5
+"""How many times as often one looks while somebody who has a Lease is about to end."""
+
+HASTE = 0.25
+"""Seconds that take the place of `PATIENCE`, from when the Lease is given back, if that was foreseen for so long."""
+
 ASK_AGAIN = 10.0
 """Seconds between two requests for a shard, and for which one that was given away on request is not taken back."""
 
@@ -76,6 +82,7 @@ class Shards:
         self._lost = asyncio.Event()
         self._retiring = False
         self._free_since: dict[int, float] = {}
+        self._foreseen_since: dict[int, float] = {}
         self._given: dict[int, float] = {}
         self._asked_at = clock.monotonic() - ASK_AGAIN
 
@@ -135,6 +142,8 @@ class Shards:
     def retire(self) -> None:
         """Keep what is held, and take and give away nothing any more: this process is about to end."""
         self._retiring = True
+        for number in self._holding:
+            self._electors[number].end()
 
     async def release(self) -> None:
         """Give all back; best effort."""
@@ -159,7 +168,7 @@ class Shards:
 
     def _keep(self, number: int) -> None:
         """Renew the Lease of a shard from now on."""
-        self._free_since.pop(number, None)
+        self._forget(number)
         task = self._holding[number] = asyncio.create_task(self._electors[number].hold())
         task.add_done_callback(lambda ended: self._lost.set() if self._holding.get(number) is ended else None)
 
@@ -265,14 +274,23 @@ class Shards:
         """For how many more seconds others, who have less, may take a shard before this process does."""
         if elector.holder == self._identity:
             return 0.0  # of this name's former process
-        if elector.holder:
-            self._free_since.pop(number, None)
-            return math.inf
         now = self._clock.monotonic()
+        if elector.ending:
+            self._foreseen_since.setdefault(number, now)
+            return math.inf
+        if elector.holder:
+            self._forget(number)
+            return math.inf
         since = self._free_since.setdefault(number, now)
         given = self._given.get(number, -math.inf)
         turns = self._sorts_with_fewer() - elector.abandoned  # one that died has let everybody wait already
-        return max(since + PATIENCE * turns, given + ASK_AGAIN) - now
+        foreseen = max(self._foreseen_since.get(number, math.inf) + PATIENCE * turns, since + HASTE * turns)
+        return max(min(since + PATIENCE * turns, foreseen), given + ASK_AGAIN) - now
+
+    def _forget(self, number: int) -> None:
+        """Forget that a shard was free."""
+        self._free_since.pop(number, None)
+        self._foreseen_since.pop(number, None)
 
     def _sorts_with_fewer(self) -> int:
         """How many different numbers of shards, below this process's own, others have, as last seen; none at all is one of them."""
@@ -295,4 +313,5 @@ class Shards:
             await self._electors[max(most)].ask()
 
     def _pause(self) -> float:
-        return self._times.period / LOOKS * (0.8 + 0.4 * self._random())
+        pace = LOOKS * SOON if any(each.ending for each in self._electors) else LOOKS
+        return self._times.period / pace * (0.8 + 0.4 * self._random())

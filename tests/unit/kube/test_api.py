@@ -168,6 +168,7 @@ async def test_an_empty_lease_is_free(spec: dict[str, Any] | None) -> None:
         (LeaseRecord("me", 15, AT, AT, 0, "7", 3), {"vireo.dev/shards": "3"}),
         (LeaseRecord("me", 15, AT, AT, 0, "7", -3, "you"), {"vireo.dev/shards": "-3", "vireo.dev/wanted-by": "you"}),
         (LeaseRecord("me", 15, AT, AT, 0, "7", 1, "you"), {"vireo.dev/wanted-by": "you"}),
+        (LeaseRecord("me", 15, AT, AT, 0, "7", ending=True), {"vireo.dev/ending": "true"}),
     ],
 )
 async def test_what_a_lease_says_of_shards(record: LeaseRecord, annotations: dict[str, str] | None) -> None:

@@ -359,6 +359,9 @@ def test_never_two_and_never_none_for_long(seed: int, count: int, badness: float
             world.check()
             if source.random() < 0.02:
                 victim = world.processes[source.choice(sorted(world.processes))]
+                if source.random() < 0.3:
+                    victim.shards.retire()
+                    await asyncio.sleep(source.uniform(0.0, 4.0))
                 await (victim.kill() if source.random() < 0.5 else victim.stop())
         calm[0] = True
         others = [each for each in world.processes.values() if each.count != count]
