@@ -26,7 +26,7 @@ from standalone.processes import Process
 NAMES = ("etcd", "kube-apiserver", "kube-controller-manager")
 """In the order of starting; stopping goes the other way, or the API server would hang on its dead etcd."""
 
-READY_SECONDS = 90.0
+READY_SECONDS = 300.0
 """Enough for a loaded machine; an idle one needs 3 to 4."""
 
 STOP_SECONDS = 10.0

@@ -35,7 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.register_profile("vireo", deadline=None)  # a time limit would be an assertion on wall time
+    # Neither a deadline nor a complaint about slow inputs: both would be assertions on wall time.
+    hypothesis.settings.register_profile("vireo", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
     hypothesis.settings.load_profile("vireo")
     for name, text in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
@@ -143,7 +144,7 @@ def crds(kubectl: Kubectl) -> list[str]:
     """The names of Vireo's CRDs, all installed from crds/manifests and established."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(MANIFESTS))
     names = kubectl("get", "-f", str(MANIFESTS), "-o", "name").split()
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    kubectl("wait", "--for=condition=Established", "--timeout=200s", *names)
     return [name.partition("/")[2] for name in names]
 
 

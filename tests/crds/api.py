@@ -46,7 +46,7 @@ class Api:
             verify=ssl.create_default_context(cadata=authority),
             headers={"Authorization": f"Bearer {config['users'][0]['user']['token']}"},
             trust_env=False,
-            timeout=30.0,
+            timeout=120.0,
         )
 
     def close(self) -> None:

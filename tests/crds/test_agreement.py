@@ -18,7 +18,9 @@ from tests.crds.api import Api
 from tests.crds.conftest import Make
 from tests.crds.samples import FULL, STATUS
 
-PROPERTY = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 Path = tuple[str | int, ...]
 

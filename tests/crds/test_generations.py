@@ -100,8 +100,8 @@ def test_wait_for_ready(kubectl: Kubectl, api: Api, make: Make) -> None:
         early = kubectl.run("wait", "--for=condition=Ready", "--timeout=0s", *where)
         assert early.returncode != 0
         assert api.merge_status(VirtualMachine, created, {"status": STATUS[VirtualMachine]}).accepted
-        assert "condition met" in kubectl("wait", "--for=condition=Ready", "--timeout=60s", *where)
-        assert "condition met" in kubectl("wait", "--for=jsonpath={.status.state}=Running", "--timeout=60s", *where)
+        assert "condition met" in kubectl("wait", "--for=condition=Ready", "--timeout=200s", *where)
+        assert "condition met" in kubectl("wait", "--for=jsonpath={.status.state}=Running", "--timeout=200s", *where)
     finally:
         assert api.delete(VirtualMachine, created).accepted
 

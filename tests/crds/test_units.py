@@ -13,7 +13,9 @@ from crds.fields import Duration, Quantity, Timestamp
 from tests.crds.api import Api
 from tests.kubectl import Kubectl
 
-PROPERTY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PROPERTY = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 EQUAL = {
     # bytes are the quantity rounded up, as resource.Quantity.Value() does
@@ -59,7 +61,7 @@ def probe_crd() -> dict[str, Any]:
 def probe(kubectl: Kubectl, api: Api) -> Iterator[Api]:
     """The API with the probe kind being served."""
     kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(probe_crd()))
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/unitprobes.test.vireo.dev")
+    kubectl("wait", "--for=condition=Established", "--timeout=200s", "crd/unitprobes.test.vireo.dev")
     yield api
     kubectl("delete", "crd", "unitprobes.test.vireo.dev", "--wait=false")
 

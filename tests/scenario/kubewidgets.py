@@ -164,7 +164,7 @@ async def controller(
             await asyncio.gather(made.task, return_exceptions=True)
 
 
-async def eventually(check: Callable[[], Any], *, seconds: float = 30.0) -> Any:
+async def eventually(check: Callable[[], Any], *, seconds: float = 120.0) -> Any:
     """Poll until `check()` is truthy and return that; fail with its last value after a while."""
     deadline = time.monotonic() + seconds
     while True:

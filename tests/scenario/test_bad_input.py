@@ -281,8 +281,8 @@ def image_of(cloud: LiveCloud, directory: Path, broken: str) -> str:
         case "HTML":
             return cloud.files.serve("/login.qcow2", Served(HTML, etag(HTML)))
     base, image = directory / "base.qcow2", directory / "layered.qcow2"
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"], check=True, timeout=60)
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", image], check=True, timeout=60)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", base, "1M"], check=True, timeout=200)
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", image], check=True, timeout=200)
     return cloud.files.serve("/layered.qcow2", Served(image.read_bytes(), etag(image.read_bytes())))
 
 

@@ -23,7 +23,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
 @pytest.mark.parametrize("under_way", [1, VMS // 2, VMS])
 def test_a_kill_loses_no_deployment(under_way: int, cloud: LiveCloud, report: Report) -> None:
     names = [f"vm-{under_way}-{number}" for number in range(VMS)]
-    found = deploy_and_kill(cloud, cloud.controller, names, under_way, patience=180)
+    found = deploy_and_kill(cloud, cloud.controller, names, under_way, patience=240)
     report(
         "50 deployments, the controller killed and started again",
         f"{found.under_way:2} under way: {found.running} VMs run, {len(found.failed)} failed jobs, {len(found.behind)} things "

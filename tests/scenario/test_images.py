@@ -37,9 +37,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not condition():
-        assert time.monotonic() < deadline, "waited for a minute"
+        assert time.monotonic() < deadline, "waited for minutes"
         time.sleep(0.005)
 
 
@@ -85,7 +85,7 @@ def workers(tmp_path: Path, server: FileServer) -> Iterator[Workers]:
 
 
 def finished(worker: subprocess.Popen[str]) -> dict[str, str]:
-    output, errors = worker.communicate(timeout=120)
+    output, errors = worker.communicate(timeout=200)
     assert worker.returncode == 0, errors
     said: dict[str, str] = json.loads(output)
     return said

@@ -37,7 +37,7 @@ QUIET = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[]
 def group(kubectl: Kubectl) -> Iterator[str]:
     name = f"kubeapi{time.time_ns()}.example.com"
     kubectl.apply(manifest(name))
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", f"crd/widgets.{name}")
+    kubectl("wait", "--for=condition=Established", "--timeout=200s", f"crd/widgets.{name}")
     yield name
     kubectl("delete", "crd", f"widgets.{name}", "--wait=false")
 

@@ -21,7 +21,7 @@ from tests.support.live import manifests as make
 NAMES = ("one", "two")
 QUIET = 20.0
 """Seconds in which a cloud at rest writes nothing."""
-SETTLED = 180.0
+SETTLED = 400.0
 """Seconds after which it is at rest: sums over hosts wait for half a minute, those over clusters for the same again."""
 
 LATER = [
@@ -91,7 +91,7 @@ def writes(history: History, name: str, doing: Callable[[], None]) -> int:
     """The controller's writes to a VM while something is done."""
     before = history.writes(name)
     doing()
-    time.sleep(1)
+    time.sleep(1)  # what is written needlessly comes at once
     return history.writes(name) - before
 
 
@@ -154,8 +154,8 @@ def test_a_refusal_stalls_until_the_spec_changes(cloud: LiveCloud, history: Hist
 
 def test_kubectl_wait_returns_when_it_is_so(cloud: LiveCloud, history: History) -> None:
     cloud.api.patch("VirtualMachine", "two", {"spec": {"powerState": "Off", "offering": "large"}})
-    command = [*cloud.plane.kubectl(), "wait", "-n", "shop", "vvm/two", "--for=condition=Ready", "--timeout=60s"]
-    subprocess.run(command, check=True, timeout=90, capture_output=True)
+    command = [*cloud.plane.kubectl(), "wait", "-n", "shop", "vvm/two", "--for=condition=Ready", "--timeout=200s"]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
     assert (seen(cloud, "two").power, seen(cloud, "two").cpus) == (Power.OFF, 4)
 
 

@@ -37,7 +37,7 @@ def reader(cloud: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name in REPLICAS:
             own = {"VIREO_IDENTITY": name, "VIREO_PROBE_PORT": "0", "VIREO_IMAGE_DIRECTORY": str(directory / name)}
             process = reader.begun(command.partition("#")[0].strip(), directory / f"{name}.log", **own)
-            stack.callback(process.wait, 60)
+            stack.callback(process.wait, 120)
             stack.callback(process.terminate)
         administrator = Reader(cloud, directory / "administrator")
         cloud.until(lambda: holders(administrator) == set(REPLICAS), "each replica has a shard")

@@ -168,7 +168,7 @@ class Soak:
 
     def _rest(self, long: bool) -> None:
         """Sums over many objects are written half a minute late, each kind after the one below it."""
-        quiet, patience = (40.0, 200.0) if long else (5.0, 60.0)
+        quiet, patience = (40.0, 400.0) if long else (5.0, 200.0)
         if found := await_rest(self._site, quiet, patience, everything=long):
             raise Violation(
                 "\n".join([f"all is as declared, and for {patience:.0f} s there was always something written:", *found])

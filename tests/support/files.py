@@ -152,7 +152,7 @@ class _Answer:
     def body(self, start: int) -> None:
         served = self.served
         if served.gate is not None:
-            served.gate.wait(30)
+            served.gate.wait(300)
         reset = served.resets.pop(0) if served.resets else None
         stall = served.stalls.pop(0) if served.stalls else None
         ends = [each for each in (reset, stall) if each is not None]

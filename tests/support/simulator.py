@@ -17,7 +17,7 @@ import pytest
 from drivers.simulator.control import Control, open_control
 from drivers.types import Credentials, Endpoint
 
-START_DEADLINE = 60.0
+START_DEADLINE = 120.0
 """Seconds that a start may take on a busy machine."""
 
 
@@ -79,7 +79,7 @@ class SimulatorProcess:
         if process is None:
             return 0
         how(process)
-        code = process.wait(30)
+        code = process.wait(120)
         assert process.stdout is not None
         process.stdout.close()
         return code

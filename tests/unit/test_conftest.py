@@ -33,7 +33,7 @@ def run(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest on the tests in `directory`, with this repository's conftest as a plugin."""
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", str(ROOT / "pyproject.toml"), f"--rootdir={directory}"]
     options = ["-p", "no:cacheprovider", *arguments, str(directory)]
-    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture

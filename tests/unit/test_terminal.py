@@ -15,7 +15,7 @@ import pytest
 from controller.terminal import ESCAPE, attach
 from drivers.errors import Busy, Conflict, Transient
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 
 @dataclass

@@ -39,7 +39,7 @@ class Api:
         self._server = cluster["server"]
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._context = ssl.create_default_context(cadata=authority)
-        self._client = self._connect(60.0)
+        self._client = self._connect(120.0)
 
     def _connect(self, timeout: float | None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -123,8 +123,8 @@ class Api:
         self._client.close()
 
     def _do(self, method: str, path: str, **arguments: Any) -> Any:
-        """Try again, for a minute, what met a server that comes up."""
-        deadline = time.monotonic() + 60
+        """Try again, for two minutes, what met a server that comes up."""
+        deadline = time.monotonic() + 120
         while True:
             try:
                 reply = self._client.request(method, path, **arguments)

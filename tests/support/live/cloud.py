@@ -152,5 +152,5 @@ def _written(found: Manifest) -> bool:
 
 def _image(path: Path) -> bytes:
     command = ["qemu-img", "create", "-q", "-f", "qcow2", str(path), "16M"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=200)
     return path.read_bytes()

@@ -72,7 +72,7 @@ class ControllerProcess:
         process, self._process = self._process, None
         assert process is not None
         process.terminate()
-        return process.wait(60)
+        return process.wait(120)
 
     def freeze(self) -> None:
         """Stop its clock, as a machine that swaps or a paused VM does."""

@@ -70,16 +70,15 @@ def deploy_and_kill(cloud: LiveCloud, controller: Killable, names: Sequence[str]
 
 def _outcome(cloud: LiveCloud, history: History, names: Sequence[str], when: tuple[int, int, float, float]) -> Outcome:
     interrupted, version, started, all_running = when
-    history.check()
+    versions = [each for name in names for each in history.of(name)]
     uids = {each["metadata"]["uid"]: each["metadata"]["name"] for each in cloud.api.list("VirtualMachine")}
     census = cloud.control.census()
     ours = {instance_id(uid) for uid, name in uids.items() if name in names}
     vms = [vm for vm in census.vms if vm.instance in ours]
-    failed = {each["metadata"]["name"] for each in history.versions if _failed(each)}
     return Outcome(
         under_way=interrupted,
         running=sum(vm.power is Power.ON for vm in vms),
-        failed=sorted(failed & set(names)),
+        failed=sorted({each["metadata"]["name"] for each in versions if _failed(each)}),
         behind=findings(cloud.api, census),
         more_than_once=[vm.name for vm in vms if (vm.made, vm.starts) != (1, 1)],
         at_work=min(at for each, at in zip(history.versions, history.seen_at, strict=False) if _version(each) > version) - started,

@@ -68,14 +68,14 @@ def test_a_failed_step_is_shown_and_raises(error: BaseException, live: bool) -> 
 
 
 def test_a_terminal_sees_one_line_per_step() -> None:
-    stream, clock, threads = io.StringIO(), Clock(), threading.active_count()
+    stream, clock, threads = io.StringIO(), Clock(), set(threading.enumerate())
     display = Display(stream, clock, live=True)
     with display.step("first") as progress:
         progress("working")
         clock.now += 3
     with display.step("second"):
         pass
-    assert threading.active_count() == threads, "nothing goes on writing"
+    assert set(threading.enumerate()) <= threads, "nothing goes on writing"
     assert on_screen(stream.getvalue()) == ["✓ first (3 s)", "✓ second (0 s)"]
 
 
@@ -92,7 +92,7 @@ def test_the_live_line_shows_news_and_time_and_fits(monkeypatch: pytest.MonkeyPa
     stream = Stream()
     with Display(stream, Clock(), live=True).step("title") as progress:
         progress("news " + "x" * 100)
-        assert ticked.wait(30)
+        assert ticked.wait(120)
     lines = [line for line in re.split(r"\r\x1b\[K|\n", stream.getvalue()) if "news" in line]
     assert lines[0].startswith("· title (0 s): news xxx")
     assert {len(line) for line in lines} == {29}

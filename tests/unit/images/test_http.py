@@ -158,8 +158,9 @@ async def test_a_name_that_does_not_resolve(client: httpx.AsyncClient, limits: L
     assert not error.terminal
 
 
-async def test_a_silent_server(server: FileServer, client: httpx.AsyncClient, limits: Limits) -> None:
-    error = await failure(client, server.serve("/x", Served(BODY, stalls=[3])), limits)
+async def test_a_silent_server(server: FileServer, hasty: Limits) -> None:
+    async with http_client(hasty) as client:
+        error = await failure(client, server.serve("/x", Served(BODY, stalls=[3])), hasty)
     assert error.reason is Reason.DOWNLOAD_TIMEOUT
     assert not error.terminal
 

@@ -21,7 +21,7 @@ class Slow:
 
     def __call__(self, answer: str) -> str:
         self.entered.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(120)
         self.ended = True
         return answer
 
@@ -61,7 +61,7 @@ async def test_cancelled_it_does_not_hide_that_by_an_error_of_the_work() -> None
 
     def broken() -> None:
         entered.set()
-        go_on.wait(20)
+        go_on.wait(120)
         raise OSError("too late")
 
     task = asyncio.create_task(in_thread(broken))

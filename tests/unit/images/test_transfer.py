@@ -48,6 +48,15 @@ class Download:
             await self.run()
         return caught.value
 
+    async def stall(self, hasty: Limits) -> ImageError:
+        """Fail for want of patience, which is back afterwards."""
+        patient = self.client, self.limits
+        async with http_client(hasty) as self.client:
+            self.limits = hasty
+            error = await self.fail()
+        self.client, self.limits = patient
+        return error
+
     @property
     def content(self) -> bytes:
         return self.partial.path.read_bytes()
@@ -220,9 +229,9 @@ async def test_a_partial_answer_to_another_question_starts_again(limits: Limits,
     assert download.partial.size == 0
 
 
-async def test_a_stalled_download_ends_and_goes_on(server: FileServer, download: Download) -> None:
+async def test_a_stalled_download_ends_and_goes_on(server: FileServer, download: Download, hasty: Limits) -> None:
     server.serve("/x", Served(BODY, etag=etag(BODY), stalls=[MI]))
-    error = await download.fail()
+    error = await download.stall(hasty)
     assert error.reason is Reason.DOWNLOAD_TIMEOUT
     assert not error.terminal
     assert download.partial.size == MI, "what had arrived is kept"
@@ -230,10 +239,10 @@ async def test_a_stalled_download_ends_and_goes_on(server: FileServer, download:
     assert download.content == BODY
 
 
-async def test_a_dripping_download_ends(server: FileServer, download: Download) -> None:
+async def test_a_dripping_download_ends(server: FileServer, download: Download, hasty: Limits) -> None:
     """A byte now and then keeps a connection alive for ever, but not a download."""
     server.serve("/x", Served(BODY, drip=0.1))
-    error = await download.fail()
+    error = await download.stall(hasty)
     assert error.reason is Reason.DOWNLOAD_TIMEOUT
     assert "sent only" in error.message
 
@@ -291,7 +300,7 @@ async def test_damaged_notes_start_again(server: FileServer, download: Download,
     assert download.content == BODY
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     resets=st.lists(st.integers(0, len(BODY)), max_size=6),
     tagged=st.booleans(),

@@ -19,7 +19,7 @@ from drivers.base import Connection, Driver
 from drivers.errors import AuthFailed, Busy, Conflict, DriverError, Transient, Unanswered
 from drivers.types import Endpoint
 
-DEADLINE = 20.0
+DEADLINE = 120.0
 
 
 class NotLeading(Exception):

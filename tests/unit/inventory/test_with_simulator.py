@@ -24,7 +24,7 @@ from tests.support.simulator import SimulatorProcess
 from .builders import quiet_log
 
 T = TypeVar("T")
-DEADLINE = 30.0
+DEADLINE = 120.0
 FAST = Cadence(heartbeat=0.3, resync=600, poll=0.5, first_retry=0.1, last_retry=0.5, first_refused=0.5, last_refused=0.5)
 WEB = InstanceID("5f3c0000-0000-5000-8000-000000000001")
 HOST = HostID("host-00001")

@@ -114,8 +114,8 @@ def raw(name: str = "a", version: str = "5", uid: str = "u1", **more: Any) -> di
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Poll until the condition holds; fail after half a minute."""
-    deadline = time.monotonic() + 30
+    """Poll until the condition holds; fail after two minutes."""
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.005)

@@ -57,7 +57,7 @@ def test_one_at_a_time_across_processes(tmp_path: Path) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(200)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert count.read_text() == "150"
 
@@ -76,5 +76,5 @@ def test_a_holder_that_removes_the_directory_lets_the_next_one_make_it_anew(tmp_
         other.start()
         waiting.wait()
         directory.rmdir()
-    other.join(30)
+    other.join(120)
     assert seen == [True]

@@ -36,13 +36,20 @@ def test_missing_command_is_named() -> None:
 def test_time_limit_ends_all_that_was_started(tmp_path: Path) -> None:
     """Also a child in the background that holds the output open."""
     script = f"echo $$ > {tmp_path}/shell; sleep 600 & echo $! > {tmp_path}/child; wait"
-    with pytest.raises(LabError, match=r"did not end within 0\.5 s"):
-        shell.run("sh", "-c", script, timeout=0.5)
+    with pytest.raises(LabError, match=r"did not end within 3 s"):
+        shell.run("sh", "-c", script, timeout=3)
     for name in ("shell", "child"):
         status = Path("/proc", (tmp_path / name).read_text().strip(), "status")
-        deadline = time.monotonic() + 30
-        while status.exists() and "State:\tZ" not in status.read_text():
+        deadline = time.monotonic() + 120
+        while _runs(status):
             assert time.monotonic() < deadline, f"{name} still runs"
+
+
+def _runs(status: Path) -> bool:
+    try:
+        return "State:\tZ" not in status.read_text()
+    except OSError:
+        return False
 
 
 def test_output_that_is_no_text() -> None:

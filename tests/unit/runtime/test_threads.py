@@ -13,7 +13,7 @@ import pytest
 from controller.runtime import threads as module
 from controller.runtime.threads import Tell, Threads
 
-LONG = 30.0  # never waited for in a passing test
+LONG = 120.0  # never waited for in a passing test
 
 
 class Job:

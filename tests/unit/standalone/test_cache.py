@@ -56,11 +56,11 @@ def test_says_that_it_waits_only_when_it_does(tmp_path: Path) -> None:
     def hold() -> None:
         with locked(tmp_path / "lock"):
             waits.set()
-            release.wait(30)
+            release.wait(120)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert waits.wait(30)
+    assert waits.wait(120)
 
     def told() -> None:
         said.append("waiting")

@@ -128,7 +128,7 @@ json_values = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_damaged_pid_file(process: Process, content: bytes) -> None:
     """Whatever the file holds: nothing of ours runs, and nothing is signalled."""
