@@ -124,7 +124,10 @@ class Storage(Protocol):
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         """Make the pool usable on this host and report its size; an existing one is reported as it is.
 
-        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), Transient.
+        An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it. VMs that
+        were suspended because the export did not answer go on.
+        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), StorageUnavailable if the NFS server
+        does not answer or refuses, Unsupported if the host can't mount NFS, Transient.
         """
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:

@@ -50,12 +50,27 @@ UNLIMITED = DiskLimits()
 
 
 @dataclass(frozen=True, slots=True)
+class NFSExport:
+    """A directory that an NFS server exports: the server's name or IPv4 address, and the absolute path there."""
+
+    server: str
+    export: str
+
+    def __str__(self) -> str:
+        return f"{self.server}:{self.export}"
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
-    """A storage pool by its directory on the hosts. `name` is unique within the cloud."""
+    """A storage pool by its directory on the hosts; with `nfs` that is where each host mounts the export.
+
+    `name` is unique within the cloud. `shared`: other hosts have the same directory.
+    """
 
     name: str
     path: str
     shared: bool = False
+    nfs: NFSExport | None = None
 
 
 @dataclass(frozen=True, slots=True)

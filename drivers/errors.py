@@ -2,7 +2,8 @@
 
     DriverError
     ├── Transient      try again with backoff; the outcome of a mutating call may be unknown
-    │   └── Unanswered the same, and nothing was heard: other calls of the endpoint will hardly fare better
+    │   ├── Unanswered the same, and nothing was heard: other calls of the endpoint will hardly fare better
+    │   └── StorageUnavailable  the same, for want of a server of storage: calls for other pools fare well
     ├── Busy           try again after a fixed delay; the hypervisor is at work on this object
     ├── NotFound       the object does not exist
     ├── Conflict       an object with this identity exists and is not ours, or is in a state that forbids the call
@@ -15,7 +16,18 @@ The names follow what a caller must do next, not what went wrong inside.
 
 from __future__ import annotations
 
-__all__ = ["AuthFailed", "Busy", "Conflict", "DriverError", "InvalidSpec", "NotFound", "Transient", "Unanswered", "Unsupported"]
+__all__ = [
+    "AuthFailed",
+    "Busy",
+    "Conflict",
+    "DriverError",
+    "InvalidSpec",
+    "NotFound",
+    "StorageUnavailable",
+    "Transient",
+    "Unanswered",
+    "Unsupported",
+]
 
 
 class DriverError(Exception):
@@ -56,6 +68,12 @@ class Unanswered(Transient):
     An endpoint that does so several times in a row is left alone for a while, with all its hosts. So a refusal, however it came
     about, is not this: whoever refuses has answered. Nor is one host that is silent behind an endpoint that says so.
     """
+
+
+class StorageUnavailable(Transient):
+    """The host has answered; the server behind one of its pools has not, or refuses the host."""
+
+    reason = "StorageUnavailable"
 
 
 class Busy(DriverError):

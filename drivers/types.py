@@ -32,6 +32,9 @@ from drivers.disks import (
     InstanceID as InstanceID,
 )
 from drivers.disks import (
+    NFSExport as NFSExport,
+)
+from drivers.disks import (
     ObservedDisk as ObservedDisk,
 )
 from drivers.disks import (

@@ -30,8 +30,12 @@ from controller.shared.lookups import (
 from controller.shared.standing import standing
 from controller.shared.translate import pool_spec
 from crds.v1alpha1 import Cluster, Host, Snapshot, StoragePool, VirtualMachine, Volume, Zone
+from crds.v1alpha1.storagepool import PoolType
 
 REFRESH = 600.0
+PROMPT = 60.0
+"""Seconds between two looks at a pool whose server may go away: VMs that wait for it go on with the look that finds it back."""
+
 PATIENCE = 2.0
 START = 60.0
 BLOCKED = "DeletionBlocked"
@@ -75,6 +79,11 @@ def _size(content: Volume | Snapshot) -> object:
     return content.status.pool, content.status.size
 
 
+def _pace(pool: StoragePool) -> float:
+    """Seconds between two looks at how the pool is."""
+    return PROMPT if pool.spec.type is PoolType.NFS else REFRESH
+
+
 class StoragePoolReconciler:
     """Makes pools ready on their hosts, and keeps a pool that holds disks or volumes from being deleted."""
 
@@ -106,7 +115,7 @@ class StoragePoolReconciler:
         if not isinstance(hosts, list):
             describe(pool, ctx.conditions, Survey())
             return hosts
-        await self._registry.ensure(pool_spec(pool), hosts, older_than=REFRESH, patience=PATIENCE)
+        await self._registry.ensure(pool_spec(pool), hosts, older_than=_pace(pool), patience=PATIENCE)
         survey = self._survey(pool.metadata.name, hosts)
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
@@ -146,7 +155,8 @@ class StoragePoolReconciler:
     def _again(self, ctx: Context[StoragePool], outcome: Result) -> Result:
         """Come back to try failed hosts again, and now and then to see how full the pool is."""
         retry = self._registry.next_try(ctx.key.name)
-        after = min(START if self._is_start(ctx) else REFRESH, max(1.0, retry) if retry is not None else REFRESH)
+        pace = _pace(ctx.object)
+        after = min(START if self._is_start(ctx) else pace, max(1.0, retry) if retry is not None else pace)
         match outcome:
             case Done(reason, message):
                 return done(reason, message, recheck_after=after)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from crds.v1alpha1.storagepool import PoolScope, StoragePool
-from drivers.types import PoolSpec
+from drivers.types import NFSExport, PoolSpec
 
 
 def pool_spec(pool: StoragePool) -> PoolSpec:
     """A storage pool as a driver knows it."""
-    return PoolSpec(pool.metadata.name, pool.spec.path, shared=pool.spec.scope is not PoolScope.HOST)
+    nfs = NFSExport(pool.spec.nfs.server, pool.spec.nfs.export) if pool.spec.nfs else None
+    return PoolSpec(pool.metadata.name, pool.spec.path, shared=pool.spec.scope is not PoolScope.HOST, nfs=nfs)

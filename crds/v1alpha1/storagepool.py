@@ -14,6 +14,7 @@ from crds.references import AllocationState
 from crds.status import Known, Status
 
 __all__ = [
+    "NFSExport",
     "OrphanKind",
     "OrphanedFile",
     "OrphanedFiles",
@@ -39,6 +40,7 @@ class PoolType(StrEnum):
     """Kinds of primary storage."""
 
     DIRECTORY = "Directory"
+    NFS = "NFS"
 
 
 class PoolState(StrEnum):
@@ -50,6 +52,20 @@ class PoolState(StrEnum):
     REMOVED = "Removed"
 
 
+class NFSExport(Model):
+    """A directory that an NFS server exports."""
+
+    server: Annotated[str, Field(max_length=253, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"), IMMUTABLE]
+    """Name or IPv4 address of the server, as the hosts know it. Immutable."""
+    export: Annotated[
+        str,
+        Field(max_length=512, pattern=r"^(/|(/[A-Za-z0-9._-]+)+)$"),
+        IMMUTABLE,
+        Rule("!self.matches('(^|/)[.][.]?(/|$)')", "must not contain . or .. as a part"),
+    ]
+    """Absolute path of the directory on the server; letters, digits and ._- in its parts. Immutable."""
+
+
 class StoragePoolSpec(Model):
     """What a pool is."""
 
@@ -58,6 +74,7 @@ class StoragePoolSpec(Model):
             "(self.scope == 'Cluster') == has(self.cluster) && (self.scope == 'Host') == has(self.host)",
             "scope Cluster needs cluster, scope Host needs host, and neither goes with another scope",
         ),
+        Rule("(self.type == 'NFS') == has(self.nfs)", "type NFS needs nfs, which goes with no other type"),
     )
 
     zone: Annotated[Name, IMMUTABLE]
@@ -69,14 +86,18 @@ class StoragePoolSpec(Model):
     host: Annotated[Name, IMMUTABLE] | None = None
     """Host that the pool is on; with scope Host only. Immutable."""
     type: Annotated[PoolType, IMMUTABLE]
-    """Kind of storage: Directory, a directory on each host; for scope Zone or Cluster the same one, mounted. Immutable."""
+    """Kind of storage. Directory: a directory on each host; for scope Zone or Cluster the same one, mounted by you.
+    NFS: an export that each host mounts by itself. Immutable."""
+    nfs: NFSExport | None = None
+    """What is mounted at path; with type NFS only. Immutable."""
     path: Annotated[
         str,
         Field(min_length=2, max_length=512, pattern=r"^(/[A-Za-z0-9._-]+)+$"),
         IMMUTABLE,
         Rule("!self.matches('(^|/)[.][.]?(/|$)')", "must not contain . or .. as a part"),
     ]
-    """Absolute path of the directory on the hosts; letters, digits and ._- in its parts. Immutable."""
+    """Absolute path on the hosts of the directory, or with type NFS of the mount point; letters, digits and ._- in its parts.
+    Immutable."""
     tags: Tags = Field(default_factory=list)
     """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED
@@ -155,12 +176,12 @@ class StoragePool(Resource):
         columns=(
             Column("Zone", ".spec.zone"),
             Column("Scope", ".spec.scope"),
+            Column("Type", ".spec.type"),
             Column("State", ".status.state"),
             Column("Size", ".status.capacity.total"),
             Column("Free", ".status.capacity.available"),
             Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
             Column("Age", ".metadata.creationTimestamp", "date"),
-            Column("Type", ".spec.type", wide=True),
             Column("Allocated", ".status.capacity.allocated", wide=True),
             Column("Cluster", ".spec.cluster", wide=True),
             Column("Host", ".spec.host", wide=True),

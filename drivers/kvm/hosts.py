@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from drivers.errors import NotFound
@@ -33,15 +34,20 @@ def _read(connection: Any) -> HostProfile:
 
 
 class KVMHosts:
-    """Lists the host; its name is libvirt's host name, its native id the host's UUID."""
+    """Lists the host; its name is libvirt's host name, its native id the host's UUID.
+
+    `lacks`: what became known only by trying, by kind, in words; told with the rest of `GuestSupport.lacks`.
+    """
 
     def __init__(self, session: Session, host: HostProfile, networks: Networks) -> None:
         self._session = session
         self._networks = networks
         self.profile = host
+        self.lacks: dict[str, str] = {}
 
     def list_hosts(self) -> tuple[ObservedHost]:
         """CPUs that are on line, and all memory of the host: what the host keeps for itself is the Cluster's overcommit to say."""
+        guests = self.profile.guests
         _model, mebibytes, cpus, *_ = self._session.run(Role.STATE, "read the host", lambda connection: connection.getInfo())
         observed = ObservedHost(
             host=self.profile.host,
@@ -51,7 +57,7 @@ class KVMHosts:
             cpus=int(cpus),
             memory=int(mebibytes) << 20,
             networks=self._networks.support(),
-            guests=self.profile.guests,
+            guests=replace(guests, lacks=(*guests.lacks, *self.lacks.values())),
         )
         return (observed,)
 

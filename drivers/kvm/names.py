@@ -12,6 +12,7 @@
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
 | console log | `vireo-<instance>.log`, and what virtlogd makes of that for older parts |
+| in an NFS export | `vireo-nfs.mounted`, an empty file: the export is really there |
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
-from drivers.types import InstanceID, StoredKind
+from drivers.types import InstanceID, NFSExport, StoredKind
 
 MAX_DOMAIN_NAME = 60
 
@@ -43,6 +44,8 @@ _SEED = re.compile(rf"({_UUID})-seed-[^/]+\.iso")
 _STORED_IMAGE = re.compile(rf"vireo-image-({_IMAGE.pattern})\.qcow2")
 _CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|complete)")
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
+_SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
 
 
@@ -157,6 +160,15 @@ def _vlan(segment: int) -> int:
 def console_log(instance: InstanceID) -> str:
     """File of the VM's console log in CONSOLE_LOGS. Raises InvalidSpec for an identity that is not a UUID."""
     return f"vireo-{instance_id(instance)}.log"
+
+
+def export(nfs: NFSExport) -> NFSExport:
+    """`nfs` if it can be mounted: the command mount(8) gets it as one word. Raises InvalidSpec."""
+    _checked(_SERVER, nfs.server, "the name of the NFS server")
+    _checked(_EXPORT, nfs.export, "the path of the NFS export")
+    if {".", ".."} & set(nfs.export.split("/")) or len(nfs.export) > 512:
+        raise InvalidSpec(f"the path of the NFS export must be normal: {nfs.export[:64]!r}")
+    return nfs
 
 
 class Kind(StrEnum):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from drivers.errors import Unsupported
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
-from drivers.kvm.store import images, pools, stored
+from drivers.kvm.store import images, nfs, pools, stored
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
+
+_NFS = "NFS"
 
 SLOWEST_UPLOAD = 1 << 20
 """Bytes in a second; an upload that is slower does not end."""
 
 
 class KVMStorage:
-    """Directory pools through libvirt's storage driver.
+    """Directories and NFS exports as pools of libvirt's storage driver.
 
     An image is uploaded under its own name, then an empty marker volume is made beside it: libvirt cannot rename, and without the
     marker the image does not count. Its content is named by its checksum, so it never changes once it is complete.
@@ -28,16 +32,19 @@ class KVMStorage:
         self._locks = KeyedLocks()
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
-        """Define, build and start the pool; its directory is made if need be."""
+        """Define, build and start the pool; its directory is made if need be. VMs that waited for its NFS server go on."""
         self._hosts.require(host)
 
         def run(connection: Any) -> ObservedPool:
             with self._turn(pool.name):
                 found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
                 _state, capacity, _allocation, available = found.info()
-                return ObservedPool(pool.name, int(capacity), int(available))
+            if pool.nfs is not None:
+                nfs.resume(connection, pool.path)
+            return ObservedPool(pool.name, int(capacity), int(available))
 
-        return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True)
+        with self._noted(pool):
+            return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True)
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""
@@ -85,6 +92,18 @@ class KVMStorage:
             return stored.read(pools.get(connection, pool, refresh=True))
 
         return self._session.run(Role.WORK, f"list the files of the pool {pool.name}", run)
+
+    @contextmanager
+    def _noted(self, pool: PoolSpec) -> Iterator[None]:
+        """Have the host tell that it cannot mount NFS as long as that is so: libvirt knows it only by trying."""
+        try:
+            yield
+        except Unsupported as error:
+            if pool.nfs is not None:
+                self._hosts.lacks[_NFS] = f"NFS pools: {error.message}"
+            raise
+        if pool.nfs is not None:
+            self._hosts.lacks.pop(_NFS, None)
 
     def _turn(self, name: str) -> AbstractContextManager[None]:
         return self._locks.hold(name, self._session.timeouts.turn)

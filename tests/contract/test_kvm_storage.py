@@ -9,9 +9,9 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Unsupported
 from drivers.kvm.connection import KVMDriver
-from drivers.types import DesiredDisk, DesiredVM, Endpoint, HostID, ImageFile, InstanceID, Owner, PoolSpec
+from drivers.types import DesiredDisk, DesiredVM, Endpoint, HostID, ImageFile, InstanceID, NFSExport, Owner, PoolSpec
 from tests.contract.kvm_binding import MIB, QUICK, empty_image
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in
@@ -153,6 +153,27 @@ def test_somebody_elses_pool_in_the_same_directory_is_used_as_it_is(
     assert [entry.name for entry in path.iterdir()] == ["their-disk.raw"]
     theirs.destroy()
     theirs.undefine()
+
+
+def test_a_host_that_cannot_mount_nfs_says_so(lab: Lab, first: Connection, admin: libvirt.virConnect) -> None:
+    """One that can, on a machine whose kernel has a client, finds no server there."""
+    path = lab.host("h1").local / "mnt"
+    pool = PoolSpec("nfs", str(path), nfs=NFSExport("198.18.0.253", "/vms"))
+    with pytest.raises((Unsupported, StorageUnavailable)) as caught:
+        first.storage.ensure_pool(H1, pool)
+    [host] = first.hosts.list_hosts()
+    assert host.guests is not None
+    told = [text for text in host.guests.lacks if "NFS" in text]
+    assert told == ([f"NFS pools: {caught.value.message}"] if caught.type is Unsupported else [])
+    assert "vireo-nfs" not in pool_names(admin)
+    assert list(path.iterdir()) == [], "nothing is written where nothing is mounted"
+
+
+def test_a_directory_is_no_nfs_export(lab: Lab, first: Connection) -> None:
+    pool = PoolSpec("kind", str(lab.host("h1").local / "kind"))
+    first.storage.ensure_pool(H1, pool)
+    with pytest.raises(InvalidSpec, match="another export"):
+        first.storage.ensure_pool(H1, replace(pool, nfs=NFSExport("198.18.0.253", "/vms")))
 
 
 def test_a_pool_cannot_move(lab: Lab, first: Connection) -> None:

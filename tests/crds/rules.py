@@ -87,6 +87,8 @@ INFRASTRUCTURE = [
 
 _ON_CLUSTER = MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c"}
 _ON_HOST = MINIMAL[StoragePool] | {"scope": "Host", "host": "h"}
+_ON_NFS = FULL[StoragePool][2]
+_NFS = "type NFS needs nfs, which goes with no other type"
 _DOTS = "must not contain . or .. as a part"
 
 STORAGE = [
@@ -100,6 +102,21 @@ STORAGE = [
     *fixed(StoragePool, "spec.cluster", DISABLED, {"cluster": "other"}, old=_ON_CLUSTER),
     *fixed(StoragePool, "spec.host", DISABLED, {"host": "other"}, old=_ON_HOST),
     *fixed(StoragePool, "spec.path", DISABLED, {"path": "/srv/other"}),
+    *fixed(StoragePool, "spec.type", DISABLED, {"type": "NFS", "nfs": _ON_NFS["nfs"]}),
+    value(StoragePool, "spec", _NFS, {}, {"type": "NFS"}),
+    value(StoragePool, "spec", _NFS, _ON_NFS, {"nfs": _ON_NFS["nfs"]}),
+    *fixed(StoragePool, "spec.nfs.server", DISABLED, {"nfs": {"server": "192.0.2.9"}}, old=_ON_NFS),
+    *fixed(StoragePool, "spec.nfs.export", DISABLED, {"nfs": {"export": "/"}}, old=_ON_NFS),
+    *(
+        value(
+            StoragePool,
+            "spec.nfs.export",
+            _DOTS,
+            _ON_NFS | {"nfs": {"server": "a", "export": "/..a/.b"}},
+            _ON_NFS | {"nfs": {"server": "a", "export": text}},
+        )
+        for text in ("/..", "/srv/../etc", "/srv/.")
+    ),
     *(
         value(StoragePool, "spec.path", _DOTS, {"path": "/srv/..a/.b/c."}, {"path": text})
         for text in ("/srv/../etc", "/..", "/srv/..", "/./srv", "/srv/./a")
@@ -389,6 +406,4 @@ SNAPSHOT = [
 
 CASES = [*INFRASTRUCTURE, *STORAGE, *TEMPLATE, *NETWORK, *VM, *VOLUME, *SNAPSHOT]
 
-UNREACHABLE = {
-    ("StoragePool", "spec.type", "is immutable"): "Directory is the only type, so no other value passes the enum",
-}
+UNREACHABLE = {}

@@ -90,6 +90,7 @@ FULL: dict[Kind, list[Spec]] = {
     StoragePool: [
         MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c", "tags": ["ssd"], "allocationState": "Disabled"},
         MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
+        MINIMAL[StoragePool] | {"type": "NFS", "nfs": {"server": "nfs1.example.org", "export": "/exports/vms"}},
     ],
     ServiceOffering: [
         {

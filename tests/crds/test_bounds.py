@@ -161,7 +161,16 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], str]] = [
     (StoragePool, {"path": "/srv/a b"}, "spec.path"),
     (StoragePool, {"path": "/srv//a"}, "spec.path"),
     (StoragePool, {"path": "/srv/'$(reboot)'"}, "spec.path"),
-    (StoragePool, {"type": "NFS"}, "spec.type"),
+    (StoragePool, {"type": "Floppy"}, "spec.type"),
+    *(
+        (StoragePool, {"type": "NFS", "nfs": {"server": server, "export": "/vms"}}, "spec.nfs.server")
+        for server in ("", "-o", "a b", "a:b", "a,b", "a/b", "$(reboot)", "a.", "a\n", "a" * 254)
+    ),
+    *(
+        (StoragePool, {"type": "NFS", "nfs": {"server": "a", "export": export}}, "spec.nfs.export")
+        for export in ("", "vms", "/vms/", "/a b", "/a,b", "//a", "/'$(reboot)'", "/a\n", "/" + "e" * 512)
+    ),
+    (StoragePool, {"type": "NFS", "nfs": {"server": "a"}}, "spec.nfs.export"),
     (Template, {"source": {"url": "ftp://h/x"}}, "spec.source.url"),
     (Template, {"source": {"url": "file:///etc/shadow"}}, "spec.source.url"),
     (Template, {"source": {"url": "https://h/a b"}}, "spec.source.url"),

@@ -58,9 +58,8 @@ SHOWN: dict[type[Resource], tuple[dict[str, str], dict[str, str]]] = {
         },
     ),
     StoragePool: (
-        {"ZONE": "z", "SCOPE": "Cluster", "STATE": "Up", "SIZE": "100Gi", "FREE": "60Gi", "READY": "True"},
+        {"ZONE": "z", "SCOPE": "Cluster", "TYPE": "Directory", "STATE": "Up", "SIZE": "100Gi", "FREE": "60Gi", "READY": "True"},
         {
-            "TYPE": "Directory",
             "ALLOCATED": "80Gi",
             "CLUSTER": "c",
             "HOST": "",

@@ -29,6 +29,22 @@ log_outputs = "3:stderr"
 """
 
 
+def complete(layout: Layout, host: str, address: str) -> str:
+    """libvirtd.conf of a host with its own kernel: its sockets are its own, and TCP is the way in."""
+    return f"""\
+unix_sock_dir = "/run/libvirt"
+auth_unix_rw = "none"
+auth_unix_ro = "none"
+listen_tls = 0
+listen_tcp = 1
+listen_addr = "{address}"
+keepalive_interval = -1
+auth_tcp = "none"
+host_uuid = "{layout.host_uuid(host)}"
+log_outputs = "3:stderr"
+"""
+
+
 def qemu(layout: Layout, host: str) -> str:
     """qemu.conf: guests as root without security driver or private /dev, since the host itself is the sandbox."""
     return f"""\

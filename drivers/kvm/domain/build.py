@@ -38,8 +38,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     disks.add_disks(devices, vm)
     if seed_path:
         devices.append(disks.seed_disk(seed_path, vm.devices))
-    bounds = {each.volume: each.limits for each in vm.volumes}
-    devices.extend([volumes.build(volume, path, bounds[volume.volume]) for volume, path in attached])
+    wanted = {each.volume: each for each in vm.volumes}
+    devices.extend([volumes.build(volume, path, wanted[volume.volume]) for volume, path in attached])
     devices.extend([nics.build(nic, vm.devices, filters=host.filters) for nic in vm.nics])
     log = f"{names.CONSOLE_LOGS}/{names.console_log(vm.instance)}"
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), log)

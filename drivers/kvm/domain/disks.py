@@ -14,7 +14,7 @@ from drivers.kvm import names
 from drivers.kvm.domain import limits
 from drivers.kvm.mark import target
 from drivers.kvm.xmltext import add
-from drivers.types import DesiredDisk, DesiredVM, Devices
+from drivers.types import DesiredDisk, DesiredVM, Devices, PoolSpec
 
 SEED_TARGET = "vdzz"
 """After every other disk, so that those keep their names in the guest."""
@@ -38,6 +38,16 @@ def path(vm: DesiredVM, disk: DesiredDisk) -> str:
     return f"{names.pool_path(disk.pool.path)}/{names.disk(vm.instance, disk.name)}"
 
 
+def driver(pool: PoolSpec) -> dict[str, str]:
+    """How QEMU treats the qcow2 file of a disk or volume in a pool.
+
+    A disk on NFS waits for its server: the VM is suspended on an error, and what failed is done again when it goes on. For that
+    QEMU must learn of each write whether it arrived, so the host's page cache is left out.
+    """
+    plain = {"name": "qemu", "type": "qcow2", "discard": "unmap"}
+    return plain | {"cache": "none", "error_policy": "stop"} if pool.nfs is not None else plain
+
+
 def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
     """The disks in order. The chain below each is read by QEMU from the file itself, which only Vireo writes.
 
@@ -47,7 +57,7 @@ def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
         raise InvalidSpec(f"a VM with emulated devices has at most {_SATA_PORTS - 1} disks")
     for index, disk in enumerate(vm.disks):
         item = add(devices, "disk", {"type": "file", "device": "disk"})
-        add(item, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})
+        add(item, "driver", driver(disk.pool))
         add(item, "source", {"file": path(vm, disk)})
         add(item, "target", {"dev": target(index), "bus": _BUS[vm.devices]})
         add(item, "serial", text=disk.name[:20])

@@ -13,10 +13,11 @@ from pathlib import PurePosixPath
 from drivers.errors import InvalidSpec
 from drivers.kvm import names
 from drivers.kvm.domain import limits
+from drivers.kvm.domain.disks import driver
 from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.names import Kind
 from drivers.kvm.xmltext import add
-from drivers.types import DiskLimits
+from drivers.types import VolumeAttachment
 
 BUS = "sd"
 LIMIT = 64
@@ -33,16 +34,16 @@ def has_controller(domain: ET.Element) -> bool:
     return domain.find("devices/controller[@type='scsi'][@index='0'][@model='virtio-scsi']") is not None
 
 
-def build(volume: MarkedVolume, path: str, bounds: DiskLimits) -> ET.Element:
+def build(volume: MarkedVolume, path: str, wanted: VolumeAttachment) -> ET.Element:
     """The disk with the file `path`. Raises InvalidSpec for limits that no disk can have."""
     item = ET.Element("disk", {"type": "file", "device": "disk"})
-    add(item, "driver", {"name": "qemu", "type": "qcow2", "discard": "unmap"})
+    add(item, "driver", driver(wanted.pool))
     add(item, "source", {"file": path})
     add(item, "target", {"dev": volume.target, "bus": "scsi"})
     add(item, "serial", text=volume.volume)
     where = {"controller": "0", "bus": "0", "target": "0", "unit": str(_targets().index(volume.target))}
     add(item, "address", {"type": "drive", **where})
-    limits.build(item, bounds)
+    limits.build(item, wanted.limits)
     return item
 
 

@@ -96,7 +96,7 @@ def attach(vm: Subject, attachment: VolumeAttachment) -> None:
     if marked not in vm.mark.volumes:
         others = (other for other in vm.mark.volumes if other.volume != marked.volume)
         vm.write_mark(replace(vm.mark, volumes=(*others, marked)))
-    item = volumes.build(marked, path, attachment.limits)
+    item = volumes.build(marked, path, attachment)
     for document, flag in vm.documents:
         if flag in missing:
             if not volumes.has_controller(document):

@@ -1,21 +1,24 @@
-"""Directory pools of one host. Runs on the caller's connection."""
+"""Pools of one host: directories, and NFS exports that libvirt mounts. Runs on the caller's connection."""
 
 from __future__ import annotations
 
 import errno
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
 from drivers.errors import InvalidSpec, NotFound
 from drivers.kvm import errors, names
-from drivers.kvm.store import volumes
+from drivers.kvm.store import nfs, volumes
 from drivers.kvm.xmltext import add, element, parse, render
-from drivers.types import PoolSpec
+from drivers.types import NFSExport, PoolSpec
 
 PROBE = ".vireo-probe"
+_KINDS = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_DIR | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_NETFS
 _UNUSABLE = frozenset(
     {
         errno.EACCES,
@@ -31,19 +34,29 @@ _UNUSABLE = frozenset(
 )
 
 
-def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | None:
-    """The running libvirt pool for `pool`, or None. It is ours by name, or somebody's in the same directory.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the files of a pool are: a directory of the host, or the export that is mounted there."""
 
-    With `refresh`, or when other hosts write to it too, libvirt reads the directory again.
-    Raises InvalidSpec if our name is used for another directory.
+    path: str
+    nfs: NFSExport | None
+
+
+def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | None:
+    """The running libvirt pool for `pool`, or None. It is ours by name, or somebody's in the same place.
+
+    With `refresh`, or when other hosts write to it too, libvirt reads the directory again. An NFS export is mounted if need be.
+    Raises InvalidSpec if our name is used for another place; StorageUnavailable, Unsupported for an export.
     """
-    path = names.pool_path(pool.path)
-    found = _by_name(connection, names.pool(pool.name)) or _by_path(connection, path)
+    wanted = _wanted(pool)
+    found = _by_name(connection, names.pool(pool.name)) or _by_place(connection, wanted)
     if found is None:
         return None
-    if _path(found) != path:
-        raise InvalidSpec(f"the pool {pool.name} exists on the host in another directory")
-    if not found.isActive():
+    if _place(found) != wanted:
+        raise InvalidSpec(f"the pool {pool.name} exists on the host in another directory, or of another export")
+    if pool.nfs is not None:
+        nfs.settle(found, pool.nfs)
+    elif not found.isActive():
         _activate(found)
     elif refresh or pool.shared:
         reread(found)
@@ -83,18 +96,18 @@ def _missing_is_fine() -> Iterator[None]:
 
 
 def define(connection: Any, pool: PoolSpec) -> Any:
-    """Make the pool, its directory included, and start it now and with the host. Nothing is left if that fails.
+    """Make the pool, its directory included, and start it; a directory also with the host. Nothing is left if that fails.
 
-    Raises InvalidSpec if the directory cannot be a pool.
+    Raises InvalidSpec if the directory cannot be a pool; StorageUnavailable, Unsupported for an export.
     """
-    root = element("pool", {"type": "dir"})
-    add(root, "name", text=names.pool(pool.name))
-    add(add(root, "target"), "path", text=names.pool_path(pool.path))
-    made = connection.storagePoolDefineXML(render(root), 0)
+    made = _define(connection, pool)
     try:
         made.build(0)
-        made.create(0)
-        made.setAutostart(1)
+        if pool.nfs is not None:
+            nfs.settle(made, pool.nfs)
+        else:
+            made.create(0)
+            made.setAutostart(1)
         _probe(made)
     except BaseException as error:
         _discard(made)
@@ -105,6 +118,17 @@ def define(connection: Any, pool: PoolSpec) -> Any:
             ) from None
         raise
     return made
+
+
+def _define(connection: Any, pool: PoolSpec) -> Any:
+    place = _wanted(pool)
+    if place.nfs is not None:
+        with nfs.told(connection, place.nfs):
+            return connection.storagePoolDefineXML(render(nfs.describe(pool, place.nfs)), 0)
+    root = element("pool", {"type": "dir"})
+    add(root, "name", text=names.pool(pool.name))
+    add(add(root, "target"), "path", text=place.path)
+    return connection.storagePoolDefineXML(render(root), 0)
 
 
 def reread(pool: Any) -> None:
@@ -143,13 +167,25 @@ def _by_name(connection: Any, name: str) -> Any | None:
         raise
 
 
-def _by_path(connection: Any, path: str) -> Any | None:
-    for pool in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_DIR):
+def _by_place(connection: Any, place: _Place) -> Any | None:
+    for pool in connection.listAllStoragePools(_KINDS):
         with suppress(libvirt.libvirtError):
-            if _path(pool) == path:
+            if _place(pool) == place:
                 return pool
     return None
 
 
-def _path(pool: Any) -> str:
-    return parse(pool.XMLDesc(0)).findtext("target/path", "").rstrip("/")
+def _wanted(pool: PoolSpec) -> _Place:
+    """Raises InvalidSpec for a path or an export that is none."""
+    return _Place(names.pool_path(pool.path), None if pool.nfs is None else names.export(pool.nfs))
+
+
+def _place(pool: Any) -> _Place:
+    document = parse(pool.XMLDesc(0))
+    path = document.findtext("target/path", "").rstrip("/")
+    return _Place(path, _export(document) if document.get("type") == "netfs" else None)
+
+
+def _export(document: ET.Element) -> NFSExport:
+    host, directory = document.find("source/host"), document.find("source/dir")
+    return NFSExport("" if host is None else host.get("name", ""), "" if directory is None else directory.get("path", ""))

@@ -26,7 +26,9 @@ Scope = HostID | None
 
 
 def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
-    """A shared pool is the same on all hosts."""
+    """A shared pool is the same on all hosts, and an NFS export wherever it is mounted."""
+    if pool.nfs is not None:
+        return PoolKey("", f"nfs://{pool.nfs.server}{pool.nfs.export}")
     return PoolKey("" if pool.shared else host, pool.path)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 __all__ = ["Fault", "FaultKind", "Faults"]
 
 
-ErrorName = Literal["Transient", "Busy", "NotFound", "Conflict", "InvalidSpec", "AuthFailed", "Unsupported"]
+ErrorName = Literal["Transient", "Busy", "NotFound", "Conflict", "InvalidSpec", "AuthFailed", "Unsupported", "StorageUnavailable"]
 
 
 class FaultKind(StrEnum):

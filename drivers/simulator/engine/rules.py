@@ -38,6 +38,7 @@ __all__ = [
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
+_SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _NOT_STORAGE = ("/dev", "/proc", "/sys")
 
 
@@ -46,11 +47,19 @@ def _refuse(message: str) -> InvalidSpec:
 
 
 def check_pool(pool: PoolSpec) -> None:
-    """Raises InvalidSpec unless the path is absolute, normal, and a directory that can be written to on every host."""
+    """Raises InvalidSpec unless the path is absolute, normal, and a directory that can be written to on every host.
+
+    Likewise for a server's name that is none, and an export that is no absolute and normal path.
+    """
     path = pool.path
-    clean = path.isprintable() and path.startswith("/") and path == posixpath.normpath(path) and path != "/"
-    if not clean or any(path == root or path.startswith(root + "/") for root in _NOT_STORAGE):
+    if not _is_normal(path) or path == "/" or any(path == root or path.startswith(root + "/") for root in _NOT_STORAGE):
         raise _refuse(f"pool {pool.name!r}: {path!r} is not a directory that can be written to")
+    if pool.nfs is not None and not (_SERVER.fullmatch(pool.nfs.server) and _is_normal(pool.nfs.export)):
+        raise _refuse(f"pool {pool.name!r}: {str(pool.nfs)!r} is not an NFS export")
+
+
+def _is_normal(path: str) -> bool:
+    return path.isprintable() and path.startswith("/") and path == posixpath.normpath(path)
 
 
 def check_image(name: str) -> None:

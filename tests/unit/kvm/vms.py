@@ -12,6 +12,7 @@ from drivers.types import (
     Firmware,
     InstanceID,
     NetworkBackend,
+    NFSExport,
     Owner,
     PoolSpec,
     Seed,
@@ -28,7 +29,8 @@ INSTANCES = st.uuids().map(lambda value: InstanceID(str(value)))
 MACS = st.integers(0, 2**40 - 1).map(
     lambda number: "02:" + ":".join(f"{number >> shift & 255:02x}" for shift in (32, 24, 16, 8, 0))
 )
-POOLS = st.builds(PoolSpec, LABELS, LABELS.map(lambda name: f"/srv/{name}"), st.booleans())
+EXPORTS = st.builds(NFSExport, st.sampled_from(["192.0.2.7", "nfs.example"]), LABELS.map(lambda name: f"/exports/{name}"))
+POOLS = st.builds(PoolSpec, LABELS, LABELS.map(lambda name: f"/srv/{name}"), st.booleans(), st.none() | EXPORTS)
 SEGMENTS = st.builds(Segment, st.none() | st.integers(1, 4094))
 INTERFACES = st.from_regex(r"[a-z][a-z0-9.-]{0,14}", fullmatch=True)
 ATTACHMENTS = st.builds(Attachment, st.sampled_from([NetworkBackend.OVS, NetworkBackend.BRIDGE]), INTERFACES)

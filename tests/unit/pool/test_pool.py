@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.errors import InvalidSpec, Transient
+from drivers.errors import InvalidSpec, StorageUnavailable, Transient
 from tests.support.cloud import BASE, CLUSTER, HOST, POD, POOL, ZONE, Cloud, play, vm
 from tests.support.hypervisors import GIB, Hang, Hypervisor, host
 
@@ -117,6 +117,30 @@ def test_refused_by_every_host_is_not_ready_and_says_why() -> None:
         cloud.hypervisors["fake://h1"].faults.clear()
         await cloud.settle(310)
         assert cloud.kstatus("StoragePool", "s1") == "Current"
+
+    play(story)
+
+
+def test_nfs_server_that_is_away_is_told_and_its_return_is_seen() -> None:
+    async def story(cloud: Cloud) -> None:
+        three(cloud)
+        for each in cloud.hypervisors.values():
+            each.faults["ensure_pool"] = StorageUnavailable("the NFS server nfs1 does not answer")
+        pool = POOL.replace("type: Directory", "type: NFS, nfs: {server: nfs1, export: /vms}")
+        cloud.apply("\n---\n".join([PLACE, HOSTS, pool]))
+        await cloud.settle(20)
+        assert cloud.condition("StoragePool", "s1", "Ready") == ("False", "StorageUnavailable")
+        assert "nfs1 does not answer" in cloud.message("StoragePool", "s1")
+        assert cloud.kstatus("Host", "h1") == "Current", "its hosts have nothing to do with it"
+        for each in cloud.hypervisors.values():
+            each.faults.clear()
+        await cloud.settle(40)
+        assert cloud.condition("StoragePool", "s1", "HostsReady") == ("True", "Mounted")
+        looks = ensured(cloud)["h1"]
+        cloud.hypervisors["fake://h1"].faults["ensure_pool"] = StorageUnavailable("the NFS server nfs1 does not answer")
+        await cloud.settle(130)
+        assert cloud.status("StoragePool", "s1")["hostsFailing"] == ["h1"], "it is seen without anybody's asking"
+        assert ensured(cloud)["h1"] > looks
 
     play(story)
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
+from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Transient
 from drivers.simulator.engine.datacentre import DISK_OVERHEAD
+from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.engine.settings import Settings
-from drivers.types import HostID, PoolSpec, Power, StopMode
+from drivers.types import HostID, NFSExport, PoolSpec, Power, StopMode
 
 from .world import HOST, IMAGE, MIB, OTHER, POOL, SHARED, World, disk, vm
 
@@ -23,6 +24,53 @@ def test_a_local_pool_is_its_host_s_and_a_shared_one_everybody_s() -> None:
     has = world.connection.storage.has_image
     assert (has(HOST, POOL, "local.qcow2"), has(OTHER, POOL, "local.qcow2")) == (True, False)
     assert (has(HOST, SHARED, "shared.qcow2"), has(THIRD, SHARED, "shared.qcow2")) == (True, True)
+
+
+def test_an_nfs_export_is_the_same_wherever_it_is_mounted_and_another_one_is_not() -> None:
+    world = World()
+    export = NFSExport("nfs1", "/vms")
+    here, there = PoolSpec("a", "/mnt/a", nfs=export), PoolSpec("b", "/mnt/b", shared=True, nfs=export)
+    other = PoolSpec("c", "/mnt/a", nfs=NFSExport("nfs2", "/vms"))
+    world.connection.storage.ensure_pool(HOST, here)
+    world.put(HOST, here, "debian.qcow2")
+    has = world.connection.storage.has_image
+    assert (has(OTHER, there, "debian.qcow2"), has(HOST, other, "debian.qcow2")) == (True, False)
+    [file] = world.connection.storage.list_files(OTHER, there)
+    assert file.path == "nfs://nfs1/vms/image-debian.qcow2"
+
+
+def test_an_nfs_server_that_is_away_holds_up_its_own_pool_only() -> None:
+    world = World()
+    pool = PoolSpec("nfs", "/mnt/a", nfs=NFSExport("nfs1", "/vms"))
+    world.connection.storage.ensure_pool(HOST, pool)
+    for method in ("storage.*", "volumes.*"):
+        world.control.add_fault(Fault(FaultKind.ERROR, method, "nfs", error="StorageUnavailable"))
+    with pytest.raises(StorageUnavailable):
+        world.connection.storage.ensure_pool(HOST, pool)
+    with pytest.raises(StorageUnavailable):
+        world.connection.volumes.contents(HOST, pool)
+    world.connection.storage.ensure_pool(HOST, POOL)
+    world.control.clear_faults()
+    world.connection.storage.ensure_pool(HOST, pool)
+
+
+@pytest.mark.parametrize(
+    ("server", "export"),
+    [
+        ("", "/a"),
+        ("-o", "/a"),
+        ("a b", "/a"),
+        ("a:/b", "/a"),
+        ("a" * 254, "/a"),
+        ("a", ""),
+        ("a", "b"),
+        ("a", "/a/../b"),
+        ("a", "/a\n"),
+    ],
+)
+def test_what_is_no_nfs_export_is_refused(server: str, export: str) -> None:
+    with pytest.raises(InvalidSpec, match="NFS export"):
+        World().connection.storage.ensure_pool(HOST, PoolSpec("p", "/mnt", nfs=NFSExport(server, export)))
 
 
 def test_disks_on_a_shared_pool_count_for_its_images() -> None:

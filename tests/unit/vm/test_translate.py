@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from controller.ipam import instance_id
+from controller.shared.translate import pool_spec
 from controller.vm.references import Interface, References
 from controller.vm.translate import Site, desired
 from crds.v1alpha1 import Cluster, Network, ServiceOffering, StoragePool, Template, VirtualMachine, Zone
 from crds.v1alpha1.template import Firmware
 from crds.v1alpha1.virtualmachinestatus import NICStatus
-from drivers.types import Attachment, DesiredDisk, DesiredVM, Devices, NetworkBackend, PoolSpec, Segment
+from drivers.types import Attachment, DesiredDisk, DesiredVM, Devices, NetworkBackend, NFSExport, PoolSpec, Segment
 from drivers.types import Firmware as Wanted
 
 GIB = 1 << 30
@@ -80,6 +81,12 @@ def test_identity_size_and_disk() -> None:
     assert (vm.cpus, vm.memory, vm.firmware) == (2, 4 * GIB, Wanted.UEFI)
     assert vm.disks == (DesiredDisk("root", PoolSpec("s1", "/srv/vms", shared=True), 10 * GIB, "qcow2-abc"),)
     assert wanted(scope="Host").disks[0].pool.shared is False
+
+
+def test_an_nfs_pool_is_its_export_wherever_it_is_mounted() -> None:
+    nfs = {"server": "nfs1", "export": "/vms"}
+    pool: StoragePool = made(StoragePool, "s2", zone="z1", scope="Host", host="h1", type="NFS", path="/mnt/vms", nfs=nfs)
+    assert pool_spec(pool) == PoolSpec("s2", "/mnt/vms", shared=False, nfs=NFSExport("nfs1", "/vms"))
 
 
 @pytest.mark.parametrize(

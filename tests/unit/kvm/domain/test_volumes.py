@@ -68,11 +68,12 @@ def domain(*disks: ET.Element) -> ET.Element:
 
 
 ID = VolumeID(str(uuid.UUID(int=1)))
+WANTED = VolumeAttachment("data", ID, POOL)
 VM_ID = InstanceID(str(uuid.UUID(int=9)))
 
 
 def test_a_guest_finds_it_by_its_serial_number() -> None:
-    item = volumes.build(marked(ID, target="sdc"), path(ID), DiskLimits())
+    item = volumes.build(marked(ID, target="sdc"), path(ID), WANTED)
     assert item.findtext("serial") == ID
     assert [item.find("target").attrib, item.find("address").get("unit")] == [{"dev": "sdc", "bus": "scsi"}, "2"]  # type: ignore[union-attr]
 
@@ -80,8 +81,7 @@ def test_a_guest_finds_it_by_its_serial_number() -> None:
 @given(st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
 def test_a_free_place_is_free_everywhere(first: set[str], second: set[str], taken: set[str]) -> None:
     documents = [
-        domain(*(volumes.build(marked(ID, target=name), path(ID), DiskLimits()) for name in sorted(names)))
-        for names in (first, second)
+        domain(*(volumes.build(marked(ID, target=name), path(ID), WANTED) for name in sorted(names))) for names in (first, second)
     ]
     assert volumes.free_target(documents, taken) not in first | second | taken
 
@@ -110,7 +110,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("what", FOREIGN)
 def test_a_disk_that_only_looks_like_it_is_not_ours(what: str) -> None:
-    document = domain(volumes.build(marked(ID), FOREIGN[what], DiskLimits()))
+    document = domain(volumes.build(marked(ID), FOREIGN[what], WANTED))
     ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
     owner = Owner("uid", "shop", "web")
     mark.write(document, Mark(owner, "web", 1 << 20, "", volumes=(marked(ID),)))
@@ -127,7 +127,7 @@ def test_a_marked_volume_that_is_gone_is_not_seen() -> None:
 
 @pytest.mark.parametrize("content", [path(ID), path(ID).replace(".0.", ".17.")])
 def test_each_content_of_a_volume_is_the_volume(content: str) -> None:
-    document = domain(volumes.build(marked(ID), content, DiskLimits()))
+    document = domain(volumes.build(marked(ID), content, WANTED))
     assert volumes.find(document, ID) is document.find("devices/disk")
     assert volumes.find(document, str(uuid.UUID(int=2))) is None
 

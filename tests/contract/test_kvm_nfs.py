@@ -1,0 +1,217 @@
+"""NFS pools on a real host with an NFS client, of a real server: mounted, lost, hung, gone and back, under a guest that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from drivers.base import Connection
+from drivers.errors import DriverError, StorageUnavailable
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.link.session import Timeouts
+from drivers.kvm.store import nfs
+from drivers.types import (
+    AttachVolume,
+    DesiredDisk,
+    DesiredSnapshot,
+    DesiredVM,
+    DesiredVolume,
+    Endpoint,
+    HostID,
+    ImageFile,
+    InstanceID,
+    NFSExport,
+    Owner,
+    PoolSpec,
+    Power,
+    SnapshotID,
+    StopMode,
+    VolumeAttachment,
+    VolumeID,
+)
+from tests.contract.kvm_binding import MIB, bootable_image
+from tests.lab import disposable
+from tests.lab.complete import NAME, CompleteHost
+from tests.lab.guests import execute
+from tests.lab.nfsserver import ADDRESS, EXPORT, NFSServer
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(5400)]
+
+PATIENCE = 1200.0
+"""Seconds for anything on a host that is five times slower than a busy machine."""
+
+HOST = HostID(NAME)
+OWNER = Owner("uid", "shop", "web")
+INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b21")
+VOLUME = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
+SNAPSHOT = SnapshotID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b23")
+
+
+@dataclass
+class World:
+    """A host, its server, and the VM `web` that boots from it."""
+
+    server: NFSServer
+    host: CompleteHost
+    connection: Connection
+    admin: Any
+    pool: PoolSpec
+    image: ImageFile
+
+    @property
+    def below(self) -> list[str]:
+        """What lies in the host's own directory below the mount: the machine sees that, and not the mount."""
+        return [path.name for path in Path(self.pool.path).iterdir()]
+
+    @property
+    def files(self) -> set[str]:
+        """What lies on the server."""
+        return {path.name for path in self.server.files.iterdir()}
+
+    @property
+    def mounts(self) -> list[str]:
+        """What the host's kernel says of the mount point: source and kind."""
+        return self.host.run(f"awk '$2 == \"{self.pool.path}\" {{ print $1, $3 }}' /proc/mounts").splitlines()
+
+    @property
+    def domain(self) -> Any:
+        return self.admin.lookupByUUIDString(INSTANCE)
+
+    def vm(self) -> DesiredVM:
+        disk = DesiredDisk("root", self.pool, self.image.virtual_size + 64 * MIB, self.image.name)
+        return DesiredVM(INSTANCE, "web", OWNER, 1, 96 * MIB, (disk,))
+
+    def ensure(self) -> None:
+        self.connection.storage.ensure_pool(HOST, self.pool)
+
+    def refused(self) -> str:
+        """What the pool says while it cannot be used."""
+        with pytest.raises(StorageUnavailable) as caught:
+            self.ensure()
+        return caught.value.message
+
+    def guest(self, script: str) -> str:
+        return patiently(lambda: execute(self.domain, script).strip())
+
+    def observed(self, power: Power) -> bool:
+        return self.connection.compute.observe(HOST, INSTANCE).power is power
+
+
+def patiently(look: Callable[[], Any]) -> Any:
+    """What `look` returns once that is true and no error."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        complaint: object = "nothing"
+        try:
+            if found := look():
+                return found
+        except (DriverError, libvirt.libvirtError) as error:
+            complaint = error
+        assert time.monotonic() < deadline, complaint
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with disposable() as lab:
+        lab.up(hosts=1)
+        server, host = NFSServer(lab), CompleteHost(lab)
+        server.start()
+        host.start()
+        driver = KVMDriver(Timeouts(connect=120.0, keepalive=10, keepalive_count=12, agent=30, call=900.0, turn=300.0))
+        path = str(lab.layout.state / NAME / "vms")
+        pool = PoolSpec("nfs", path, shared=True, nfs=NFSExport(ADDRESS, EXPORT))
+        with closing(driver.connect(Endpoint(host.uri))) as connection, closing(libvirt.open(host.uri)) as admin:
+            yield World(server, host, connection, admin, pool, bootable_image())
+        host.stop()
+        server.stop()
+
+
+def test_libvirt_mounts_it_and_reports_the_server_s_room(world: World) -> None:
+    seen = world.connection.storage.ensure_pool(HOST, world.pool)
+    assert world.mounts == [f"{ADDRESS}:{EXPORT} nfs4"]
+    assert (world.files, world.below) == ({nfs.MARKER}, [])
+    room = world.host.run(f"stat -f -c '%b %S' {world.pool.path}").split()
+    assert seen.capacity == int(room[0]) * int(room[1])
+    [listed] = world.connection.hosts.list_hosts()
+    assert listed.guests is not None
+    assert not [text for text in listed.guests.lacks if "NFS" in text]
+
+
+def test_a_template_is_seeded_and_a_vm_boots_from_it(world: World) -> None:
+    world.connection.storage.put_image(HOST, world.pool, world.image)
+    assert world.connection.storage.has_image(HOST, world.pool, world.image.name)
+    world.connection.compute.create(HOST, world.vm())
+    world.connection.power.start(HOST, INSTANCE)
+    assert world.guest("echo written > /root/word; sync; cat /root/word") == "written"
+    assert f"{INSTANCE}-root.qcow2" in world.files
+    assert world.below == []
+
+
+def test_a_volume_is_made_attached_grown_copied_and_brought_back(world: World) -> None:
+    volumes, attachment = world.connection.volumes, VolumeAttachment("data", VOLUME, world.pool)
+    volumes.create_volume(HOST, DesiredVolume(VOLUME, "data", OWNER, world.pool, 8 * MIB))
+    world.connection.compute.apply(HOST, INSTANCE, [AttachVolume(attachment)])
+    find = "for disk in /sys/block/sd*; do echo /dev/${disk##*/}; done"
+    device = patiently(lambda: found if (found := world.guest(find)) != "/dev/sd*" else "")
+    world.guest(f"printf first | dd of={device} conv=notrunc; sync; echo done")
+    volumes.snapshot_volume(HOST, world.pool, VOLUME, DesiredSnapshot(SNAPSHOT, "before", OWNER))
+    volumes.grow_volume(HOST, world.pool, VOLUME, 16 * MIB)
+    assert patiently(lambda: world.guest(f"blockdev --getsize64 {device}") == str(16 * MIB))
+    contents = volumes.contents(HOST, world.pool)
+    assert [(one.volume, one.size) for one in contents.volumes] == [(VOLUME, 16 * MIB)]
+    assert [(one.snapshot, one.size) for one in contents.snapshots] == [(SNAPSHOT, 8 * MIB)]
+    assert world.guest(f"head -c 5 {device}") == "first"
+
+
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_the_server_goes_and_comes_back(world: World, how: str) -> None:
+    """The pool says so, the guest waits for it and loses nothing, and all goes on by itself."""
+    boot = world.guest("cat /proc/sys/kernel/random/boot_id")
+    world.server.stop() if how == "killed" else world.server.hang()
+    assert ADDRESS in world.refused()
+    world.connection.hosts.list_hosts()
+    local = PoolSpec("local", str(Path(world.pool.path).with_name("local")))
+    world.connection.storage.ensure_pool(HOST, local)
+    execute(world.domain, f"(echo {how} > /root/word; sync) >/dev/null 2>&1 &")
+    patiently(lambda: world.observed(Power.PAUSED))
+    world.server.start() if how == "killed" else world.server.unhang()
+    patiently(lambda: world.ensure() or world.observed(Power.ON))
+    assert world.guest("sync; cat /root/word; cat /proc/sys/kernel/random/boot_id").split() == [how, boot]
+    assert world.below == []
+
+
+def test_a_mount_that_was_lost_is_made_again_and_nothing_lies_below(world: World) -> None:
+    world.connection.power.stop(HOST, INSTANCE, StopMode.HARD)
+    world.host.run(f"umount {world.pool.path}")
+    assert world.mounts == []
+    assert world.admin.storagePoolLookupByName("vireo-nfs").isActive(), "libvirt has not noticed"
+    other = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b24")
+    world.connection.volumes.create_volume(HOST, DesiredVolume(other, "more", OWNER, world.pool, 8 * MIB))
+    assert world.mounts == [f"{ADDRESS}:{EXPORT} nfs4"]
+    assert any(other in name for name in world.files)
+    assert world.below == []
+
+
+def test_an_export_that_is_not_there_is_named(world: World) -> None:
+    missing = replace(world.pool, name="missing", path=f"{world.pool.path}-2", nfs=NFSExport(ADDRESS, "/missing"))
+    with pytest.raises(StorageUnavailable, match=r"/missing cannot be used: mount\.nfs"):
+        world.connection.storage.ensure_pool(HOST, missing)
+    names = [pool.name() for pool in world.admin.listAllStoragePools()]
+    assert "vireo-missing" not in names
+
+
+def test_what_was_made_is_removed(world: World) -> None:
+    world.connection.compute.delete(HOST, INSTANCE, [world.pool])
+    for volume in world.connection.volumes.contents(HOST, world.pool).volumes:
+        world.connection.volumes.delete_volume(HOST, world.pool, volume.volume)
+    world.connection.volumes.delete_volume_snapshot(HOST, world.pool, SNAPSHOT)
+    world.connection.storage.delete_image(HOST, world.pool, world.image.name)
+    assert world.files == {nfs.MARKER}
