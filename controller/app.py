@@ -50,7 +50,7 @@ from controller.scheduler.index import HostIndex
 from controller.settings import Settings
 from controller.shared.calls import Calls
 from controller.shared.library import Library
-from controller.shared.lookups import hosts_using_secret, qualified, register_all, vms_by_secret
+from controller.shared.lookups import SETTLE, hosts_using_secret, qualified, register_all, vms_by_secret
 from controller.shared.namespace import Namespace
 from controller.shared.reach import Reach
 from controller.snapshot import SnapshotReconciler
@@ -134,6 +134,11 @@ class Waker:
         if self.manager is not None:
             self.manager.look_at(key)
 
+    def recount(self, host: str) -> None:
+        """Have what a Host has promised written, together with what comes after."""
+        if self.manager is not None:
+            self.manager.enqueue_after(Key(Host.KIND, "", host), SETTLE)
+
 
 def make_parts(
     settings: Settings,
@@ -158,7 +163,8 @@ def make_parts(
         kept=lambda vm: left_with(vm, store),
     )
     EndpointMetrics(registry, inventory.endpoints)
-    addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex()
+    addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex(wake.recount)
+    placements = Placements(store, index)
     return Parts(
         store=store,
         inventory=inventory,
@@ -166,8 +172,8 @@ def make_parts(
         library=Library(images, settings.image_cache_size, wake, clock, log),
         addresses=addresses,
         segments=segments,
-        placements=Placements(store, index),
-        recovery=Recovery(store, inventory, addresses, segments, clock),
+        placements=placements,
+        recovery=Recovery(store, inventory, addresses, segments, placements, clock),
         rooms=Rooms(store, index),
         attachments=Attachments(store, inventory),
         contents=ContentsReader(clock.monotonic),
@@ -198,7 +204,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         ZoneReconciler(),
         PodReconciler(),
         ClusterReconciler(),
-        HostReconciler(parts.inventory, secrets, parts.addresses),
+        HostReconciler(parts.inventory, secrets, parts.addresses, parts.placements),
         StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),

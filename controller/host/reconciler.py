@@ -14,6 +14,7 @@ from controller.host.status import allocated, describe, fill, native_id, result,
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
 from controller.ipam import AddressAllocator
+from controller.placing.placement import Placements
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.queue import Priority
@@ -31,12 +32,10 @@ from controller.shared.lookups import (
     hosts_of_clusters,
     pools_by_host,
     pools_of_host,
-    qualified,
     vms_by_host,
-    vms_by_offering_on_host,
 )
 from controller.shared.standing import standing
-from crds.v1alpha1 import Cluster, Host, Pod, ServiceOffering, StoragePool, VirtualMachine, Zone
+from crds.v1alpha1 import Cluster, Host, Pod, StoragePool, VirtualMachine, Zone
 from crds.v1alpha1.host import AdminState, HostState
 from drivers.types import Endpoint, NetworkSupport
 
@@ -51,11 +50,6 @@ def _of_zone(zone: Zone, store: Store) -> Iterable[Key]:
 
 def _of_pod(pod: Pod, store: Store) -> Iterable[Key]:
     return hosts_of_clusters(store, clusters_by_pod.keys(store, pod.metadata.name))
-
-
-def _of_offering(offering: ServiceOffering, store: Store) -> Iterable[Key]:
-    name = offering.metadata.name
-    return [host for host in store.keys(Host.KIND) if vms_by_offering_on_host.keys(store, qualified(host.name, name))]
 
 
 def _emptied(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -90,8 +84,9 @@ class HostReconciler:
 
     kind = Host
 
-    def __init__(self, inventory: Inventory, secrets: Secrets, addresses: AddressAllocator) -> None:
+    def __init__(self, inventory: Inventory, secrets: Secrets, addresses: AddressAllocator, placements: Placements) -> None:
         self._inventory = inventory
+        self._placements = placements
         self._secrets = secrets
         self._identities = Identities()
         self._orphans = Orphans(addresses)
@@ -100,9 +95,8 @@ class HostReconciler:
             Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),
             Watch(Zone, _of_zone, of=existence),
             Watch(Pod, _of_pod, of=existence),
-            Watch(VirtualMachine, _of_vm, of=lambda vm: (vm.status.host, vm.spec.offering, vm.status.room_released), settle=SETTLE),
+            Watch(VirtualMachine, _of_vm, of=lambda vm: vm.status.host, settle=SETTLE),
             Watch(VirtualMachine, _emptied, of=lambda vm: (vm.status.host, vm.status.state), settle=COUNT_SETTLE),
-            Watch(ServiceOffering, _of_offering, of=existence, settle=SETTLE),
             Watch(VirtualMachine, if_deleting(Host, lambda vm: [vm.status.host or ""]), of=lambda vm: vm.status.host),
             Watch(StoragePool, if_deleting(Host, lambda pool: [pool.spec.host or ""]), of=existence),
             Watch(Host, self._rivals, of=lambda host: (host.metadata.finalizers, host.status.native_id)),
@@ -120,7 +114,8 @@ class HostReconciler:
         ctx.object.status.running = await running(ctx.object, ctx.store)
         outcome = await self._use(ctx, contact) if isinstance(contact, _Contact) else contact
         before = ctx.object.status.state
-        ctx.object.status.allocated = allocated(ctx.store, ctx.key.name)
+        placed = len(vms_by_host.keys(ctx.store, ctx.key.name))
+        ctx.object.status.allocated = allocated(self._placements.promised(ctx.key.name), placed)
         lacking = lack(contact.cluster, contact.link.info) if isinstance(contact, _Contact) else None
         describe(ctx.object, ctx.conditions, link, outcome, users, lacking)
         networks.describe(ctx.conditions, contact.network if isinstance(contact, _Contact) else None)

@@ -11,11 +11,12 @@ from controller.inventory import HostLink, LinkState
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.scheduler import Usage
 from controller.shared.deletion import listing
-from controller.shared.lookups import qualified, vms_by_host, vms_by_offering_on_host
+from controller.shared.lookups import qualified, vms_by_host
 from crds.fields import Quantity
 from crds.references import Allocated, Capacity
-from crds.v1alpha1 import Host, ServiceOffering
+from crds.v1alpha1 import Host
 from crds.v1alpha1.cluster import Overcommit
 from crds.v1alpha1.host import AdminState, HostGuests, HostResourceState, HostState, HostStatus
 from crds.v1alpha1.template import Firmware
@@ -64,21 +65,9 @@ def _cut(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(name[:_LONGEST_NAME] for name in names if name))[:_MOST_NAMES]
 
 
-def allocated(store: Store, host: str) -> Allocated:
-    """CPU and memory of the VMs placed on the host that hold their room, by the offerings that their specs name.
-
-    `vms` counts all that are placed there.
-    """
-    of_offering = (
-        (offering.spec, len(vms_by_offering_on_host.keys(store, qualified(host, offering.metadata.name))))
-        for offering in store.list(ServiceOffering)
-    )
-    used = [(spec, count) for spec, count in of_offering if count]
-    return Allocated(
-        cpus=sum(spec.cpus * count for spec, count in used),
-        memory=Quantity.of(sum(spec.memory.bytes * count for spec, count in used)),
-        vms=len(vms_by_host.keys(store, host)),
-    )
+def allocated(promised: Usage, placed: int) -> Allocated:
+    """What is counted when another VM is to go there; `placed` VMs are on the host, with their room or without."""
+    return Allocated(cpus=promised.cpus, memory=Quantity.of(promised.memory), vms=placed)
 
 
 async def running(host: Host, store: Store) -> list[str]:
@@ -147,6 +136,8 @@ def describe(
         conditions.set(CONNECTED, False, link.reason if link else outcome.reason, link.message if link else outcome.message)
     if link and link.reason == Unsupported.reason:
         conditions.set(SUPPORTED, False, link.reason, link.message)
+    elif (told := conditions.get(SUPPORTED)) and told.status == "False":  # by an answer that is not the last any more
+        conditions.set(SUPPORTED, "Unknown", outcome.reason, outcome.message)
     _schedulable(host.spec.admin_state, conditions, link, outcome, lacking, leaving=bool(leaving))
 
 

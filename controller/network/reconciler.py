@@ -59,7 +59,7 @@ class NetworkReconciler:
             except InvalidSubnet as error:
                 return failed("InvalidSubnet", str(error), terminal=True)
         if network.status.segment is None and not self._recovery.done:
-            return waiting("Recovering", self._recovery.message, retry_after=1.0)
+            return waiting("Recovering", self._recovery.message, retry_after=self._recovery.retry_after)
         await ctx.add_finalizer()
         segment = reserve(network, zone, self._segments)
         if isinstance(segment, Refusal):

@@ -18,6 +18,7 @@ from controller.scheduler import (
     Rejection,
     Request,
     Scheduler,
+    Usage,
 )
 from controller.scheduler.index import HostIndex
 from controller.scheduler.report import show_size
@@ -95,6 +96,10 @@ class Placements:
         """Record where a VM is that was found on a hypervisor."""
         self._index.assign(uid, allocation)
 
+    def promised(self, host: str) -> Usage:
+        """What VMs on a host have been promised: what is counted when another is to go there."""
+        return self._index.host_usage(host)
+
     def size(self, uid: str) -> Allocation | None:
         """What a VM has."""
         return self._index.allocation(uid)
@@ -123,6 +128,12 @@ class Placements:
             return f"host {held.host} carries {most} VMs, and the cluster allows no more"
         self._index.assign(uid, replace(held, cpus=cpus, memory=memory, disk=disk))
         return ""
+
+    def runs_with(self, uid: str, cpus: int, memory: int) -> None:
+        """A VM that is to be changed at its restart was seen to run with so much: until then it has no less."""
+        held = self._index.allocation(uid)
+        if held is not None and not held.released:
+            self._index.assign(uid, replace(held, cpus=max(held.cpus, cpus), memory=max(held.memory, memory)))
 
     def release_room(self, uid: str, disk: int) -> None:
         """Give back CPU and memory of a VM that has been stopped for long; host and disk, of so many bytes, stay."""
@@ -167,6 +178,7 @@ class Placements:
                 memory=host.status.capacity.memory.bytes,
                 enabled=host.spec.admin_state is AdminState.ENABLED and not host.deleting,
                 connected=host.status.state == HostState.UP and schedulable,
+                refused=host.status.state == HostState.ERROR,
                 tags=frozenset(host.spec.tags),
                 uefi=Capability.UEFI in host.status.capabilities,
                 disk_limits=Capability.DISK_LIMITS in host.status.capabilities,

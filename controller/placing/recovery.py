@@ -6,14 +6,15 @@ gets one chance to say what it carries; what it says is taken over. A host that 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
+from itertools import islice
 
 from controller.inventory import Inventory
 from controller.ipam import AddressAllocator, Owner, SegmentAllocator
+from controller.placing.placement import Placements
 from controller.runtime.clock import Clock
 from controller.runtime.keys import Key
 from controller.runtime.slices import sliced
@@ -28,7 +29,12 @@ from drivers.types import ObservedNIC, ObservedVM
 DEADLINE = 60.0
 """Seconds after which an answer is no longer waited for, however many Hosts there are."""
 
+AT_ONCE = 500
+"""VMs that are taken over between two turns of others: a twentieth of a second where all statuses are lost."""
+
 _LOOK_AGAIN = 0.5
+_RETRY = 1.0
+_NEXT_SLICE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +58,47 @@ class Recovery:
     """
 
     def __init__(
-        self, store: Store, inventory: Inventory, addresses: AddressAllocator, segments: SegmentAllocator, clock: Clock
+        self,
+        store: Store,
+        inventory: Inventory,
+        addresses: AddressAllocator,
+        segments: SegmentAllocator,
+        placements: Placements,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._inventory = inventory
         self._addresses = addresses
         self._segments = segments
+        self._placements = placements
         self._clock = clock
         self._started = clock.monotonic()
         self._next_look = 0.0
         self._done = False
+        self._observed: Iterator[None] | None = None
         self.message = "statuses have not been read yet"
 
     @property
     def done(self) -> bool:
         """Whether new things may be given out."""
         now = self._clock.monotonic()
+        if self._observed:
+            self._take_slice()
+            return self._done
         if self._done or now < self._next_look:
             return self._done
         self._next_look = now + _LOOK_AGAIN
         waiting = [key.name for key in self._store.keys(Host.KIND) if not self._inventory.asked(key.name)]
         self.message = f"waiting for the first answer of {len(waiting)} hosts: {', '.join(waiting[:5])}"
         if not waiting or now > self._started + DEADLINE:
-            self._take_over_observed()
-            self._done = True
+            self._observed, self.message = self._take_over_observed(), "taking over what the hosts carry"
+            self._take_slice()
         return self._done
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which `done` is to be asked again."""
+        return _NEXT_SLICE if self._observed else _RETRY
 
     def take(self, change: Change) -> None:
         """Note what an object pins as soon as it is seen: of those who pin the same, the oldest is to get it, not the fastest."""
@@ -118,21 +140,29 @@ class Recovery:
                 network = qualified(nic.network_namespace or vm.metadata.namespace, nic.network)
                 self._addresses.claim(network, nic.ip, address_owner(vm, nic.name))
 
-    def _take_over_observed(self) -> None:
-        """Only what no status has told is worth a look at its object: a cloud of thousands has none, or has lost all of them."""
-        seen: dict[Key, list[ObservedVM]] = defaultdict(list)
-        for each in self._seen():
-            key = Key(VirtualMachine.KIND, each.owner.namespace, each.owner.name)
-            if self._store.uid(key) == each.owner.uid and not self._is_booked(each):
-                seen[key].append(each)
-        for key in sorted(seen):
-            with suppress(Unparsable):  # its own reconcile reports that
-                if vm := self._store.get(VirtualMachine, key.name, key.namespace):
-                    for each in seen[key]:
-                        self.take_over(vm, each)
+    def _take_slice(self) -> None:
+        """Take over what the next VMs were seen with; done when there are no more."""
+        assert self._observed is not None
+        if sum(1 for _ in islice(self._observed, AT_ONCE)) < AT_ONCE:
+            self._observed, self._done = None, True
 
-    def _seen(self) -> Iterable[ObservedVM]:
-        return (vm for link in self._inventory.links() for vm in link.vms())
+    def _take_over_observed(self) -> Iterator[None]:
+        """One VM after the other, with a yield after each; a VM that goes meanwhile is passed over."""
+        for seen in [vm for link in self._inventory.links() for vm in link.vms()]:
+            key = Key(VirtualMachine.KIND, seen.owner.namespace, seen.owner.name)
+            if self._store.uid(key) == seen.owner.uid:
+                self._take_over_one(key, seen)
+            yield
+
+    def _take_over_one(self, key: Key, seen: ObservedVM) -> None:
+        """Only what no status has told is worth a look at its object: a cloud of thousands has none, or has lost all of them."""
+        if self._store.status(key).get("pendingChanges"):
+            self._placements.runs_with(seen.owner.uid, seen.running_cpus, seen.running_memory)
+        if self._is_booked(seen):
+            return
+        with suppress(Unparsable):  # its own reconcile reports that
+            if vm := self._store.get(VirtualMachine, key.name, key.namespace):
+                self.take_over(vm, seen)
 
     def _is_booked(self, seen: ObservedVM) -> bool:
         """Whether all addresses and segments that a VM was seen with are known to be its own."""

@@ -13,10 +13,10 @@ from controller.runtime.store import Store
 from controller.shared.deletion import listing
 from controller.shared.instances import instance_of, to_adopt
 from controller.shared.library import image_name
-from controller.shared.lookups import snapshots_by_pool, vms_by_zone, volumes_by_id
+from controller.shared.lookups import NOWHERE, snapshots_by_pool, vms_by_zone, volumes_by_id
 from controller.shared.translate import pool_spec
 from crds.fields import Quantity
-from crds.v1alpha1 import Snapshot, StoragePool, Template
+from crds.v1alpha1 import StoragePool, Template
 from crds.v1alpha1.storagepool import OrphanedFile, OrphanedFiles
 from drivers.errors import DriverError
 from drivers.types import InstanceID, StoredFile, StoredKind
@@ -80,7 +80,7 @@ class Orphans:
             declared = await _instances(ctx.store, ctx.object.spec.zone)
             found = [file for file in found if file.kind not in (StoredKind.DISK, StoredKind.SEED) or file.identity not in declared]
         if StoredKind.SNAPSHOT in kinds:
-            taken = await _snapshots(ctx.store, ctx.key.name)
+            taken = _snapshots(ctx.store, ctx.key.name)
             found = [file for file in found if file.kind is not StoredKind.SNAPSHOT or file.identity not in taken]
         if StoredKind.VOLUME in kinds:
             used = {volume.volume for link in self._inventory.links() for vm in link.vms() for volume in vm.volumes}
@@ -111,10 +111,10 @@ async def _instances(store: Store, zone: str) -> set[str]:
     return {each async for vm in vms_by_zone.slowly(store, zone) for each in (instance_of(vm), to_adopt(vm)) if each}
 
 
-async def _snapshots(store: Store, pool: str) -> set[str]:
-    """Those in the pool, and all whose status does not say where they are."""
-    found = {snapshot_id(each.metadata.uid) async for each in snapshots_by_pool.slowly(store, pool)}
-    return found | {snapshot_id(each.metadata.uid) for each in store.list(Snapshot) if each.status.pool is None}
+def _snapshots(store: Store, pool: str) -> set[str]:
+    """Those in the pool, and all whose status does not say where they are; by their uids alone, which need no parsing."""
+    keys = (*snapshots_by_pool.keys(store, pool), *snapshots_by_pool.keys(store, NOWHERE))
+    return {snapshot_id(uid) for key in keys if (uid := store.uid(key))}
 
 
 def _tell(ctx: Context[StoragePool], lost: Sequence[StoredFile]) -> None:

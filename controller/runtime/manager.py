@@ -119,6 +119,10 @@ class Manager:
         """Have an object reconciled soon; before `run` there is no need, it starts with all of them."""
         self._enqueue_after(key, 0, priority)
 
+    def enqueue_after(self, key: Key, delay: float) -> None:
+        """Have an object reconciled in `delay` seconds, unless it is to be earlier already."""
+        self._enqueue_after(key, delay, Priority.DEPENDENCY)
+
     def look_at(self, key: Key) -> None:
         """Have an object reconciled: soon if somebody waits for it, else when nothing that has changed is left."""
         self._enqueue_after(key, 0, Priority.RESYNC if self._store.settled(key) else Priority.DEPENDENCY)

@@ -44,6 +44,11 @@ def host_disabled(host: Candidate, request: Request) -> Reason | None:
     return None if host.view.enabled else Reason.HOST_DISABLED
 
 
+def host_refused(host: Candidate, request: Request) -> Reason | None:
+    """The hypervisor answers, and refuses us, or is another than the Host stands for."""
+    return Reason.HOST_REFUSED if host.view.refused else None
+
+
 def host_down(host: Candidate, request: Request) -> Reason | None:
     """The hypervisor does not answer or reports the host down."""
     return None if host.view.connected else Reason.HOST_DOWN
@@ -111,6 +116,7 @@ CLUSTER_FILTERS: Final[tuple[Callable[[ClusterView], Reason | None], ...]] = (zo
 
 SHAPE_FILTERS: Final[tuple[Callable[[Candidate, Request], Reason | None], ...]] = (
     host_disabled,
+    host_refused,
     host_down,
     unsupported_firmware,
     unsupported_disk_limits,

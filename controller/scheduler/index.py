@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -68,10 +68,12 @@ class ClusterTotals:
 class HostIndex:
     """Hosts, clusters, pools and allocations of the cloud. They may come in any order; a host counts once its cluster is known.
 
-    `version` grows with every change that could let a VM fit that did not fit before.
+    `version` grows with every change that could let a VM fit that did not fit before. `recounted` is told of each host whose VMs
+    were given more or less.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recounted: Callable[[str], None] = lambda _: None) -> None:
+        self._recounted = recounted
         self.version = 0
         self._hosts: dict[str, HostView] = {}
         self._clusters: dict[str, ClusterView] = {}
@@ -138,10 +140,13 @@ class HostIndex:
             self._refresh(changed)  # takes room, so that nothing fits that did not
         else:
             self._change(changed)
+        self._tell(changed)
 
     def release(self, uid: str) -> None:
         """Forget what a VM has: it is gone, or its placement was given up."""
-        self._change(self._allocations.drop(uid))
+        changed = self._allocations.drop(uid)
+        self._change(changed)
+        self._tell(changed)
 
     def allocation(self, uid: str) -> Allocation | None:
         """What a VM has."""
@@ -197,6 +202,10 @@ class HostIndex:
             for place in chain(range(start, high), range(low, start)):
                 yield self._candidates[order[place][2]]
             low = high
+
+    def _tell(self, names: Iterable[str]) -> None:
+        for name in filter(None, names):  # a volume is on no host
+            self._recounted(name)
 
     def _change(self, names: Collection[str]) -> None:
         if names:

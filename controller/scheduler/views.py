@@ -30,6 +30,7 @@ class Reason(StrEnum):
     POD_DISABLED = "PodDisabled"
     CLUSTER_DISABLED = "ClusterDisabled"
     HOST_DISABLED = "HostDisabled"
+    HOST_REFUSED = "HostRefused"
     HOST_DOWN = "HostDown"
     UNSUPPORTED_FIRMWARE = "UnsupportedFirmware"
     UNSUPPORTED_DISK_LIMITS = "UnsupportedDiskLimits"
@@ -72,7 +73,10 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """A Host as declared and observed. Capacity 0 means not known yet. `connected`: its hypervisor answers and reports it up."""
+    """A Host as declared and observed. Capacity 0 means not known yet.
+
+    `connected`: its hypervisor answers and reports it up. `refused`: it answers, and can't be used as it is declared.
+    """
 
     name: str
     cluster: str
@@ -80,6 +84,7 @@ class HostView:
     memory: int
     enabled: bool = True
     connected: bool = True
+    refused: bool = False
     tags: frozenset[str] = frozenset()
     uefi: bool = False
     disk_limits: bool = False

@@ -35,6 +35,7 @@ from crds.v1alpha1.storagepool import PoolScope
 __all__ = [
     "COUNT_SETTLE",
     "LOOKUPS",
+    "NOWHERE",
     "SETTLE",
     "Lookup",
     "clusters_by_pod",
@@ -65,7 +66,6 @@ __all__ = [
     "vms_by_host",
     "vms_by_network",
     "vms_by_offering",
-    "vms_by_offering_on_host",
     "vms_by_pool",
     "vms_by_secret",
     "vms_by_template",
@@ -87,6 +87,9 @@ _BATCH = 100
 SETTLE = 30.0
 """Seconds for which watches gather changes before a sum over many objects is written anew, so that a VM costs less than one write
 for each sum that it is part of."""
+
+NOWHERE = ""
+"""What Snapshots are found under whose status says of no pool that they are in it."""
 
 COUNT_SETTLE = 1.0
 """Seconds for which watches gather changes of single hosts before what counts hosts is looked at again."""
@@ -165,11 +168,6 @@ def _networks(vm: VirtualMachine) -> Iterator[str]:
     yield from (nic.network for nic in vm.status.nics)
 
 
-def _offering_on_host(vm: VirtualMachine) -> Iterable[str]:
-    """VMs by host and offering, as far as they hold the room that it stands for."""
-    return (qualified(vm.status.host, vm.spec.offering),) if vm.status.host and not vm.status.room_released else ()
-
-
 def _template(vm: VirtualMachine) -> Iterable[str]:
     template = vm.spec.template
     return (qualified(template.namespace or vm.metadata.namespace, template.name),) if template else ()
@@ -228,7 +226,6 @@ vms_by_adopted = Lookup(VirtualMachine, "adopted", lambda vm: (vm.spec.adopt.ins
 vms_by_cluster = Lookup(VirtualMachine, "cluster", lambda vm: _some(vm.status.cluster))
 vms_by_host = Lookup(VirtualMachine, "host", lambda vm: _some(vm.status.host))
 vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offering,))
-vms_by_offering_on_host = Lookup(VirtualMachine, "offeringOnHost", _offering_on_host)
 vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
@@ -243,7 +240,7 @@ volumes_by_template = Lookup(Volume, "template", _volume_template)
 volumes_by_snapshot = Lookup(Volume, "snapshot", _volume_snapshot)
 snapshots_by_vm = Lookup(Snapshot, "virtualMachine", _own(lambda each: each.spec.virtual_machine))
 snapshots_by_volume = Lookup(Snapshot, "volume", _own(lambda each: each.spec.volume))
-snapshots_by_pool = Lookup(Snapshot, "pool", lambda snapshot: _some(snapshot.status.pool))
+snapshots_by_pool = Lookup(Snapshot, "pool", lambda snapshot: (snapshot.status.pool or NOWHERE,))
 restores_by_snapshot = Lookup(SnapshotRestore, "snapshot", _own(lambda each: each.spec.snapshot))
 
 LOOKUPS: tuple[Lookup[Any], ...] = (
@@ -266,7 +263,6 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     vms_by_cluster,
     vms_by_host,
     vms_by_offering,
-    vms_by_offering_on_host,
     vms_by_template,
     vms_by_network,
     vms_by_pool,

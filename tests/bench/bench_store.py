@@ -124,7 +124,7 @@ def main(vms: int, hosts: int) -> None:
     register_all(store)
     inventory = Inventory(load, _no_lanes, lambda _: None, None)  # type: ignore[arg-type]  # nothing is attached
     placements = Placements(store, index)
-    recovery = Recovery(store, inventory, AddressAllocator(), SegmentAllocator(), SystemClock())
+    recovery = Recovery(store, inventory, AddressAllocator(), SegmentAllocator(), placements, SystemClock())
 
     def told(change: Change, own: bool) -> None:
         placements.take(change)

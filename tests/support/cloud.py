@@ -22,6 +22,7 @@ from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.secrets import SecretCache
 from controller.ipam import AddressAllocator
 from controller.offering import ServiceOfferingReconciler
+from controller.placing.placement import Placements
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
 from controller.runtime.attempt import Options
@@ -30,8 +31,9 @@ from controller.runtime.manager import Manager
 from controller.runtime.metrics import Metrics
 from controller.runtime.resync import Resync
 from controller.runtime.store import Store
+from controller.scheduler import HostIndex
 from controller.shared.library import Library
-from controller.shared.lookups import hosts_using_secret, register_all
+from controller.shared.lookups import SETTLE, hosts_using_secret, register_all
 from controller.zone import ZoneReconciler
 from crds.status import Condition
 from crds.v1alpha1 import KINDS
@@ -67,6 +69,7 @@ class Controller:
         )
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
         self.addresses = AddressAllocator()
+        self.placements = Placements(self.store, HostIndex(self.recount))
         self.secrets = SecretCache(cloud, clock.monotonic)
         self.manager = Manager(
             self.store,
@@ -75,7 +78,7 @@ class Controller:
                 ZoneReconciler(),
                 PodReconciler(),
                 ClusterReconciler(),
-                HostReconciler(self.inventory, self.secrets, self.addresses),
+                HostReconciler(self.inventory, self.secrets, self.addresses, self.placements),
                 StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library)),
                 ServiceOfferingReconciler(),
             ],
@@ -87,6 +90,7 @@ class Controller:
             fence=lambda: None,
             metrics=Metrics(CollectorRegistry()),
             log=log,
+            observers=[self.placements.take],
         )
         self.watcher = Watcher(cloud.api, self.manager.intake)
         self.resync = Resync(cloud.api, self.manager.intake, [kind.KIND for kind in KINDS], random.Random(0).random, log)
@@ -94,6 +98,9 @@ class Controller:
 
     def enqueue(self, key: Key) -> None:
         self.manager.enqueue(key)
+
+    def recount(self, host: str) -> None:
+        self.manager.enqueue_after(Key("Host", "", host), SETTLE)
 
     async def start(self) -> None:
         self.tasks = [asyncio.create_task(self.resync.run())]

@@ -70,8 +70,6 @@ TABLE = [
     (lookups.vms_by_host, vm(), []),
     (lookups.vms_by_cluster, vm(status={"cluster": "c1"}), ["c1"]),
     (lookups.vms_by_offering, vm(), ["small"]),
-    (lookups.vms_by_offering_on_host, vm(status={"host": "h1"}), ["h1/small"]),
-    (lookups.vms_by_offering_on_host, vm(), []),
     (lookups.vms_by_template, vm(), ["shop/debian"]),
     (lookups.vms_by_template, vm(template={"name": "debian", "namespace": "images"}), ["images/debian"]),
     (lookups.vms_by_network, vm(networks=[{"name": "a", "network": "front"}]), ["shop/front"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.errors import InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, InvalidSpec, Transient, Unsupported
 from tests.support.cloud import BASE, CLUSTER, FINALIZER, HOST, OFFERING, POD, ZONE, Cloud, play, vm
 from tests.support.hypervisors import GIB, Hang, Hypervisor, host
 
@@ -178,6 +178,27 @@ def test_endpoint_that_will_never_do_is_stalled(fault: Exception, reason: str, s
     play(story)
 
 
+def test_what_is_said_of_a_version_is_not_said_for_ever() -> None:
+    async def story(cloud: Cloud) -> None:
+        hypervisor = cloud.hypervisors["fake://h1"] = Hypervisor(host())
+        hypervisor.faults["connect"] = Unsupported("libvirt 4 is too old")
+        cloud.apply("\n---\n".join([PLACE, HOST]))
+        await cloud.settle()
+        assert "libvirt 4" in cloud.message("Host", "h1", "Supported")
+        hypervisor.faults["connect"] = AuthFailed("another password by now")
+        await cloud.settle(600)
+        assert cloud.condition("Host", "h1", "Supported") == ("Unknown", "CredentialsRefused")
+        assert "libvirt 4" not in cloud.message("Host", "h1", "Supported")
+        hypervisor.faults.clear()
+        await cloud.settle(600)
+        assert cloud.condition("Host", "h1", "Supported") == ("True", "Supported")
+        hypervisor.faults["*"] = Transient("no route")
+        await cloud.settle(600)
+        assert cloud.condition("Host", "h1", "Supported") == ("True", "Supported"), "nothing says otherwise"
+
+    play(story)
+
+
 def test_fault_inside_a_driver_is_told_without_its_text() -> None:
     async def story(cloud: Cloud) -> None:
         hypervisor = cloud.hypervisors["fake://h1"] = Hypervisor(host())
@@ -193,19 +214,22 @@ def test_fault_inside_a_driver_is_told_without_its_text() -> None:
     play(story)
 
 
-def test_allocated_follows_vms_by_their_offerings() -> None:
+def test_allocated_follows_what_placement_counts() -> None:
     async def story(cloud: Cloud) -> None:
         cloud.hypervisors["fake://h1"] = Hypervisor(host())
         large = OFFERING.replace("small", "large").replace("cpus: 2", "cpus: 6")
         cloud.apply("\n---\n".join([BASE, large, vm("a"), vm("b"), vm("elsewhere", host="h2"), vm("unknown", offering="none")]))
         await cloud.settle()
         assert cloud.status("Host", "h1")["allocated"] == {"cpus": 4, "memory": "8Gi", "vms": 3}
-        cloud.apply(vm("a", offering="large"))
+        cloud.apply(vm("c", offering="large"))
         await cloud.settle()
-        assert cloud.status("Host", "h1")["allocated"]["cpus"] == 8
+        assert cloud.status("Host", "h1")["allocated"] == {"cpus": 10, "memory": "12Gi", "vms": 4}
         cloud.delete("VirtualMachine", "shop/b")
         await cloud.settle()
-        assert cloud.status("Host", "h1")["allocated"] == {"cpus": 6, "memory": "4Gi", "vms": 2}
+        assert cloud.status("Host", "h1")["allocated"] == {"cpus": 8, "memory": "8Gi", "vms": 3}
+        cloud.apply(OFFERING.replace("small", "none"))
+        await cloud.settle()
+        assert cloud.status("Host", "h1")["allocated"] == {"cpus": 10, "memory": "12Gi", "vms": 3}, "the offering came late"
 
     play(story)
 

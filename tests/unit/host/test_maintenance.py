@@ -104,7 +104,7 @@ def test_a_restart_waits_rather_than_end_in_a_stop() -> None:
         await running(cloud, "a")
         to(cloud, "Maintenance")
         await cloud.settle(10)
-        cloud.edit("a", restartedAt="2030-01-01T00:00:00Z")
+        cloud.edit("a", restartedAt="2026-11-21T09:00:00Z")
         await cloud.settle(30)
         assert cloud.reason("a") == ("False", "HostInMaintenance")
         assert cloud.datacentre.vm("a").power is Power.ON

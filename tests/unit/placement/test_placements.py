@@ -86,6 +86,8 @@ DISABLED: list[tuple[str, dict[str, Any] | None, dict[str, Any], str]] = [
     (CLUSTER, None, {"allocationState": "Disabled"}, "ClusterDisabled"),
     (HOST, READY_HOST, {"adminState": "Disabled"}, "HostDisabled"),
     (HOST, {**READY_HOST, "state": "Down"}, {}, "HostDown"),
+    (HOST, {**READY_HOST, "state": "Alert"}, {}, "HostDown"),
+    (HOST, {**READY_HOST, "state": "Error"}, {}, "HostRefused"),
     (POOL, READY_POOL, {"allocationState": "Disabled"}, "NoStoragePool"),
     (POOL, {**READY_POOL, "state": "Error"}, {}, "NoStoragePool"),
     (POOL, {**READY_POOL, "capacity": {"total": "1Gi", "available": "1Gi"}}, {}, "InsufficientStorage"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,14 +14,16 @@ import yaml
 from controller.inventory import HostLink, Inventory
 from controller.ipam import AddressAllocator, SegmentAllocator, VLANRange, instance_id, parse_subnet
 from controller.ipam import Owner as Holder
-from controller.placing.recovery import DEADLINE, Recovery
+from controller.placing.placement import Placements
+from controller.placing.recovery import AT_ONCE, DEADLINE, Recovery
 from controller.runtime.keys import Key
 from controller.runtime.slices import SLICE
 from controller.runtime.store import Store
+from controller.scheduler import HostIndex
 from controller.shared.lookups import register_all
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from drivers.types import HostID, ObservedNIC, ObservedVM, Owner, Power, Segment
-from tests.support.cloud import HOST
+from tests.support.cloud import HOST, OFFERING
 from tests.support.vms import NETWORK, vm
 from tests.unit.runtime.virtual import SetClock
 
@@ -56,7 +59,10 @@ class World:
         self.store, self.hosts, self.clock = Store(), Hosts(), SetClock()
         register_all(self.store)
         self.addresses, self.segments = AddressAllocator(), SegmentAllocator()
-        self.recovery = Recovery(self.store, cast("Inventory", self.hosts), self.addresses, self.segments, self.clock)
+        self.placements = Placements(self.store, HostIndex())
+        self.recovery = Recovery(
+            self.store, cast("Inventory", self.hosts), self.addresses, self.segments, self.placements, self.clock
+        )
         self.count = 0
 
     def put(self, text: str, status: Mapping[str, Any] | None = None) -> None:
@@ -67,6 +73,7 @@ class World:
         raw["metadata"]["creationTimestamp"] = f"2026-11-20T10:00:{self.count:02}Z"
         raw |= {"status": status} if status else {}
         if change := self.store.upsert(raw):
+            self.placements.take(change)
             self.recovery.take(change)
 
     def drop(self, name: str) -> None:
@@ -278,3 +285,61 @@ def test_a_vm_that_goes_while_statuses_are_taken_over_keeps_no_address() -> None
     asyncio.run(main())
     assert {uid.removeprefix("uid-") for uid in world.held().values()} & gone == set()
     assert len(world.held()) == 4 * SLICE - len(gone)
+
+
+def test_what_thousands_are_seen_with_is_taken_over_in_slices() -> None:
+    world = World()
+    world.put(NETWORK)
+    for number in range(2 * AT_ONCE + 1):
+        world.put(vm(f"vm-{number}"))
+        world.carry(seen(f"vm-{number}", f"10.1.{number // 250}.{number % 250 + 1}"))
+    held = [len(world.held())]
+    while not world.recovery.done:
+        held.append(len(world.held()))
+        assert world.recovery.retry_after < 0.1, "nothing else is waited for"
+        assert "taking over" in world.recovery.message
+    assert held == [0, AT_ONCE, 2 * AT_ONCE]
+    assert len(world.held()) == 2 * AT_ONCE + 1
+    assert world.recovery.done
+
+
+def test_one_that_goes_between_two_slices_is_passed_over() -> None:
+    world = World()
+    world.put(NETWORK)
+    for number in range(AT_ONCE + 2):
+        world.put(vm(f"vm-{number}"))
+        world.carry(seen(f"vm-{number}", f"10.1.{number // 250}.{number % 250 + 1}"))
+    assert not world.recovery.done
+    world.drop(f"vm-{AT_ONCE}")
+    assert world.recovery.done
+    assert sorted(set(range(AT_ONCE + 2)) - {int(uid.removeprefix("uid-vm-")) for uid in world.held().values()}) == [AT_ONCE]
+
+
+def test_one_whose_status_has_its_addresses_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.put(NETWORK, {"segment": {"vlan": 104}})
+    world.put(vm("known"), status("10.1.0.5"))
+    world.put(vm("lost"))
+    world.carry(seen("known", "10.1.0.5"), seen("lost", "10.1.0.6"))
+    asyncio.run(world.recovery.from_statuses())
+    read, get = [], world.store.get
+    monkeypatch.setattr(world.store, "get", lambda kind, name, *rest: read.append(name) or get(kind, name, *rest))
+    assert world.recovery.done
+    assert world.held() == {"10.1.0.5": "uid-known", "10.1.0.6": "uid-lost"}
+    assert "known" not in read
+    assert "lost" in read
+
+
+@pytest.mark.parametrize("pending", [True, False])
+def test_one_that_is_to_shrink_has_what_it_runs_with(pending: bool) -> None:
+    world = World()
+    world.put(OFFERING)
+    change = {"field": "spec.offering", "needs": "Restart"}
+    world.put(
+        vm("a"), {"host": "h1", "disks": [{"name": "root", "pool": "s1", "size": "1Gi"}], "pendingChanges": [change] * pending}
+    )
+    world.carry(replace(seen("a"), running_cpus=8, running_memory=16 * GIB))
+    assert world.recovery.done
+    size = world.placements.size("uid-a")
+    assert size is not None
+    assert (size.cpus, size.memory) == ((8, 16 * GIB) if pending else (2, 4 * GIB))

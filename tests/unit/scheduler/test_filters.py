@@ -22,6 +22,8 @@ REFUSED: list[tuple[Reason, HostIndex, Request]] = [
     (Reason.POD_DISABLED, cloud(cluster(pod_enabled=False, enabled=False), host()), request()),
     (Reason.CLUSTER_DISABLED, cloud(cluster(enabled=False), host(enabled=False)), request()),
     (Reason.HOST_DISABLED, cloud(host(enabled=False, connected=False)), request()),
+    (Reason.HOST_DISABLED, cloud(host(enabled=False, refused=True)), request()),
+    (Reason.HOST_REFUSED, cloud(host(refused=True, connected=False)), request()),
     (Reason.HOST_DOWN, cloud(host(connected=False)), request(host_tags=frozenset({"gpu"}))),
     (Reason.UNSUPPORTED_FIRMWARE, cloud(host()), request(firmware=Firmware.UEFI)),
     (Reason.UNSUPPORTED_DISK_LIMITS, cloud(host()), request(disk_limits=True, host_tags=frozenset({"gpu"}))),
