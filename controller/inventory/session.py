@@ -204,7 +204,7 @@ class Session:
                 self._strangers.forget()
             self._resync.clear()
             try:
-                self._listener.vms_changed(await self._survey(connection))
+                self._listener.vms_changed(await self._surely(connection))
             except Busy as busy:
                 self._resync.set()
                 await asyncio.sleep(busy.retry_after)
@@ -247,6 +247,14 @@ class Session:
         self.hosts = hosts
         if changed:
             self._listener.hosts_changed(self, changed)
+
+    async def _surely(self, connection: Connection) -> list[ObservedVM]:
+        """Observe all VMs; a single failure may pass, and is no reason to give up all hosts of the endpoint."""
+        try:
+            return await self._survey(connection)
+        except Transient:
+            await asyncio.sleep(self._cadence.first_retry)
+            return await self._survey(connection)
 
     async def _survey(self, connection: Connection) -> list[ObservedVM]:
         asked = self.snapshot.moment()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -256,6 +257,31 @@ def test_busy_survey_is_made_later_and_is_no_reason_to_disconnect() -> None:
         hypervisor.vms[InstanceID("web")] = vm("web", power=Power.OFF)
         hypervisor.faults.clear()
         assert await bench.pass_time(4) == [WEB]
+
+    play(story)
+
+
+@pytest.mark.parametrize("fault", [Transient("try again"), Hang()], ids=["refused", "not answered"])
+@pytest.mark.parametrize(("times", "connections"), [(1, 1), (2, 2)])
+def test_a_survey_that_fails_once_is_no_reason_to_disconnect_and_a_second_time_is(
+    fault: Exception, times: int, connections: int
+) -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web(ALL - {Capability.EVENTS}))
+        link = bench.attach("h1", "u")
+        await bench.pass_time()
+        plain, failures = hypervisor.observe_all, [fault] * times
+
+        def observe_all(*args: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return plain(*args)
+
+        hypervisor.observe_all = observe_all  # type: ignore[method-assign]
+        hypervisor.vms[InstanceID("web")] = vm("web", power=Power.OFF)
+        assert WEB in await bench.pass_time(CADENCE.poll + 200)
+        assert link.up
+        assert len(hypervisor.connections) == connections
 
     play(story)
 
