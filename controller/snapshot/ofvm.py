@@ -143,8 +143,7 @@ def _busy(ctx: Context[Snapshot], vm: VirtualMachine) -> Result | None:
     if job is not None and jobs.running(job):
         return waiting("VirtualMachineBusy", f"VM {vm.metadata.name} is being worked on: {job.command}")
     hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
-    # who holds it need not be of this VM: a snapshot of a volume that it has
-    return waiting("VirtualMachineBusy", f"VM {vm.metadata.name}: {hold}", retry_after=operation.RETRY) if hold else None
+    return waiting("VirtualMachineBusy", f"VM {vm.metadata.name}: {hold}") if hold else None
 
 
 def _contended(ctx: Context[Snapshot], vm: VirtualMachine, job: Job, *, first: bool) -> Result | None:

@@ -190,6 +190,7 @@ class OfVolume:
         if job is not None and jobs.running(job):
             return waiting("VolumeBusy", f"volume {name} is being worked on: {job.command}")
         hold = holds.on_volume(ctx.store, volume, self._services.attachments.users(volume), besides=ctx.key)
+        # its end wakes this one, unless the volume's VM has lost its object meanwhile
         return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=operation.RETRY) if hold else None
 
     def _forbidden(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:

@@ -12,7 +12,7 @@ from controller.runtime.reconciler import Watch
 from controller.runtime.results import Failed, Result, failed
 from controller.runtime.store import Store
 from controller.shared import operation
-from controller.shared.lookups import qualified, snapshots_by_vm, snapshots_by_volume
+from controller.shared.lookups import qualified, snapshots_by_vm, snapshots_by_volume, vms_by_volume
 from controller.shared.patience import GivenUp
 from controller.shared.standing import standing
 from controller.snapshot.delete import delete, waits
@@ -27,16 +27,25 @@ from drivers.errors import Conflict, DriverError, NotFound
 
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
-    """Those of the VM, and of the volumes that it has."""
+    """Those of the VM, and of the volumes that it has or names."""
     space = vm.metadata.namespace
-    volumes = {each.volume for each in vm.status.volumes if each.volume}
+    volumes = {*(each.volume for each in vm.status.volumes if each.volume), *(each.volume for each in vm.spec.volumes)}
     of_volumes = [key for name in volumes for key in snapshots_by_volume.keys(store, qualified(space, name))]
     return [*snapshots_by_vm.keys(store, qualified(space, vm.metadata.name)), *of_volumes]
 
 
 def _siblings(snapshot: Snapshot, store: Store) -> Iterable[Key]:
-    """Those of the same VM, whose place in the tree or whose turn depends on it."""
-    return snapshots_by_vm.keys(store, qualified(snapshot.metadata.namespace, snapshot.spec.virtual_machine or ""))
+    """Those whose place in the tree or whose turn depends on it, as `holds` has it: of the same VM and of its volumes, or of the
+    same volume and of the VMs that have it.
+    """
+    space, spec = snapshot.metadata.namespace, snapshot.spec
+    if spec.virtual_machine:
+        vm = store.get(VirtualMachine, spec.virtual_machine, space)
+        return _of_vm(vm, store) if vm else snapshots_by_vm.keys(store, qualified(space, spec.virtual_machine))
+    volume = qualified(space, spec.volume or "")
+    vms = vms_by_volume.keys(store, volume)
+    of_vms = [key for vm in vms for key in snapshots_by_vm.keys(store, qualified(vm.namespace, vm.name))]
+    return [*snapshots_by_volume.keys(store, volume), *of_vms]
 
 
 def _of_restore(restore: SnapshotRestore, store: Store) -> Iterable[Key]:
