@@ -8,7 +8,7 @@ import contextlib
 import gc
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -20,8 +20,11 @@ _GARBAGE = 20_000  # new objects between two looks for garbage
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; returns the exit code: 0 well, 1 failed, 2 wrong usage."""
-    arguments = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
     try:
+        if given and given[0] in _PASSED_ON:  # argparse would take the options before a first argument for its own
+            return _PASSED_ON[given[0]][1](given[1:])
+        arguments = _parser().parse_args(given)
         return int(arguments.run(arguments))
     except KeyboardInterrupt:
         return 130
@@ -34,12 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, field in Settings.model_fields.items():
         run.add_argument(f"--{name.replace('_', '-')}", help=f"default: {field.default}", default=None)
     run.set_defaults(run=_run)
-    simulator = commands.add_parser("simulator", help="run or control a simulated datacentre", add_help=False)
-    simulator.add_argument("rest", nargs=argparse.REMAINDER)
-    simulator.set_defaults(run=_simulator)
-    host = commands.add_parser("host", help="prepare machines as hosts", add_help=False)
-    host.add_argument("rest", nargs=argparse.REMAINDER)
-    host.set_defaults(run=_host)
+    for name, (about, _) in _PASSED_ON.items():
+        commands.add_parser(name, help=about)
     console = commands.add_parser(
         "console",
         help="talk to a VM's serial console, or print its log",
@@ -102,16 +101,23 @@ def _collect_rarely() -> None:
     gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
 
 
-def _simulator(arguments: argparse.Namespace) -> int:
+def _simulator(arguments: Sequence[str]) -> int:
     from drivers.simulator.__main__ import main as simulator
 
-    return int(simulator(arguments.rest) or 0)
+    return simulator(arguments)
 
 
-def _host(arguments: argparse.Namespace) -> int:
+def _host(arguments: Sequence[str]) -> int:
     from controller.hostprepare import main as host
 
-    return host(arguments.rest)
+    return host(arguments)
+
+
+_PASSED_ON: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "simulator": ("run or control a simulated datacentre", _simulator),
+    "host": ("prepare machines as hosts", _host),
+}
+"""Commands with a command line of their own: what they are for, and what they do with the rest of the arguments."""
 
 
 def _console(arguments: argparse.Namespace) -> int:

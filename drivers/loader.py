@@ -17,11 +17,13 @@ def available() -> tuple[str, ...]:
 
 
 def load(hypervisor: str) -> Driver:
-    """The driver for `hypervisor`. Raises Unsupported if none is installed or its Python packages are missing."""
+    """The driver for `hypervisor`. Raises Unsupported, with what is missing or wrong, if none is installed or can be loaded."""
     for point in entry_points(group=GROUP, name=hypervisor):
         try:
             return cast(Driver, point.load()())
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             message = f"the {hypervisor} driver needs a package that is not installed: {error.name}"
             raise Unsupported(message) from error
+        except ImportError as error:  # such as a shared library that is missing, or a package of another version
+            raise Unsupported(f"the {hypervisor} driver can't be loaded: {error}") from error
     raise Unsupported(f"no driver for hypervisor {hypervisor}; installed: {', '.join(available())}")

@@ -139,13 +139,21 @@ def failure(status: int, content: Any, headers: Mapping[str, str], what: str) ->
     text = f"{what}: {status} {str(details.get('message', ''))[:_LONGEST_MESSAGE]}"
     if status in (409, 410):
         return Conflict(text)
-    if status == 404:
+    if status == 404 or (status == 403 and _namespace_goes(details)):
         return Gone(text)
     if status == 429 or (status == 503 and "Retry-After" in headers):
         return Throttled(text, _pause(headers.get("Retry-After")))
     if status >= 500 or status in (401, 408):  # 401: credentials are renewed, or will be
         return Unavailable(text)
     return Rejected(text)
+
+
+def _namespace_goes(status: Mapping[str, Any]) -> bool:
+    """Whether something was to be created in a namespace that is being deleted (admission plugin NamespaceLifecycle)."""
+    details = status.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    found = causes if isinstance(causes, list) else []
+    return any(isinstance(cause, dict) and cause.get("reason") == "NamespaceTerminating" for cause in found)
 
 
 def _pause(retry_after: str | None) -> float:

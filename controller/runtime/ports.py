@@ -3,7 +3,7 @@
 ```
 ApiError
 ├── Conflict      the object changed since it was read (409): read again, decide again
-├── Gone          there is no such object, or another one under its name (404, other uid)
+├── Gone          there is no such object, or another one under its name (404, other uid), or its namespace goes
 ├── Throttled     the server asks to come back later (429, 503 with Retry-After)
 ├── Unavailable   no answer, or a broken one: a write may or may not have happened
 └── Rejected      the server refuses this write and will refuse it again (400, 403, 422)

@@ -119,9 +119,13 @@ class Recorder:
         except Throttled as error:
             self._metrics.events_dropped.inc()
             await asyncio.sleep(error.retry_after)
+        except Gone:
+            return  # its namespace goes, and all Events in it
         except ApiError as error:
             self._metrics.events_dropped.inc()
-            self._log.warning("event not written", object=str(event.key), reason=event.reason, error=str(error))
+            key = event.key
+            named = {"kind": key.kind, "namespace": key.namespace, "name": key.name}
+            self._log.warning("event not written", **named, reason=event.reason, error=str(error))
         else:
             self._metrics.events.labels(event.type).inc()
 

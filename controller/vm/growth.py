@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from controller.runtime.context import Context
+from controller.scheduler.report import show_size
 from controller.vm.references import References
 from controller.vm.services import Services
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -20,5 +21,5 @@ def affordable(
     if held is None or not lack:
         return refs, wanted, ""
     disks = tuple(replace(disk, size=min(disk.size, held.disk)) for disk in wanted.disks)
-    text = f"storage pool {held.pool} lacks {lack} bytes"
+    text = f"storage pool {held.pool} lacks {show_size(lack)}"
     return replace(refs, root_size=held.disk), replace(wanted, disks=disks), text

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from controller.runtime.results import Result
 from controller.vm.facets import disks, nics, seed, size, volumes
+from crds.fields import Quantity
 from drivers.types import (
     ApplyMode,
     AttachNIC,
@@ -237,9 +238,9 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return "offering", f"{have.running_cpus} CPUs", f"{cpus} CPUs"
         case SetMemory(memory):
             idle = ", which the guest was given and has not taken" if awaits_guest(change, have) else ""
-            return "offering", f"{have.running_memory} bytes of memory", f"{memory} bytes of memory{idle}"
+            return "offering", f"{Quantity.of(have.running_memory)} of memory", f"{Quantity.of(memory)} of memory{idle}"
         case GrowDisk(name, wanted):
-            return "rootDisk.size", str(_disk_size(have, name)), str(wanted)
+            return "rootDisk.size", Quantity.of(_disk_size(have, name)), Quantity.of(wanted)
         case SetDiskLimits(name, limits):
             return "offering", f"disk {name}: {_limits(have, name)}", f"disk {name}: {limits}"
         case AttachNIC(nic):

@@ -7,6 +7,7 @@ from controller.placing.attachments import WAIT_FOR_CONSUMER
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import PoolScope, Reason
+from controller.scheduler.report import show_size
 from controller.shared.lookups import pools_by_zone
 from controller.shared.translate import pool_spec
 from controller.volume.reach import Reach
@@ -130,5 +131,5 @@ def lacking(services: Services, ctx: Context[Volume], pool: str) -> Result | Non
     lack = services.rooms.lack(ctx.uid, pool, ctx.object.spec.size.bytes)
     if not lack:
         return None
-    message = f"storage pool {pool} lacks {lack} bytes for {ctx.object.spec.size}"
+    message = f"storage pool {pool} lacks {show_size(lack)} for {ctx.object.spec.size}"
     return waiting(Reason.INSUFFICIENT_STORAGE, message, retry_after=_ROOM_LOOKS)

@@ -263,7 +263,7 @@ class VirtualMachineSpec(Model):
         ]
         | None
     ) = None
-    """A later time than status.appliedRestartAt restarts the VM once; RFC 3339 UTC. Default: no restart."""
+    """A later time than status.appliedRestartAt restarts the VM once, when it has come; RFC 3339 UTC. Default: no restart."""
     deletion_policy: DeletionPolicy | None = None
     """Delete the VM and its disks with this object, or Retain them in the hypervisor. Default: Delete, Retain for an adopted VM."""
     drift_policy: DriftPolicy | None = None

@@ -120,7 +120,7 @@ class Volume(Resource):
             Column("VM", ".status.attachedTo.virtualMachine"),
             Column("Pool", ".status.pool"),
             Column("Age", ".metadata.creationTimestamp", "date"),
-            Column("Host", ".status.host", wide=True),
+            Column("Host", ".status.attachedTo.host", wide=True),
             Column("Job", ".status.job.command", wide=True),
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
         ),

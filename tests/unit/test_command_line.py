@@ -85,6 +85,33 @@ def test_a_tree_of_a_cluster_that_does_not_answer_is_one_sentence(
     assert "not-to-be-shown" not in lines[0]
 
 
+@pytest.mark.parametrize("command", ["simulator", "host"])
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_a_command_with_a_command_line_of_its_own_tells_of_it(command: str, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, flag])
+    assert left.value.code == 0
+    told = capsys.readouterr()
+    assert told.out.startswith(f"usage: vireo {command} ")
+    assert told.err == ""
+
+
+@pytest.mark.parametrize("command", ["simulator", "host"])
+def test_it_refuses_what_it_does_not_know(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, "--nonsense"])
+    assert left.value.code == 2
+    assert f"vireo {command}" in capsys.readouterr().err
+
+
+def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    for command in ("run", "simulator", "host", "console", "tree", "why"):
+        assert re.search(rf"^ +{command}\s+\w", told, re.MULTILINE)
+
+
 def test_no_command_is_wrong_usage() -> None:
     done = subprocess.run([sys.executable, "-m", "controller"], capture_output=True, text=True)
     assert done.returncode == 2

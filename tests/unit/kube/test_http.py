@@ -48,6 +48,26 @@ def test_what_a_status_means(code: int, headers: dict[str, str], expected: type[
         assert error.retry_after == pause
 
 
+def forbidden(*causes: object) -> dict[str, object]:
+    return {"message": "why", "reason": "Forbidden", "details": {"causes": [*causes]}}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (forbidden({"reason": "NamespaceTerminating", "message": "namespace shop is being terminated"}), Gone),
+        (forbidden({"reason": "Other"}, {"reason": "NamespaceTerminating"}), Gone),
+        (forbidden({"reason": "Other"}), Rejected),
+        (forbidden("NamespaceTerminating", None), Rejected),
+        ({"details": ["NamespaceTerminating"]}, Rejected),
+        ({"details": {"causes": "NamespaceTerminating"}}, Rejected),
+        ({}, Rejected),
+    ],
+)
+def test_a_namespace_that_is_being_deleted_is_as_good_as_gone(content: object, expected: type[ApiError]) -> None:
+    assert type(failure(403, content, {}, "POST /events")) is expected
+
+
 @pytest.mark.parametrize("content", [None, [], "text", {"message": None}, {"message": {"a": 1}}, {"message": "x" * 100_000}])
 def test_an_error_of_any_form_is_one_short_line(content: object) -> None:
     assert len(str(failure(500, content, {}, "GET /x"))) < 600

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from controller.runtime import recorder as module
 from controller.runtime.keys import Key
 from controller.runtime.metrics import Metrics
+from controller.runtime.ports import EventRecord, Gone
 from controller.runtime.recorder import Recorder
 
 from .fakes import FakeApi, Fault
@@ -74,6 +75,28 @@ def test_one_that_cannot_be_written_is_dropped_and_counted(fault: Fault) -> None
         await recorder.flush()
         assert [event.reason for event in api.events] == ["Written"]
         assert dropped(registry) == 1
+
+    run(main())
+
+
+def test_those_of_a_namespace_that_goes_are_no_loss() -> None:
+    async def main() -> None:
+        api = FakeApi()
+        recorder, registry = made(api)
+        create, gone = api.create_event, ["u1"]
+
+        async def refuse(event: EventRecord) -> str:
+            if event.uid in gone:
+                raise Gone("namespace shop is being deleted")
+            return await create(event)
+
+        api.create_event = refuse  # type: ignore[method-assign]
+        recorder.record(KEY, "u1", "Normal", "Deleted", "")
+        recorder.record(KEY, "u2", "Normal", "Deleted", "")
+        await recorder.flush()
+        assert [event.uid for event in api.events] == ["u2"]
+        assert not dropped(registry)
+        assert recorder._log._logger.calls == []
 
     run(main())
 

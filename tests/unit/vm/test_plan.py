@@ -136,9 +136,7 @@ def test_change_for_the_next_start_is_written_once_and_stays_pending() -> None:
     assert plan(Want(vm, power_on=True), before, RESTART) == Apply((SetMemory(2 * GIB),))
     written = replace(before, memory=2 * GIB)
     assert plan(Want(vm, power_on=True), written, RESTART) is None
-    assert pending(vm, written, RESTART) == [
-        Pending("offering", f"{GIB} bytes of memory", f"{2 * GIB} bytes of memory", ApplyMode.RESTART)
-    ]
+    assert pending(vm, written, RESTART) == [Pending("offering", "1Gi of memory", "2Gi of memory", ApplyMode.RESTART)]
 
 
 def test_memory_that_the_guest_has_not_taken_is_pending_with_that_reason() -> None:
@@ -175,7 +173,7 @@ def test_several_changes_of_one_field_are_pending_as_one() -> None:
     vm = wanted(nics=(nic(mac="02:00:00:00:00:09"),))
     observed = replace(as_made(wanted()), cpus=1, running_cpus=1, memory=GIB, running_memory=GIB)
     assert pending(vm, observed, POWER_OFF) == [
-        Pending("offering", f"1 CPUs, {GIB} bytes of memory", f"2 CPUs, {2 * GIB} bytes of memory", ApplyMode.POWER_OFF),
+        Pending("offering", "1 CPUs, 1Gi of memory", "2 CPUs, 2Gi of memory", ApplyMode.POWER_OFF),
         Pending("networks[front]", "present", "shop/front", ApplyMode.POWER_OFF),
     ]
 
