@@ -156,7 +156,9 @@ class Recovery:
 
     def _take_over_one(self, key: Key, seen: ObservedVM) -> None:
         """Only what no status has told is worth a look at its object: a cloud of thousands has none, or has lost all of them."""
-        if self._store.status(key).get("pendingChanges"):
+        held = self._placements.size(seen.owner.uid)
+        larger = held is not None and (seen.running_cpus > held.cpus or seen.running_memory > held.memory)
+        if larger and self._store.status(key).get("pendingChanges"):
             self._placements.runs_with(seen.owner.uid, seen.running_cpus, seen.running_memory)
         if self._is_booked(seen):
             return

@@ -13,7 +13,7 @@ from controller.runtime.keys import Key
 from controller.runtime.results import Result, requeue, waiting
 from controller.scheduler import Allocation
 from controller.shared.instances import adopted, lives, to_adopt
-from controller.vm import job, report
+from controller.vm import job, report, restart
 from controller.vm.job import Command
 from controller.vm.likeness import Likeness, compare, root_of
 from controller.vm.marking import Marking
@@ -99,7 +99,7 @@ class Adopting:
     async def _adopt(self, ctx: Context[VirtualMachine], place: Place, likeness: Likeness) -> Result | None:
         """Book its addresses, write down what is about to happen, mark the VM."""
         if not self._services.recovery.done:
-            return waiting("Recovering", self._services.recovery.message, retry_after=1.0)
+            return waiting("Recovering", self._services.recovery.message, retry_after=self._services.recovery.retry_after)
         if trouble := self._services.addressing.take_over(ctx.object, likeness.nics):
             return waiting("AdoptionRefused", trouble, retry_after=_LOOKS)
         if not ctx.has_finalizer:
@@ -138,7 +138,7 @@ class Adopting:
         if not ctx.has_finalizer:
             await ctx.add_finalizer()
         ctx.object.status.adoption = AdoptionStatus(phase=AdoptionPhase.ADOPTED, host=link.name)
-        ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
+        restart.served(ctx)
         self._book(ctx, link, seen)
         ctx.enqueue(Key(Host.KIND, "", link.name))  # it may be among its orphans
         job.finish(ctx)

@@ -6,6 +6,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
 from controller.vm import job, report
 from controller.vm.plan import awaits_guest, differences, is_on
+from controller.vm.report import DRIFT, IN_SYNC, SYNCED
 from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from drivers.types import (
@@ -21,10 +22,7 @@ from drivers.types import (
     SetMemory,
 )
 
-SYNCED = "PowerStateSynced"
-IN_SYNC = "InSync"
 _REMEDY = "change it back, change spec to match, or set driftPolicy Correct"
-DRIFT = "Drift"
 
 
 def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | None:
@@ -73,9 +71,10 @@ _NAMES = {
 
 
 def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
-    """Say so, and leave it."""
+    """Say so, beside what else was done by hand, and leave it."""
     ctx.event("Warning", "HardwareDrift", message)
-    ctx.conditions.set(IN_SYNC, False, DRIFT, message)
+    told = ctx.conditions.get(IN_SYNC)
+    report.out_of_sync(ctx.conditions, [(DRIFT, message), (DRIFT, told.message if told else "")])
     return failed("HardwareDrift", message, terminal=True)
 
 
@@ -94,7 +93,7 @@ def _held(ctx: Context[VirtualMachine], type: str) -> bool:
     condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
-    return condition.status == "True" or condition.reason in (DRIFT, *report.BY_HAND)
+    return condition.status == "True" or condition.reason in (DRIFT, report.LAST_SEEN, *report.BY_HAND)
 
 
 def _found(ctx: Context[VirtualMachine], *reasons: str) -> bool:

@@ -27,7 +27,7 @@ from controller.shared.lookups import (
     vms_by_volume,
     vms_unplaced,
 )
-from controller.vm import growth, job, report, room
+from controller.vm import growth, job, report, restart, room
 from controller.vm.adoption import Adopting
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
@@ -41,7 +41,6 @@ from controller.vm.steps import Steps
 from controller.vm.translate import desired, limits_of
 from controller.vm.userdata import user_data
 from controller.vm.volumes import Mounting, show
-from crds.fields import Timestamp
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host
 from crds.v1alpha1.network import Network
@@ -218,7 +217,7 @@ class VirtualMachineReconciler:
             mounts = self._mounting.mounts(ctx, seat.link.name, have)
             limited = tuple(replace(each, limits=limits_of(refs.offering)) for each in mounts.attachments)
             full, on = replace(wanted, volumes=limited), ctx.object.spec.power_state is PowerState.ON
-            want = Want(full, on, restart=_restart_due(ctx.object) and not (closed and on), missing=mounts.missing)
+            want = Want(full, on, restart=restart.due(ctx) and not (closed and on), missing=mounts.missing)
             if have is not None:
                 by_hand = hardware_drift(ctx, full, have)
                 _look(ctx, seat, have, nics)
@@ -251,7 +250,7 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, have: ObservedVM, lack: str
     ) -> Result:
         """Nothing left to do now. `lack`: what the host lacks for the declared size; all else is as declared."""
-        vm = ctx.object
+        vm, to_come = ctx.object, restart.wait(ctx)
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
         room.trim(ctx, self._services.placements, want.vm, have)
         report.guest_ready(vm, ctx.conditions)
@@ -272,14 +271,15 @@ class VirtualMachineReconciler:
             return lost
         if lack:
             return waiting("InsufficientCapacity", f"{lack} for the new size", retry_after=room.RETRY)
-        if _restart_due(vm) and not want.restart:
+        if restart.due(ctx) and not want.restart:
             return waiting("HostInMaintenance", f"host {seat.link.name} is in maintenance: the restart waits until that is over")
         if want.missing:
             return want.missing
         if held := held_by_snapshots(want.vm, have):
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
-        again = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
+        looks = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx), to_come
+        again = min(filter(None, looks), default=None)
         # one that is to give room back at its restart stays with the shard that counts it
         leaves = not vm.status.pending_changes and self._services.delegation.give(ctx, seat.site.cluster)
         return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
@@ -294,15 +294,12 @@ class VirtualMachineReconciler:
         return _GUEST_LOOKS if (ctx.clock.now() - ended.datetime).total_seconds() < _GUEST_PATIENCE else None
 
 
-def _restart_due(vm: VirtualMachine) -> bool:
-    """Whether a restart was asked for after the one last carried out, or after the object was made if there was none yet."""
-    asked = vm.spec.restarted_at
-    since = vm.status.applied_restart_at or Timestamp(vm.metadata.creation_timestamp)
-    return asked is not None and asked.datetime > since.datetime
-
-
 def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list[NICStatus]) -> None:
-    vm = ctx.object
+    vm, name = ctx.object, ctx.object.status.hypervisor_name
+    if name is not None and report.short(have.name) != name:
+        ctx.event(
+            "Warning", "Renamed", f"on the hypervisor from {name} to {report.short(have.name)}; a name is for people, and left"
+        )
     report.place(vm.status, seat.link.name, seat.site.cluster.metadata.name, have.instance, nics)
     report.observed(vm, have, ctx.conditions)
     show(vm, have, ctx.store)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from controller.runtime.conditions import Conditions
+from controller.runtime.results import Result
+from controller.shared.deletion import listing
 from controller.vm.plan import Pending
 from crds.fields import Quantity
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -20,12 +22,15 @@ from crds.v1alpha1.virtualmachinestatus import (
 )
 from drivers.types import ObservedVM, Power
 
-DISK_MISSING, FOREIGN_DEVICES = "DiskMissing", "ForeignDevices"
+SYNCED, IN_SYNC = "PowerStateSynced", "InSync"
+DISK_MISSING, FOREIGN_DEVICES, DRIFT = "DiskMissing", "ForeignDevices", "Drift"
+LAST_SEEN = "LastSeenAsDeclared"
+"""Reason of a facet of a VM that was as declared when it was seen last."""
 BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)
 """Reasons of InSync for what somebody did to the VM's devices that nothing is done about: the VM is Ready all the same, unless
 it has lost its root disk."""
 
-_LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES = 255, 1024, 253, 45, 64
+_LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES, _LONGEST_DEVICE = 255, 1024, 253, 45, 64, 64
 """What the status takes: a hypervisor or a guest may say more."""
 
 _STATES = {
@@ -49,17 +54,35 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
     """Record power, disks and guest. The state says what is, unless a job is on its way somewhere else."""
     status = vm.status
     status.state = _STATES[seen.power]
-    status.hypervisor_name = seen.name[:_LONGEST_NAME]
+    status.hypervisor_name = short(seen.name)
     missing = _disks(status, seen)
     _guest(status, seen)
     conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")  # also tells that the VM was made
     conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
-    if missing:
-        conditions.set("InSync", False, DISK_MISSING, f"removed from the VM on the hypervisor: {', '.join(missing)}")
-    elif seen.foreign_devices:
-        conditions.set("InSync", False, FOREIGN_DEVICES, f"devices not made by Vireo: {', '.join(seen.foreign_devices[:8])}")
+    out_of_sync(conditions, [(DISK_MISSING, _removed(missing)), (FOREIGN_DEVICES, _foreign(seen))])
+
+
+def out_of_sync(conditions: Conditions, found: Sequence[tuple[str, str]]) -> None:
+    """Record all that was done by hand, by reason and in words, "" where nothing was; the first reason is the condition's."""
+    told = [(reason, text) for reason, text in found if text]
+    if told:
+        conditions.set(IN_SYNC, False, told[0][0], "; ".join(text for _, text in told))
     else:
-        conditions.set("InSync", True, "AsDeclared")
+        conditions.set(IN_SYNC, True, "AsDeclared")
+
+
+def _removed(disks: Sequence[str]) -> str:
+    return f"removed from the VM on the hypervisor: {listing(disks)}" if disks else ""
+
+
+def _foreign(seen: ObservedVM) -> str:
+    names = [name[:_LONGEST_DEVICE] for name in seen.foreign_devices]
+    return f"devices not made by Vireo: {listing(names)}" if names else ""
+
+
+def short(name: str) -> str:
+    """A hypervisor's name of a VM as far as the status takes it."""
+    return name[:_LONGEST_NAME]
 
 
 def pending(status: VirtualMachineStatus, changes: Sequence[Pending], conditions: Conditions) -> None:
@@ -108,6 +131,21 @@ def out_of_sight(vm: VirtualMachine, conditions: Conditions, state: VirtualMachi
     """Record that the VM can't be seen, or is gone: nobody can say whether its guest answers."""
     vm.status.state = state
     conditions.remove("GuestReady")
+
+
+def unseen(vm: VirtualMachine, conditions: Conditions, why: Result) -> None:
+    """Record that the VM's host does not answer: how the VM stands is not known.
+
+    What the reasons say of this generation stays: power that was as declared, and is not once the host answers, is drift.
+    """
+    out_of_sight(vm, conditions)
+    for type, kept in ((SYNCED, {DRIFT, LAST_SEEN}), (IN_SYNC, {DRIFT, DISK_MISSING})):
+        known = conditions.get(type)
+        if known is None:
+            continue
+        reason = LAST_SEEN if type == SYNCED and known.status == "True" else known.reason
+        told = reason if reason in kept and known.observed_generation == vm.metadata.generation else why.reason
+        conditions.set(type, "Unknown", told, why.message)
 
 
 def guest_ready(vm: VirtualMachine, conditions: Conditions) -> None:

@@ -13,7 +13,7 @@ from controller.shared.instances import instance_of
 from controller.shared.lookups import hosts_by_cluster
 from controller.shared.reach import silent
 from controller.shared.standing import standing
-from controller.vm import report
+from controller.vm import report, restart
 from controller.vm.references import References
 from controller.vm.services import Services
 from controller.vm.translate import Site
@@ -69,9 +69,10 @@ class Seating:
         if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
             return as_it_was
         if link is None or not link.up:
+            why = _unreachable(host, link)
             if not fresh:
-                report.out_of_sight(ctx.object, ctx.conditions)
-            return _unreachable(host, link)
+                report.unseen(ctx.object, ctx.conditions, why)
+            return why
         parent = ctx.store.get(Host, host)
         cluster = ctx.store.get(Cluster, parent.spec.cluster) if parent else None
         storage = ctx.store.get(StoragePool, pool)
@@ -91,14 +92,14 @@ class Seating:
             NICStatus(name=nic.name, mac=nic.mac, ip=nic.ip or None, network=nic.network, segment=str(nic.segment))
             for nic in seen.nics
         ]
-        ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
+        restart.served(ctx)
         ctx.event("Normal", "Found", f"found on host {host}, taken over as it is")
         return self._at(ctx, host, pool)
 
     def undecided(self, ctx: Context[VirtualMachine]) -> Result | None:
         """Whether the VM may exist on a host that has not been seen: then it must not be made a second time."""
         if not self._services.recovery.done:
-            return waiting("Recovering", self._services.recovery.message, retry_after=1.0)
+            return waiting("Recovering", self._services.recovery.message, retry_after=self._services.recovery.retry_after)
         if not ctx.has_finalizer or ctx.uid in self._new:
             return None
         unseen = self.unseen(ctx)

@@ -227,7 +227,7 @@ def test_a_suspended_vm_is_told_left_as_it_is_and_healthy_once_it_runs_again(res
         assert cloud.writes == written
         assert cloud.datacentre.vm().power is Power.PAUSED
         if restarted:
-            cloud.edit(restartedAt="2100-01-01T00:00:00Z")
+            cloud.edit(restartedAt="2026-11-22T09:00:00Z")
         else:
             cloud.datacentre.act(Act.POWER_ON, "web")
         await cloud.settle(60)

@@ -9,7 +9,7 @@ from drivers.types import Power
 from tests.support.vms import VMCloud, play, site, vm
 
 LOST = ("False", "DiskMissing")
-AFTER = "2031-01-01T00:00:00Z"
+AFTER = "2026-11-22T09:00:00Z"
 
 
 async def robbed(cloud: VMCloud) -> None:

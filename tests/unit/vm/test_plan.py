@@ -146,8 +146,8 @@ def test_memory_that_the_guest_has_not_taken_is_pending_with_that_reason() -> No
     assert pending(vm, have, RESTART) == [
         Pending(
             "offering",
-            f"{GIB} bytes of memory",
-            f"{2 * GIB} bytes of memory, which the guest was given and has not taken",
+            "1Gi of memory",
+            "2Gi of memory, which the guest was given and has not taken",
             ApplyMode.RESTART,
         )
     ]

@@ -31,7 +31,7 @@ def test_it_is_pending_with_the_reason_until_the_restart() -> None:
         found = await grown(cloud)
         assert (found.memory, found.running_memory, found.running_cpus) == (8 * GIB, 4 * GIB, 4)
         [desired] = waiting(cloud)
-        assert "8589934592 bytes of memory, which the guest was given and has not taken" in desired
+        assert "8Gi of memory, which the guest was given and has not taken" in desired
         assert cloud.reason(type="RestartRequired") == ("True", "ChangesPending")
         assert cloud.reason() == ("True", "Running")
         assert cloud.job() == ("ScaleVirtualMachine", "Succeeded")
