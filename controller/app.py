@@ -30,6 +30,7 @@ from controller.kube.kinds import ApiKind, Kinds
 from controller.network import NetworkReconciler
 from controller.offering import ServiceOfferingReconciler
 from controller.placing.attachments import Attachments, left_with
+from controller.placing.left import LeftNICs, recorded_of
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
@@ -160,7 +161,7 @@ def make_parts(
         log,
         greet=wake.greet,
         owned=lambda vm: declared(vm, store),
-        kept=lambda vm: left_with(vm, store),
+        kept=lambda vm: [*left_with(vm, store), *recorded_of(vm, store)],
     )
     EndpointMetrics(registry, inventory.endpoints)
     addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex(wake.recount)
@@ -184,10 +185,11 @@ def make_parts(
 
 def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler[Any]]:
     """One line for each kind."""
+    left = LeftNICs(parts.store, parts.addresses)
     vm = Services(
         parts.inventory,
         parts.placements,
-        Addressing(parts.addresses),
+        Addressing(left),
         parts.library,
         parts.recovery,
         secrets,
@@ -204,11 +206,11 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         ZoneReconciler(),
         PodReconciler(),
         ClusterReconciler(),
-        HostReconciler(parts.inventory, secrets, parts.addresses, parts.placements),
+        HostReconciler(parts.inventory, secrets, left, parts.placements),
         StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),
-        NetworkReconciler(parts.segments, parts.addresses, parts.recovery),
+        NetworkReconciler(parts.segments, left, parts.recovery, parts.inventory),
         VirtualMachineReconciler(vm),
         VolumeReconciler(volume),
         SnapshotReconciler(SnapshotServices(reach, parts.contents, parts.attachments, parts.calls, _new_id)),

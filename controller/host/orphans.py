@@ -7,11 +7,12 @@ from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address
 
 from controller.inventory import HostLink
-from controller.ipam import AddressAllocator, Owner
+from controller.ipam import Owner
+from controller.placing.left import LeftNICs
 from controller.runtime.store import Store
 from controller.shared.instances import lives
 from controller.shared.lookups import qualified
-from controller.shared.owners import orphan_owner
+from controller.shared.owners import orphan_instance, orphan_owner
 from crds.v1alpha1.host import OrphanedVM
 from drivers.types import InstanceID, ObservedVM
 
@@ -24,8 +25,9 @@ _Held = tuple[str, IPv4Address, Owner]
 class Orphans:
     """What is on the hosts without an object: not touched until somebody adopts it, its addresses kept while it is there."""
 
-    def __init__(self, addresses: AddressAllocator) -> None:
-        self._addresses = addresses
+    def __init__(self, left: LeftNICs) -> None:
+        self._left = left
+        self._addresses = left.addresses
         self._held: dict[str, set[_Held]] = {}
         self._known: dict[str, frozenset[InstanceID]] = {}
 
@@ -39,7 +41,7 @@ class Orphans:
         return sorted(map(_described, found), key=lambda each: (each.owner, each.instance_id))[:_MOST]
 
     def forget(self, host: str) -> None:
-        """Let go of what was held for a Host that is gone."""
+        """Let go of what was held for a Host that is gone, but what Networks have on record: the VMs may well be there."""
         self._hold(host, set())
         self._held.pop(host, None)
         self._known.pop(host, None)
@@ -47,6 +49,7 @@ class Orphans:
     def _hold(self, host: str, wanted: set[_Held]) -> None:
         for _, _, owner in self._held.get(host, set()) - wanted:
             self._addresses.release(owner)
+            self._left.hold_again(orphan_instance(owner))
         for network, address, owner in wanted:
             self._addresses.adopt(network, address, owner)
         self._held[host] = wanted

@@ -13,7 +13,7 @@ from controller.host.orphans import Orphans
 from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory
 from controller.inventory.secrets import Secrets
-from controller.ipam import AddressAllocator
+from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -84,12 +84,12 @@ class HostReconciler:
 
     kind = Host
 
-    def __init__(self, inventory: Inventory, secrets: Secrets, addresses: AddressAllocator, placements: Placements) -> None:
+    def __init__(self, inventory: Inventory, secrets: Secrets, left: LeftNICs, placements: Placements) -> None:
         self._inventory = inventory
         self._placements = placements
         self._secrets = secrets
         self._identities = Identities()
-        self._orphans = Orphans(addresses)
+        self._orphans = Orphans(left)
         self._announced: dict[str, tuple[HostLink, int]] = {}
         self.watches: Sequence[Watch] = (
             Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, SegmentAllocator
+from controller.inventory import Inventory
+from controller.ipam import InvalidSubnet, Owner, Reason, Refusal, SegmentAllocator
+from controller.network.left import Left
 from controller.network.segment import reserve
+from controller.placing.left import LeftNICs
 from controller.placing.recovery import Recovery
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.results import Done, Result, done, failed, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import blocked
-from controller.shared.lookups import networks_by_zone, qualified, vms_by_network
+from controller.shared.instances import adopted, to_adopt
+from controller.shared.leaving import leaves
+from controller.shared.lookups import networks_by_left, networks_by_zone, qualified, vms_by_network
 from controller.shared.subnets import subnet_of
+from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network, NetworkAddresses, NetworkState
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.zone import Zone
@@ -30,25 +36,39 @@ def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
         yield Key(Network.KIND, namespace, name)
 
 
+def _of_left(vm: VirtualMachine, store: Store) -> Iterable[Key]:
+    """The Networks that have on record what this VM has, or is to have again."""
+    identities = filter(None, (vm.metadata.uid, to_adopt(vm)))
+    return [key for each in identities for key in networks_by_left.keys(store, each)]
+
+
 class NetworkReconciler:
-    """Gives networks their segments and keeps count of their addresses."""
+    """Gives networks their segments, keeps count of their addresses, and on record who has one without an object."""
 
     kind = Network
-    watches: Sequence[Watch] = (
-        Watch(Zone, lambda zone, store: networks_by_zone.keys(store, zone.metadata.name), of=lambda zone: zone.spec),
-        Watch(VirtualMachine, _of_vm, of=lambda vm: [(nic.network, nic.ip) for nic in vm.status.nics], settle=_SETTLE),
-    )
 
-    def __init__(self, segments: SegmentAllocator, addresses: AddressAllocator, recovery: Recovery) -> None:
+    def __init__(self, segments: SegmentAllocator, left: LeftNICs, recovery: Recovery, inventory: Inventory) -> None:
         self._segments = segments
-        self._addresses = addresses
+        self._nics = left
+        self._addresses = left.addresses
         self._recovery = recovery
+        self._left = Left(inventory, left)
+        self.watches: Sequence[Watch] = (
+            Watch(Zone, lambda zone, store: networks_by_zone.keys(store, zone.metadata.name), of=lambda zone: zone.spec),
+            Watch(VirtualMachine, _of_vm, of=lambda vm: [(nic.network, nic.ip) for nic in vm.status.nics], settle=_SETTLE),
+            Watch(VirtualMachine, lambda vm, store: _of_vm(vm, store) if leaves(vm) else (), of=leaves),
+            Watch(VirtualMachine, _of_left, of=adopted),
+            Watch(Host, self._left.networks, of=lambda host: host.status.orphans),
+        )
 
     async def reconcile(self, ctx: Context[Network]) -> Result:
         """Drive one Network one step towards its spec."""
+        again = await self._left.look(ctx)
+        outcome = await (self._delete(ctx) if ctx.deleting else self._converge(ctx))
+        return done(outcome.reason, outcome.message, recheck_after=again) if isinstance(outcome, Done) else outcome
+
+    async def _converge(self, ctx: Context[Network]) -> Result:
         network = ctx.object
-        if ctx.deleting:
-            return await self._delete(ctx)
         zone = ctx.store.get(Zone, network.spec.zone)
         if zone is None:
             network.status.state = network.status.state or NetworkState.ALLOCATED
@@ -79,6 +99,8 @@ class NetworkReconciler:
         if waiting_for := blocked(ctx, users):
             ctx.object.status.state = NetworkState.SHUTDOWN
             return waiting_for
+        for each in ctx.object.status.left:
+            self._nics.free(each)
         await ctx.remove_finalizer()
         return done("Deleted")
 

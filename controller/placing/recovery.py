@@ -14,6 +14,7 @@ from itertools import islice
 
 from controller.inventory import Inventory
 from controller.ipam import AddressAllocator, Owner, SegmentAllocator
+from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
 from controller.runtime.clock import Clock
 from controller.runtime.keys import Key
@@ -70,6 +71,7 @@ class Recovery:
         self._inventory = inventory
         self._addresses = addresses
         self._segments = segments
+        self._left = LeftNICs(store, addresses)
         self._placements = placements
         self._clock = clock
         self._started = clock.monotonic()
@@ -128,6 +130,8 @@ class Recovery:
         async for each in sliced(sorted(recorded, key=lambda each: each.owner.created)):
             if self._store.uid(each.vm) == each.owner.uid:
                 self._take_over_recorded(each)
+        async for network in sliced(self._store.list(Network)):
+            self._left.hold(network)  # declared VMs go first
 
     def _take_over_recorded(self, each: _Recorded) -> None:
         self._address(each.owner, each.network, each.ip)

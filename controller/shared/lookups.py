@@ -15,6 +15,7 @@ from controller.ipam import volume_id
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.store import Store
+from controller.shared.leaving import leaves
 from crds.references import Endpoint
 from crds.v1alpha1 import (
     KINDS,
@@ -47,6 +48,8 @@ __all__ = [
     "hosts_of_clusters",
     "hosts_up_by_cluster",
     "hosts_using_secret",
+    "hosts_with_orphans",
+    "networks_by_left",
     "networks_by_zone",
     "pods_by_zone",
     "pools_by_cluster",
@@ -71,6 +74,7 @@ __all__ = [
     "vms_by_template",
     "vms_by_volume",
     "vms_by_zone",
+    "vms_leaving",
     "vms_unplaced",
     "volumes_by_host",
     "volumes_by_id",
@@ -213,12 +217,14 @@ clusters_by_pod = Lookup(Cluster, "pod", lambda cluster: (cluster.spec.pod,))
 clusters_by_secret = Lookup(Cluster, "secret", lambda cluster: _secrets(cluster.spec.endpoint))
 hosts_by_cluster = Lookup(Host, "cluster", lambda host: (host.spec.cluster,))
 hosts_up_by_cluster = Lookup(Host, "upInCluster", lambda host: (host.spec.cluster,) if host.status.state == HostState.UP else ())
+hosts_with_orphans = Lookup(Host, "orphans", lambda host: (str(bool(host.status.orphans)),))
 hosts_by_native_id = Lookup(Host, "nativeID", lambda host: _some(host.status.native_id))
 hosts_by_secret = Lookup(Host, "secret", lambda host: _secrets(host.spec.endpoint))
 pools_by_scope = Lookup(StoragePool, "scope", _scope)
 pools_by_zone = Lookup(StoragePool, "zone", lambda pool: (pool.spec.zone,))
 pools_by_cluster = Lookup(StoragePool, "cluster", lambda pool: _some(pool.spec.cluster))
 pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))
+networks_by_left = Lookup(Network, "left", lambda each: (v for left in each.status.left for v in (left.uid, left.instance_id)))
 networks_by_zone = Lookup(Network, "zone", lambda network: (network.spec.zone,))
 templates_by_pool = Lookup(Template, "pool", lambda template: (entry.pool for entry in template.status.pools))
 vms_by_zone = Lookup(VirtualMachine, "zone", lambda vm: (vm.spec.zone,))
@@ -229,6 +235,7 @@ vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offerin
 vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
+vms_leaving = Lookup(VirtualMachine, "leaving", lambda vm: (nic.network for nic in vm.status.nics) if leaves(vm) else ())
 vms_unplaced = Lookup(VirtualMachine, "unplaced", lambda vm: () if vm.status.host else (vm.spec.zone,))
 vms_by_volume = Lookup(VirtualMachine, "volume", _volumes)
 vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)
@@ -251,11 +258,13 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     hosts_by_cluster,
     hosts_up_by_cluster,
     hosts_by_native_id,
+    hosts_with_orphans,
     hosts_by_secret,
     pools_by_scope,
     pools_by_zone,
     pools_by_cluster,
     pools_by_host,
+    networks_by_left,
     networks_by_zone,
     templates_by_pool,
     vms_by_zone,
@@ -268,6 +277,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     vms_by_pool,
     vms_by_secret,
     vms_by_volume,
+    vms_leaving,
     vms_unplaced,
     volumes_by_zone,
     volumes_by_pool,

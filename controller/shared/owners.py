@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from controller.ipam import Owner
-from crds.v1alpha1.network import Network
+from crds.v1alpha1.network import LeftNIC, Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from drivers.types import InstanceID, ObservedVM
 
+_ORPHAN = "orphan:"
 _AFTER_ALL = "~"
 """In place of a time, after every time: what was seen may be out of date, and no declared VM loses its address to that."""
 
@@ -18,12 +19,22 @@ def address_owner(vm: VirtualMachine, nic: str) -> Owner:
 
 def orphan_uid(instance: InstanceID) -> str:
     """In place of an object's uid for a VM whose object is gone."""
-    return f"orphan:{instance}"
+    return f"{_ORPHAN}{instance}"
+
+
+def orphan_instance(owner: Owner) -> InstanceID:
+    """The VM of a holder whose object is gone."""
+    return InstanceID(owner.uid.removeprefix(_ORPHAN))
 
 
 def orphan_owner(vm: ObservedVM, nic: str) -> Owner:
     """A NIC of a VM whose object is gone. It is not the lost object: that takes over what is free if it is there again."""
     return Owner(orphan_uid(vm.instance), nic, f"{vm.owner.namespace}/{vm.owner.name}", _AFTER_ALL)
+
+
+def left_owner(left: LeftNIC) -> Owner:
+    """The same for a NIC that a Network has on record."""
+    return Owner(orphan_uid(InstanceID(left.instance_id)), left.name, left.virtual_machine, _AFTER_ALL)
 
 
 def segment_owner(network: Network) -> Owner:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address
 
-from controller.ipam import AddressAllocator, InvalidSubnet, Owner, Reason, Refusal, mac_address
+from controller.ipam import InvalidSubnet, Owner, Reason, Refusal, mac_address
+from controller.placing.left import LeftNICs
 from controller.runtime.results import Result, failed, waiting
 from controller.shared.instances import to_adopt
 from controller.shared.owners import address_owner, orphan_owner, orphan_uid
@@ -23,8 +24,9 @@ _RETRY = 30.0
 class Addressing:
     """Gives each NIC its addresses."""
 
-    def __init__(self, allocator: AddressAllocator) -> None:
-        self._allocator = allocator
+    def __init__(self, left: LeftNICs) -> None:
+        self._left = left
+        self._allocator = left.addresses
 
     def assign(self, vm: VirtualMachine, interfaces: Sequence[Interface]) -> list[NICStatus] | Result:
         """The NICs as they shall be, every managed one with an address; the same again for a VM that has them.
@@ -44,21 +46,20 @@ class Addressing:
 
         What is kept for the VM itself, since its object is gone, is in nobody's way.
         """
-        owner = address_owner(vm, nic.name)
         holder = self._allocator.macs.holder(vm.spec.zone, nic.mac)
-        if holder is not None and holder != owner:
+        if not _own(vm, nic, holder):
             return f"MAC address {nic.mac} is pinned by {holder}, which has it"
-        held_by, instance = self._allocator.holder(nic.network, IPv4Address(nic.ip)) if nic.ip else None, to_adopt(vm)
-        if held_by is None or held_by == owner or (instance is not None and held_by.uid == orphan_uid(instance)):
-            return ""
-        return f"address {nic.ip} is in use by {held_by}"
+        held_by = self._allocator.holder(nic.network, IPv4Address(nic.ip)) if nic.ip else None
+        return "" if _own(vm, nic, held_by) else f"address {nic.ip} is in use by {held_by}"
 
     def take_over(self, vm: VirtualMachine, nics: Sequence[NICStatus]) -> str:
         """Book the addresses of a VM that is to be adopted, all or none. Returns what is in the way, "" if they are booked."""
         if trouble := next(filter(None, (self.trouble(vm, nic) for nic in nics)), ""):
             return trouble
         for nic in nics:
-            owner = address_owner(vm, nic.name)
+            owner, holder = address_owner(vm, nic.name), self._allocator.macs.holder(vm.spec.zone, nic.mac)
+            if holder is not None and holder != owner:  # kept for the VM itself
+                self._allocator.macs.keep(holder, None)
             self._allocator.macs.hold(vm.spec.zone, nic.mac, owner)
             if nic.ip:
                 self._allocator.adopt(nic.network, IPv4Address(nic.ip), owner)
@@ -69,8 +70,9 @@ class Addressing:
         self._allocator.release(Owner(uid, nic))
 
     def forget(self, uid: str) -> None:
-        """Give back all addresses of a VM that is gone."""
+        """Give back all addresses of a VM that is gone, but those that it has where it was left."""
         self._allocator.release_all(uid)
+        self._left.hold_again(uid)
 
     def leave(self, uid: str, orphan: ObservedVM | None) -> None:
         """Give back the addresses of a VM that is not adopted after all: to the VM, if it has lost its object."""
@@ -80,6 +82,7 @@ class Addressing:
         for nic in orphan.nics:
             with suppress(AddressValueError):
                 self._allocator.adopt(nic.network, IPv4Address(nic.ip), orphan_owner(orphan, nic.name))
+        self._left.hold_again(orphan.instance)
 
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
         spec, owner = interface.spec, address_owner(vm, interface.spec.name)
@@ -109,6 +112,13 @@ class Addressing:
             message = f"address {recorded} of {spec.name} is held by another VM too; remove the interface from one of them"
             return failed("AddressConflict", message, terminal=True)
         return nic.model_copy(update={"ip": str(address)})
+
+
+def _own(vm: VirtualMachine, nic: NICStatus, holder: Owner | None) -> bool:
+    """Whether nobody else holds what a NIC has: what is kept for the VM that the object is to adopt is its own."""
+    instance = to_adopt(vm)
+    kept = instance is not None and holder is not None and holder.uid == orphan_uid(instance)
+    return holder is None or kept or holder == address_owner(vm, nic.name)
 
 
 def _adopted_mac(vm: VirtualMachine, interface: Interface) -> str | None:

@@ -8,6 +8,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared.deletion import FORCE_DELETE, forced
 from controller.shared.instances import instance_of, to_adopt
+from controller.shared.leaving import leaves, unaware
 from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
 from controller.shared.reach import silent
 from controller.shared.translate import pool_spec
@@ -41,6 +42,9 @@ class Deletion:
         vm = ctx.object
         if not ctx.has_finalizer:
             return done("Deleted")
+        if leaves(vm) and (network := unaware(vm, ctx.store)):
+            message = f"network {network.namespace}/{network.name} is to record the addresses that the guest goes on to use"
+            return waiting("AddressesNotRecorded", message, retry_after=_POLL)
         if forced(ctx):
             ctx.event(
                 "Warning", "ForceDeleted", f"given up by {FORCE_DELETE}: what is left on host {vm.status.host} is not removed"

@@ -9,13 +9,15 @@ from pydantic import Field
 
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE, Rule, immutable_optional
-from crds.fields import CIDR, VLAN, Count, IPv4, ListType, Name
+from crds.fields import CIDR, MAC, VLAN, Count, IPv4, Label, ListType, Name, ObservedIPv4
 from crds.references import AllowedNamespaces
 from crds.status import Known, Status
 
 __all__ = [
+    "MOST_LEFT",
     "AddressRange",
     "Addressing",
+    "LeftNIC",
     "Network",
     "NetworkAddresses",
     "NetworkSpec",
@@ -146,6 +148,28 @@ class NetworkAddresses(Model):
     """Addresses that VMs have."""
 
 
+MOST_LEFT = 1000
+
+
+class LeftNIC(Model):
+    """A network interface that is in use though no VirtualMachine declares it."""
+
+    instance_id: Annotated[str, Field(min_length=1, max_length=64)]
+    """UUID of the VM in the hypervisor."""
+    name: Label
+    """Name of the interface."""
+    virtual_machine: Annotated[str, Field(max_length=317)]
+    """The VirtualMachine that it was made for, as namespace/name."""
+    uid: Annotated[str, Field(max_length=64)]
+    """UID of that object."""
+    host: Name | None = None
+    """Host that the VM was left on."""
+    mac: MAC
+    """MAC address."""
+    ip: ObservedIPv4 | None = None
+    """IPv4 address given to the guest; absent where Vireo does not manage addresses."""
+
+
 class NetworkStatus(Status):
     """State of a network."""
 
@@ -155,6 +179,10 @@ class NetworkStatus(Status):
     """Segment of the network, pinned or allocated; stays for its life."""
     addresses: NetworkAddresses = Field(default_factory=NetworkAddresses)
     """Use of the addresses."""
+    left: Annotated[list[LeftNIC], Field(max_length=MOST_LEFT), ListType("map", ("instanceID", "name"))] = Field(
+        default_factory=list
+    )
+    """Interfaces of VMs that were left in a hypervisor when their objects went: their addresses are given to nobody else."""
 
 
 class Network(Resource):

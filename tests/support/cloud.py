@@ -22,6 +22,7 @@ from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.secrets import SecretCache
 from controller.ipam import AddressAllocator
 from controller.offering import ServiceOfferingReconciler
+from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
@@ -78,7 +79,7 @@ class Controller:
                 ZoneReconciler(),
                 PodReconciler(),
                 ClusterReconciler(),
-                HostReconciler(self.inventory, self.secrets, self.addresses, self.placements),
+                HostReconciler(self.inventory, self.secrets, LeftNICs(self.store, self.addresses), self.placements),
                 StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library)),
                 ServiceOfferingReconciler(),
             ],

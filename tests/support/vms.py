@@ -27,6 +27,7 @@ from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import SecretCache
 from controller.ipam import AddressAllocator, SegmentAllocator
 from controller.placing.attachments import Attachments, left_with
+from controller.placing.left import recorded_of
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
 from controller.placing.rooms import Rooms
@@ -263,7 +264,7 @@ class VMController(base.Controller):
             self.enqueue,
             log,
             owned=lambda vm: declared(vm, self.store),
-            kept=lambda vm: left_with(vm, self.store),
+            kept=lambda vm: [*left_with(vm, self.store), *recorded_of(vm, self.store)],
         )
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
         self.secrets = SecretCache(cloud, clock.monotonic)
