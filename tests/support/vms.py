@@ -269,7 +269,6 @@ class VMController(base.Controller):
         self.registry = PoolRegistry(self.inventory.link, self.enqueue, clock.monotonic, log)
         self.secrets = SecretCache(cloud, clock.monotonic)
         addresses, segments, index = AddressAllocator(), SegmentAllocator(), HostIndex(self.recount)
-        placements = Placements(store, index)
         self.parts = Parts(
             store=store,
             inventory=self.inventory,
@@ -277,7 +276,7 @@ class VMController(base.Controller):
             library=Library(cast("ImageCache", cloud.images), 1 << 40, self.enqueue, clock, log),
             addresses=addresses,
             segments=segments,
-            placements=placements,
+            placements=(placements := Placements(store, index)),
             recovery=Recovery(store, self.inventory, addresses, segments, placements, clock),
             rooms=Rooms(store, index),
             attachments=Attachments(store, self.inventory),

@@ -35,7 +35,7 @@ def test_it_is_pending_with_the_reason_until_the_restart() -> None:
         assert cloud.reason(type="RestartRequired") == ("True", "ChangesPending")
         assert cloud.reason() == ("True", "Running")
         assert cloud.job() == ("ScaleVirtualMachine", "Succeeded")
-        cloud.edit(restartedAt="2100-01-01T00:00:00Z")
+        cloud.edit(restartedAt="2026-11-21T10:00:00Z")
         await cloud.settle(60)
         assert (found.running_memory, waiting(cloud)) == (8 * GIB, [])
         assert cloud.reason(type="RestartRequired") is None
