@@ -209,7 +209,9 @@ def _memory(cloud: MatrixCloud) -> list[str]:
     """What the controller holds though nobody has it, or fails to hold."""
     parts = cloud.controller.parts
     held = sorted(str(ip) for ip, _ in parts.addresses.records("shop/front"))
-    used = sorted(nic.ip for each in cloud.datacentre.census.vms if each.owner for nic in each.nics)
+    ours = [each for each in cloud.datacentre.census.vms if each.owner]
+    left = [each for raw in cloud.list("Network") for each in raw["status"].get("left", ())]  # by an object, with its mark off
+    used = sorted([nic.ip for each in ours for nic in each.nics] + [each["ip"] for each in left])
     found = [f"addresses held are {held}, used {used}"] if held != used else []
     vlans = sorted(vlan for vlan, _ in parts.segments.records("z1"))
     declared = sorted(raw["status"]["segment"]["vlan"] for raw in cloud.list("Network"))
