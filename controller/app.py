@@ -153,10 +153,10 @@ def make_parts(
     clock, store = SystemClock(), Store()
     register_all(store)
     store.register(Namespace)
-    metrics, threads, waiting, drivers = LaneMetrics(registry), Threads(), Threads(), DriverMetrics(registry).over(load)
+    metrics, threads, drivers = LaneMetrics(registry), Threads(), DriverMetrics(registry).over(load)
     inventory = Inventory(
         drivers,
-        lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads, waiting),
+        lambda name: endpoint_lanes(name, elector.check, clock.monotonic, metrics, threads),
         wake,
         log,
         greet=wake.greet,

@@ -17,7 +17,7 @@ Rules that hold for every method:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from drivers.adoption import Adopting
@@ -238,11 +238,18 @@ class Tasks(Protocol):
 class Events(Protocol):
     """Native events (Capability.EVENTS)."""
 
-    def wait(self, timeout: float) -> Sequence[Event]:
-        """Block until something changed or `timeout` seconds passed, and return what changed since the last call.
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        """Have `notify` called whenever `fetch` has something to tell, from now on: no thread waits for that. Called once.
 
-        Called from one thread of its own. Events before the first call need not be kept: the caller observes all after it
-        subscribed. Raises Transient when events may have been lost; the caller observes all, then calls again.
+        However much happens, it need be called only once until the next `fetch`; it may be called when there is nothing after all,
+        and after `close`. It is called from any thread, does not block and raises nothing. Raises Transient.
+        """
+
+    def fetch(self) -> Sequence[Event]:
+        """What changed since the last call, without waiting for more. Called by one thread at a time.
+
+        Events before `subscribe` need not be kept: the caller observes all after it subscribed. Raises Transient when events may
+        have been lost, as with the connection that they came through; the caller observes all, then calls again.
         """
 
 

@@ -19,10 +19,10 @@ R = TypeVar("R")
 CONTROL_TIMEOUT = 30.0
 CLOSE_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
+EVENTS_TIMEOUT = 30.0
 SURVEY_TIMEOUT = 60.0
 WORK_TIMEOUT = 60.0
 TRANSFER_TIMEOUT = 3600.0
-EVENT_WAIT = 20.0
 
 _PACED = BreakerOptions(failures=sys.maxsize)  # the session itself goes slow on an endpoint that does not answer
 
@@ -38,7 +38,8 @@ class Lanes:
     """The lanes of one endpoint: a hanging call holds one place in one of them and nothing else.
 
     `control` connects, lists hosts and disconnects; `state` reads VMs and tasks; `work` changes things; `transfer` moves much data;
-    `events` waits. Every method here raises what the call raises, Busy if it was not made, and Unanswered if it took too long.
+    `events` fetches what happened. Every method here raises what the call raises, Busy if it was not made, and Unanswered if it
+    took too long.
     """
 
     control: Lane
@@ -71,9 +72,9 @@ class Lanes:
         """Make a call that moves much data."""
         return await translated(self.transfer, call, *args, timeout=TRANSFER_TIMEOUT, mutating=True)
 
-    async def wait(self, call: Callable[[float], R], seconds: float) -> R:
-        """Wait for native events, at most `seconds`."""
-        return await translated(self.events, call, seconds, timeout=seconds + READ_TIMEOUT, mutating=False)
+    async def listen(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Subscribe to native events, or fetch those that came."""
+        return await translated(self.events, call, *args, timeout=EVENTS_TIMEOUT, mutating=False)
 
     def close(self) -> None:
         """Take no more calls; threads that hang are left to end with the process."""
@@ -87,20 +88,14 @@ def endpoint_lanes(
     clock: Callable[[], float],
     metrics: LaneMetrics,
     threads: Threads,
-    waiting: Threads | None = None,
 ) -> Lanes:
-    """Make the lanes of the endpoint `name`; `guard` runs before every call that changes something and may refuse it by raising.
+    """Make the lanes of the endpoint `name`; `guard` runs before every call that changes something and may refuse it by raising."""
 
-    `waiting` are the threads that wait for events, None if they need not be others: a thousand of them that never did anything
-    else need half the memory of a thousand that did.
-    """
-
-    def lane(options: LaneOptions, pool: Threads, may: Callable[[], None] = _always) -> Lane:
+    def lane(options: LaneOptions, may: Callable[[], None] = _always) -> Lane:
         full = f"{name} {options.purpose}"
-        return Lane(full, options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics, threads=pool)
+        return Lane(full, options, unanswered=_unanswered, guard=may, clock=clock, metrics=metrics, threads=threads)
 
-    plain = (lane(_CONTROL, threads), lane(_STATE, threads))
-    return Lanes(*plain, lane(_WORK, threads, guard), lane(_TRANSFER, threads, guard), lane(_EVENTS, waiting or threads))
+    return Lanes(lane(_CONTROL), lane(_STATE), lane(_WORK, guard), lane(_TRANSFER, guard), lane(_EVENTS))
 
 
 def _unanswered(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from typing import Protocol
 from structlog.typing import FilteringBoundLogger
 
 from controller.inventory.entry import Entry
-from controller.inventory.lanes import EVENT_WAIT, Lanes
+from controller.inventory.lanes import Lanes
 from controller.inventory.link import LinkState
 from controller.inventory.opening import opened
 from controller.inventory.outcomes import is_refusal
@@ -72,6 +72,7 @@ class Session:
         self._connection: Connection | None = None
         self._connects = 0
         self._boots: Counter[HostID] = Counter()
+        self._news = asyncio.Event()
         self._resync = asyncio.Event()
         self._searching = asyncio.Lock()
         self._strangers = Strangers()
@@ -160,7 +161,7 @@ class Session:
         self.capabilities = connection.capabilities
         hosts = await self.lanes.connect(connection.hosts.list_hosts)
         if Capability.EVENTS in self.capabilities:
-            await self.lanes.wait(connection.events.wait, 0.0)
+            await self.lanes.listen(connection.events.subscribe, self._notifier())
         changed = await self._survey(connection)
         self.hosts = {host.host: host for host in hosts}
         self.state, self.message, self.reason = LinkState.UP, "", ""
@@ -210,16 +211,30 @@ class Session:
                 await asyncio.sleep(busy.retry_after)
 
     async def _listen(self, connection: Connection) -> None:
-        """Take in native events; when some may be lost, look at everything."""
+        """Take in native events; when some may be lost, look at everything. Between them no thread is held."""
         while True:
+            await self._news.wait()
+            self._news.clear()
             try:
-                events = await self.lanes.wait(connection.events.wait, EVENT_WAIT)
+                events = await self.lanes.listen(connection.events.fetch)
             except Transient:
                 await asyncio.sleep(self._cadence.first_retry)
                 await self._list_hosts(connection)
                 self._resync.set()
+                self._news.set()  # fetched again until the driver no longer complains
             else:
                 await self._take(connection, events)
+
+    def _notifier(self) -> Callable[[], None]:
+        """What a new connection calls, in any thread, when it has news."""
+        loop, self._news = asyncio.get_running_loop(), asyncio.Event()
+        news = self._news
+
+        def notify() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(news.set)
+
+        return notify
 
     async def _take(self, connection: Connection, events: Iterable[Event]) -> None:
         hosts = False

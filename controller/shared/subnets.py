@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from controller.ipam import InvalidSubnet, Subnet, parse_subnet
 from crds.v1alpha1.network import Network
 
@@ -11,4 +13,10 @@ def subnet_of(network: Network) -> Subnet:
     spec = network.spec.subnet
     if spec is None:
         raise InvalidSubnet(["the network has no subnet"])
-    return parse_subnet(spec.cidr, spec.gateway, [(each.start, each.end) for each in spec.ranges])
+    return _parsed(spec.cidr, spec.gateway, tuple((each.start, each.end) for each in spec.ranges))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(cidr: str, gateway: str | None, ranges: tuple[tuple[str, str], ...]) -> Subnet:
+    """Thousands of VMs ask for the few subnets that there are, each twice in a reconcile."""
+    return parse_subnet(cidr, gateway, ranges)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -29,16 +30,23 @@ def seed(instance: str, hostname: str, ssh_keys: Sequence[str], nics: Sequence[G
 
     The instance-id never changes in the life of a VM: cloud-init's per-instance work is done once, at the first boot.
     """
-    meta: dict[str, Any] = {"instance-id": instance, "local-hostname": hostname}
-    if ssh_keys:
-        meta["public-keys"] = list(ssh_keys)
-    network = {"version": 2, "ethernets": {nic.name: _ethernet(nic) for nic in nics}}
-    return Seed(meta_data=_dump(meta), network_config=_dump(network), user_data=user_data)
+    meta, network = _documents(instance, hostname, tuple(ssh_keys), tuple(nics))
+    return Seed(meta_data=meta, network_config=network, user_data=user_data)
 
 
 def hostname_of(name: str, declared: str | None) -> str:
     """The declared host name, else the object's name up to its first dot, cut to the 63 characters of a DNS label."""
     return declared or name.split(".", 1)[0][:63].rstrip("-")
+
+
+@lru_cache(maxsize=512)
+def _documents(instance: str, hostname: str, ssh_keys: tuple[str, ...], nics: tuple[GuestNIC, ...]) -> tuple[str, str]:
+    """Meta data and network config as text: a VM that is being made is looked at several times, and writing YAML is slow."""
+    meta: dict[str, Any] = {"instance-id": instance, "local-hostname": hostname}
+    if ssh_keys:
+        meta["public-keys"] = list(ssh_keys)
+    network = {"version": 2, "ethernets": {nic.name: _ethernet(nic) for nic in nics}}
+    return _dump(meta), _dump(network)
 
 
 def _ethernet(nic: GuestNIC) -> dict[str, Any]:

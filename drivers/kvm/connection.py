@@ -93,7 +93,7 @@ class KVMConnection:
         self.events = KVMEvents(session)
 
     def close(self) -> None:
-        """Close libvirt's connections; `events.wait` returns at once, other calls when libvirt answers or keepalive gives up."""
+        """Close libvirt's connections; calls under way return when libvirt answers or keepalive gives up."""
         self.events.close()
         self._session.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,44 +26,54 @@ KINDS = (
 
 
 class KVMEvents:
-    """Domain events of one host, folded: a VM that changed many times between two calls is told once."""
+    """Domain events of one host, folded: a VM that changed many times between two calls is told once.
+
+    libvirt's event loop, one thread for all hosts, brings them.
+    """
 
     def __init__(self, session: Session) -> None:
-        """Subscribe. Raises Transient."""
+        """Register for events. Raises Transient."""
         self._session = session
         self._changed: dict[InstanceID, None] = {}
-        self._wake = threading.Condition()
+        self._lock = threading.Lock()
+        self._notify: Callable[[], None] = _nobody
         self._lost = False
         self._closed = False
         self._current: Any = None
         self._callbacks: dict[int, list[int]] = {}
         session.farewells[Role.EVENTS] = self._unregister
-        self._subscribe()
+        self._begin()
 
-    def wait(self, timeout: float) -> Sequence[Event]:
-        """Block for events.
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        """Call `notify` when there is news; at once if there is already."""
+        with self._lock:
+            self._notify = notify
+            pending = self._changed or self._lost
+        if pending:
+            notify()
 
-        After a loss of the connection it subscribes again first, then raises Transient: what the caller observes from then on
+    def fetch(self) -> Sequence[Event]:
+        """The VMs that changed.
+
+        After a loss of the connection it registers again first, then raises Transient: what the caller observes from then on
         is followed by events without a gap.
         """
-        with self._wake:
-            self._wake.wait_for(lambda: self._changed or self._lost or self._closed, timeout)
+        with self._lock:
             if not (self._lost or self._closed):
                 changed, self._changed = self._changed, {}
                 return tuple(map(VMChanged, changed))
         if self._closed:
             raise Unanswered("the connection to the host is closed")
-        self._subscribe()
+        self._begin()
         raise Transient("the connection to the host was lost and is back; events in between are missing")
 
     def close(self) -> None:
-        """Make a blocked `wait` return."""
-        with self._wake:
+        """Have nothing more to tell."""
+        with self._lock:
             self._closed = True
-            self._wake.notify_all()
 
-    def _subscribe(self) -> None:
-        with self._wake:
+    def _begin(self) -> None:
+        with self._lock:
             self._changed, self._lost = {}, False
         try:
             self._session.run(Role.EVENTS, "subscribe to the events of the host", self._register)
@@ -94,11 +104,19 @@ class KVMEvents:
         """Runs in libvirt's event loop, which must not wait: it only takes note."""
         with suppress(libvirt.libvirtError):
             instance = InstanceID(domain.UUIDString())
-            with self._wake:
+            with self._lock:
+                first = not self._changed
                 self._changed[instance] = None
-                self._wake.notify_all()
+            if first:  # whoever has not fetched yet will find the others too
+                self._notify()
 
     def _on_close(self, connection: Any, _reason: int, _opaque: object) -> None:
-        with self._wake:
+        with self._lock:
             self._lost = self._lost or connection is self._current
-            self._wake.notify_all()
+            lost = self._lost
+        if lost:
+            self._notify()
+
+
+def _nobody() -> None:
+    """Nobody has subscribed yet."""

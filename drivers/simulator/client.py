@@ -6,40 +6,46 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from drivers.errors import DriverError, InvalidSpec, Transient, Unanswered
 
-from .methods import METHODS, codec, problem_adapter
+from .methods import METHODS, News, codec, problem_adapter
+from .polls import MAX_REPLY, Polls
 
-__all__ = ["MAX_REPLY", "SocketTransport"]
+__all__ = ["SocketTransport"]
 
-MAX_REPLY = 256 * 1024 * 1024
 IDLE = 8
 """Idle sockets that are kept."""
+
+WAIT = 20.0
+"""Seconds that the server is asked to wait for news, before it says that there are none."""
 
 _LENGTH = struct.Struct(">I")
 
 
 class SocketTransport:
-    """Calls over TCP. Raises Unanswered when the server does not answer within `timeout` seconds."""
+    """Calls over TCP. Raises Unanswered when the server does not answer within `timeout` seconds; `polls` waits for news."""
 
-    def __init__(self, address: tuple[str, int], *, timeout: float = 15.0) -> None:
+    def __init__(self, address: tuple[str, int], polls: Polls, *, timeout: float = 15.0) -> None:
         self._address = address
+        self._polls = polls
         self._timeout = timeout
         self._lock = threading.Lock()
         self._idle: list[socket.socket] = []
         self._used: set[socket.socket] = set()
         self._closed = False
 
-    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
+    def request(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
         """One call; see `connection.Transport`."""
         frame = _frame(f"{method} {session}", codec(method).write_params(args))
         link = self._take()
         try:
-            deadline = time.monotonic() + self._timeout + wait
-            link.settimeout(self._timeout + wait)
+            deadline = time.monotonic() + self._timeout
+            link.settimeout(self._timeout)
             link.sendall(frame)
             status, body = _receive(link, deadline)
         except OSError as error:
@@ -52,6 +58,37 @@ class SocketTransport:
         if status == b"ok":
             return self._result(method, body)
         raise _problem(body)
+
+    def listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        """See `connection.Transport`. The socket is the same until there are news."""
+        link = self._take()
+        try:
+            link.settimeout(self._timeout)
+            self._ask_for_news(link, session, epoch, cursor, heard)
+        except OSError as error:
+            self._drop(link)
+            raise self._lost("events.wait", error) from error
+
+    def _ask_for_news(
+        self, link: socket.socket, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]
+    ) -> None:
+        link.sendall(_frame(f"events.wait {session}", codec("events.wait").write_params((epoch, cursor, WAIT))))
+        self._polls.add(link, WAIT + self._timeout, partial(self._on_news, link, session, heard))
+
+    def _on_news(self, link: socket.socket, session: str, heard: Callable[[News | None], None], reply: bytes | None) -> None:
+        """Runs in the thread of all polls: asks again while there is nothing new."""
+        news = _news(reply)
+        try:
+            if news is not None and not (news.events or news.lost):
+                self._ask_for_news(link, session, news.epoch, news.cursor, heard)
+                return
+        except OSError:
+            news = None
+        if news is None:
+            self._drop(link)
+        else:
+            self._give_back(link)
+        heard(news)
 
     @staticmethod
     def _result(method: str, body: bytes) -> Any:
@@ -157,6 +194,17 @@ def _exactly(link: socket.socket, size: int, deadline: float) -> bytes:
             raise ConnectionResetError("the server closed the connection")
         data += chunk
     return bytes(data)
+
+
+def _news(reply: bytes | None) -> News | None:
+    status, _, body = (reply or b"").partition(b"\n")
+    if status != b"ok":
+        return None
+    try:
+        news: News = codec("events.wait").read_result(body)
+    except InvalidSpec:
+        return None
+    return news
 
 
 def _problem(body: bytes) -> DriverError:

@@ -10,6 +10,7 @@ from drivers.types import Endpoint
 
 from .client import SocketTransport
 from .connection import SimulatorConnection
+from .polls import Polls
 
 __all__ = ["SimulatorDriver", "parse_url"]
 
@@ -25,7 +26,10 @@ class Target(NamedTuple):
 
 
 class SimulatorDriver:
-    """See `drivers.base.Driver`."""
+    """See `drivers.base.Driver`. Its connections share the thread that waits for their events."""
+
+    def __init__(self) -> None:
+        self._polls = Polls()
 
     def connect(self, endpoint: Endpoint) -> SimulatorConnection:
         """Open `simulator://HOST:PORT` for all hosts, or `simulator://HOST:PORT/NAME` for one.
@@ -33,7 +37,7 @@ class SimulatorDriver:
         `?timeout=SECONDS` changes how long a call may take. Raises InvalidSpec, Transient, AuthFailed.
         """
         target = parse_url(endpoint.url)
-        transport = SocketTransport(target.address, timeout=target.timeout)
+        transport = SocketTransport(target.address, self._polls, timeout=target.timeout)
         try:
             return SimulatorConnection(transport, endpoint.credentials, target.host)
         except BaseException:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from drivers.errors import Transient
+from drivers.errors import Transient, Unsupported
 from drivers.types import (
     ApplyMode,
     Capability,
@@ -34,7 +34,7 @@ from drivers.types import (
 from .consoles import NoConsoles
 from .engine.compute import VMPage
 from .engine.modes import apply_mode
-from .methods import SessionExpired, Welcome
+from .methods import News, SessionExpired, Welcome
 from .volumes import AdoptionCalls, SnapshotCalls, VolumeCalls
 
 __all__ = ["Session", "SimulatorConnection", "Transport"]
@@ -43,8 +43,13 @@ __all__ = ["Session", "SimulatorConnection", "Transport"]
 class Transport(Protocol):
     """A way to the simulator. Safe for threads."""
 
-    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
-        """One call; the reply may take `wait` seconds longer than the transport's timeout. Raises DriverError."""
+    def request(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
+        """One call. Raises DriverError."""
+
+    def listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        """Have `heard` called once, in any thread: with what is new after the cursor, as soon as something is; with None if that
+        can't be told any more, and a call must say why. Raises DriverError.
+        """
 
     def close(self, session: str) -> None:
         """Log out as far as that is possible at once, make blocked calls return, and refuse new ones. Never raises."""
@@ -59,13 +64,17 @@ class Session:
         self._lock = threading.Lock()
         self.welcome: Welcome = transport.request("", "login", self._login)
 
-    def call(self, method: str, *args: Any, wait: float = 0.0) -> Any:
+    def call(self, method: str, *args: Any) -> Any:
         """Call a method with a session that is known, new if need be. Raises DriverError."""
         token = self.welcome.session
         try:
-            return self._transport.request(token, method, args, wait)
+            return self._transport.request(token, method, args)
         except SessionExpired:
-            return self._transport.request(self._renew(token), method, args, wait)
+            return self._transport.request(self._renew(token), method, args)
+
+    def listen(self, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        """See `Transport.listen`."""
+        self._transport.listen(self.welcome.session, epoch, cursor, heard)
 
     def _renew(self, expired: str) -> str:
         with self._lock:
@@ -190,17 +199,49 @@ class _Tasks:
 
 
 class _Events:
+    """Reads on from a cursor, so that nothing is missed whenever it is asked; while it listens, there is nothing to ask for."""
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._epoch, self._cursor = session.welcome.epoch, session.welcome.cursor
+        self._lock = threading.Lock()
+        self._notify: Callable[[], None] | None = None
+        self._listening = False
+        self._heard: News | None = None
 
-    def wait(self, timeout: float) -> Sequence[Event]:
-        news = self._session.call("events.wait", self._epoch, self._cursor, timeout, wait=timeout)
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        if Capability.EVENTS not in self._session.welcome.capabilities:
+            raise Unsupported(f"this endpoint lacks {Capability.EVENTS}", native_code="SIM_UNSUPPORTED")
+        self._notify = notify
+        self._listen()
+
+    def fetch(self) -> Sequence[Event]:
+        with self._lock:
+            if self._listening:
+                return ()
+            news, self._heard = self._heard, None
+        if news is None:
+            news = self._session.call("events.wait", self._epoch, self._cursor, 0.0)
         self._epoch, self._cursor = news.epoch, news.cursor
+        if self._notify is not None:
+            self._listen()
         if news.lost:
             raise Transient("events may have been lost", native_code="SIM_EVENTS_LOST")
-        events: Sequence[Event] = news.events
-        return events
+        return news.events
+
+    def _listen(self) -> None:
+        self._listening = True
+        try:
+            self._session.listen(self._epoch, self._cursor, self._hear)
+        except BaseException:
+            self._listening = False
+            raise
+
+    def _hear(self, news: News | None) -> None:
+        with self._lock:
+            self._heard, self._listening = news, False
+        if self._notify is not None:
+            self._notify()
 
 
 class SimulatorConnection:

@@ -13,6 +13,7 @@ from .connection import Session, Transport
 from .engine.actions import Act, Action
 from .engine.census import Census
 from .engine.faults import Fault
+from .polls import Polls
 
 __all__ = ["Control", "open_control"]
 
@@ -73,4 +74,4 @@ class Control:
 def open_control(url: str, credentials: Credentials = NOBODY) -> Control:
     """Control the simulator at `simulator://HOST:PORT`. Raises InvalidSpec, Transient, AuthFailed."""
     target = parse_url(url)
-    return Control(SocketTransport(target.address, timeout=target.timeout), credentials)
+    return Control(SocketTransport(target.address, Polls(), timeout=target.timeout), credentials)

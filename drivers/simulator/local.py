@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable
 from typing import Any
 
-from drivers.errors import Unanswered
+from drivers.errors import DriverError, Unanswered
 
 from .engine.faults import Fault, FaultKind
 from .methods import METHODS, News
@@ -15,7 +15,7 @@ from .service import Service
 __all__ = ["LocalTransport"]
 
 POLL = 0.02
-"""Seconds between looks at the clock while waiting for events."""
+"""Seconds between looks for events."""
 
 
 class LocalTransport:
@@ -29,16 +29,10 @@ class LocalTransport:
         self._timeout = timeout
         self._closed = threading.Event()
 
-    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
-        """One call; see `connection.Transport`."""
+    def request(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
+        """One call; see `connection.Transport`. The lock is free while it is delayed or hangs, so that others go on."""
         if self._closed.is_set():
             raise Unanswered("the connection is closed")
-        if method == "events.wait":
-            return self._wait(session, args, wait)
-        return self._call(session, method, args)
-
-    def _call(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
-        """The lock is free while the call is delayed or hangs, so that others go on."""
         service = self._service
         with service.lock:
             service.advance()
@@ -60,15 +54,20 @@ class LocalTransport:
             self._service.clock.sleep(self._timeout)
             raise Unanswered(f"{method}: no answer in {self._timeout:g} s", outcome_unknown=METHODS[method].mutates)
 
-    def _wait(self, session: str, args: tuple[Any, ...], timeout: float) -> News:
-        """Looks again and again, because a virtual clock is moved by others."""
-        deadline = time.monotonic() + timeout
-        while True:
-            news: News = self._call(session, "events.wait", args)
-            if news.events or news.lost or time.monotonic() >= deadline:
-                return news
-            if self._closed.wait(min(POLL, max(0.0, deadline - time.monotonic()))):
-                raise Unanswered("the connection is closed")
+    def listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        """See `connection.Transport`. Looks again and again, because a virtual clock is moved by others."""
+
+        def look() -> None:
+            news: News | None = None
+            try:
+                while news is None or not (news.events or news.lost):
+                    news = self.request(session, "events.wait", (epoch, cursor, 0.0))
+                    self._closed.wait(POLL)
+            except DriverError:
+                news = None
+            heard(news)
+
+        threading.Thread(target=look, name="simulator-events", daemon=True).start()
 
     def close(self, session: str) -> None:
         """Log out."""

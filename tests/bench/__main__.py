@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tests.bench import beside, measures
 from tests.bench.client import BenchError
@@ -86,6 +87,12 @@ async def _parts_of(bench: Bench, names: Sequence[str], options: argparse.Namesp
         yield await beside.kill_in_flight(bench)
     if set(parts) <= EMPTY:
         return
+    before, status = 0.0, dict[str, Any]()
+    if "restart" in parts:
+        status = await measures.sample(bench)
+        await measures.stop(bench)
+        before = await measures.bare(bench, status)
+        await measures.start(bench)
     filled = await measures.fill(bench, names)
     yield filled
     if "power" in parts:
@@ -96,7 +103,7 @@ async def _parts_of(bench: Bench, names: Sequence[str], options: argparse.Namesp
         yield await measures.hung_host(bench, 200)
     if "restart" in parts:
         await measures.stop(bench)
-        yield await measures.bare(bench, min(count, 500), filled)
+        yield measures.beside_bare(filled, before, await measures.bare(bench, status))
         yield await measures.cold_start(bench, count)
         await measures.stop(bench)
         yield await measures.cold_start_with_work(bench, count)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench import measures
 from tests.bench.__main__ import document, main
 from tests.bench.client import GONE, BenchError, Watch, state_of
 from tests.bench.figures import Figure, Sample, parse, percentile, rate, table, total
-from tests.bench.measures import pieces
+from tests.bench.measures import BARE_WRITES, WRITES_PER_CREATE, Bench, bare, beside_bare, pieces
 
 PAGE = """\
 # HELP requests Requests.
@@ -145,3 +148,44 @@ def test_pieces_are_the_whole_and_none_is_empty(status: dict[str, int], count: i
     assert all(found)
     assert sum(map(len, found)) == len(status)
     assert {name: value for piece in found for name, value in piece.items()} == status
+
+
+class BareClient:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.created: list[str] = []
+        self.patches: dict[str, list[str]] = {}
+        self.deleted: list[str] = []
+
+    async def create(self, manifest: dict[str, Any], namespace: str) -> None:
+        assert manifest["metadata"]["namespace"] == namespace == "bare"
+        await asyncio.sleep(0.001)
+        self.created.append(manifest["metadata"]["name"])
+
+    async def patch(self, name: str, change: dict[str, Any], namespace: str, part: str = "") -> None:
+        assert namespace == "bare"
+        assert change
+        self.patches.setdefault(name, []).append(part)
+
+    async def delete_all(self, namespace: str) -> None:
+        self.deleted.append(namespace)
+
+
+async def test_a_bare_client_writes_as_much_for_each_vm_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measures, "BARE_SECONDS", 0.1)
+    client = BareClient()
+    bench = cast("Bench", SimpleNamespace(client=client))
+    assert await bare(bench, {"state": "Running", "host": "h", "conditions": [1], "nics": [2]}) > 0
+    assert len(set(client.created)) == len(client.created) > 0
+    assert client.patches == {name: ["", "/status", "/status", "/status"] for name in client.created}
+    assert 1 + len(client.patches[client.created[0]]) == 1 + BARE_WRITES
+    assert client.deleted == ["bare"]
+
+
+def test_creates_are_compared_with_a_bare_client_by_the_writes_of_both() -> None:
+    filled = [Figure("create", 40.0, "VM/s"), Figure(WRITES_PER_CREATE, 3.0, "")]
+    before, after, ratio = beside_bare(filled, 150.0, 250.0)
+    assert (before.value, after.value) == (150.0, 250.0)
+    assert ratio.value == 40 * 4 / 200
+    assert list(ratio.samples) == [150.0, 250.0]

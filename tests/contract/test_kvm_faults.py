@@ -150,7 +150,8 @@ def complaint(connection: Connection) -> str:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         try:
-            connection.events.wait(0.1)
+            connection.events.fetch()
+            time.sleep(0.1)
         except Transient as error:
             return error.message
     raise AssertionError("no complaint")
@@ -181,7 +182,8 @@ def told(connection: Connection, vm: DesiredVM) -> Sequence[Event]:
     deadline = time.monotonic() + PATIENCE
     events: list[Event] = []
     while VMChanged(vm.instance) not in events and time.monotonic() < deadline:
-        events += connection.events.wait(1)
+        events += connection.events.fetch()
+        time.sleep(0.1)
     return events
 
 

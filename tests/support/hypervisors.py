@@ -95,7 +95,7 @@ class Hypervisor:
         self.connections: list[FakeConnection] = []
         self.before: dict[str, Callable[[], None]] = {}
         self.pool_size = ObservedPool("", 100 * GIB, 80 * GIB)
-        self._woken = asyncio.Event()
+        self.listeners: list[Callable[[], None]] = []
 
     def did(self, call: str) -> None:
         """Count a call, and let it fail if it is to."""
@@ -107,18 +107,15 @@ class Hypervisor:
 
     def notify(self, *events: Event) -> None:
         self.events.extend(events)
-        self._woken.set()
+        for notify in self.listeners:
+            notify()
 
-    async def wait(self, timeout: float) -> Sequence[Event]:
-        self.did("wait")
-        if not self.events and timeout:
-            self._woken.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._woken.wait()
-            except TimeoutError:
-                return []
-            self.did("wait")
+    def subscribe(self, notify: Callable[[], None]) -> None:
+        self.did("subscribe")
+        self.listeners = [notify]
+
+    def fetch(self) -> Sequence[Event]:
+        self.did("fetch")
         events, self.events = self.events, []
         return events
 

@@ -12,7 +12,8 @@ import itertools
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ from controller.shared.lookups import register_all
 from controller.shared.namespace import Namespace
 from crds.status import Condition
 from drivers.base import Connection, Driver
-from drivers.errors import Transient, Unanswered
+from drivers.errors import DriverError, Unanswered
 from drivers.simulator.connection import SimulatorConnection
 from drivers.simulator.engine.actions import Act, Action
 from drivers.simulator.engine.census import Census, take_census
@@ -55,7 +56,7 @@ from drivers.simulator.engine.model import VM
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.methods import METHODS, News
 from drivers.simulator.service import Service
-from drivers.types import Endpoint, Event, HostID, ImageFile
+from drivers.types import Endpoint, HostID, ImageFile
 from tests.support import cloud as base
 from tests.support.hypervisors import Hang, InlineLane
 from tests.unit.runtime.fakes import FakeApi, Watcher
@@ -66,6 +67,7 @@ SHA = "ab" * 32
 EPOCH = 1_000_000.0
 _BACKGROUND = {"connect", "close", "list_hosts", "observe_all", "ensure_pool"}
 """Calls that sessions make by themselves, at any time: no steps of a VM's life."""
+_POLL = 20.0
 _AROUND = {"Zone", "Pod", "Cluster", "Host", "StoragePool", "ServiceOffering"}
 """Kinds that only count VMs."""
 
@@ -87,8 +89,9 @@ class DirectTransport:
         self.service = service
         self.woken = woken
         self.closed = False
+        self._listening: asyncio.Task[None] | None = None
 
-    def request(self, session: str, method: str, args: tuple[Any, ...], wait: float = 0.0) -> Any:
+    def request(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
         if self.closed:
             raise Unanswered("the connection is closed")
         service = self.service
@@ -106,40 +109,38 @@ class DirectTransport:
             raise Unanswered("the connection was lost", outcome_unknown=METHODS[method].mutates)
         return result
 
+    def listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        self._listening = asyncio.get_running_loop().create_task(self._listen(session, epoch, cursor, heard))
+
+    async def _listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
+        """A poll of the server, and another one while there is nothing new."""
+        news: News | None = None
+        try:
+            while True:
+                news = self.request(session, "events.wait", (epoch, cursor, 0.0))
+                if news is not None and (news.events or news.lost):
+                    break
+                self.woken.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._longest_wait()):
+                        await self.woken.wait()
+        except Hang:
+            await asyncio.sleep(_POLL)
+            news = None
+        except DriverError:
+            news = None
+        heard(news)
+
+    def _longest_wait(self) -> float:
+        """Seconds until the server says that there is nothing new, or something happens by itself."""
+        due = self.service.dc.timers.next_due()
+        return _POLL if due is None else min(_POLL, max(0.001, due - EPOCH - asyncio.get_running_loop().time()))
+
     def close(self, session: str) -> None:
         self.closed = True
+        if self._listening is not None:
+            self._listening.cancel()
         self.service.execute(session, "logout", (), [])
-
-
-class LoopEvents:
-    """Native events, waited for without a thread."""
-
-    def __init__(self, connection: SimulatorConnection, transport: DirectTransport) -> None:
-        self._call = connection._session.call
-        self._transport = transport
-        welcome = connection._session.welcome
-        self._epoch, self._cursor = welcome.epoch, welcome.cursor
-
-    async def wait(self, timeout: float) -> Sequence[Event]:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        while True:
-            news: News = self._call("events.wait", self._epoch, self._cursor, 0)
-            self._transport.woken.clear()
-            self._epoch, self._cursor = news.epoch, news.cursor
-            if news.lost:
-                raise Transient("events may have been lost")
-            left = deadline - loop.time()
-            if news.events or left <= 0:
-                return news.events
-            due = self._transport.service.dc.timers.next_due()
-            if due is not None:
-                left = min(left, due - EPOCH - loop.time())
-            try:
-                async with asyncio.timeout(max(0.001, left)):
-                    await self._transport.woken.wait()
-            except TimeoutError:
-                continue
 
 
 class Datacentre:
@@ -151,9 +152,7 @@ class Datacentre:
 
     def connect(self, endpoint: Endpoint) -> Connection:
         transport = DirectTransport(self.service, self.woken)
-        connection = SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"))
-        connection.events = LoopEvents(connection, transport)  # type: ignore[assignment]
-        return cast("Connection", connection)
+        return SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"))
 
     def fail(self, method: str, kind: FaultKind = FaultKind.ERROR, *, count: int | None = 1, **values: Any) -> None:
         """Let the next calls of a method go wrong."""

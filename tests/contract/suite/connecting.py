@@ -1,16 +1,14 @@
 """Driver.connect, Connection.close."""
 
-import threading
-
 import pytest
 
 from drivers.base import Connection, Driver
-from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unanswered, Unsupported
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, Unanswered
 from drivers.types import Capability, Credentials, Endpoint
 
 from .base import ContractBase
 from .binding import Binding
-from .tools import DEADLINE, raises_ours
+from .tools import raises_ours
 
 SECRET = "hunter2-very-secret"
 
@@ -48,32 +46,6 @@ class Connecting(ContractBase):
         connection.close()
         with raises_ours(Unanswered):
             connection.hosts.list_hosts()
-
-    def test_closing_ends_a_blocked_call(self, binding: Binding) -> None:
-        connection = binding.connect()
-        if Capability.EVENTS not in connection.capabilities:
-            with raises_ours(Unsupported):
-                connection.events.wait(0)
-            connection.close()
-            return
-        ended: list[object] = []
-        begun = threading.Event()
-
-        def wait() -> None:
-            begun.set()
-            try:
-                while True:
-                    ended.append(connection.events.wait(DEADLINE * 10))
-            except Exception as error:
-                ended.append(error)
-
-        thread = threading.Thread(target=wait, daemon=True)
-        thread.start()
-        begun.wait()
-        connection.close()
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        assert isinstance(ended[-1], Transient)
 
     def test_other_connections_survive_a_close(self, binding: Binding, connection: Connection) -> None:
         binding.connect().close()

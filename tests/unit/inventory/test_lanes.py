@@ -73,27 +73,8 @@ async def test_each_call_runs_in_a_thread_of_its_own_lane() -> None:
         "e1 work",
         "e1 transfer",
     ]
-    assert await ways.wait(lambda seconds: f"{name()} {seconds:g}", 0.5) == "e1 events 0.5"
+    assert await ways.listen(name) == "e1 events"
     ways.close()
-
-
-async def test_threads_that_wait_for_events_do_nothing_else() -> None:
-    """What they would do leaves its mark on their stacks, and there is one for each endpoint."""
-    threads, waiting = Threads(), Threads()
-    metrics = LaneMetrics(CollectorRegistry())
-    several = [endpoint_lanes(f"e{number}", lambda: None, time.monotonic, metrics, threads, waiting) for number in range(3)]
-    others: set[int] = set()
-    waiters: set[int] = set()
-    for ways in several:
-        for way in (ways.connect, ways.disconnect, ways.read, ways.survey, ways.change, ways.copy):
-            others.add(await way(threading.get_ident))
-        waiters.add(await ways.wait(lambda _: threading.get_ident(), 0.0))
-    assert others
-    assert waiters
-    assert not others & waiters
-    assert (threads.idle, waiting.idle) == (len(others), len(waiters))
-    for ways in several:
-        ways.close()
 
 
 async def test_hanging_changes_do_not_hold_up_reads_or_heartbeats(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -77,7 +78,7 @@ def test_first_wake_finds_the_link_up() -> None:
         (KeyError("bug"), LinkState.DOWN, "DriverError"),
     ],
 )
-@pytest.mark.parametrize("call", ["connect", "list_hosts", "wait", "observe_all"])
+@pytest.mark.parametrize("call", ["connect", "list_hosts", "subscribe", "observe_all"])
 def test_failure_of_any_step_of_the_first_contact(fault: Exception, state: LinkState, reason: str, call: str) -> None:
     async def story(bench: Bench) -> None:
         hypervisor = bench.serve("u", with_web())
@@ -128,7 +129,7 @@ def test_endpoint_that_connects_and_fails_at_once_is_not_tried_every_second() ->
         hypervisor = bench.serve("u", with_web())
         bench.attach("h1", "u")
         await bench.pass_time(5)
-        hypervisor.before["wait"] = lambda: hypervisor.faults.__setitem__("wait", DriverError("event loop broken"))
+        hypervisor.before["fetch"] = lambda: hypervisor.faults.__setitem__("fetch", DriverError("event loop broken"))
         hypervisor.notify()
         await bench.pass_time(600)
         assert hypervisor.calls["connect"] < 40
@@ -187,11 +188,81 @@ def test_change_between_connecting_and_the_first_look_is_not_missed() -> None:
     async def story(bench: Bench) -> None:
         hypervisor = bench.serve("u", with_web())
         order: list[str] = []
-        for call in ("wait", "observe_all"):
+        for call in ("subscribe", "observe_all"):
             hypervisor.before[call] = lambda call=call: order.append(call)  # type: ignore[misc]
         bench.attach("h1", "u")
         await bench.pass_time()
-        assert order[:2] == ["wait", "observe_all"]
+        assert order[:2] == ["subscribe", "observe_all"]
+
+    play(story)
+
+
+def test_a_storm_of_news_is_fetched_at_once() -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        bench.attach("h1", "u")
+        await bench.pass_time()
+        for _ in range(1000):
+            hypervisor.notify(VMChanged(InstanceID("web")))
+        assert await bench.pass_time(0.5) == [WEB]
+        assert hypervisor.calls["fetch"] <= 2
+
+    play(story)
+
+
+def test_nothing_is_fetched_while_nothing_is_told() -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        bench.attach("h1", "u")
+        await bench.pass_time(500)
+        assert (hypervisor.calls["subscribe"], hypervisor.calls["fetch"]) == (1, 0)
+
+    play(story)
+
+
+def test_news_after_the_end_and_of_an_old_connection_harm_nobody() -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        link = bench.attach("h1", "u")
+        await bench.pass_time()
+        [old] = hypervisor.listeners
+        hypervisor.faults["*"] = Transient("gone")
+        await bench.pass_time(60)
+        hypervisor.faults.clear()
+        await bench.pass_time(60)
+        fetched = hypervisor.calls["fetch"]
+        old()
+        assert await bench.pass_time(5) == []
+        assert (link.up, hypervisor.calls["fetch"]) == (True, fetched)
+        [last] = hypervisor.listeners
+        bench.inventory.detach("h1")
+        await bench.pass_time()
+        last()
+        assert await bench.pass_time(5) == []
+        late.append(last)
+
+    late: list[Callable[[], None]] = []
+    play(story)
+    late[0]()  # the loop is closed
+
+
+def test_events_are_fetched_again_until_the_driver_no_longer_complains() -> None:
+    """A driver that has lost its events subscribes anew in a fetch; nobody would ring until it has."""
+
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        bench.attach("h1", "u")
+        await bench.pass_time()
+        hypervisor.faults["fetch"] = Transient("events lost")
+        hypervisor.notify()
+        await bench.pass_time(10)
+        tried = hypervisor.calls["fetch"]
+        assert 5 <= tried <= 15
+        hypervisor.faults.clear()
+        hypervisor.events.append(VMChanged(InstanceID("web")))  # nobody rings
+        assert WEB in await bench.pass_time(10)
+        assert hypervisor.calls["fetch"] == tried + 1
+        assert hypervisor.calls["connect"] == 1
 
     play(story)
 
@@ -202,7 +273,7 @@ def test_lost_events_lead_to_a_look_at_everything() -> None:
         bench.attach("h1", "u")
         await bench.pass_time()
         hypervisor.vms[InstanceID("web")] = vm("web", power=Power.OFF)
-        hypervisor.faults["wait"] = Transient("events lost")
+        hypervisor.faults["fetch"] = Transient("events lost")
         hypervisor.notify()
         await asyncio.sleep(0.1)
         hypervisor.faults.clear()
@@ -354,7 +425,7 @@ def test_hang_of_the_event_call_leads_to_a_new_connection() -> None:
         hypervisor = bench.serve("u", with_web())
         link = bench.attach("h1", "u")
         await bench.pass_time()
-        hypervisor.faults["wait"] = Hang()
+        hypervisor.faults["fetch"] = Hang()
         hypervisor.notify()
         await bench.pass_time(200)
         assert hypervisor.calls["connect"] >= 1

@@ -34,7 +34,7 @@ class Group:
     def apply_mode(self, change: str) -> str:
         return change
 
-    def wait(self, timeout: float) -> list[str]:
+    def fetch(self) -> list[str]:
         return []
 
 
@@ -131,7 +131,7 @@ def test_what_is_no_call_is_not_measured() -> None:
     assert connection.capabilities == frozenset({Capability.EVENTS})
     assert connection.compute.apply_mode("x") == "x"
     assert connection.compute.named == "attribute"
-    assert connection.events.wait(20) == []
+    assert connection.events.fetch() == []
     connection.close()
     assert measured.driver.connection.closed
     with pytest.raises(AttributeError):

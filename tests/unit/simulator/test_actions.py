@@ -93,7 +93,7 @@ def test_each_act_is_an_event() -> None:
         wanted = world.running() if act in (Act.PAUSE, Act.CRASH_VM) else world.created()
         listener = world.connect()
         world.control.act(act, at(wanted), value)
-        assert VMChanged(wanted.instance) in listener.events.wait(0), act
+        assert VMChanged(wanted.instance) in listener.events.fetch(), act
 
 
 def test_a_foreign_vm_has_no_mark_of_ours() -> None:
@@ -175,7 +175,7 @@ class TestStored:
         taken = world.taken(wanted)
         listener = world.connect()
         world.control.act(Act.DETACH_VOLUME, at(wanted), volume.volume)
-        assert VMChanged(wanted.instance) in listener.events.wait(0)
+        assert VMChanged(wanted.instance) in listener.events.fetch()
         assert world.see(wanted).volumes == ()
         with pytest.raises(Conflict, match="other disks"):
             world.connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "token")
@@ -233,8 +233,8 @@ class TestPlaces:
         world = World()
         here, there = world.connect(HOST), world.connect(OTHER)
         wanted = world.created()
-        assert list(here.events.wait(0)) == [VMChanged(wanted.instance)]
-        assert list(there.events.wait(0)) == []
+        assert list(here.events.fetch()) == [VMChanged(wanted.instance)]
+        assert list(there.events.fetch()) == []
 
     def test_when_one_of_two_goes_the_other_is_still_seen(self) -> None:
         world = World()

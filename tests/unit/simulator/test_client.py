@@ -10,12 +10,17 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from drivers.errors import AuthFailed, DriverError, Transient, Unanswered
-from drivers.simulator import client as module
-from drivers.simulator.client import SocketTransport
+from drivers.simulator.client import SocketTransport as Transport
+from drivers.simulator.polls import MAX_REPLY, Polls
 from drivers.types import HostID, InstanceID
 
 START = ("power.start", (HostID("h"), InstanceID("i")))
 LIST = ("hosts.list", ())
+
+
+def SocketTransport(address: tuple[str, int], *, timeout: float = 15.0) -> Transport:
+    return Transport(address, Polls(), timeout=timeout)
+
 
 Answer = Callable[[socket.socket, bytes], None]
 
@@ -63,7 +68,7 @@ BROKEN: dict[str, Answer] = {
     "resets": lambda link, _: reset(link),
     "half a length": lambda link, _: (link.sendall(b"\0\0"), link.shutdown(socket.SHUT_RDWR))[1],
     "half a reply": lambda link, _: (link.sendall(frame("ok", b"[[]]")[:-2]), link.shutdown(socket.SHUT_RDWR))[1],
-    "too long": lambda link, _: link.sendall(struct.pack(">I", module.MAX_REPLY + 1) + b"x"),
+    "too long": lambda link, _: link.sendall(struct.pack(">I", MAX_REPLY + 1) + b"x"),
     "no JSON": lambda link, _: link.sendall(frame("ok", b"\xff\xfe")),
     "wrong JSON": lambda link, _: link.sendall(frame("ok", b'[{"a": 1}]')),
     "nothing": lambda link, _: link.sendall(frame("ok", b"")),
@@ -191,12 +196,11 @@ def test_closing_says_goodbye_and_frees_who_waits() -> None:
 
     with server(answer) as address:
         transport = SocketTransport(address, timeout=60)
-        waiting = SocketTransport.request
         errors: list[DriverError] = []
 
         def wait() -> None:
             try:
-                waiting(transport, "token", "events.wait", ("e", 0, 50.0), 50.0)
+                transport.request("token", *START)
             except DriverError as error:
                 errors.append(error)
 

@@ -211,7 +211,7 @@ class TestHosts:
         alone, neighbour = world.connect(HOST), world.connect(OTHER)
         world.control.act(act, HOST)
         before = world.clock.now()
-        for call in (lambda: alone.hosts.list_hosts(), lambda: alone.events.wait(0), lambda: world.connect(HOST)):
+        for call in (lambda: alone.hosts.list_hosts(), lambda: alone.events.fetch(), lambda: world.connect(HOST)):
             with pytest.raises(Transient):
                 call()
         assert world.clock.now() == before + 3 * 15

@@ -3,7 +3,6 @@
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from drivers.simulator.control import Control
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import DesiredVM, HostChanged, ImageFile, Power, SetCPUs, StopMode, VMChanged
+from tests.support.listening import Listening
 from tests.support.simulator import SimulatorProcess
 
 from .world import HOST, IMAGE, OTHER, POOL, vm
@@ -114,50 +114,85 @@ class TestPartition:
         assert alone.compute.observe(HOST, wanted.instance).power is Power.OFF
         alone.power.start(HOST, wanted.instance)
 
-    def test_who_waits_for_events_of_a_host_cut_off_hears_nothing(
-        self, simulator: SimulatorProcess, simulator_control: Control
-    ) -> None:
+    def test_who_listens_to_a_host_cut_off_hears_nothing(self, simulator: SimulatorProcess, simulator_control: Control) -> None:
         alone = SimulatorDriver().connect(simulator.endpoint(HOST, timeout=3))
-        everything = SimulatorDriver().connect(simulator.endpoint())
-        threading.Timer(0.1, lambda: simulator_control.act(Act.CUT_HOST, HOST)).start()
+        everything = Listening(SimulatorDriver().connect(simulator.endpoint()))
+        listener = Listening(alone)
+        simulator_control.act(Act.CUT_HOST, HOST)
+        assert HostChanged(HOST) in everything.wait(120)
+        assert list(listener.wait(0.2)) == []
         with pytest.raises(Transient):
-            alone.events.wait(5)
-        assert HostChanged(HOST) in everything.events.wait(120)
+            alone.hosts.list_hosts()
 
 
 class TestEvents:
-    def test_many_wait_and_each_hears_its_own(self, simulator: SimulatorProcess, connection: Connection) -> None:
-        here, there, everywhere = (SimulatorDriver().connect(simulator.endpoint(host)) for host in (HOST, OTHER, ""))
+    def test_many_listen_and_each_hears_its_own(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        here, there, everywhere = (
+            Listening(SimulatorDriver().connect(simulator.endpoint(host, timeout=60))) for host in (HOST, OTHER, "")
+        )
         wanted = empty()
-        heard: dict[str, list[object]] = {"here": [], "everywhere": []}
-        threads = [
-            threading.Thread(target=lambda name=name, one=one: heard[name].extend(one.events.wait(120)))
-            for name, one in (("here", here), ("everywhere", everywhere))
-        ]
-        for thread in threads:
-            thread.start()
         connection.compute.create(HOST, wanted)
-        for thread in threads:
-            thread.join(120)
-        assert heard == {"here": [VMChanged(wanted.instance)], "everywhere": [VMChanged(wanted.instance)]}
-        assert list(there.events.wait(0)) == []
+        for listener in (here, everywhere):
+            assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
+        assert list(there.wait(0.1)) == []
 
-    def test_a_guest_s_boot_wakes_who_waits(self, simulator_control: Control, connection: Connection, tmp_path: Path) -> None:
+    def test_all_endpoints_of_a_driver_share_one_thread(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        driver, before = SimulatorDriver(), set(threading.enumerate())
+        connections = [driver.connect(simulator.endpoint(HOST, timeout=60)) for _ in range(50)]
+        listeners = [Listening(one) for one in connections]
+        assert len(set(threading.enumerate()) - before) == 1
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        for listener in listeners:
+            assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
+        for one in connections:
+            one.close()
+
+    def test_a_storm_of_changes_rings_once_until_somebody_fetches(
+        self, simulator: SimulatorProcess, connection: Connection
+    ) -> None:
+        listener = Listening(SimulatorDriver().connect(simulator.endpoint(HOST, timeout=60)))
+        wanted = [empty() for _ in range(20)]
+        for one in wanted:
+            connection.compute.create(HOST, one)
+            connection.compute.apply(HOST, one.instance, [SetCPUs(5)])
+        heard: list[object] = []
+        while len(heard) < len(wanted):
+            heard += listener.wait(120)
+        assert set(heard) == {VMChanged(one.instance) for one in wanted}
+        assert listener.rung <= 3
+
+    def test_what_happened_while_nobody_listened_is_told(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        late = SimulatorDriver().connect(simulator.endpoint(HOST, timeout=60))
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        assert list(Listening(late).wait(120)) == [VMChanged(wanted.instance)]
+
+    def test_a_session_that_ended_is_renewed_and_nothing_is_missed(
+        self, simulator: SimulatorProcess, simulator_control: Control
+    ) -> None:
+        there = SimulatorDriver().connect(simulator.endpoint(HOST, timeout=60))
+        listener, wanted = Listening(there), empty()
+        simulator_control.add_fault(Fault(FaultKind.EXPIRE_SESSION, "compute.create", count=1))
+        there.compute.create(HOST, wanted)
+        assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
+
+    def test_a_guest_s_boot_is_told(self, simulator_control: Control, connection: Connection, tmp_path: Path) -> None:
         simulator_control.set_guests(boot=0.5, shutdown=0)
         image = tmp_path / "image"
         image.write_bytes(b"QFI")
         connection.storage.put_image(HOST, POOL, ImageFile(IMAGE, str(image), 1, 3))
-        wanted = vm(nics=())
+        wanted, listener = vm(nics=()), Listening(connection)
         connection.compute.create(HOST, wanted)
         connection.power.start(HOST, wanted.instance)
         while not connection.compute.observe(HOST, wanted.instance).guest.agent:
-            assert list(connection.events.wait(120)) == [VMChanged(wanted.instance)]
+            assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
 
     def test_tasks_set_at_run_time_end_by_themselves(self, simulator_control: Control, connection: Connection) -> None:
         simulator_control.set_durations({"compute.create": 0.2})
-        wanted = empty()
+        wanted, listener = empty(), Listening(connection)
         connection.compute.create(HOST, wanted)
-        assert list(connection.events.wait(120)) == [VMChanged(wanted.instance)]
+        assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
         assert connection.compute.observe(HOST, wanted.instance).power is Power.OFF
 
 
@@ -212,7 +247,7 @@ class TestLife:
             process.start()
             assert connection.compute.observe_all() == before
             with pytest.raises(Transient, match="lost"):
-                connection.events.wait(0)
+                connection.events.fetch()
             with process.control() as control:
                 assert {(entry.instance, entry.starts) for entry in control.census().vms} == {(on.instance, 1), (off.instance, 1)}
         connection.compute.apply(HOST, on.instance, [SetCPUs(5)])
@@ -234,22 +269,23 @@ class TestLife:
         assert connection.compute.observe_all() == {}
         process.kill()
 
-    def test_it_stops_while_others_wait(self, simulator: SimulatorProcess, connection: Connection) -> None:
-        errors: list[DriverError] = []
-        waits = threading.Event()
-
-        def wait() -> None:
-            waits.set()
-            try:
-                while True:
-                    connection.events.wait(600)
-            except DriverError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=wait)
-        thread.start()
-        waits.wait()
-        time.sleep(0.1)
+    def test_it_stops_while_others_listen_and_they_learn_it(self, simulator: SimulatorProcess, connection: Connection) -> None:
+        listener = Listening(connection)
         assert simulator.stop() == 0
-        thread.join(120)
-        assert isinstance(errors[0], Transient)
+        with pytest.raises(Transient):
+            listener.wait(120)
+
+    def test_who_listens_learns_of_a_new_life(self, tmp_path: Path) -> None:
+        process = SimulatorProcess(["--hosts", "1", "--state", str(tmp_path / "state")]).start()
+        connection = SimulatorDriver().connect(process.endpoint())
+        listener = Listening(connection)
+        process.kill()
+        with pytest.raises(Transient):
+            listener.wait(120)
+        process.start()
+        with pytest.raises(Transient, match="lost"):
+            connection.events.fetch()
+        wanted = empty()
+        connection.compute.create(HOST, wanted)
+        assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
+        process.stop()

@@ -235,7 +235,7 @@ def test_an_attached_volume_that_grows_is_an_event_of_its_vm() -> None:
     keeper, listener = world.connect(), world.connect()
     assert keeper.compute.observe_all()[machine.instance].volumes[0].size == 8 * MIB
     world.connection.volumes.grow_volume(HOST, POOL, wanted.volume, 9 * MIB)
-    assert [event.instance for event in listener.events.wait(0)] == [machine.instance]  # type: ignore[union-attr]
+    assert [event.instance for event in listener.events.fetch()] == [machine.instance]  # type: ignore[union-attr]
     assert keeper.compute.observe_all()[machine.instance].volumes[0].size == 9 * MIB
 
 
