@@ -22,6 +22,9 @@ READ_TIMEOUT = 15.0
 EVENTS_TIMEOUT = 30.0
 SURVEY_TIMEOUT = 60.0
 WORK_TIMEOUT = 60.0
+MOUNT_TIMEOUT = 480.0
+"""libvirt tries for minutes to let go of a mount whose server is away: that is no host that does not answer."""
+
 TRANSFER_TIMEOUT = 3600.0
 
 _PACED = BreakerOptions(failures=sys.maxsize)  # the session itself goes slow on an endpoint that does not answer
@@ -67,6 +70,10 @@ class Lanes:
     async def change(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a changing call."""
         return await translated(self.work, call, *args, timeout=WORK_TIMEOUT, mutating=True)
+
+    async def mount(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make a changing call for which the host may have to wait for another server."""
+        return await translated(self.work, call, *args, timeout=MOUNT_TIMEOUT, mutating=True)
 
     async def copy(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Make a call that moves much data."""

@@ -250,7 +250,8 @@ class HostLink:
     async def ensure_pool(self, pool: PoolSpec) -> ObservedPool:
         """See `drivers.base.Storage.ensure_pool`."""
         host, connection = self._host(), self._session.connection()
-        return await self._session.lanes.change(connection.storage.ensure_pool, host, pool)
+        make = self._session.lanes.change if pool.nfs is None else self._session.lanes.mount
+        return await make(connection.storage.ensure_pool, host, pool)
 
     async def has_image(self, pool: PoolSpec, image: str) -> bool:
         """See `drivers.base.Storage.has_image`."""

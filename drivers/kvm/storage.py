@@ -43,8 +43,9 @@ class KVMStorage:
                 nfs.resume(connection, pool.path)
             return ObservedPool(pool.name, int(capacity), int(available))
 
+        extra = 0.0 if pool.nfs is None else nfs.PATIENCE
         with self._noted(pool):
-            return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True)
+            return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True, extra=extra)
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""

@@ -16,7 +16,7 @@ EXPORT = "/vms"
 COMMANDS = {"ganesha.nfsd": "nfs-ganesha-vfs", "rpcbind": "rpcbind"}
 START_LIMIT = 60.0
 
-# nfs-ganesha-core-config(8), nfs-ganesha-export-config(8). A client claims its open files back in the time of grace after a restart.
+# nfs-ganesha-core-config(8), nfs-ganesha-export-config(8). After a restart clients claim back their open files: the grace.
 CONFIGURATION = """\
 NFS_CORE_PARAM {{ Protocols = 4; NFS_Port = 2049; Enable_NLM = false; Enable_RQUOTA = false; Allow_Set_Io_Flusher_Fail = true; }}
 NFSv4 {{ Lease_Lifetime = 20; Grace_Period = 30; RecoveryRoot = {directory}/recovery; Minor_Versions = 0, 1, 2; }}

@@ -22,6 +22,10 @@ from drivers.kvm.xmltext import add, parse
 from drivers.types import NFSExport, PoolSpec
 
 MARKER = "vireo-nfs.mounted"
+
+PATIENCE = 300.0
+"""Seconds for a look beyond those of any call: where the server is away, umount(8) asks it some ten times before it gives up."""
+
 OPTIONS = ("soft", "timeo=30", "retrans=1", "retry=0")
 """As nfs(5) has them: what the server does not answer in 3 s, asked again, fails in 3 s more, and a mount is tried once.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -13,7 +14,7 @@ from controller.inventory.pools import CONCURRENCY, REFUSED_RETRY, RETRY
 from controller.runtime.keys import Key
 from controller.runtime.ports import NotLeader
 from drivers.errors import InvalidSpec, Transient
-from drivers.types import PoolSpec
+from drivers.types import NFSExport, PoolSpec
 from tests.support.hypervisors import Hang, Hypervisor, host
 
 from .builders import Bench, play, quiet_log
@@ -176,6 +177,20 @@ def test_slow_hosts_are_not_waited_for_and_wake_the_pool_when_they_answer() -> N
         assert bench.hypervisors["h0"].calls["ensure_pool"] == 1, "never twice at once"
         await asyncio.sleep(120)
         assert POOL in bench.woken
+        assert registry.failure("s1", "h0") is not None
+
+    story_of(story)
+
+
+@pytest.mark.parametrize(("spec", "minutes"), [(S1, 2), (replace(S1, nfs=NFSExport("nfs1", "/vms")), 9)])
+def test_a_host_that_waits_for_an_nfs_server_has_longer(spec: PoolSpec, minutes: int) -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        names = await hosts(bench, 1)
+        bench.hypervisors["h0"].faults["ensure_pool"] = Hang()
+        await ensure(registry, names, spec=spec, patience=2)
+        await asyncio.sleep(60 * (minutes - 1) - 10)
+        assert registry.failure("s1", "h0") is None
+        await asyncio.sleep(60)
         assert registry.failure("s1", "h0") is not None
 
     story_of(story)

@@ -229,7 +229,13 @@ MOUNT, SYSTEM = libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR
         (SYSTEM, "cannot open path", errno.ETIMEDOUT, StorageUnavailable, "server nfs1 does not answer"),
         (SYSTEM, "Failed to create file '/mnt/vms/x'", errno.EROFS, StorageUnavailable, "no_root_squash"),
         (SYSTEM, "Failed to create file '/mnt/vms/x'", errno.EACCES, StorageUnavailable, "no_root_squash"),
-        (SYSTEM, "cannot open path '/mnt/vms': Stale file handle", errno.ESTALE, StorageUnavailable, "nfs1 does not answer, or has"),
+        (
+            SYSTEM,
+            "cannot open path: Stale file handle",
+            errno.ESTALE,
+            StorageUnavailable,
+            "nfs1 does not answer, or has",
+        ),
         (MOUNT, "", 0, StorageUnavailable, "gave no reason"),
     ],
 )
