@@ -15,6 +15,7 @@ from controller.snapshotrestore.ending import Command, Services, completed, foll
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
+from drivers.errors import Conflict
 from drivers.types import ObservedVM, Power
 
 _HELD = 2.0
@@ -28,6 +29,25 @@ class OfVM:
 
     async def drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
         """Restore when nothing forbids it, and follow it to its end."""
+        try:
+            return await self._drive(ctx, snapshot)
+        except Conflict:
+            if switched_on := await self._switched_on(ctx, snapshot):
+                return switched_on
+            raise
+
+    async def _switched_on(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result | None:
+        """Let pass a VM that is declared off and that somebody switched on before the call: it will be stopped again."""
+        vm, job = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace), operation.current(ctx)
+        if job is None or vm is None or snapshot.status.memory or vm.spec.power_state is PowerState.ON:
+            return None
+        link = self._services.reach.vm(vm)
+        have = await link.observe(instance_of(vm), fresh=True) if isinstance(link, HostLink) else None
+        if have is None or have.power is Power.OFF:
+            return None
+        return pending(ctx, operation.let_pass(ctx, job, f"VM {vm.metadata.name} was switched on by somebody, and is not off yet"))
+
+    async def _drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
         vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
         if vm is None or not may_be(vm, snapshot.status.source_id):
             message = f"VM {snapshot.spec.virtual_machine}, which the snapshot was taken of, was deleted"

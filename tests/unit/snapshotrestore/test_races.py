@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
-from tests.support.snapshots import job, ready, restore, snapshot, status, store, stored, text
+from tests.support.snapshots import job, reads, ready, restore, runs, snapshot, status, store, stored, text, write
 from tests.support.vms import GIB, PointedApi, VMCloud, play, site, vm
 from tests.support.volumes import mounts, volume
 from tests.support.volumes import status as volume_status
@@ -50,6 +50,40 @@ def test_a_volume_that_a_vm_got_meanwhile_is_not_overwritten() -> None:
         assert job(cloud, "back", "SnapshotRestore")[1] == "Failed"
         assert stored(cloud) == "new"
         assert volume_status(cloud)["attachedTo"]["virtualMachine"] == "web"
+
+    play(story)
+
+
+def test_a_vm_that_somebody_switches_on_just_before_the_call_is_restored_when_it_is_off_again() -> None:
+    """It is declared off, so that it will be stopped; the hypervisor refused before it had changed anything."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        cloud.apply(vm())
+        await cloud.settle(60)
+        write(cloud, "old")
+        cloud.apply(snapshot())
+        await cloud.settle(20)
+        cloud.edit(powerState="Off")
+        await cloud.settle(30)
+        write(cloud, "new")
+        plain, refused = cloud.datacentre.service.execute, list[str]()
+
+        def execute(session: str, method: str, args: tuple[Any, ...], faults: list[Any]) -> Any:
+            if method == "snapshots.restore" and not refused:
+                refused.append(method)
+                cloud.datacentre.act(Act.POWER_ON, "web")
+            return plain(session, method, args, faults)
+
+        cloud.datacentre.service.execute = execute  # type: ignore[method-assign]
+        cloud.apply(restore())
+        await cloud.settle(120)
+        assert refused
+        assert ready(cloud, "back", "SnapshotRestore") == ("True", "Completed")
+        assert job(cloud, "back", "SnapshotRestore") == ("RevertToVMSnapshot", "Succeeded")
+        assert (reads(cloud), runs(cloud)) == ("old", False)
+        assert cloud.reason() == ("True", "Stopped")
+        assert cloud.datacentre.vm().restores == 1
 
     play(story)
 
