@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import itertools
-import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.app import API_KINDS, Parts, make_reconcilers
 from controller.host import declared
-from controller.images import Image, ImageCache, ImageError, Source
+from controller.images import ImageCache
 from controller.inventory import Inventory, Lanes, PoolRegistry
 from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import SecretCache
@@ -46,176 +44,20 @@ from controller.shared.library import Library
 from controller.shared.lookups import register_all
 from controller.shared.namespace import Namespace
 from crds.status import Condition
-from drivers.base import Connection, Driver
-from drivers.errors import DriverError, Unanswered
-from drivers.simulator.connection import SimulatorConnection
-from drivers.simulator.engine.actions import Act, Action
-from drivers.simulator.engine.census import Census, take_census
-from drivers.simulator.engine.faults import Fault, FaultKind
-from drivers.simulator.engine.model import VM
+from drivers.base import Driver
 from drivers.simulator.engine.settings import Settings
-from drivers.simulator.methods import METHODS, News
-from drivers.simulator.service import Service
-from drivers.types import Endpoint, HostID, ImageFile
 from tests.support import cloud as base
-from tests.support.hypervisors import Hang, InlineLane
+from tests.support.datacentre import Datacentre
+from tests.support.hypervisors import InlineLane
+from tests.support.images import FakeImages
 from tests.unit.runtime.fakes import FakeApi, Watcher
 from tests.unit.runtime.virtual import LoopClock
 
 GIB = 2**30
-SHA = "ab" * 32
-EPOCH = 1_000_000.0
 _BACKGROUND = {"connect", "close", "list_hosts", "observe_all", "ensure_pool"}
 """Calls that sessions make by themselves, at any time: no steps of a VM's life."""
-_POLL = 20.0
 _AROUND = {"Zone", "Pod", "Cluster", "Host", "StoragePool", "ServiceOffering"}
 """Kinds that only count VMs."""
-
-
-class LoopTime:
-    """The engine's clock, driven by the loop's."""
-
-    def now(self) -> float:
-        return EPOCH + asyncio.get_running_loop().time()
-
-    def sleep(self, seconds: float) -> None:
-        raise AssertionError("nobody sleeps in the event loop")
-
-
-class DirectTransport:
-    """Calls the service in the event loop; a hang is left to the lane to end."""
-
-    def __init__(self, service: Service, woken: asyncio.Event) -> None:
-        self.service = service
-        self.woken = woken
-        self.closed = False
-        self._listening: asyncio.Task[None] | None = None
-
-    def request(self, session: str, method: str, args: tuple[Any, ...]) -> Any:
-        if self.closed:
-            raise Unanswered("the connection is closed")
-        service = self.service
-        service.advance()
-        silent = service.unreachable(session, method, args)
-        faults = [] if silent else service.strike(method, args)
-        if silent or any(fault.kind is FaultKind.HANG for fault in faults):
-            raise Hang
-        try:
-            result = service.execute(session, method, args, faults)
-        finally:
-            if METHODS[method].mutates:
-                self.woken.set()
-        if any(fault.kind is FaultKind.LOSE_REPLY for fault in faults):
-            raise Unanswered("the connection was lost", outcome_unknown=METHODS[method].mutates)
-        return result
-
-    def listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
-        self._listening = asyncio.get_running_loop().create_task(self._listen(session, epoch, cursor, heard))
-
-    async def _listen(self, session: str, epoch: str, cursor: int, heard: Callable[[News | None], None]) -> None:
-        """A poll of the server, and another one while there is nothing new."""
-        news: News | None = None
-        try:
-            while True:
-                news = self.request(session, "events.wait", (epoch, cursor, 0.0))
-                if news is not None and (news.events or news.lost):
-                    break
-                self.woken.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._longest_wait()):
-                        await self.woken.wait()
-        except Hang:
-            await asyncio.sleep(_POLL)
-            news = None
-        except DriverError:
-            news = None
-        heard(news)
-
-    def _longest_wait(self) -> float:
-        """Seconds until the server says that there is nothing new, or something happens by itself."""
-        due = self.service.dc.timers.next_due()
-        return _POLL if due is None else min(_POLL, max(0.001, due - EPOCH - asyncio.get_running_loop().time()))
-
-    def close(self, session: str) -> None:
-        self.closed = True
-        if self._listening is not None:
-            self._listening.cancel()
-        self.service.execute(session, "logout", (), [])
-
-
-class Datacentre:
-    """The simulated hosts, what happens to them, and what is there."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.service = Service(settings, LoopTime(), random=random.Random(1), epoch="e")
-        self.woken = asyncio.Event()
-
-    def connect(self, endpoint: Endpoint) -> Connection:
-        transport = DirectTransport(self.service, self.woken)
-        return SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"))
-
-    def fail(self, method: str, kind: FaultKind = FaultKind.ERROR, *, count: int | None = 1, **values: Any) -> None:
-        """Let the next calls of a method go wrong."""
-        self.service.faults.add(Fault(kind, method, count=count, **values), self.service.clock.now())
-
-    def heal(self) -> None:
-        self.service.faults.clear()
-
-    def act(self, act: Act, target: str = "", value: str = "") -> None:
-        """Do something behind Vireo's back; a VM is named by its object's name."""
-        named = [vm for vm in self.vms if vm.owner and vm.owner.name == target]
-        self.service.actions.do(Action(act, f"{named[0].host}/{named[0].instance}" if named else target, value))
-        self.woken.set()
-
-    @property
-    def vms(self) -> list[VM]:
-        self.service.advance()
-        return [vm for host in self.service.dc.hosts.values() for vm in host.vms.values()]
-
-    def vm(self, name: str = "web") -> VM:
-        """The one VM of an object."""
-        [found] = [vm for vm in self.vms if vm.owner and vm.owner.name == name]
-        return found
-
-    @property
-    def census(self) -> Census:
-        return take_census(self.service.dc)
-
-    def forget_image(self, host: str = "host-00001") -> None:
-        """Somebody empties the pools of a host by hand."""
-        for key, pool in self.service.dc.pools.items():
-            if key.host in ("", HostID(host)):
-                pool.images.clear()
-
-
-class FakeImages:
-    """An ImageCache without a network: each source leads to `checksums` of its URL, or to an error."""
-
-    def __init__(self) -> None:
-        self.checksums: dict[str, str] = {}
-        self.errors: dict[str, ImageError] = {}
-        self.kept: dict[str, Image] = {}
-        self.downloads: list[str] = []
-        self.seconds = 1.0
-        self.virtual_size = 2 * GIB
-
-    def lookup(self, name: str) -> Image | None:
-        return self.kept.get(name)
-
-    async def download(self, source: Source, progress: Callable[[str, int | None], None]) -> Image:
-        self.downloads.append(source.url)
-        progress("Downloading", 10)
-        await asyncio.sleep(self.seconds)
-        if error := self.errors.get(source.url):
-            raise error
-        sha = self.checksums.get(source.url, SHA)
-        name = f"{source.format.lower()}-{sha}"
-        file = ImageFile(name, __file__, self.virtual_size, os.stat(__file__).st_size)
-        self.kept[name] = Image(file, f"sha256:{sha}")
-        return self.kept[name]
-
-    def evict(self, max_bytes: int, in_use: Collection[str]) -> list[str]:
-        return []
 
 
 class PointedLane(InlineLane):

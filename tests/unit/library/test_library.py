@@ -18,7 +18,7 @@ from controller.shared.library import Library, image_name
 from crds.v1alpha1.template import Template
 from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Transient, Unsupported
 from drivers.types import Done, Failed, ImageFile, OpRef, PoolSpec, Progress, Running, Started, Succeeded
-from tests.support.vms import SHA, FakeImages
+from tests.support.images import SHA, FakeImages
 from tests.unit.runtime.virtual import LoopClock, run
 
 URL = "https://images.example/debian.qcow2"

@@ -7,7 +7,8 @@ import pytest
 from controller.images import ImageError
 from controller.images.errors import Reason
 from drivers.simulator.engine.actions import Act
-from tests.support.vms import SHA, TEMPLATE, VMCloud, play, site, vm
+from tests.support.images import SHA
+from tests.support.vms import TEMPLATE, VMCloud, play, site, vm
 
 URL = "https://images.example/debian.qcow2"
 
