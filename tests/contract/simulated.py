@@ -21,6 +21,7 @@ from drivers.types import (
     ImageFile,
     InstanceID,
     NetworkBackend,
+    NFSExport,
     PoolSpec,
     SnapshotID,
     VolumeID,
@@ -46,6 +47,8 @@ class SimulatorBinding:
     driver = SimulatorDriver()
     host = HostID("host-00002")
     pool = PoolSpec("contract", "/var/lib/vireo/contract")
+    root = pool.path
+    """What the paths of its files begin with."""
     _other = PoolSpec("other", "/var/lib/vireo/other")
     attachment = Attachment(NetworkBackend.OVS, "br-guests")
     memory = 64 * 1024**2
@@ -130,7 +133,7 @@ class SimulatorBinding:
         return vms | disks | stored | kept | taken
 
     def write(self, path: str, marker: str) -> None:
-        name = path.removeprefix(f"{self.pool.path}/")
+        name = path.removeprefix(f"{self.root}/")
         if name.startswith("volume-"):
             self._control.act(Act.WRITE_VOLUME, f"{self.host}/{name.removeprefix('volume-')}", marker)
         else:
@@ -163,3 +166,10 @@ class LocalBinding(SimulatorBinding):
 
     def connect(self) -> Connection:
         return SimulatorConnection(LocalTransport(self._service), Credentials())
+
+
+class NFSBinding(LocalBinding):
+    """In this process, with a pool that is an NFS export."""
+
+    pool = PoolSpec("contract", "/mnt/contract", shared=True, nfs=NFSExport("nfs1", "/vms"))
+    root = "nfs://nfs1/vms"

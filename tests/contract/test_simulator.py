@@ -10,7 +10,7 @@ from drivers.simulator.service import Service
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
 
-from .simulated import LocalBinding, ServedBinding, SimulatorBinding
+from .simulated import LocalBinding, NFSBinding, ServedBinding, SimulatorBinding
 from .suite import (
     Adopting,
     Attaching,
@@ -62,6 +62,15 @@ class TestInProcess(DriverContract, Adopting, Guests, LostReplies, Storage):
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
         return LocalBinding(Service(Settings(hosts=3, boot=0, shutdown=0), RealClock()), tmp_path_factory.mktemp("image"))
+
+
+class TestOnNFS(DriverContract, LostReplies, Storage):
+    """Everything that works in a directory."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        return NFSBinding(Service(Settings(hosts=3, boot=0, shutdown=0), RealClock()), tmp_path_factory.mktemp("image"))
 
 
 class TestPowerAndStorageOnly(DriverContract):
