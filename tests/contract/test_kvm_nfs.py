@@ -1,4 +1,4 @@
-"""NFS pools on a real host with an NFS client, of a real server: mounted, lost, hung, gone and back, under a guest that runs."""
+"""NFS pools on a real host with an NFS client, of a real server: mounted, lost, cut off, gone and back, under a guest that runs."""
 
 from __future__ import annotations
 
@@ -171,18 +171,18 @@ def test_a_volume_is_made_attached_grown_copied_and_brought_back(world: World) -
     assert world.guest(f"head -c 5 {device}") == "first"
 
 
-@pytest.mark.parametrize("how", ["killed", "hung"])
+@pytest.mark.parametrize("how", ["killed", "cut"])
 def test_the_server_goes_and_comes_back(world: World, how: str) -> None:
     """The pool says so, the guest waits for it and loses nothing, and all goes on by itself."""
     boot = world.guest("cat /proc/sys/kernel/random/boot_id")
-    world.server.stop() if how == "killed" else world.server.hang()
+    world.server.stop() if how == "killed" else world.server.partition()
     assert ADDRESS in world.refused()
     world.connection.hosts.list_hosts()
     local = PoolSpec("local", str(Path(world.pool.path).with_name("local")))
     world.connection.storage.ensure_pool(HOST, local)
     execute(world.domain, f"(echo {how} > /root/word; sync) >/dev/null 2>&1 &")
     patiently(lambda: world.observed(Power.PAUSED))
-    world.server.start() if how == "killed" else world.server.unhang()
+    world.server.start() if how == "killed" else world.server.heal()
     patiently(lambda: world.ensure() or world.observed(Power.ON))
     assert world.guest("sync; cat /root/word; cat /proc/sys/kernel/random/boot_id").split() == [how, boot]
     assert world.below == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import time
 
@@ -58,15 +57,13 @@ class NFSServer:
         if self._process is not None:
             self._process.wait()
 
-    def hang(self) -> None:
-        """Connections stay and are accepted, and nothing is answered."""
-        for pid in processes.members([self._namespace]):
-            processes.send(pid, signal.SIGSTOP)
+    def partition(self) -> None:
+        """Cut its link: packets vanish, as with a broken switch."""
+        fabric.ip(self._namespace, "link", "set", "mgmt0", "down")
 
-    def unhang(self) -> None:
-        """Go on."""
-        for pid in processes.members([self._namespace]):
-            processes.send(pid, signal.SIGCONT)
+    def heal(self) -> None:
+        """Mend the link."""
+        fabric.ip(self._namespace, "link", "set", "mgmt0", "up")
 
     def _spawn(self) -> None:
         inside = ["ip", "netns", "exec", self._namespace, "unshare", "--mount", "--propagation", "private"]
