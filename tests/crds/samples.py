@@ -262,18 +262,23 @@ STATUS: dict[Kind, Spec] = {
         "pools": [{"pool": "p1", "state": "DownloadInProgress", "progress": 10}],
         "job": _JOB,
     },
-    Network: _COMMON | {"state": "Implemented", "segment": {"vlan": 120}, "addresses": {"total": 80, "allocated": 3}},
-    "left": [
-        {
-            "instanceID": "11111111-2222-4333-8444-555555555555",
-            "name": "front",
-            "virtualMachine": "shop/web-0",
-            "uid": "22222222-2222-4333-8444-555555555555",
-            "host": "h1",
-            "mac": "02:00:00:00:00:01",
-            "ip": "10.1.0.9",
-        }
-    ],
+    Network: _COMMON
+    | {
+        "state": "Implemented",
+        "segment": {"vlan": 120},
+        "addresses": {"total": 80, "allocated": 3},
+        "left": [
+            {
+                "instanceID": "11111111-2222-4333-8444-555555555555",
+                "name": "front",
+                "virtualMachine": "shop/web-0",
+                "uid": "22222222-2222-4333-8444-555555555555",
+                "host": "h1",
+                "mac": "02:00:00:00:00:01",
+                "ip": "10.1.0.9",
+            }
+        ],
+    },
     VirtualMachine: _COMMON
     | {
         "state": "Running",
