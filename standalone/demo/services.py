@@ -115,7 +115,7 @@ def connects(port: int) -> bool:
 
 def is_ready(port: int) -> bool:
     """Whether /readyz on this port of 127.0.0.1 answers with 200."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2.0)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == http.client.OK

@@ -23,7 +23,7 @@ HOSTS = 4
 TASKS = [f"--duration={method}=0.1" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
 OUTAGE = 15.0
 """Seconds: longer than a leader leads without renewing its lease."""
-CONVERGE = 150.0
+CONVERGE = 300.0
 
 
 def watches(asked: Asked) -> bool:

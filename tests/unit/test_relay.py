@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 import pytest
 
 from tests.support.live import relay
-from tests.support.live.relay import Relay, _process_at
+from tests.support.live.relay import Relay, process_at
 
 CALLER = """
 import socket, sys
@@ -41,14 +41,15 @@ def test_of_two_processes_that_have_the_same_port_it_is_the_one_that_is_connecte
         elsewhere, port = stack.enter_context(caller(0, other.getsockname()[1]))
         here, same = stack.enter_context(caller(port, ours.getsockname()[1]))
         assert same == port
-        assert _process_at(("127.0.0.1", port), ours.getsockname()) == here.pid
-        assert _process_at(("127.0.0.1", port), other.getsockname()) == elsewhere.pid
-        assert _process_at(("127.0.0.1", port), ("127.0.0.1", 1)) == 0
+        for first in ((), (here.pid, elsewhere.pid), (elsewhere.pid, here.pid)):
+            assert process_at(("127.0.0.1", port), ours.getsockname(), first) == here.pid
+            assert process_at(("127.0.0.1", port), other.getsockname(), first) == elsewhere.pid
+            assert process_at(("127.0.0.1", port), ("127.0.0.1", 1), first) == 0
 
 
 def test_nothing_passes_whose_sender_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """When its first bytes are read it may be dead: nobody could be named for what it asks."""
-    monkeypatch.setattr(relay, "_process_at", lambda *_: 0)
+    monkeypatch.setattr(relay, "process_at", lambda *_: 0)
     with socket.create_server(("127.0.0.1", 0)) as simulator:
         with Relay(f"simulator://127.0.0.1:{simulator.getsockname()[1]}").running() as running:
             host, _, port = running.url.removeprefix("simulator://").rpartition(":")

@@ -21,7 +21,7 @@ from tests.support.live.api import Api, Manifest
 from tests.support.live.controller import ROOT, ControllerProcess
 from tests.support.simulator import SimulatorProcess
 
-DEADLINE = 120.0
+DEADLINE = 240.0
 """Seconds that anything may take on a busy machine; nothing is asserted about time."""
 
 

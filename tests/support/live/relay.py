@@ -8,9 +8,10 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from drivers.simulator.methods import METHODS
@@ -41,6 +42,7 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self.url = ""
         self.calls: list[Called] = []
+        self._callers: set[int] = set()
 
     def changes(self, pid: int, since: float = 0.0) -> list[Called]:
         """What a process changed, or tried to, since then."""
@@ -69,10 +71,12 @@ class Relay:
         await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid = _process_at(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
+        ends = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
+        pid = await asyncio.to_thread(process_at, *ends, tuple(self._callers))  # may take long where much runs
         if not pid:  # it has ended or hung up: nothing passes that nobody could be named for
             writer.close()
             return
+        self._callers.add(pid)
         answers, requests = await asyncio.open_connection(*self._simulator)
         try:
             async with asyncio.TaskGroup() as group:
@@ -101,14 +105,15 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     raise ConnectionResetError("the simulator hung up")
 
 
-def _process_at(near: tuple[str, int], far: tuple[str, int]) -> int:
-    """The process that holds the end `near` of a TCP connection to `far`; 0 if it is gone already.
+def process_at(near: tuple[str, int], far: tuple[str, int], first: Iterable[int] = ()) -> int:
+    """The process that holds the end `near` of a TCP connection to `far`; 0 if it is gone already. It is one of `first` mostly.
 
     The port alone would not tell: the kernel gives the same one to connections that go to different places.
     """
     wanted, lines = [_written(near), _written(far)], Path("/proc/net/tcp").read_text().splitlines()[1:]
     ends = [f"socket:[{fields[9]}]" for fields in map(str.split, lines) if fields[1:3] == wanted and fields[9] != "0"]
-    return next((int(each.parent.name) for each in Path("/proc").glob("[0-9]*/fd") if ends and _holds(each, ends)), 0)
+    others = (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit())
+    return next((pid for pid in chain(first, others) if ends and _holds(Path(f"/proc/{pid}/fd"), ends)), 0)
 
 
 def _written(address: tuple[str, int]) -> str:

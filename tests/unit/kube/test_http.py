@@ -123,12 +123,15 @@ async def test_nobody_there() -> None:
 
 async def test_no_more_connections_than_allowed() -> None:
     """Each waits for its turn; none fails."""
-    running, most = 0, 0
+    running, most, full = 0, 0, asyncio.Event()
 
     async def slow(_: web.Request) -> web.Response:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if running == 4:
+            full.set()
+        await full.wait()
         await asyncio.sleep(0.02)
         running -= 1
         return web.json_response({})
