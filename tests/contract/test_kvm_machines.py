@@ -33,13 +33,17 @@ from drivers.types import (
     StopMode,
 )
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
-from tests.lab.guests import eventually, execute, wait_for_agent, wait_for_cloud
+from tests.lab.guests import eventually, execute, last_words, wait_for_agent, wait_for_cloud
 from tests.lab.host import run_in
 
 pytestmark = pytest.mark.lab
 
 INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
 MAC = "02:00:00:00:00:0a"
+FEW = 2
+"""CPUs that an emulated guest gets at its restart, where any change waits for that. No more than it takes: each waits for others
+in the kernel of the guest, and on two busy cores they hardly ever run at the same time.
+"""
 
 
 def seed(number: int) -> Seed:
@@ -67,10 +71,15 @@ class Machine:
     def stop(self) -> None:
         """Ask the guest, and see that it obeys."""
         self.connection.power.stop(self.binding.host, INSTANCE, StopMode.SOFT)
-        eventually(lambda: self.observe().power is Power.OFF, "the guest to stop")
+        eventually(lambda: self.observe().power is Power.OFF, "the guest to stop", more=lambda: last_words(self.domain))
 
     def inside(self, script: str) -> str:
         return execute(self.domain, script).strip()
+
+    @property
+    def adds_cpus(self) -> bool:
+        """Whether CPUs can be added while it runs, up to eight here."""
+        return Capability.CPU_ADD_LIVE in self.connection.capabilities
 
     def macs(self) -> str:
         """Of the NICs that the guest has."""
@@ -116,17 +125,18 @@ def machine(binding: KVMBinding, connection: Connection) -> Iterator[Machine]:
 
 def test_cpus_that_are_added_appear_in_an_accelerated_guest_and_wait_for_the_restart_of_an_emulated_one(machine: Machine) -> None:
     """An emulated guest's QEMU would abort as soon as its translation cache is full, which a boot alone can bring about."""
-    live = Capability.CPU_ADD_LIVE in machine.connection.capabilities
+    live = machine.adds_cpus
     assert live == ("type='kvm'" in machine.domain.XMLDesc())
     boot = machine.inside("cat /proc/sys/kernel/random/boot_id")
-    for cpus in range(2, 9):
+    most = 8 if live else FEW
+    for cpus in range(2, most + 1):
         machine.apply(SetCPUs(cpus))
-    eventually(lambda: machine.inside("grep -c ^processor /proc/cpuinfo") == ("8" if live else "1"), "CPUs")
-    assert (machine.observe().cpus, machine.observe().running_cpus) == (8, 8 if live else 1)
+    eventually(lambda: machine.inside("grep -c ^processor /proc/cpuinfo") == (str(most) if live else "1"), "CPUs")
+    assert (machine.observe().cpus, machine.observe().running_cpus) == (most, most if live else 1)
     assert machine.inside("cat /proc/sys/kernel/random/boot_id") == boot
     machine.stop()
     machine.start()
-    assert machine.inside("grep -c ^processor /proc/cpuinfo") == "8"
+    assert machine.inside("grep -c ^processor /proc/cpuinfo") == str(most)
 
 
 def test_a_definition_with_room_for_cpus_does_not_change_that(binding: KVMBinding, connection: Connection) -> None:
@@ -160,17 +170,18 @@ def test_disks_and_nics_that_are_added_appear_in_the_guest(machine: Machine) -> 
 
 
 def test_what_needs_a_restart_holds_after_it_and_data_stays(machine: Machine) -> None:
+    cpus = 9 if machine.adds_cpus else FEW
     before = int(machine.inside("awk '/MemTotal/ {print $2}' /proc/meminfo"))
     machine.inside("echo kept > /root/kept; sync")
-    machine.apply(SetMemory(160 * MIB), SetCPUs(9), SetSeed(seed(2)))
+    machine.apply(SetMemory(160 * MIB), SetCPUs(cpus), SetSeed(seed(2)))
     running = machine.observe()
-    assert (running.running_memory, running.memory, running.running_cpus, running.cpus) == (112 * MIB, 160 * MIB, 1, 9)
+    assert (running.running_memory, running.memory, running.running_cpus, running.cpus) == (112 * MIB, 160 * MIB, 1, cpus)
     wait_for_cloud(machine.domain)
     machine.stop()
     machine.start()
     wait_for_cloud(machine.domain)
     assert machine.inside("cat /root/kept; hostname") == "kept\nguest-2"
-    assert machine.inside("grep -c ^processor /proc/cpuinfo") == "9"
+    assert machine.inside("grep -c ^processor /proc/cpuinfo") == str(cpus)
     assert int(machine.inside("awk '/MemTotal/ {print $2}' /proc/meminfo")) > before + 40 * 1024
 
 
