@@ -323,8 +323,8 @@ class ObservedVM:
     `foreign_devices` names disks and NICs that we did not make; they are never touched. `boot_count` is not known to every
     hypervisor, so a restart is carried out by stop and start.
     `restored` is the token of the last `Snapshots.restore` that took effect. `most_cpus` is what a running VM was started with room
-    for, 0 where that does not matter. `offered_memory` is what a running VM was given and its guest has not taken, not all of it at
-    least; 0 if there is nothing of that kind.
+    for, 0 where that does not matter, and `most_memory` the bytes that it has room for, 0 for none. `offered_memory` is what a
+    running VM was given and its guest has not taken, not all of it at least; 0 if there is nothing of that kind.
     """
 
     instance: InstanceID
@@ -345,6 +345,7 @@ class ObservedVM:
     snapshots: tuple[ObservedSnapshot, ...] = ()
     restored: str = ""
     most_cpus: int = 0
+    most_memory: int = 0
     offered_memory: int = 0
 
 

@@ -14,7 +14,7 @@ from drivers.adoption import AdoptedDisk, Adoption, FoundVM
 from drivers.errors import Conflict, NotFound
 from drivers.kvm import domains, names
 from drivers.kvm import mark as marks
-from drivers.kvm.domain import observe
+from drivers.kvm.domain import memory, observe
 from drivers.kvm.domain.found import found
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.hosts import KVMHosts
@@ -101,7 +101,7 @@ def _adopt(connection: Any, instance: InstanceID, adoption: Adoption) -> None:
         raise Conflict(f"the VM {instance} is transient, so libvirt forgets it when it stops: define it first")
     _require_devices(documents.inactive if documents.live is None else documents.live, adoption)
     require_own_files(instance, adoption.disks)
-    before = owned or Mark(adoption.owner, "", observe.memory(documents.inactive), "")
+    before = owned or Mark(adoption.owner, "", memory.read(documents.inactive).total, "")
     made = Mark(
         owner=adoption.owner,
         display=str(domain.name()),

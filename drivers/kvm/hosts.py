@@ -9,6 +9,7 @@ from drivers.errors import NotFound
 from drivers.kvm.host import profile
 from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.link.session import Role, Session
+from drivers.kvm.machine import trial
 from drivers.kvm.network import filters
 from drivers.kvm.network.support import Networks
 from drivers.types import HostID, ObservedHost
@@ -30,6 +31,7 @@ def _read(connection: Any) -> HostProfile:
         connection.getDomainCapabilities(*arguments),
         *versions,
         filters=filters.supported(connection),
+        adds_memory=trial.adds_memory(connection, kind),
     )
 
 

@@ -7,6 +7,7 @@
 | hot-added disk | `test_a_disk_that_is_added_while_it_runs` |
 | hot-added NIC | `test_a_nic_that_is_added_while_it_runs` |
 | more CPUs and memory | `test_more_cpus_and_memory`: at the next restart, CPUs at once where the host accelerates guests |
+| hot-added memory | `test_memory_that_is_added_while_it_runs`; all else about it: `tests/contract/test_kvm_memory.py` |
 | hot-added CPU | `tests/contract/test_kvm_cpus.py`: the driver's own calls, in an emulated guest with room for it |
 | data after a snapshot is restored | `test_data_is_back_after_a_restore`; with memory: `tests/contract/test_kvm_guest_data.py` |
 | two networks isolated | `test_networks_with_the_same_addresses_do_not_meet`; across hosts: `tests/contract/test_kvm_networks.py` |
@@ -107,7 +108,7 @@ def test_a_nic_that_is_added_while_it_runs(world: Guests) -> None:
 
 
 def test_more_cpus_and_memory(world: Guests) -> None:
-    """Memory always comes with a restart; a CPU without one where guests are accelerated."""
+    """Memory of so small a VM comes with a restart; a CPU without one where guests are accelerated."""
     boot, before = world.boot("web"), memory(world)
     world.cloud.api.patch("VirtualMachine", "web", {"spec": {"offering": "two"}})
     world.cloud.await_reason("VirtualMachine", "web", "ChangesPending", "", type="RestartRequired")
@@ -120,15 +121,31 @@ def test_more_cpus_and_memory(world: Guests) -> None:
     assert memory(world) > before + 60 * 1024
 
 
+def test_memory_that_is_added_while_it_runs(world: Guests) -> None:
+    """It is the guest's at once, and still after a restart."""
+    world.cloud.api.apply(make.offering("roomy", 1, "1Gi"), make.offering("roomier", 1, "1536Mi"))
+    world.cloud.api.apply(vm(world, "large", offering="roomy"))
+    world.current("large")
+    boot, before = world.boot("large"), memory(world, "large")
+    world.change("large", offering="roomier")
+    world.cloud.until(lambda: memory(world, "large") > before + 400 * 1024, "the guest has the memory", 300)
+    world.cloud.until(lambda: "pendingChanges" not in world.status("large"), "nothing waits for a restart", 300)
+    assert world.boot("large") == boot
+    world.restart("large")
+    assert memory(world, "large") > before + 400 * 1024
+    world.cloud.api.delete("VirtualMachine", "large")
+    world.cloud.await_gone("VirtualMachine", "large")
+
+
 def hypervisor(world: Guests) -> str:
     found = world.cloud.api.get("Host", "h1")
     assert found
     return str(found["status"]["hypervisor"])
 
 
-def memory(world: Guests) -> int:
+def memory(world: Guests, name: str = "web") -> int:
     """KiB that the guest has."""
-    return int(world.run("web", "awk '/MemTotal/ {print $2}' /proc/meminfo"))
+    return int(world.run(name, "awk '/MemTotal/ {print $2}' /proc/meminfo"))
 
 
 def test_data_is_back_after_a_restore(world: Guests) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from drivers.errors import InvalidSpec
 from drivers.kvm import mark, names
-from drivers.kvm.domain import disks, nics, platform, volumes
+from drivers.kvm.domain import disks, memory, nics, platform, volumes
 from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.xmltext import add
@@ -24,8 +24,8 @@ def build(vm: DesiredVM, host: HostProfile, seed_path: str = "", attached: Seque
     add(root, "name", text=names.domain(vm.name, vm.instance))
     add(root, "uuid", text=names.instance_id(vm.instance))
     add(root, "metadata").append(mark.build(mark.of(vm, tuple(volume for volume, _ in attached))))
-    platform.add_memory(root, vm)
     platform.add_processors(root, vm, host)
+    memory.write(root, vm.memory, room=memory.addable(vm.memory, vm.devices, supported=host.adds_memory))
     platform.add_firmware(root, vm, host)
     platform.add_behaviour(root, host)
     root.append(_devices(vm, host, seed_path, attached))
@@ -42,7 +42,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     devices.extend([volumes.build(volume, path, wanted[volume.volume]) for volume, path in attached])
     devices.extend([nics.build(nic, vm.devices, filters=host.filters) for nic in vm.nics])
     log = f"{names.CONSOLE_LOGS}/{names.console_log(vm.instance)}"
-    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics), log)
+    growth = int(memory.addable(vm.memory, vm.devices, supported=host.adds_memory))
+    platform.add_fixtures(devices, len(vm.disks) + len(vm.nics) + growth, log)
     return devices
 
 

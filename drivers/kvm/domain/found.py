@@ -10,7 +10,7 @@ from contextlib import suppress
 from drivers.adoption import FoundDisk, FoundNIC, FoundVM
 from drivers.errors import InvalidSpec
 from drivers.kvm import carrier, mark
-from drivers.kvm.domain import limits, observe
+from drivers.kvm.domain import limits, memory, observe
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.mark import MarkedNIC
 from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Segment
@@ -30,9 +30,9 @@ def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshot
         name=inactive.findtext("name", ""),
         power=observe.power(documents.state, documents.reason),
         cpus=observe.cpus(inactive),
-        memory=seen.memory if seen else observe.memory(inactive),
+        memory=seen.memory if seen else memory.read(inactive).total,
         running_cpus=observe.cpus(devices),
-        running_memory=seen.running_memory if seen else observe.memory(devices),
+        running_memory=seen.running_memory if seen else memory.read(devices).total,
         firmware=_firmware(inactive),
         owner=marked.owner if marked else None,
         disks=tuple(_disk(item, later.get(observe.device(item)), sizes) for item in disks),

@@ -14,9 +14,8 @@ from pathlib import PurePosixPath
 import libvirt
 
 from drivers.kvm import names
-from drivers.kvm.domain import limits, pending, volumes
+from drivers.kvm.domain import limits, memory, pending, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
-from drivers.kvm.domain.platform import MEMORY_STEP
 from drivers.kvm.host.profile import ACCELERATED
 from drivers.kvm.mark import Mark, MarkedDisk, read
 from drivers.types import (
@@ -85,6 +84,7 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     seen_volumes = _volumes(devices, mark, later)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
     seen_nics = _nics(devices, mark, gone)
+    present, next_start = memory.read(devices), memory.read(documents.inactive)
     return ObservedVM(
         instance=instance,
         owner=mark.owner,
@@ -92,9 +92,9 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         host=host,
         power=power(documents.state, documents.reason),
         cpus=cpus(documents.inactive),
-        memory=as_asked(memory(documents.inactive), mark.memory, MEMORY_STEP),
+        memory=next_start.as_asked(next_start.total, mark.memory),
         running_cpus=cpus(devices),
-        running_memory=as_asked(memory(devices), mark.memory, MEMORY_STEP),
+        running_memory=present.as_asked(present.total, mark.memory),
         disks=seen_disks,
         nics=seen_nics,
         seed_digest=mark.seed,
@@ -104,6 +104,8 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
         snapshots=documents.snapshots,
         restored="" if pending.read(documents.inactive) else mark.restored,
         most_cpus=most_cpus(documents.live),
+        most_memory=0 if documents.live is None or mark.adopted else present.most,
+        offered_memory=present.as_asked(present.base + present.given, mark.memory) if present.waits else 0,
     )
 
 
@@ -118,16 +120,6 @@ def most_cpus(live: ET.Element | None) -> int:
     if live is None:
         return 0
     return int(live.findtext("vcpu") or 0) if live.get("type") == ACCELERATED else cpus(live)
-
-
-def memory(domain: ET.Element) -> int:
-    """Memory in bytes that the domain starts with; libvirt always writes KiB."""
-    return int(domain.findtext("memory") or 0) << 10
-
-
-def as_asked(seen: int, asked: int, step: int) -> int:
-    """`asked` where `seen` is only that, rounded up to whole steps as the hypervisor needs it; else `seen`."""
-    return asked if asked and -(-asked // step) * step == seen else seen
 
 
 def agent_connected(live: ET.Element | None) -> bool:

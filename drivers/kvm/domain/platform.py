@@ -8,6 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from drivers.errors import InvalidSpec, Unsupported
+from drivers.kvm.domain import memory
 from drivers.kvm.domain.volumes import controller
 from drivers.kvm.host.profile import ACCELERATED, ARCHITECTURE, CPUModel, HostProfile
 from drivers.kvm.xmltext import add
@@ -18,9 +19,6 @@ CPU_STEP = 8
 
 CPU_LIMIT = 240
 """Most CPUs of a VM: beyond 255 a guest needs an IOMMU with extended interrupts."""
-
-MEMORY_STEP = 1 << 20
-"""Memory is given in whole MiB: QEMU refuses sizes that don't align."""
 
 TRANSLATION_CACHE = 32
 """MiB of translated code that an emulated guest may keep; QEMU's default is far larger for each guest."""
@@ -76,6 +74,7 @@ def set_processors(root: ET.Element, cpus: int) -> None:
     for vcpu in root.iterfind("vcpu"):
         vcpu.text = most
         vcpu.set("current", str(cpus))
+    memory.cover_cpus(root)
     for topology in root.iterfind("cpu/topology"):
         topology.attrib.update(dict.fromkeys(topology.attrib, "1"), cores=most)
     for each in root.findall("vcpus"):
@@ -86,20 +85,6 @@ def check_cpus(cpus: int, most: int = CPU_LIMIT) -> None:
     """Raises InvalidSpec for a number of CPUs that the host cannot give to one VM."""
     if not 1 <= cpus <= min(most, CPU_LIMIT):
         raise InvalidSpec(f"a VM on this host has 1 to {min(most, CPU_LIMIT)} CPUs, not {cpus}")
-
-
-def kibibytes(memory: int) -> int:
-    """`memory` in bytes as libvirt's KiB, in whole MiB. Raises InvalidSpec below one MiB."""
-    if memory < MEMORY_STEP:
-        raise InvalidSpec(f"a VM needs at least {MEMORY_STEP} bytes of memory, not {memory}")
-    return -(-memory // MEMORY_STEP) * (MEMORY_STEP >> 10)
-
-
-def add_memory(root: ET.Element, vm: DesiredVM) -> None:
-    """Memory that the VM starts with."""
-    amount = str(kibibytes(vm.memory))
-    add(root, "memory", {"unit": "KiB"}, amount)
-    add(root, "currentMemory", {"unit": "KiB"}, amount)
 
 
 def add_firmware(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:

@@ -39,7 +39,7 @@ class HostProfile:
 
     `cpu` is the CPU that guests get, written out; where there is none to be written out, `cpu_mode` is a mode of libvirt's <cpu>.
 
-    `filters`: whether it has network filters.
+    `filters`: whether it has network filters. `adds_memory`: whether its guests can be given memory while they run.
     """
 
     host: HostID
@@ -55,11 +55,12 @@ class HostProfile:
     filters: bool
     cpu: CPUModel | None = None
     guests: GuestSupport = field(default_factory=GuestSupport)
+    adds_memory: bool = False
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What a connection to this host declares."""
-        lacking = {Capability.MEMORY_ADD_LIVE}
+        lacking = set() if self.adds_memory else {Capability.MEMORY_ADD_LIVE}
         if not self.uefi:
             lacking.add(Capability.UEFI)
         if self.domain_type != ACCELERATED:
@@ -114,7 +115,9 @@ def _guest(arch: ET.Element) -> Guest:
     raise Unsupported(f"the host's QEMU has no {MACHINE} machine type")
 
 
-def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int, qemu: int, *, filters: bool) -> HostProfile:
+def profile(
+    host: str, capabilities: str, domain_capabilities: str, libvirt: int, qemu: int, *, filters: bool, adds_memory: bool
+) -> HostProfile:
     """The profile of the host. Raises Unsupported if its libvirt or QEMU is older than the driver needs."""
     kind = guest(capabilities)
     _require("libvirt", version(libvirt), MINIMUM_LIBVIRT)
@@ -135,7 +138,8 @@ def profile(host: str, capabilities: str, domain_capabilities: str, libvirt: int
         uefi="efi" in firmwares,
         filters=filters,
         cpu=_cpu(tree, kind.domain_type),
-        guests=support(_arch(capabilities), tree),
+        guests=support(_arch(capabilities), tree, adds_memory=adds_memory),
+        adds_memory=adds_memory,
     )
 
 

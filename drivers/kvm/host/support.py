@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from drivers.types import Firmware, GuestSupport
 
 _MACHINE = re.compile(r"pc-q35-[a-z0-9.+-]+")
 
 
-def support(arch: ET.Element, tree: ET.Element) -> GuestSupport:
-    """From libvirt's element of the architecture in its capabilities, and from its domain capabilities."""
+def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool) -> GuestSupport:
+    """From libvirt's element of the architecture in its capabilities, from its domain capabilities, and from what was tried."""
     types = sorted({domain.get("type", "") for domain in arch.iterfind("domain")} - {""})
     names = {name for machine in arch.iter("machine") for name in (machine.text or "", machine.get("canonical", ""))}
     machines = sorted((name for name in names if _MACHINE.fullmatch(name)), key=_by_version, reverse=True)
@@ -20,18 +21,17 @@ def support(arch: ET.Element, tree: ET.Element) -> GuestSupport:
     model = tree.findtext("cpu/mode[@name='host-model'][@supported='yes']/model", "")
     usable = (item.text or "" for item in tree.iterfind("cpu/mode[@name='custom']/model") if item.get("usable") == "yes")
     found = GuestSupport(tuple(types), tuple(machines), firmwares, model, tuple(sorted(set(usable) - {""})))
-    return GuestSupport(
-        found.domain_types, found.machine_types, found.firmwares, found.cpu_model, found.cpu_models, tuple(_lacks(found))
-    )
+    return replace(found, lacks=tuple(_lacks(found, adds_memory=adds_memory)))
 
 
-def _lacks(found: GuestSupport) -> list[str]:
+def _lacks(found: GuestSupport, *, adds_memory: bool) -> list[str]:
     return [
         text
         for text, there in (
             ("hardware acceleration: guests are emulated, because libvirt finds no usable /dev/kvm", "kvm" in found.domain_types),
             ("UEFI for guests: OVMF is not installed", Firmware.UEFI in found.firmwares),
             ("a name for its CPU: guests get it as it is, and may differ after an upgrade", bool(found.cpu_model)),
+            ("memory for guests that run: its QEMU or libvirt has no virtio-mem", adds_memory),
         )
         if not there
     ]

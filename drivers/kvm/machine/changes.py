@@ -17,7 +17,7 @@ from drivers.kvm import mark as marks
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, devices_of, seed_disk
 from drivers.kvm.host.profile import HostProfile
-from drivers.kvm.machine import attaching, creation, limiting
+from drivers.kvm.machine import attaching, creation, enlarging, limiting
 from drivers.kvm.mark import MarkedDisk, MarkedNIC
 from drivers.kvm.network import filters
 from drivers.kvm.network.segments import Segments
@@ -47,8 +47,8 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
     """When the change can take effect on the VM as observed.
 
     `domain_type` is that of the host's guests. CPUs can be added up to the room that the VM was started with, never taken away
-    while it runs: guests let them go late or not at all. Memory is that of the next start. Disks grow and get other
-    limits, and NICs come and go, while the guest runs.
+    while it runs: guests let them go late or not at all. So it is with memory, and what a guest was given and has not taken waits
+    for a restart. Disks grow and get other limits, and NICs come and go, while the guest runs.
     """
     if observed.power in {Power.OFF, Power.CRASHED}:
         return ApplyMode.LIVE
@@ -58,7 +58,8 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
             fits = observed.running_cpus <= cpus <= most
             return ApplyMode.LIVE if fits else ApplyMode.RESTART
         case SetMemory(memory):
-            return ApplyMode.LIVE if memory == observed.running_memory else ApplyMode.RESTART
+            fits = observed.running_memory < memory <= observed.most_memory and memory != observed.offered_memory
+            return ApplyMode.LIVE if fits or memory == observed.running_memory else ApplyMode.RESTART
         case SetSeed(seed):
             return ApplyMode.LIVE if seed.digest == observed.seed_digest else ApplyMode.RESTART
         case GrowDisk() | SetDiskLimits() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
@@ -71,7 +72,7 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
         case SetCPUs(cpus):
             platform.check_cpus(cpus, host.max_cpus)
         case SetMemory(memory):
-            platform.kibibytes(memory)
+            enlarging.check(memory)
         case GrowDisk(name, size):
             volumes.check_size(size)
             _require_growth(vm, _marked_disk(vm, name), size)
@@ -102,6 +103,8 @@ def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host
         vm = subject(connection, instance)
         if isinstance(change, AttachNIC):
             _attach_nic(vm, change.nic, host, segments)
+        elif isinstance(change, SetMemory):
+            enlarging.apply(vm, change.memory, host)
         else:
             _apply(vm, change)
 
@@ -111,8 +114,6 @@ def _apply(vm: Subject, change: Change) -> None:
     match change:
         case SetCPUs(cpus):
             _set_cpus(vm, cpus)
-        case SetMemory(memory):
-            _set_memory(vm, memory)
         case GrowDisk(name, size):
             _grow_disk(vm, name, size)
         case SetDiskLimits(name, limits):
@@ -142,15 +143,6 @@ def _write_cpus(vm: Subject, cpus: int) -> None:
     fresh = vm.definition()
     platform.set_processors(fresh, cpus)
     vm.connection.defineXMLFlags(render(fresh), 0)
-
-
-def _set_memory(vm: Subject, memory: int) -> None:
-    amount = platform.kibibytes(memory)
-    if observe.memory(vm.inactive) != amount << 10:
-        vm.domain.setMemoryFlags(amount, CONFIG | libvirt.VIR_DOMAIN_MEM_MAXIMUM)
-        vm.domain.setMemoryFlags(amount, CONFIG)
-    if vm.mark.memory != memory:
-        vm.write_mark(replace(vm.mark, memory=memory))
 
 
 def _grow_disk(vm: Subject, name: str, size: int) -> None:

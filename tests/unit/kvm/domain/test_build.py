@@ -107,6 +107,28 @@ def test_the_host_s_own_limit_of_cpus_counts() -> None:
         build(replace(VM, cpus=5), replace(HOST, max_cpus=4))
 
 
+def test_room_for_more_memory() -> None:
+    """As a range of addresses and a port for what gives memory there, where host and guest can."""
+    able, large = replace(HOST, adds_memory=True), replace(VM, memory=2048 * MIB)
+    root, without = build(large, able), build(large, HOST)
+    assert (root.findtext("maxMemory"), root.findtext("memory")) == (str(8 << 20), str(2 << 20))
+    assert attributes(root, "cpu/numa/cell") == [{"id": "0", "cpus": "0-7", "memory": str(2 << 20), "unit": "KiB"}]
+    ports = "devices/controller[@model='pcie-root-port']"
+    assert len(root.findall(ports)) == len(without.findall(ports)) + 1
+    for other in (without, build(VM, able), build(replace(large, devices=Devices.EMULATED), able)):
+        assert (other.find("maxMemory"), other.find("cpu/numa")) == (None, None)
+
+
+def test_room_for_more_cpus_is_the_node_s_too() -> None:
+    root = build(replace(VM, memory=2048 * MIB), replace(HOST, adds_memory=True))
+    platform.set_processors(root, 12)
+    assert attributes(root, "cpu/numa/cell")[0]["cpus"] == "0-15"
+    foreign = build(VM, HOST)
+    foreign.find("cpu").append(ET.fromstring("<numa><cell id='0' cpus='0'/><cell id='1' cpus='1'/></numa>"))  # type: ignore[union-attr]
+    platform.set_processors(foreign, 12)
+    assert [cell["cpus"] for cell in attributes(foreign, "cpu/numa/cell")] == ["0", "1"]
+
+
 @pytest.mark.parametrize("memory", [-1, 0, 1, MIB - 1])
 def test_memory_that_no_vm_has(memory: int) -> None:
     with pytest.raises(InvalidSpec, match="memory"):

@@ -290,3 +290,14 @@ def test_neither_for_another_mark_nor_with_a_volume(replaces: str, with_volume: 
     with pytest.raises(Conflict, match=str(VOLUME) if with_volume else "another owner"):
         swap(one, replaces)
     assert one.written == []
+
+
+def test_memory_that_others_plugged_is_counted_as_the_guest_has_it() -> None:
+    device = """<memory model='virtio-mem'><target><size unit='KiB'>1048576</size><node>0</node><block unit='KiB'>2048</block>
+      <requested unit='KiB'>524288</requested>{current}</target></memory></devices>"""
+    inactive, live = (
+        domain(text=DOMAIN.replace("</devices>", device.replace("{current}", current)))
+        for current in ("", "<current unit='KiB'>262144</current>")
+    )
+    seen = found(Documents(inactive, live, *RUNNING), HostID("h1"), SIZES, 0)
+    assert (seen.memory, seen.running_memory) == ((1 << 30) + (512 << 20), (1 << 30) + (256 << 20))

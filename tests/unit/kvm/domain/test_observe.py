@@ -6,14 +6,17 @@ from dataclasses import replace
 import libvirt
 import pytest
 
-from drivers.kvm.domain import observe
+from drivers.kvm import mark
+from drivers.kvm.domain import memory, observe
 from drivers.kvm.domain.build import build
+from drivers.kvm.domain.memory import BLOCK
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.xmltext import parse
 from drivers.types import GuestInfo, ObservedVM, Power, Segment
 from tests.unit.kvm.domain.test_build import BRIDGE, INSTANCE, NIC, VM
 from tests.unit.kvm.fakes import HOST
 
+GIB = 1 << 30
 SECOND = replace(NIC, name="eth1", mac="02:00:00:00:00:02", segment=Segment(20))
 
 STATES = [
@@ -190,9 +193,54 @@ def test_other_channels_are_not_the_agent() -> None:
     assert running(live=live).guest.agent is False
 
 
+ROOMY = replace(HOST, adds_memory=True)
+
+
+def grown(given: int, taken: int, *, asked: int = 2 * GIB, adopted: bool = False) -> ObservedVM:
+    """What is seen of a VM of 1 GiB with a device that gives `given` bytes, of which its guest has `taken`."""
+    inactive, live = (build(replace(VM, memory=size), ROOMY) for size in (asked, GIB))
+    now = memory.read(live)
+    device = memory.device(now, given)
+    target = device.find("target")
+    assert target is not None
+    target.append(parse(f"<current unit='KiB'>{taken >> 10}</current>"))
+    devices(live).append(device)
+    live.find("memory").text = str((now.base + now.room) >> 10)  # type: ignore[union-attr]
+    for root in (inactive, live):
+        known = mark.read(root)
+        assert known is not None
+        mark.write(root, replace(known, memory=asked, adopted=adopted))
+    return running(inactive, live)
+
+
 @pytest.mark.parametrize(
-    ("seen", "asked", "step", "result"),
-    [(1024, 1000, 1024, 1000), (1024, 1024, 1024, 1024), (2048, 1000, 1024, 2048), (1024, 0, 1024, 1024), (512, 1000, 1024, 512)],
+    ("given", "taken", "has", "offered"),
+    [
+        (0, 0, GIB, 0),
+        (GIB, 0, GIB, 2 * GIB),
+        (GIB, GIB // 2, GIB + GIB // 2, 2 * GIB),
+        (GIB, GIB, 2 * GIB, 0),
+        (0, GIB, 2 * GIB, 0),
+    ],
 )
-def test_only_rounding_is_undone(seen: int, asked: int, step: int, result: int) -> None:
-    assert observe.as_asked(seen, asked, step) == result
+def test_memory_that_was_given_and_what_the_guest_has_of_it(given: int, taken: int, has: int, offered: int) -> None:
+    seen = grown(given, taken)
+    assert (seen.memory, seen.running_memory, seen.offered_memory, seen.most_memory) == (2 * GIB, has, offered, 4 * GIB)
+
+
+def test_memory_in_blocks_is_seen_as_it_was_asked_for() -> None:
+    """Otherwise a caller would give it again for ever."""
+    asked = GIB + 3 * (1 << 20) + 5
+    seen = grown(2 * BLOCK, 2 * BLOCK, asked=asked)
+    assert (seen.memory, seen.running_memory) == (asked, asked)
+    assert grown(2 * BLOCK, BLOCK, asked=asked).offered_memory == asked
+
+
+def test_a_vm_that_others_made_is_given_no_memory_while_it_runs() -> None:
+    assert grown(0, 0, adopted=True).most_memory == 0
+
+
+def test_one_that_is_off_has_no_room() -> None:
+    seen = observe.observe(Documents(build(replace(VM, memory=GIB), ROOMY), None, 5, 0), HOST.host)
+    assert seen is not None
+    assert (seen.memory, seen.running_memory, seen.most_memory, seen.offered_memory) == (GIB, GIB, 0, 0)

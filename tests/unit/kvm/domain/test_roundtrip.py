@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import DriverError, InvalidSpec
 from drivers.kvm import mark
+from drivers.kvm.domain import memory
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
 from drivers.kvm.domain.platform import ceiling
@@ -63,6 +64,15 @@ def test_a_vm_that_is_off_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
 @given(VMS)
 def test_a_vm_that_runs_is_seen_as_it_was_asked_for(vm: DesiredVM) -> None:
     assert observe(Documents(document(vm), document(vm), *ON), HOST.host) == seen(vm, Power.ON)
+
+
+@settings(deadline=None, max_examples=100)
+@given(VMS)
+def test_on_a_host_that_adds_memory_there_is_room_and_nothing_else_differs(vm: DesiredVM) -> None:
+    root = parse(render(build(vm, replace(HOST, adds_memory=True))))
+    room = memory.ceiling(vm.memory) if root.find("maxMemory") is not None else 0
+    expected = replace(seen(replace(vm, seed=None), Power.ON), most_memory=room)
+    assert observe(Documents(root, root, *ON), HOST.host) == replace(expected, seed_digest=vm.seed.digest if vm.seed else "")
 
 
 @settings(deadline=None, max_examples=100)

@@ -27,8 +27,10 @@ RICH = DOMAIN.format(firmware="<value>efi</value>", passthrough="yes", model="ye
 POOR = DOMAIN.format(firmware="<value>bios</value>", passthrough="yes", model="no")
 
 
-def of(capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022) -> profile.HostProfile:
-    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True)
+def of(
+    capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022, *, adds_memory: bool = True
+) -> profile.HostProfile:
+    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, adds_memory=adds_memory)
 
 
 def test_a_host_that_can_accelerate_does() -> None:
@@ -96,7 +98,7 @@ def test_the_oldest_versions_that_will_do() -> None:
 def test_capabilities_follow_the_host() -> None:
     assert Capability.UEFI in of().capabilities
     assert Capability.UEFI not in of(domain=POOR).capabilities
-    assert Capability.MEMORY_ADD_LIVE not in of().capabilities
+    assert of().capabilities - of(adds_memory=False).capabilities == {Capability.MEMORY_ADD_LIVE}
     assert {Capability.POWER, Capability.STORAGE, Capability.EVENTS, Capability.CPU_ADD_LIVE} <= of().capabilities
     assert {Capability.VOLUME_HOTPLUG, Capability.VOLUME_SNAPSHOT_LIVE, Capability.SNAPSHOT_QUIESCE} <= of().capabilities
 

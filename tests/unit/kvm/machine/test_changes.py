@@ -88,6 +88,31 @@ def test_an_emulated_guest_keeps_its_cpus_until_it_restarts(cpus: int, expected:
     assert mode(SetCPUs(cpus), ON, "qemu") is expected
 
 
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (GIB, ApplyMode.LIVE),
+        (GIB + 1, ApplyMode.LIVE),
+        (2 * GIB, ApplyMode.LIVE),
+        (4 * GIB, ApplyMode.LIVE),
+        (4 * GIB + 1, ApplyMode.RESTART),
+        (GIB - 1, ApplyMode.RESTART),
+    ],
+)
+def test_memory_comes_at_once_as_far_as_there_is_room(wanted: int, expected: ApplyMode) -> None:
+    for kind in TYPES:
+        assert mode(SetMemory(wanted), replace(ON, most_memory=4 * GIB), kind) is expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(2 * GIB, ApplyMode.RESTART), (3 * GIB, ApplyMode.LIVE), (GIB, ApplyMode.LIVE), (GIB + 1, ApplyMode.LIVE)],
+)
+def test_memory_that_the_guest_has_not_taken_is_not_given_again(wanted: int, expected: ApplyMode) -> None:
+    offered = replace(ON, memory=2 * GIB, most_memory=4 * GIB, offered_memory=2 * GIB)
+    assert mode(SetMemory(wanted), offered, "kvm") is expected
+
+
 @pytest.mark.parametrize("power", [Power.OFF, Power.CRASHED])
 @pytest.mark.parametrize("change", [change for change, _ in TABLE])
 def test_while_it_is_off_everything_holds_at_once(change: Change, power: Power) -> None:
