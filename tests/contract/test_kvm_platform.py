@@ -39,7 +39,7 @@ from tests.lab.guest.images import image
 from tests.lab.guests import eventually, execute, wait_for_agent
 from tests.lab.host import Host, run_in
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.lab
 
 INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
 BOTH = InstanceID("7a1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
