@@ -86,7 +86,7 @@ SHOWN: dict[type[Resource], tuple[dict[str, str], dict[str, str]]] = {
     ),
     Volume: (
         {"STATE": "Ready", "READY": "True", "SIZE": "20Gi", "VM": "web-1", "POOL": "p1"},
-        {"HOST": "h1", "JOB": "DeployVirtualMachine", "REASON": "Running"},
+        {"HOST": "kvm-1", "JOB": "DeployVirtualMachine", "REASON": "Running"},
     ),
     Snapshot: (
         {"STATE": "Ready", "READY": "True", "VM": "web-1", "VOLUME": ""},

@@ -301,6 +301,7 @@ def test_they_are_never_touched() -> None:
             "ensure_pool",
             "ensure_pool on h1",
             "wait",
+            "subscribe",
             "list_files",
         }
 
