@@ -57,14 +57,6 @@ class NFSServer:
         if self._process is not None:
             self._process.wait()
 
-    def partition(self) -> None:
-        """Cut its link: packets vanish, as with a broken switch."""
-        fabric.ip(self._namespace, "link", "set", "mgmt0", "down")
-
-    def heal(self) -> None:
-        """Mend the link."""
-        fabric.ip(self._namespace, "link", "set", "mgmt0", "up")
-
     def _spawn(self) -> None:
         inside = ["ip", "netns", "exec", self._namespace, "unshare", "--mount", "--propagation", "private"]
         with (self._directory / "server.log").open("w") as log:
