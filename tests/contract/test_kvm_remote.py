@@ -63,7 +63,7 @@ def listen_with_tls(lab: Lab, authority: Authority) -> None:
 def connect(lab: Lab, endpoint: Endpoint) -> dict[str, str]:
     """How connecting goes from where an operator sits."""
     argv = lab.command("ctl", sys.executable, "-m", "tests.contract.kvm_client")
-    done = subprocess.run(argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=60, check=True)
+    done = subprocess.run(argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=240, check=True)
     assert done.stderr == b"", "libvirt prints nothing by itself"
     return dict(json.loads(done.stdout))
 

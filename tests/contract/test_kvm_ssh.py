@@ -47,7 +47,7 @@ def connect(lab: Lab, endpoint: Endpoint) -> dict[str, str]:
     argv = lab.command("ctl", sys.executable, "-m", "tests.contract.kvm_client")
     environment = {**os.environ, "SSH_AUTH_SOCK": ""}
     done = subprocess.run(
-        argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=60, check=True, env=environment
+        argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=240, check=True, env=environment
     )
     assert done.stderr == b"", "neither libvirt nor ssh prints anything by itself"
     return dict(json.loads(done.stdout))
