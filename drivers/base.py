@@ -126,8 +126,8 @@ class Storage(Protocol):
 
         An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it. VMs that
         were suspended because the export did not answer go on.
-        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), StorageUnavailable if the NFS server
-        does not answer or refuses, Unsupported if the host can't mount NFS, Transient.
+        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), StorageUnavailable if the NFS or iSCSI
+        server does not answer or refuses, Unsupported if the host can't use such a server, Transient.
         """
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
@@ -154,6 +154,10 @@ class Volumes(Protocol):
 
     A host's pool says where; for a shared pool any host that has it will do, but for an attached volume name the host of its VM.
     Attaching and detaching are changes of a VM: `Compute.apply`; deleting a VM leaves the volumes that were on it.
+
+    In a pool of an iSCSI target a volume is a LUN that is there already, named with each `VolumeAttachment`; nothing is written to
+    it but by guests. Such a pool keeps nothing else: what would make something there raises InvalidSpec, and what would remove
+    something finds nothing. `contents` lists the LUNs, and `grow_volume` tells the VM that has one how large it has become.
     """
 
     def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:

@@ -61,9 +61,22 @@ class NFSExport:
 
 
 @dataclass(frozen=True, slots=True)
+class ISCSITarget:
+    """A target of an iSCSI server (RFC 7143): `server` is a host name or IPv4 address, `name` the target's IQN."""
+
+    server: str
+    name: str
+    port: int = 3260
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.server}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
     """A storage pool by its directory on the hosts; with `nfs` that is where each host mounts the export.
 
+    With `iscsi` it is the LUNs of that target, and `path` is empty.
     `name` is unique within the cloud. `shared`: other hosts have the same directory.
     """
 
@@ -71,6 +84,7 @@ class PoolSpec:
     path: str
     shared: bool = False
     nfs: NFSExport | None = None
+    iscsi: ISCSITarget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +168,16 @@ class ObservedVolume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeAttachment:
-    """A volume as a disk of a VM. `name` is unique among the VM's disks; `limits` as of `DesiredDisk`."""
+    """A volume as a disk of a VM. `name` is unique among the VM's disks; `limits` as of `DesiredDisk`.
+
+    `lun` is the LUN that the volume is, in a pool of those.
+    """
 
     name: str
     volume: VolumeID
     pool: PoolSpec
     limits: DiskLimits = UNLIMITED
+    lun: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +274,18 @@ class StoredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ObservedLUN:
+    """A LUN of an iSCSI target, whoever uses it; `size` in bytes."""
+
+    lun: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolContents:
-    """All in a pool that carries our names."""
+    """All in a pool that carries our names; of an iSCSI target all its LUNs."""
 
     disks: tuple[VMDisk, ...] = ()
     volumes: tuple[ObservedVolume, ...] = ()
     snapshots: tuple[VolumeSnapshot, ...] = ()
+    luns: tuple[ObservedLUN, ...] = ()

@@ -32,10 +32,16 @@ from drivers.disks import (
     InstanceID as InstanceID,
 )
 from drivers.disks import (
+    ISCSITarget as ISCSITarget,
+)
+from drivers.disks import (
     NFSExport as NFSExport,
 )
 from drivers.disks import (
     ObservedDisk as ObservedDisk,
+)
+from drivers.disks import (
+    ObservedLUN as ObservedLUN,
 )
 from drivers.disks import (
     ObservedPool as ObservedPool,

@@ -23,6 +23,7 @@ from controller.scheduler import (
 from controller.scheduler.index import HostIndex
 from controller.scheduler.report import show_size
 from controller.shared.lookups import clusters_by_pod, clusters_by_zone, qualified, vms_by_offering
+from controller.shared.translate import has_files
 from crds.references import AllocationState
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host, HostState
@@ -195,7 +196,8 @@ class Placements:
                 of=spec.cluster or spec.host or spec.zone,
                 capacity=capacity.total.bytes,
                 available=available,
-                enabled=pool.status.state == PoolState.UP
+                enabled=has_files(pool)
+                and pool.status.state == PoolState.UP
                 and spec.allocation_state is AllocationState.ENABLED
                 and not pool.deleting,
                 tags=frozenset(spec.tags),

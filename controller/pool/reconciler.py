@@ -28,7 +28,7 @@ from controller.shared.lookups import (
     volumes_by_pool,
 )
 from controller.shared.standing import standing
-from controller.shared.translate import pool_spec
+from controller.shared.translate import has_files, pool_spec
 from crds.v1alpha1 import Cluster, Host, Snapshot, StoragePool, VirtualMachine, Volume, Zone
 from crds.v1alpha1.storagepool import PoolType
 
@@ -120,7 +120,8 @@ class StoragePoolReconciler:
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
         await self._measure(ctx, survey)
-        await self._orphans.look(ctx, hosts, survey.ready)
+        if has_files(pool):
+            await self._orphans.look(ctx, hosts, survey.ready)
         describe(pool, ctx.conditions, survey)
         return self._again(ctx, result(pool, survey))
 
@@ -180,7 +181,7 @@ class StoragePoolReconciler:
     async def _remove_images(self, ctx: Context[StoragePool]) -> Result | None:
         """Remove our images through any host that has the pool; if no Host is in its scope any more, nobody can."""
         hosts = resolve(ctx.object, ctx.store)
-        if not isinstance(hosts, list) or not hosts:
+        if not isinstance(hosts, list) or not hosts or not has_files(ctx.object):
             return None
         await self._registry.ensure(pool_spec(ctx.object), hosts, older_than=REFRESH, patience=PATIENCE)
         name = ctx.key.name

@@ -49,6 +49,7 @@ __all__ = [
     "hosts_up_by_cluster",
     "hosts_using_secret",
     "hosts_with_orphans",
+    "lun_of",
     "networks_by_left",
     "networks_by_zone",
     "pods_by_zone",
@@ -78,6 +79,7 @@ __all__ = [
     "vms_unplaced",
     "volumes_by_host",
     "volumes_by_id",
+    "volumes_by_lun",
     "volumes_by_pool",
     "volumes_by_snapshot",
     "volumes_by_template",
@@ -133,6 +135,11 @@ def register_all(store: Store) -> None:
     kinds: Sequence[type[Any]] = KINDS
     for kind in kinds:
         store.register(kind, {lookup.index: lookup.values for lookup in LOOKUPS if lookup.kind is kind})
+
+
+def lun_of(volume: Volume) -> str:
+    """The LUN that a volume names, as `pool/number`; empty for a volume that is none."""
+    return "" if volume.spec.lun is None else f"{volume.spec.pool}/{volume.spec.lun}"
 
 
 def hosts_of_clusters(store: Store, clusters: Iterable[Key]) -> list[Key]:
@@ -243,6 +250,7 @@ volumes_by_zone = Lookup(Volume, "zone", lambda volume: (volume.spec.zone,))
 volumes_by_pool = Lookup(Volume, "pool", lambda volume: _some(volume.status.pool))
 volumes_by_host = Lookup(Volume, "host", lambda volume: _some(volume.status.host))
 volumes_by_id = Lookup(Volume, "id", lambda volume: (volume_id(volume.metadata.uid),))
+volumes_by_lun = Lookup(Volume, "lun", lambda volume: _some(lun_of(volume)))
 volumes_by_template = Lookup(Volume, "template", _volume_template)
 volumes_by_snapshot = Lookup(Volume, "snapshot", _volume_snapshot)
 snapshots_by_vm = Lookup(Snapshot, "virtualMachine", _own(lambda each: each.spec.virtual_machine))
@@ -283,6 +291,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     volumes_by_pool,
     volumes_by_host,
     volumes_by_id,
+    volumes_by_lun,
     volumes_by_template,
     volumes_by_snapshot,
     snapshots_by_vm,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from crds.v1alpha1.storagepool import PoolScope, StoragePool
-from drivers.types import NFSExport, PoolSpec
+from crds.v1alpha1.storagepool import PoolScope, PoolType, StoragePool
+from drivers.types import ISCSITarget, NFSExport, PoolSpec
 
 
 def pool_spec(pool: StoragePool) -> PoolSpec:
     """A storage pool as a driver knows it."""
+    shared, target = pool.spec.scope is not PoolScope.HOST, pool.spec.iscsi
     nfs = NFSExport(pool.spec.nfs.server, pool.spec.nfs.export) if pool.spec.nfs else None
-    return PoolSpec(pool.metadata.name, pool.spec.path, shared=pool.spec.scope is not PoolScope.HOST, nfs=nfs)
+    iscsi = ISCSITarget(target.server, target.target, target.port) if target else None
+    return PoolSpec(pool.metadata.name, pool.spec.path or "", shared=shared, nfs=nfs, iscsi=iscsi)
+
+
+def has_files(pool: StoragePool) -> bool:
+    """Whether disks, images and volumes can be made in the pool; LUNs are there or not."""
+    return pool.spec.type is not PoolType.ISCSI

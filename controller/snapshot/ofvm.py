@@ -12,12 +12,13 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.instances import instance_of, may_be
-from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm
+from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, volumes_by_id
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
+from crds.v1alpha1.volume import Volume
 from drivers.errors import Conflict
 from drivers.types import Capability, InstanceID, ObservedSnapshot, ObservedVM, Power
 
@@ -166,6 +167,9 @@ def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have:
     lacking = [each.value for each, needed in wanted.items() if needed and each not in can]
     if lacking:
         return failed("SnapshotsUnsupported", f"host {link.name} lacks the capability {', '.join(lacking)}", terminal=True)
+    if luns := [each.metadata.name for one in have.volumes for each in volumes_by_id.of(ctx.store, one.volume) if _is_lun(each)]:
+        text = f"VM {vm.metadata.name} has the volume {luns[0]}, a LUN, which no snapshot can keep: take it off the VM first"
+        return failed("SnapshotsUnsupported", text, terminal=True)
     if spec.include_memory and not running:
         text = f"VM {vm.metadata.name} does not run, so it has no memory to keep"
         off = vm.spec.power_state is PowerState.OFF
@@ -178,6 +182,10 @@ def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have:
             "AgentSilent", "the guest agent, which would freeze the filesystems, does not answer", retry_after=operation.RETRY
         )
     return None
+
+
+def _is_lun(volume: Volume) -> bool:
+    return volume.spec.lun is not None
 
 
 def _taken(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, seen: ObservedSnapshot) -> Result:

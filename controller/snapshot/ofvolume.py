@@ -13,7 +13,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.deletion import listing
-from controller.shared.translate import pool_spec
+from controller.shared.translate import has_files, pool_spec
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, readers
 from crds.fields import Quantity, Timestamp
 from crds.status import Job
@@ -146,7 +146,7 @@ class OfVolume:
         The pool is written before the finalizer: one with a finalizer and without a pool has lost its status.
         """
         unseen: list[str] = []
-        for pool in ctx.store.list(StoragePool):
+        for pool in filter(has_files, ctx.store.list(StoragePool)):
             link = self._services.reach.pool(pool.metadata.name, None)
             if not isinstance(link, HostLink):
                 unseen.append(pool.metadata.name)
@@ -195,6 +195,9 @@ class OfVolume:
 
     def _forbidden(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
         """What the VMs that have the volume keep from being done; `link` is their host then."""
+        if volume.spec.lun is not None:
+            message = f"volume {volume.metadata.name} is a LUN: only its storage server can take snapshots of it"
+            return failed("SnapshotsUnsupported", message, terminal=True)
         if Capability.VOLUME_SNAPSHOTS not in link.capabilities:
             message = f"host {link.name} can't take snapshots of volumes"
             return failed("SnapshotsUnsupported", message, terminal=True)

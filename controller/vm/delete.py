@@ -11,7 +11,7 @@ from controller.shared.instances import instance_of, to_adopt
 from controller.shared.leaving import leaves, unaware
 from controller.shared.lookups import pools_by_cluster, pools_by_host, pools_by_zone, volumes_by_id
 from controller.shared.reach import silent
-from controller.shared.translate import pool_spec
+from controller.shared.translate import has_files, pool_spec
 from controller.vm import job
 from controller.vm.delegation import Recalled, given
 from controller.vm.job import Command
@@ -178,7 +178,7 @@ class Deletion:
         """Pools of the host that may hold a disk of the VM: those that the status names, all in reach if it was lost."""
         named = [ctx.store.get(StoragePool, disk.pool) for disk in ctx.object.status.disks]
         found = [pool for pool in named if pool is not None] or self._in_reach(ctx, host)
-        return [pool_spec(pool) for pool in found]
+        return [pool_spec(pool) for pool in found if has_files(pool)]
 
     def _in_reach(self, ctx: Context[VirtualMachine], host: str) -> list[StoragePool]:
         store = ctx.store

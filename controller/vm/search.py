@@ -138,7 +138,7 @@ def _may_have(vm: VirtualMachine, found: FoundVM, cluster: Cluster, store: Store
 
 def _pools(host: str, cluster: Cluster, store: Store) -> dict[str, str]:
     pools = (store.get(StoragePool, key.name) for key in pools_of_host(store, host, cluster))
-    return {pool.spec.path: pool.metadata.name for pool in pools if pool is not None and not pool.deleting}
+    return {pool.spec.path: pool.metadata.name for pool in pools if pool is not None and pool.spec.path and not pool.deleting}
 
 
 def _refused(message: str, host: str | None = None) -> Nowhere:

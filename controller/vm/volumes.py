@@ -119,7 +119,8 @@ class Mounting:
             self._attachments.note(ctx.object, present.volume)
             pool = ctx.store.get(StoragePool, present.pool)
             spec = pool_spec(pool) if pool else PoolSpec(present.pool, "")
-            return VolumeAttachment(mount.name, present.volume, spec), None if named else _not_found(mount)
+            lun = named.spec.lun if named else None
+            return VolumeAttachment(mount.name, present.volume, spec, lun=lun), None if named else _not_found(mount)
         volume = self._usable(ctx, mount)
         if not isinstance(volume, Volume):
             return None, volume
@@ -131,7 +132,7 @@ class Mounting:
         if pool is None or not _reaches(pool, host, ctx.store):
             message = f"volume {mount.volume} is in storage pool {volume.status.pool}, which host {host} does not reach"
             return None, waiting("VolumeUnreachable", message)
-        return VolumeAttachment(mount.name, volume_id(volume.metadata.uid), pool_spec(pool)), None
+        return VolumeAttachment(mount.name, volume_id(volume.metadata.uid), pool_spec(pool), lun=volume.spec.lun), None
 
     def _usable(self, ctx: Context[VirtualMachine], mount: VolumeMount) -> Volume | Result:
         """The Volume, if it is there, stays, and is no other VM's."""

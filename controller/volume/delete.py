@@ -46,6 +46,9 @@ class Deletion:
             return await _let_go(ctx)
         if used := await self._used(ctx):
             return used
+        if ctx.object.spec.lun is not None:
+            ctx.event("Normal", "LetGo", f"LUN {ctx.object.spec.lun} of storage pool {ctx.object.spec.pool} stays as it is")
+            return await _let_go(ctx)
         if ctx.object.spec.deletion_policy is DeletionPolicy.RETAIN:
             ctx.event("Normal", "Retained", f"left in storage pool {ctx.object.status.pool} as {ctx.object.status.volume_id}")
             return await _let_go(ctx)

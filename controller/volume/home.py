@@ -9,7 +9,7 @@ from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import PoolScope, Reason
 from controller.scheduler.report import show_size
 from controller.shared.lookups import pools_by_zone
-from controller.shared.translate import pool_spec
+from controller.shared.translate import has_files, pool_spec
 from controller.volume.reach import Reach
 from controller.volume.services import Services
 from controller.volume.source import Source
@@ -90,6 +90,9 @@ class Home:
             return waiting("PoolNotFound", f"storage pool {name} does not exist")
         if pool.spec.zone != zone:
             return failed("PoolNotInZone", f"storage pool {name} is in zone {pool.spec.zone}, the volume in {zone}", terminal=True)
+        if not has_files(pool):
+            message = f"storage pool {name} has LUNs only: apply the volume anew with one of them as lun, or with another pool"
+            return failed("LUNNotNamed", message, terminal=True)
         if pool.deleting:
             return waiting("PoolNotReady", f"storage pool {name} is being deleted")
         return lacking(self._services, ctx, name) or name
@@ -116,7 +119,8 @@ class Home:
 
     def _in_question(self, ctx: Context[Volume]) -> list[StoragePool]:
         pinned = ctx.object.spec.pool
-        return [pool for pool in pools_by_zone.of(ctx.store, ctx.object.spec.zone) if pinned in (None, pool.metadata.name)]
+        pools = filter(has_files, pools_by_zone.of(ctx.store, ctx.object.spec.zone))
+        return [pool for pool in pools if pinned in (None, pool.metadata.name)]
 
     def _take_over(self, ctx: Context[Volume], pool: StoragePool, host: str, found: ObservedVolume) -> None:
         status = ctx.object.status

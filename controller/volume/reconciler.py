@@ -25,6 +25,7 @@ from controller.shared.patience import GivenUp
 from controller.volume import job
 from controller.volume.delete import Deletion
 from controller.volume.home import Home
+from controller.volume.luns import Luns
 from controller.volume.reach import Reach, look_again, show_attachment
 from controller.volume.services import Services
 from controller.volume.source import Source, resolve
@@ -80,6 +81,7 @@ class VolumeReconciler:
         self._reach = Reach(services)
         self._home = Home(services, self._reach)
         self._steps = Steps(services)
+        self._luns = Luns(services, self._reach)
         self._deletion = Deletion(services, self._home, self._reach, self._steps)
         self._looked: dict[str, float] = {}
 
@@ -97,6 +99,7 @@ class VolumeReconciler:
         self._services.rooms.release(uid)
         self._services.calls.forget(uid)
         self._looked.pop(uid, None)
+        self._luns.forget(uid)
 
     async def _drive(self, ctx: Context[Volume]) -> Result:
         if ctx.object.status.state == VolumeState.REVERTING:  # nobody holds it any more, whatever it waits for now
@@ -105,6 +108,8 @@ class VolumeReconciler:
         show_attachment(ctx, self._services)
         if ctx.store.get(Zone, ctx.object.spec.zone) is None:
             return waiting("ZoneNotFound", f"zone {ctx.object.spec.zone} does not exist")
+        if ctx.object.spec.lun is not None:
+            return await self._luns.drive(ctx)
         pool = self._home.known(ctx)
         if pool is None and ctx.has_finalizer:
             pool = await self._home.find(ctx)

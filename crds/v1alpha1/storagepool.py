@@ -14,6 +14,7 @@ from crds.references import AllocationState
 from crds.status import Known, Status
 
 __all__ = [
+    "ISCSITarget",
     "NFSExport",
     "OrphanKind",
     "OrphanedFile",
@@ -41,6 +42,7 @@ class PoolType(StrEnum):
 
     DIRECTORY = "Directory"
     NFS = "NFS"
+    ISCSI = "ISCSI"
 
 
 class PoolState(StrEnum):
@@ -66,6 +68,21 @@ class NFSExport(Model):
     """Absolute path of the directory on the server; letters, digits and ._- in its parts. Immutable."""
 
 
+class ISCSITarget(Model):
+    """A target of an iSCSI server (RFC 7143). Hosts log in without a password."""
+
+    server: Annotated[Name, IMMUTABLE]
+    """Host name or IPv4 address of the server, as the hosts know it. Immutable."""
+    port: Annotated[int, Field(ge=1, le=65535), IMMUTABLE] = 3260
+    """Its TCP port. Default 3260. Immutable."""
+    target: Annotated[
+        str,
+        Field(max_length=223, pattern=r"^iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[a-z0-9][a-z0-9.:-]*)?$"),
+        IMMUTABLE,
+    ]
+    """iSCSI qualified name of the target (RFC 3720 3.2.6.3.1, letters in lower case). Immutable."""
+
+
 class StoragePoolSpec(Model):
     """What a pool is."""
 
@@ -75,6 +92,11 @@ class StoragePoolSpec(Model):
             "scope Cluster needs cluster, scope Host needs host, and neither goes with another scope",
         ),
         Rule("(self.type == 'NFS') == has(self.nfs)", "type NFS needs nfs, which goes with no other type"),
+        Rule(
+            "(self.type == 'ISCSI') == has(self.iscsi) && (self.type == 'ISCSI') != has(self.path)",
+            "type ISCSI needs iscsi and no path; other types need path and no iscsi",
+        ),
+        Rule("self.type != 'ISCSI' || self.scope != 'Host'", "type ISCSI goes with scope Zone or Cluster"),
     )
 
     zone: Annotated[Name, IMMUTABLE]
@@ -87,17 +109,23 @@ class StoragePoolSpec(Model):
     """Host that the pool is on; with scope Host only. Immutable."""
     type: Annotated[PoolType, IMMUTABLE]
     """Kind of storage. Directory: a directory on each host; for scope Zone or Cluster the same one, mounted by you.
-    NFS: an export that each host mounts by itself. Immutable."""
+    NFS: an export that each host mounts by itself. ISCSI: the LUNs of a target, each for one Volume; nothing else is ever placed
+    there. Immutable."""
     nfs: NFSExport | None = None
     """What is mounted at path; with type NFS only. Immutable."""
-    path: Annotated[
-        str,
-        Field(min_length=2, max_length=512, pattern=r"^(/[A-Za-z0-9._-]+)+$"),
-        IMMUTABLE,
-        Rule("!self.matches('(^|/)[.][.]?(/|$)')", "must not contain . or .. as a part"),
-    ]
+    iscsi: ISCSITarget | None = None
+    """Where the LUNs are; with type ISCSI only. Immutable."""
+    path: (
+        Annotated[
+            str,
+            Field(min_length=2, max_length=512, pattern=r"^(/[A-Za-z0-9._-]+)+$"),
+            IMMUTABLE,
+            Rule("!self.matches('(^|/)[.][.]?(/|$)')", "must not contain . or .. as a part"),
+        ]
+        | None
+    ) = None
     """Absolute path on the hosts of the directory, or with type NFS of the mount point; letters, digits and ._- in its parts.
-    Immutable."""
+    With types Directory and NFS only, which need it. Immutable."""
     tags: Tags = Field(default_factory=list)
     """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED

@@ -57,14 +57,22 @@ class VolumeSource(Model):
 class VolumeSpec(Model):
     """What a volume should be."""
 
-    RULES = (immutable_optional("pool"), immutable_optional("source"))
+    RULES = (
+        immutable_optional("pool"),
+        immutable_optional("source"),
+        immutable_optional("lun"),
+        Rule("!has(self.lun) || (has(self.pool) && !has(self.source))", "lun needs pool, and excludes source"),
+    )
 
     zone: Annotated[Name, IMMUTABLE]
     """Zone that the volume is in. Immutable."""
     pool: Name | None = None
     """StoragePool that the volume is made in. Default: one of the zone that fits, see status.pool. Immutable."""
+    lun: Annotated[int, Field(ge=0, le=16383)] | None = None
+    """LUN of the pool's target that the volume is, with a pool of type ISCSI only. It is there already and stays: it is never
+    formatted, and deleting this object only lets it go. Immutable."""
     size: Annotated[Size, Rule("quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0", "must not shrink")]
-    """Size, a quantity in bytes; grows only. At least that of the source."""
+    """Size, a quantity in bytes; grows only. At least that of the source; at most that of the LUN."""
     tags: Tags = Field(default_factory=list)
     """Tags that the pool must have, when the volume is placed. Default: any pool."""
     source: VolumeSource | None = None

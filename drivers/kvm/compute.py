@@ -17,6 +17,7 @@ from drivers.kvm.machine import agent, creation, deletion
 from drivers.kvm.machine import changes as rules
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.switches import Switches
+from drivers.kvm.store.targets import Targets
 from drivers.kvm.subject import subject
 from drivers.types import (
     ApplyMode,
@@ -37,13 +38,16 @@ from drivers.types import (
 class KVMCompute:
     """Domains with our mark. Every call is synchronous in libvirt, so none returns a task."""
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches) -> None:
+    def __init__(
+        self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches, targets: Targets
+    ) -> None:
         """`locks` by instance are shared with KVMPower."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
         self._segments = segments
         self._switches = switches
+        self._targets = targets
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """One call for the power of all domains, then their documents; neither QEMU nor a guest agent is asked."""
@@ -72,21 +76,23 @@ class KVMCompute:
         """Disks, seed and domain; see `drivers.kvm.machine.creation`."""
         self._hosts.require(host)
         volumes = [attachment.volume for attachment in vm.volumes]
-        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, self._hosts.profile), volumes)
+        luns, profile = self._targets.find(vm.volumes), self._hosts.profile
+        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, profile, luns), volumes)
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
         """All changes are checked before the first is made; each is made on the VM as the one before left it."""
         self._hosts.require(host)
-        volumes = [change.attachment.volume for change in changes if isinstance(change, AttachVolume)]
+        coming = [change.attachment for change in changes if isinstance(change, AttachVolume)]
+        luns = self._targets.find(coming)
 
         def make(connection: Any) -> None:
-            rules.apply(connection, instance, changes, self._hosts.profile, self._segments)
+            rules.apply(connection, instance, changes, self._hosts.profile, self._segments, luns)
             self._guard(connection, instance, [change.nic.name for change in changes if isinstance(change, AttachNIC)])
             if any(isinstance(change, DetachNIC) for change in changes):
                 self._segments.release(connection)
 
-        self._change("change", instance, make, volumes)
+        self._change("change", instance, make, [attachment.volume for attachment in coming])
         return Done()
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -113,7 +119,7 @@ class KVMCompute:
         try:
             self._switches.guard(subject(connection, instance))
         except DriverError:
-            rules.apply(connection, instance, [DetachNIC(name) for name in attached], self._hosts.profile, self._segments)
+            rules.apply(connection, instance, [DetachNIC(name) for name in attached], self._hosts.profile, self._segments, {})
             raise
 
     def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None], volumes: Sequence[VolumeID] = ()) -> None:

@@ -22,6 +22,7 @@ from drivers.kvm.network.switches import Switches
 from drivers.kvm.power import KVMPower
 from drivers.kvm.snapshots import KVMSnapshots
 from drivers.kvm.storage import KVMStorage
+from drivers.kvm.store.targets import Targets
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
 
@@ -81,11 +82,11 @@ class KVMConnection:
         networks = Networks(shell, segments, switches, sync, filters=profile.filters)
         networks.support()
         self.hosts = KVMHosts(session, profile, networks)
-        locks = KeyedLocks()
-        self.compute = KVMCompute(session, self.hosts, locks, segments, switches)
+        locks, targets = KeyedLocks(), Targets(session, profile)
+        self.compute = KVMCompute(session, self.hosts, locks, segments, switches, targets)
         self.power = KVMPower(session, self.hosts, locks, segments, switches)
-        self.storage = KVMStorage(session, self.hosts)
-        self.volumes = KVMVolumes(session, self.hosts, locks)
+        self.storage = KVMStorage(session, self.hosts, targets)
+        self.volumes = KVMVolumes(session, self.hosts, locks, targets)
         self.snapshots = KVMSnapshots(session, self.hosts, locks, segments, switches)
         self.adoption = KVMAdoption(session, self.hosts, locks)
         self.consoles = KVMConsoles(session, self.hosts)

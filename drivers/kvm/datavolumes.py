@@ -21,6 +21,7 @@ from drivers.kvm.names import Kind
 from drivers.kvm.snapshot import backup
 from drivers.kvm.snapshot.freeze import frozen
 from drivers.kvm.store import holdings, images, pools, volumes
+from drivers.kvm.store.targets import Targets
 from drivers.kvm.subject import Subject, subject
 from drivers.types import DesiredSnapshot, DesiredVolume, Done, HostID, InstanceID, PoolContents, PoolSpec, SnapshotID, VolumeID
 
@@ -31,15 +32,18 @@ class KVMVolumes:
     Calls on one volume follow each other, and calls on the VM that has it too. Every call is synchronous, so none returns a task.
     """
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, targets: Targets) -> None:
         """`locks` by instance and by volume are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
+        self._targets = targets
 
     def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:
         """The directory is read again first: QEMU grows files, and other hosts write into a shared pool."""
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            return PoolContents(luns=self._targets.read(pool))
 
         def run(connection: Any) -> PoolContents:
             return holdings.read(pools.get(connection, pool, refresh=True))
@@ -48,6 +52,7 @@ class KVMVolumes:
 
     def create_volume(self, host: HostID, volume: DesiredVolume) -> Done:
         """Empty and thin, or a whole copy of its source."""
+        _require_files(volume.pool)
 
         def run(connection: Any) -> None:
             with self._turn(volume.volume):
@@ -60,7 +65,10 @@ class KVMVolumes:
 
         def run(connection: Any) -> None:
             with self._turn_with_user(connection, volume) as vm:
-                _grow(pools.get(connection, pool), volume, size, vm)
+                if pool.iscsi is None:
+                    _grow(pools.get(connection, pool), volume, size, vm)
+                elif vm is not None:
+                    _follow_lun(volume, size, vm)
 
         return self._run(host, f"grow the volume {volume}", run)
 
@@ -70,7 +78,7 @@ class KVMVolumes:
         def run(connection: Any) -> None:
             with self._turn(volume):
                 _require_detached(connection, volume)
-                found = pools.find(connection, pool, refresh=True)
+                found = None if pool.iscsi is not None else pools.find(connection, pool, refresh=True)
                 if found is not None:
                     holdings.remove(found, Kind.VOLUME, volume)
 
@@ -78,6 +86,7 @@ class KVMVolumes:
 
     def snapshot_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: DesiredSnapshot) -> Done:
         """A whole copy: by QEMU, of one moment, where a VM runs with it."""
+        _require_files(pool)
         timeout = self._session.timeouts.agent
 
         def run(connection: Any) -> None:
@@ -89,6 +98,7 @@ class KVMVolumes:
 
     def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done:
         """The snapshot's content is copied beside the volume's, and takes its place when it is complete."""
+        _require_files(pool)
 
         def run(connection: Any) -> None:
             with self._turn(volume):
@@ -101,7 +111,7 @@ class KVMVolumes:
         """Nothing depends on it."""
 
         def run(connection: Any) -> None:
-            found = pools.find(connection, pool, refresh=True)
+            found = None if pool.iscsi is not None else pools.find(connection, pool, refresh=True)
             if found is not None:
                 holdings.remove(found, Kind.SNAPSHOT, snapshot)
 
@@ -139,6 +149,11 @@ def _require_detached(connection: Any, volume: VolumeID) -> None:
     user = _user(connection, volume)
     if user is not None:
         raise Conflict(f"the volume {volume} is attached to the VM {user}")
+
+
+def _require_files(pool: PoolSpec) -> None:
+    if pool.iscsi is not None:
+        raise InvalidSpec(f"the pool {pool.name} has LUNs only: nothing can be made in it")
 
 
 def _create(pool: Any, volume: DesiredVolume) -> None:
@@ -188,6 +203,13 @@ def _grow(pool: Any, volume: VolumeID, size: int, vm: Subject | None) -> None:
             volumes.get(pool, name).resize(rounded, 0)
     if vm is not None:
         _note_size(vm, volume, volumes.capacity(pool, name))
+
+
+def _follow_lun(volume: VolumeID, size: int, vm: Subject) -> None:
+    """QEMU looks how large the LUN has become, and refuses a size that it has not."""
+    if vm.live is not None:
+        vm.domain.blockResize(_target(vm, volume), size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+    _note_size(vm, volume, size)
 
 
 def _target(vm: Subject, volume: VolumeID) -> str:

@@ -12,6 +12,7 @@ from drivers.kvm.link.session import Role, Session
 from drivers.kvm.machine import trial
 from drivers.kvm.network import filters
 from drivers.kvm.network.support import Networks
+from drivers.kvm.store import luns
 from drivers.types import HostID, ObservedHost
 
 
@@ -32,6 +33,7 @@ def _read(connection: Any) -> HostProfile:
         *versions,
         filters=filters.supported(connection),
         adds_memory=trial.adds_memory(connection, kind),
+        iscsi=luns.KIND in profile.pools(connection.getStoragePoolCapabilities(0)),
     )
 
 

@@ -9,6 +9,7 @@
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | storage pool | `vireo-<pool>` |
+| initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
 | console log | `vireo-<instance>.log`, and what virtlogd makes of that for older parts |
@@ -23,7 +24,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
-from drivers.types import InstanceID, NFSExport, StoredKind
+from drivers.types import InstanceID, ISCSITarget, NFSExport, StoredKind
 
 MAX_DOMAIN_NAME = 60
 
@@ -46,6 +47,7 @@ _CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qco
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
+_IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,209}")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
 
 
@@ -129,6 +131,20 @@ def image_marker(name: str) -> str:
 def pool(name: str) -> str:
     """Name of the pool in libvirt. Raises InvalidSpec unless it is a DNS subdomain."""
     return f"vireo-{_checked(_POOL, name, 'the pool name')}"
+
+
+def target(target: ISCSITarget) -> ISCSITarget:
+    """`target` if server, port and IQN are well formed. Raises InvalidSpec."""
+    _checked(_SERVER, target.server, "the name of the iSCSI server")
+    _checked(_IQN, target.name, "the name of the iSCSI target")
+    if not 1 <= target.port <= 65535:
+        raise InvalidSpec(f"a TCP port is 1 to 65535, not {target.port}")
+    return target
+
+
+def initiator(host: str) -> str:
+    """The name that the host with this UUID logs in to iSCSI targets with."""
+    return f"iqn.2026-01.dev.vireo:{uuid_text(host)}"
 
 
 def pool_path(path: str) -> str:

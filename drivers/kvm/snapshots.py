@@ -10,7 +10,7 @@ import libvirt
 
 from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.kvm import domains, names
-from drivers.kvm.domain import snapshots
+from drivers.kvm.domain import observe, snapshots, volumes
 from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
@@ -100,6 +100,8 @@ def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
         raise InvalidSpec("a VM with UEFI firmware cannot have snapshots on this host: libvirt cannot keep its variable store")
     if not any(map(snapshots.writable, vm.inactive.iterfind("devices/disk"))):
         raise InvalidSpec("the VM has no disk that a snapshot could be kept in")
+    if luns := [observe.device(disk) for disk in vm.inactive.iterfind("devices/disk") if volumes.lun_of(disk)]:
+        raise Conflict(f"the disk {luns[0]} is a LUN, whose content no snapshot can keep; detach it")
     unfit = snapshots.unfit(vm.inactive if vm.live is None else vm.live)
     if unfit:
         raise Conflict(f"the disk {unfit[0]}, which Vireo did not make, cannot keep a snapshot; detach it or make it qcow2")

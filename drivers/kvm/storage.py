@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from drivers.errors import Unsupported
+from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
 from drivers.kvm.store import images, nfs, pools, stored
+from drivers.kvm.store.targets import Targets
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
 _NFS = "NFS"
@@ -20,20 +21,26 @@ SLOWEST_UPLOAD = 1 << 20
 
 
 class KVMStorage:
-    """Directories and NFS exports as pools of libvirt's storage driver.
+    """Directories and NFS exports as pools of libvirt's storage driver; and iSCSI targets, which keep nothing of these.
 
     An image is uploaded under its own name, then an empty marker volume is made beside it: libvirt cannot rename, and without the
     marker the image does not count. Its content is named by its checksum, so it never changes once it is complete.
     """
 
-    def __init__(self, session: Session, hosts: KVMHosts) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, targets: Targets) -> None:
         self._session = session
         self._hosts = hosts
+        self._targets = targets
         self._locks = KeyedLocks()
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
-        """Define, build and start the pool; its directory is made if need be. VMs that waited for its NFS server go on."""
+        """Define, build and start the pool; its directory is made if need be. VMs that waited for its NFS server go on.
+
+        Of an iSCSI target only the LUNs are looked at.
+        """
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            return ObservedPool(pool.name, sum(each.size for each in self._targets.read(pool)), 0)
 
         def run(connection: Any) -> ObservedPool:
             with self._turn(pool.name):
@@ -50,6 +57,8 @@ class KVMStorage:
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            return False
 
         def run(connection: Any) -> bool:
             found = pools.find(connection, pool)
@@ -60,6 +69,8 @@ class KVMStorage:
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done:
         """Upload the image through libvirt; what an interrupted upload left is replaced."""
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            raise InvalidSpec(f"the pool {pool.name} has LUNs only: no image can be put there")
 
         def run(connection: Any) -> None:
             with self._turn(f"{pool.name}/{image.name}"), images.opened(image) as content:
@@ -75,6 +86,8 @@ class KVMStorage:
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         """Remove marker, then image, unless a disk in the pool is layered on it."""
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            return Done()
 
         def run(connection: Any) -> None:
             with self._turn(f"{pool.name}/{image}"):
@@ -88,6 +101,8 @@ class KVMStorage:
     def list_files(self, host: HostID, pool: PoolSpec) -> tuple[StoredFile, ...]:
         """One call for each file, so that it is known which are layered on others."""
         self._hosts.require(host)
+        if pool.iscsi is not None:
+            return ()
 
         def run(connection: Any) -> tuple[StoredFile, ...]:
             return stored.read(pools.get(connection, pool, refresh=True))

@@ -20,6 +20,7 @@ from drivers.types import (
     HostID,
     ImageFile,
     InstanceID,
+    ISCSITarget,
     NetworkBackend,
     NFSExport,
     PoolSpec,
@@ -50,6 +51,7 @@ class SimulatorBinding:
     root = pool.path
     """What the paths of its files begin with."""
     _other = PoolSpec("other", "/var/lib/vireo/other")
+    san = PoolSpec("san", "", shared=True, iscsi=ISCSITarget("san.example.org", "iqn.2026-01.org.example:contract"))
     attachment = Attachment(NetworkBackend.OVS, "br-guests")
     memory = 64 * 1024**2
     bad_urls: Sequence[str] = (
@@ -145,6 +147,9 @@ class SimulatorBinding:
         volumes = [one.content for one in census.volumes if f"{one.path}/volume-{one.volume}" == path]
         [content] = disks + volumes
         return content
+
+    def have_lun(self, number: int, size: int) -> None:
+        self._control.act(Act.SET_LUN, f"iqn.2026-01.org.example:contract@san.example.org:3260/{number}", str(size))
 
     def lose_reply(self, call: str) -> None:
         self._control.add_fault(Fault(FaultKind.LOSE_REPLY, METHODS[call], count=1))

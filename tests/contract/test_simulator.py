@@ -22,6 +22,7 @@ from .suite import (
     Listing,
     LostReplies,
     LostStorageReplies,
+    LUNs,
     SnapshotMemory,
     SnapshotQuiesce,
     Snapshots,
@@ -35,7 +36,7 @@ TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [f"--duration
 
 
 class Storage(
-    Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies
+    Volumes, Attaching, Limiting, Listing, LUNs, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies
 ):
     """Everything about volumes and snapshots."""
 

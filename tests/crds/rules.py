@@ -17,7 +17,7 @@ from crds.v1alpha1 import (
     Zone,
 )
 from tests.crds.cases import CIDR, DISABLED, NOT_CIDR, OFFERING, SCOPE, Spec, change, endpoint, fixed, grant, ipv4, size, value
-from tests.crds.samples import ADOPTING, FULL, MINIMAL
+from tests.crds.samples import ADOPTING, FULL, ISCSI_POOL, MINIMAL
 
 
 def vlans(start: int, end: int) -> Spec:
@@ -89,6 +89,8 @@ _ON_CLUSTER = MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c"}
 _ON_HOST = MINIMAL[StoragePool] | {"scope": "Host", "host": "h"}
 _ON_NFS = FULL[StoragePool][2]
 _NFS = "type NFS needs nfs, which goes with no other type"
+_TARGET = ISCSI_POOL["iscsi"]
+_KINDS = "type ISCSI needs iscsi and no path; other types need path and no iscsi"
 _DOTS = "must not contain . or .. as a part"
 
 STORAGE = [
@@ -116,6 +118,22 @@ STORAGE = [
             _ON_NFS | {"nfs": {"server": "a", "export": text}},
         )
         for text in ("/..", "/srv/../etc", "/srv/.")
+    ),
+    *fixed(StoragePool, "spec.iscsi.server", DISABLED, {"iscsi": {"server": "other"}}, old=ISCSI_POOL),
+    *fixed(StoragePool, "spec.iscsi.port", DISABLED, {"iscsi": {"port": 3261}}, old=ISCSI_POOL),
+    *fixed(StoragePool, "spec.iscsi.target", DISABLED, {"iscsi": {"target": "iqn.2026-01.org.example:b"}}, old=ISCSI_POOL),
+    value(StoragePool, "spec", _KINDS, {}, {"iscsi": _TARGET}),
+    value(StoragePool, "spec", _KINDS, {}, {"path": None}),
+    value(StoragePool, "spec", _KINDS, {}, {"path": None, "iscsi": _TARGET}),
+    value(StoragePool, "spec", _KINDS, {}, {"path": "/srv/vireo"}, ISCSI_POOL),
+    value(StoragePool, "spec", _KINDS, {}, {"iscsi": None}, ISCSI_POOL),
+    value(
+        StoragePool,
+        "spec",
+        "type ISCSI goes with scope Zone or Cluster",
+        {"scope": "Cluster", "cluster": "c"},
+        {"scope": "Host", "host": "h"},
+        ISCSI_POOL,
     ),
     *(
         value(StoragePool, "spec.path", _DOTS, {"path": "/srv/..a/.b/c."}, {"path": text})
@@ -356,6 +374,7 @@ _FROM_SNAPSHOT = {"source": {"snapshot": {"name": "s"}}}
 _FROM_TEMPLATE = {"source": {"template": {"name": "t"}}}
 _SOURCES = "exactly one of snapshot and template must be set"
 _POOLED = MINIMAL[Volume] | {"pool": "p1"} | _FROM_SNAPSHOT
+_LUN, _NAMED = MINIMAL[Volume] | {"pool": "san", "lun": 0}, "lun needs pool, and excludes source"
 _OTHER_POOL, _OTHER_SOURCE = "pool is immutable", "source is immutable"
 
 VOLUME = [
@@ -382,6 +401,9 @@ VOLUME = [
         for good, bad in (("10240Mi", "10G"), (10737418240, 10737418239), ("1Ti", "9.999Gi"))
     ),
     *size(Volume, "spec.size", lambda text: {"size": text}),
+    *fixed(Volume, "spec.lun", {"size": "2Gi"}, {"lun": 1}, {"lun": None}, old=_LUN, message="lun is immutable"),
+    value(Volume, "spec", _NAMED, {"lun": 0, "pool": "san"}, {"lun": 0}),
+    value(Volume, "spec", _NAMED, {}, _FROM_TEMPLATE, _LUN),
 ]
 
 _OF_VOLUME = {"volume": "data-1"}

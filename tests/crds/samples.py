@@ -55,6 +55,14 @@ MINIMAL: dict[Kind, Spec] = {
 ADOPTING = {"zone": "z", "offering": "small", "adopt": {"instanceID": "5f3c0000-0000-5000-8000-000000000000", "mode": "Report"}}
 """A VirtualMachine that has its VM already."""
 
+ISCSI_POOL = {
+    "zone": "z",
+    "scope": "Zone",
+    "type": "ISCSI",
+    "iscsi": {"server": "san.example.org", "target": "iqn.2026-01.org.example"},
+}
+"""A StoragePool of a target's LUNs."""
+
 FULL: dict[Kind, list[Spec]] = {
     Zone: [
         {
@@ -91,6 +99,7 @@ FULL: dict[Kind, list[Spec]] = {
         MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c", "tags": ["ssd"], "allocationState": "Disabled"},
         MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
         MINIMAL[StoragePool] | {"type": "NFS", "nfs": {"server": "nfs1.example.org", "export": "/exports/vms"}},
+        ISCSI_POOL | {"iscsi": {"server": "192.0.2.9", "port": 3261, "target": "iqn.2026-01.org.example:storage:data-1.x"}},
     ],
     ServiceOffering: [
         {
@@ -170,6 +179,7 @@ FULL: dict[Kind, list[Spec]] = {
             "source": {"template": {"name": "debian-12", "namespace": "images"}},
             "deletionPolicy": "Retain",
         },
+        {"zone": "z", "pool": "san", "lun": 0, "size": "1Gi"},
         MINIMAL[Volume] | {"source": {"snapshot": {"name": "nightly"}}},
     ],
     Snapshot: [

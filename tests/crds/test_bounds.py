@@ -25,6 +25,7 @@ from tests.crds.conftest import Make
 from tests.crds.samples import KEY, MINIMAL
 from tests.crds.test_accepted import schema_of
 
+IQN = "iqn.2026-01.org.example"
 LONG_NAME = ".".join(["n" * 63] * 3 + ["n" * 61])  # 253 characters
 
 
@@ -171,6 +172,20 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], str]] = [
         for export in ("", "vms", "/vms/", "/a b", "/a,b", "//a", "/'$(reboot)'", "/a\n", "/" + "e" * 512)
     ),
     (StoragePool, {"type": "NFS", "nfs": {"server": "a"}}, "spec.nfs.export"),
+    (StoragePool, {"iscsi": {"server": "san"}}, "spec.iscsi.target"),
+    (StoragePool, {"iscsi": {"server": "", "target": IQN}}, "spec.iscsi.server"),
+    (StoragePool, {"iscsi": {"server": "a b", "target": IQN}}, "spec.iscsi.server"),
+    (StoragePool, {"iscsi": {"server": "san'/><host name='x", "target": IQN}}, "spec.iscsi.server"),
+    (StoragePool, {"iscsi": {"server": "san", "port": 0, "target": IQN}}, "spec.iscsi.port"),
+    (StoragePool, {"iscsi": {"server": "san", "port": 65536, "target": IQN}}, "spec.iscsi.port"),
+    (StoragePool, {"iscsi": {"server": "san", "target": "iqn.2026-13.org.example"}}, "spec.iscsi.target"),
+    (StoragePool, {"iscsi": {"server": "san", "target": f"{IQN}/1"}}, "spec.iscsi.target"),
+    (StoragePool, {"iscsi": {"server": "san", "target": f"{IQN}:a b"}}, "spec.iscsi.target"),
+    (StoragePool, {"iscsi": {"server": "san", "target": f"{IQN}:" + "a" * 220}}, "spec.iscsi.target"),
+    (StoragePool, {"iscsi": {"server": "san", "target": "eui.02004567A425678D"}}, "spec.iscsi.target"),
+    (Volume, {"pool": "san", "lun": -1}, "spec.lun"),
+    (Volume, {"pool": "san", "lun": 16384}, "spec.lun"),
+    (Volume, {"pool": "san", "lun": "1"}, "spec.lun"),
     (Template, {"source": {"url": "ftp://h/x"}}, "spec.source.url"),
     (Template, {"source": {"url": "file:///etc/shadow"}}, "spec.source.url"),
     (Template, {"source": {"url": "https://h/a b"}}, "spec.source.url"),

@@ -13,9 +13,11 @@ from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.xmltext import add
 from drivers.types import DesiredVM
 
+Attached = tuple[MarkedVolume, volumes.Medium]
 
-def build(vm: DesiredVM, host: HostProfile, seed_path: str = "", attached: Sequence[tuple[MarkedVolume, str]] = ()) -> ET.Element:
-    """The domain, powered off, with our owner mark; `attached` are its volumes, each with the path of its file.
+
+def build(vm: DesiredVM, host: HostProfile, seed_path: str = "", attached: Sequence[Attached] = ()) -> ET.Element:
+    """The domain, powered off, with our owner mark; `attached` are its volumes, each with its medium.
 
     Raises InvalidSpec for what the host cannot have.
     """
@@ -32,14 +34,14 @@ def build(vm: DesiredVM, host: HostProfile, seed_path: str = "", attached: Seque
     return root
 
 
-def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequence[tuple[MarkedVolume, str]]) -> ET.Element:
+def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequence[Attached]) -> ET.Element:
     devices = ET.Element("devices")
     add(devices, "emulator", text=host.emulator)
     disks.add_disks(devices, vm)
     if seed_path:
         devices.append(disks.seed_disk(seed_path, vm.devices))
     wanted = {each.volume: each for each in vm.volumes}
-    devices.extend([volumes.build(volume, path, wanted[volume.volume]) for volume, path in attached])
+    devices.extend([volumes.build(volume, medium, wanted[volume.volume]) for volume, medium in attached])
     devices.extend([nics.build(nic, vm.devices, filters=host.filters) for nic in vm.nics])
     log = f"{names.CONSOLE_LOGS}/{names.console_log(vm.instance)}"
     growth = int(memory.addable(vm.memory, vm.devices, supported=host.adds_memory))

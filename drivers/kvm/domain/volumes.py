@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
@@ -17,7 +18,25 @@ from drivers.kvm.domain.disks import driver
 from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.names import Kind
 from drivers.kvm.xmltext import add
-from drivers.types import VolumeAttachment
+from drivers.types import ISCSITarget, VolumeAttachment
+
+
+@dataclass(frozen=True, slots=True)
+class LUN:
+    """A LUN that QEMU itself reaches over the network, logged in as `initiator`."""
+
+    target: ISCSITarget
+    number: int
+    initiator: str
+
+    @property
+    def name(self) -> str:
+        """How libvirt calls it."""
+        return f"{self.target.name}/{self.number}"
+
+
+Medium = str | LUN
+"""What a volume is on the host: the path of its file, or a LUN."""
 
 BUS = "sd"
 LIMIT = 64
@@ -34,17 +53,36 @@ def has_controller(domain: ET.Element) -> bool:
     return domain.find("devices/controller[@type='scsi'][@index='0'][@model='virtio-scsi']") is not None
 
 
-def build(volume: MarkedVolume, path: str, wanted: VolumeAttachment) -> ET.Element:
-    """The disk with the file `path`. Raises InvalidSpec for limits that no disk can have."""
-    item = ET.Element("disk", {"type": "file", "device": "disk"})
-    add(item, "driver", driver(wanted.pool))
-    add(item, "source", {"file": path})
+def build(volume: MarkedVolume, medium: Medium, wanted: VolumeAttachment) -> ET.Element:
+    """The disk with that medium. Raises InvalidSpec for limits that no disk can have."""
+    if isinstance(medium, LUN):
+        item = _network_disk(medium)
+    else:
+        item = ET.Element("disk", {"type": "file", "device": "disk"})
+        add(item, "driver", driver(wanted.pool))
+        add(item, "source", {"file": medium})
     add(item, "target", {"dev": volume.target, "bus": "scsi"})
     add(item, "serial", text=volume.volume)
     where = {"controller": "0", "bus": "0", "target": "0", "unit": str(_targets().index(volume.target))}
     add(item, "address", {"type": "drive", **where})
     limits.build(item, wanted.limits)
     return item
+
+
+def _network_disk(lun: LUN) -> ET.Element:
+    item = ET.Element("disk", {"type": "network", "device": "disk"})
+    add(item, "driver", {"name": "qemu", "type": "raw", "discard": "unmap"})
+    source = add(item, "source", {"protocol": "iscsi", "name": lun.name})
+    add(source, "host", {"name": lun.target.server, "port": str(lun.target.port)})
+    add(add(source, "initiator"), "iqn", {"name": lun.initiator})
+    return item
+
+
+def lun_of(disk: ET.Element) -> str:
+    """The LUN that a disk is, whoever made it, by libvirt's name: the target's is the same whatever the way there. Else empty."""
+    source = disk.find("source[@protocol='iscsi']")
+    name = "" if source is None else source.get("name", "")
+    return name if "/" in name or not name else f"{name}/0"
 
 
 def free_target(domains: Iterable[ET.Element], taken: Iterable[str] = ()) -> str:
@@ -69,7 +107,10 @@ def find(domain: ET.Element, volume: str) -> ET.Element | None:
 
 
 def identities(disk: ET.Element) -> Iterator[str]:
-    """The volume whose content the disk has, if it is one."""
+    """The volume whose content the disk has, if it is one: by the name of its file, or of a LUN by its serial number."""
+    serial = disk.findtext("serial", "")
+    if lun_of(disk) and names.is_uuid(serial):
+        yield serial
     for source in disk.iterfind("source"):
         content = names.content_of(PurePosixPath(source.get("file", "")).name)
         if content is not None and content.kind is Kind.VOLUME:

@@ -40,6 +40,7 @@ class HostProfile:
     `cpu` is the CPU that guests get, written out; where there is none to be written out, `cpu_mode` is a mode of libvirt's <cpu>.
 
     `filters`: whether it has network filters. `adds_memory`: whether its guests can be given memory while they run.
+    `iscsi`: whether its libvirt can look at iSCSI targets.
     """
 
     host: HostID
@@ -53,6 +54,7 @@ class HostProfile:
     max_cpus: int
     uefi: bool
     filters: bool
+    iscsi: bool
     cpu: CPUModel | None = None
     guests: GuestSupport = field(default_factory=GuestSupport)
     adds_memory: bool = False
@@ -92,6 +94,11 @@ def host_uuid(capabilities: str) -> str:
     return parse(capabilities).findtext("host/uuid", "").strip().lower()
 
 
+def pools(capabilities: str) -> frozenset[str]:
+    """The kinds of storage pools that libvirt has a backend for (https://libvirt.org/formatstoragecaps.html)."""
+    return frozenset(kind.get("type", "") for kind in parse(capabilities).iterfind("pool[@supported='yes']"))
+
+
 def guest(capabilities: str) -> Guest:
     """The kind of guest to run. Raises Unsupported if the host has no x86_64 system emulator or no q35 machine."""
     return _guest(_arch(capabilities))
@@ -116,7 +123,15 @@ def _guest(arch: ET.Element) -> Guest:
 
 
 def profile(
-    host: str, capabilities: str, domain_capabilities: str, libvirt: int, qemu: int, *, filters: bool, adds_memory: bool
+    host: str,
+    capabilities: str,
+    domain_capabilities: str,
+    libvirt: int,
+    qemu: int,
+    *,
+    filters: bool,
+    adds_memory: bool,
+    iscsi: bool,
 ) -> HostProfile:
     """The profile of the host. Raises Unsupported if its libvirt or QEMU is older than the driver needs."""
     kind = guest(capabilities)
@@ -137,8 +152,9 @@ def profile(
         max_cpus=int(vcpu.get("max", "1")) if vcpu is not None else 1,
         uefi="efi" in firmwares,
         filters=filters,
+        iscsi=iscsi,
         cpu=_cpu(tree, kind.domain_type),
-        guests=support(_arch(capabilities), tree, adds_memory=adds_memory),
+        guests=support(_arch(capabilities), tree, adds_memory=adds_memory, iscsi=iscsi),
         adds_memory=adds_memory,
     )
 

@@ -11,8 +11,11 @@ from drivers.types import Firmware, GuestSupport
 _MACHINE = re.compile(r"pc-q35-[a-z0-9.+-]+")
 
 
-def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool) -> GuestSupport:
-    """From libvirt's element of the architecture in its capabilities, from its domain capabilities, and from what was tried."""
+def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool, iscsi: bool) -> GuestSupport:
+    """From libvirt's element of the architecture in its capabilities, from its domain capabilities, and from what was tried.
+
+    `iscsi`: whether libvirt can look at iSCSI targets.
+    """
     types = sorted({domain.get("type", "") for domain in arch.iterfind("domain")} - {""})
     names = {name for machine in arch.iter("machine") for name in (machine.text or "", machine.get("canonical", ""))}
     machines = sorted((name for name in names if _MACHINE.fullmatch(name)), key=_by_version, reverse=True)
@@ -21,10 +24,10 @@ def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool) -> GuestSu
     model = tree.findtext("cpu/mode[@name='host-model'][@supported='yes']/model", "")
     usable = (item.text or "" for item in tree.iterfind("cpu/mode[@name='custom']/model") if item.get("usable") == "yes")
     found = GuestSupport(tuple(types), tuple(machines), firmwares, model, tuple(sorted(set(usable) - {""})))
-    return replace(found, lacks=tuple(_lacks(found, adds_memory=adds_memory)))
+    return replace(found, lacks=tuple(_lacks(found, adds_memory=adds_memory, iscsi=iscsi)))
 
 
-def _lacks(found: GuestSupport, *, adds_memory: bool) -> list[str]:
+def _lacks(found: GuestSupport, *, adds_memory: bool, iscsi: bool) -> list[str]:
     return [
         text
         for text, there in (
@@ -32,6 +35,7 @@ def _lacks(found: GuestSupport, *, adds_memory: bool) -> list[str]:
             ("UEFI for guests: OVMF is not installed", Firmware.UEFI in found.firmwares),
             ("a name for its CPU: guests get it as it is, and may differ after an upgrade", bool(found.cpu_model)),
             ("memory for guests that run: its QEMU or libvirt has no virtio-mem", adds_memory),
+            ("storage pools of type ISCSI: libvirt's storage backend iscsi-direct is not installed", iscsi),
         )
         if not there
     ]

@@ -38,6 +38,7 @@ class Role(StrEnum):
     AGENT = "agent"
     EVENTS = "events"
     CONSOLE = "console"
+    STORAGE = "storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,22 @@ class Session:
         self.farewells: dict[Role, Callable[[Any], None]] = {}
 
     def run(
-        self, role: Role, action: str, function: Callable[[Any], Result], *, mutating: bool = False, extra: float = 0.0
+        self,
+        role: Role,
+        action: str,
+        function: Callable[[Any], Result],
+        *,
+        mutating: bool = False,
+        extra: float = 0.0,
+        limit: float | None = None,
     ) -> Result:
         """What `function` returns for the libvirt connection of `role`; libvirt's errors become those of `drivers.errors`.
 
-        `action` is a verb and an object for the message, `extra` seconds are added to the bound of a call. Raises Unanswered if
-        the host cannot be reached or does not answer.
+        `action` is a verb and an object for the message, `extra` seconds are added to the bound of a call, or it is `limit`. Raises
+        Unanswered if the host cannot be reached or does not answer.
         """
         line = self._line(role)
-        limit = self.timeouts.call + extra
+        limit = self.timeouts.call + extra if limit is None else limit
         try:
             return line.call(function, limit)
         except TimeoutError:

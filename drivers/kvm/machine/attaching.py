@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -21,14 +21,20 @@ from drivers.kvm.subject import LIVE, Subject
 from drivers.kvm.xmltext import parse, render
 from drivers.types import InstanceID, VolumeAttachment, VolumeID
 
+LUNs = Mapping[VolumeID, tuple[volumes.LUN, int]]
+"""Those of the volumes in question that are LUNs, with their sizes in bytes."""
+
 
 def user(connection: Any, volume: str) -> Any | None:
     """The domain of this host that has the volume, whether it is ours or not, now or at its next start; or None."""
+    return next(_users(connection, lambda document: volumes.find(document, volume) is not None), None)
+
+
+def _users(connection: Any, has: Callable[[ET.Element], bool]) -> Iterator[Any]:
     for domain in connection.listAllDomains(0):
         with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
-            if any(volumes.find(parse(text), volume) is not None for text in _documents(domain)):
-                return domain
-    return None
+            if any(has(parse(text)) for text in _documents(domain)):
+                yield domain
 
 
 def _documents(domain: Any) -> Iterator[str]:
@@ -37,21 +43,31 @@ def _documents(domain: Any) -> Iterator[str]:
         yield domain.XMLDesc(0)
 
 
-def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID) -> tuple[str, int]:
-    """Path and size of the volume's file. Raises NotFound, and Conflict if another domain has it."""
+def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID, luns: LUNs) -> tuple[volumes.Medium, int]:
+    """Medium and size of the volume. Raises NotFound, and Conflict if another domain has it, under whatever name."""
+    medium, size = luns.get(attachment.volume) or _file(connection, attachment)
+    name = medium.name if isinstance(medium, volumes.LUN) else ""
+
+    def has(document: ET.Element) -> bool:
+        disks = document.iterfind("devices/disk")
+        return any(attachment.volume in volumes.identities(disk) or (name and volumes.lun_of(disk) == name) for disk in disks)
+
+    if any(other.UUIDString() != instance for other in _users(connection, has)):
+        raise Conflict(f"the volume {attachment.volume} is attached to another VM")
+    return medium, size
+
+
+def _file(connection: Any, attachment: VolumeAttachment) -> tuple[str, int]:
     pool = pools.get(connection, attachment.pool)
     content = holdings.get(pool, Kind.VOLUME, attachment.volume)
-    other = user(connection, attachment.volume)
-    if other is not None and other.UUIDString() != instance:
-        raise Conflict(f"the volume {attachment.volume} is attached to another VM")
     return files.path_of(pool, content.file), files.capacity(pool, content.file)
 
 
-def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID]) -> None:
+def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID], luns: LUNs) -> None:
     """Raises InvalidSpec, NotFound, and Conflict for a volume or a name that is taken. Those `leaving` are as good as gone."""
     names.label(attachment.name)
     limits.check(attachment.limits)
-    find(vm.connection, attachment, vm.instance)
+    find(vm.connection, attachment, vm.instance, luns)
     if any(disk.name == attachment.name for disk in vm.mark.disks):
         raise Conflict(f"the VM has a disk named {attachment.name}")
     _require_free(attachment, [volume for volume in vm.mark.volumes if volume.volume not in leaving])
@@ -88,15 +104,15 @@ def _require_free(attachment: VolumeAttachment, attached: Iterable[MarkedVolume]
             raise Conflict(f"the VM has the volume {other.volume} as {other.name}; it must be detached first")
 
 
-def attach(vm: Subject, attachment: VolumeAttachment) -> None:
+def attach(vm: Subject, attachment: VolumeAttachment, luns: LUNs) -> None:
     """The mark first, as for NICs; then the next start, then what runs."""
     missing = _missing(vm, attachment.volume)
-    path, size = find(vm.connection, attachment, vm.instance)
+    medium, size = find(vm.connection, attachment, vm.instance, luns)
     marked = _marked(vm, attachment, size)
     if marked not in vm.mark.volumes:
         others = (other for other in vm.mark.volumes if other.volume != marked.volume)
         vm.write_mark(replace(vm.mark, volumes=(*others, marked)))
-    item = volumes.build(marked, path, attachment)
+    item = volumes.build(marked, medium, attachment)
     for document, flag in vm.documents:
         if flag in missing:
             if not volumes.has_controller(document):

@@ -88,17 +88,24 @@ def check(vm: Subject, change: Change, host: HostProfile) -> None:
             pass
 
 
-def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host: HostProfile, segments: Segments) -> None:
+def apply(
+    connection: Any,
+    instance: InstanceID,
+    changes: Sequence[Change],
+    host: HostProfile,
+    segments: Segments,
+    luns: attaching.LUNs,
+) -> None:
     """Check all changes, then make one after the other, each on the VM as the one before left it.
 
-    `segments` are those of the host.
+    `segments` are those of the host, `luns` those of the volumes to be attached that are LUNs.
     """
     before = subject(connection, instance)
     leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
     for change in changes:
         check(before, change, host)
         if isinstance(change, AttachVolume):
-            attaching.check_attach(before, change.attachment, leaving)
+            attaching.check_attach(before, change.attachment, leaving, luns)
     for change in changes:
         vm = subject(connection, instance)
         if isinstance(change, AttachNIC):
@@ -106,10 +113,10 @@ def apply(connection: Any, instance: InstanceID, changes: Sequence[Change], host
         elif isinstance(change, SetMemory):
             enlarging.apply(vm, change.memory, host)
         else:
-            _apply(vm, change)
+            _apply(vm, change, luns)
 
 
-def _apply(vm: Subject, change: Change) -> None:
+def _apply(vm: Subject, change: Change, luns: attaching.LUNs) -> None:
     """Make the change; in effect already is success."""
     match change:
         case SetCPUs(cpus):
@@ -123,7 +130,7 @@ def _apply(vm: Subject, change: Change) -> None:
         case SetSeed():
             _set_seed(vm, change)
         case AttachVolume(attachment):
-            attaching.attach(vm, attachment)
+            attaching.attach(vm, attachment, luns)
         case DetachVolume(volume):
             attaching.detach(vm, volume)
 

@@ -19,7 +19,10 @@ __all__ = ["Act", "Action", "Actions"]
 
 
 class Act(StrEnum):
-    """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`, as of acts on what a host's pools hold."""
+    """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`, as of acts on what a host's pools hold.
+
+    That of SET_LUN is `IQN@SERVER:PORT/LUN`.
+    """
 
     CRASH_HOST = "crash-host"
     BOOT_HOST = "boot-host"
@@ -51,6 +54,7 @@ class Act(StrEnum):
     WRITE_VOLUME = "write-volume"
     DELETE_VOLUME = "delete-volume"
     DELETE_VOLUME_SNAPSHOT = "delete-volume-snapshot"
+    SET_LUN = "set-lun"
     FORGET_TASKS = "forget-tasks"
 
 
@@ -113,6 +117,8 @@ class Actions:
     def _do(self, action: Action) -> None:
         if action.act is Act.FORGET_TASKS:
             self._dc.tasks.forget()
+        elif action.act is Act.SET_LUN:
+            storage_acts.set_lun(self._dc, action.target, action.value)
         elif action.act is Act.ADD_HOST:
             self._add_host(action.target)
         elif action.act in self._host_acts:

@@ -26,9 +26,11 @@ Scope = HostID | None
 
 
 def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
-    """A shared pool is the same on all hosts, and an NFS export wherever it is mounted."""
+    """A shared pool is the same on all hosts, an NFS export wherever it is mounted, and so is an iSCSI target."""
     if pool.nfs is not None:
         return PoolKey("", f"nfs://{pool.nfs.server}{pool.nfs.export}")
+    if pool.iscsi is not None:
+        return PoolKey("", f"{pool.iscsi.name}@{pool.iscsi.server}:{pool.iscsi.port}")
     return PoolKey("" if pool.shared else host, pool.path)
 
 
@@ -202,6 +204,11 @@ class Datacentre:
     def users(self, scope: Scope, key: PoolKey, volume: VolumeID) -> list[VM]:
         """The VMs within reach of an endpoint that have a volume."""
         return [vm for vm in self.attached.get((key, volume), ()) if scope in (None, vm.host)]
+
+    def lun_users(self, scope: Scope, key: PoolKey, lun: int) -> list[VM]:
+        """The VMs within reach of an endpoint that have a LUN, as whatever volume."""
+        found = (vm for (pool, _), vms in self.attached.items() if pool == key for vm in vms if scope in (None, vm.host))
+        return [vm for vm in found if any((one.volume.pool, one.volume.lun) == (key, lun) for one in vm.volumes.values())]
 
     def attach(self, vm: VM, name: str, volume: Volume) -> None:
         """Give a VM a volume."""

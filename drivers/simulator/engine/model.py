@@ -24,7 +24,10 @@ __all__ = [
 
 
 class PoolKey(NamedTuple):
-    """Where a pool is: its directory on one host, or, with an empty host, the same shared directory on all hosts."""
+    """Where a pool is: its directory on one host, or, with an empty host, the same shared directory on all hosts.
+
+    Of an iSCSI target `path` is IQN@SERVER:PORT, and the host is empty.
+    """
 
     host: str
     path: str
@@ -57,7 +60,10 @@ class Disk:
 
 @dataclass(slots=True)
 class Volume:
-    """A volume of ours in a pool, independent of what it was made from; `content` as of a disk."""
+    """A volume of ours in a pool, independent of what it was made from; `content` as of a disk.
+
+    One that is the LUN `lun` is on its VM only, and `size` is what that VM knows of it.
+    """
 
     volume: VolumeID
     name: str
@@ -66,6 +72,7 @@ class Volume:
     pool_name: str
     size: int
     content: str = ""
+    lun: int | None = None
 
 
 @dataclass(slots=True)
@@ -104,6 +111,8 @@ class Pool:
     snapshots: dict[SnapshotID, PoolSnapshot] = field(default_factory=dict)
     layered: dict[str, int] = field(default_factory=dict)
     """How many disks are layered on an image."""
+    luns: dict[int, int] = field(default_factory=dict)
+    """Bytes of each LUN, if this is an iSCSI target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from drivers.types import (
     InstanceID,
     ObservedDisk,
     ObservedHost,
+    ObservedLUN,
     ObservedNIC,
     ObservedPool,
     ObservedSnapshot,
@@ -61,7 +62,9 @@ def observed_nic(nic: DesiredNIC) -> ObservedNIC:
 
 
 def observed_pool(spec: PoolSpec, pool: Pool) -> ObservedPool:
-    """A pool with its sizes in bytes."""
+    """A pool with its sizes in bytes. In an iSCSI target there is never room for more."""
+    if spec.iscsi is not None:
+        return ObservedPool(spec.name, sum(pool.luns.values()), 0)
     return ObservedPool(spec.name, pool.capacity, max(0, pool.capacity - pool.used))
 
 
@@ -130,4 +133,5 @@ def pool_contents(pool: Pool) -> PoolContents:
         ),
         tuple(ObservedVolume(one.volume, f"{path}/volume-{one.volume}", one.size) for one in pool.volumes.values()),
         tuple(VolumeSnapshot(one.snapshot, f"{path}/snapshot-{one.snapshot}", one.size) for one in pool.snapshots.values()),
+        tuple(ObservedLUN(lun, size) for lun, size in sorted(pool.luns.items())),
     )

@@ -81,7 +81,8 @@ def require_disks(dc: Datacentre, vm: VM) -> None:
             raise InvalidSpec(f"disk {disk.name!r} of VM {vm.instance} is gone", native_code="SIM_DISK_MISSING")
     for attached in vm.volumes.values():
         pool = dc.pools.get(attached.volume.pool)
-        if pool is None or attached.volume.volume not in pool.volumes:
+        there = pool is not None and (attached.volume.volume in pool.volumes or attached.volume.lun in pool.luns)
+        if not there:
             raise InvalidSpec(f"volume {attached.name!r} of VM {vm.instance} is gone", native_code="SIM_VOLUME_MISSING")
 
 

@@ -24,6 +24,7 @@ from drivers.types import (
 
 __all__ = [
     "check_attachment",
+    "check_files",
     "check_identity",
     "check_image",
     "check_image_file",
@@ -40,6 +41,8 @@ _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _NOT_STORAGE = ("/dev", "/proc", "/sys")
+_IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,210}")
+_PORTS = range(1, 1 << 16)
 
 
 def _refuse(message: str) -> InvalidSpec:
@@ -49,9 +52,13 @@ def _refuse(message: str) -> InvalidSpec:
 def check_pool(pool: PoolSpec) -> None:
     """Raises InvalidSpec unless the path is absolute, normal, and a directory that can be written to on every host.
 
-    Likewise for a server's name that is none, and an export that is no absolute and normal path.
+    Likewise for a server's name that is none, an export that is no absolute and normal path, and a target without a proper name.
     """
-    path = pool.path
+    path, target = pool.path, pool.iscsi
+    if target is not None:
+        if path or not (_SERVER.fullmatch(target.server) and _IQN.fullmatch(target.name) and target.port in _PORTS):
+            raise _refuse(f"pool {pool.name!r}: {str(target)!r} is not an iSCSI target")
+        return
     if not _is_normal(path) or path == "/" or any(path == root or path.startswith(root + "/") for root in _NOT_STORAGE):
         raise _refuse(f"pool {pool.name!r}: {path!r} is not a directory that can be written to")
     if pool.nfs is not None and not (_SERVER.fullmatch(pool.nfs.server) and _is_normal(pool.nfs.export)):
@@ -60,6 +67,13 @@ def check_pool(pool: PoolSpec) -> None:
 
 def _is_normal(path: str) -> bool:
     return path.isprintable() and path.startswith("/") and path == posixpath.normpath(path)
+
+
+def check_files(pool: PoolSpec) -> None:
+    """Raises InvalidSpec for a pool that nothing can be made in."""
+    check_pool(pool)
+    if pool.iscsi is not None:
+        raise _refuse(f"pool {pool.name!r} has LUNs only")
 
 
 def check_image(name: str) -> None:
@@ -86,8 +100,10 @@ def check_nic(nic: DesiredNIC) -> None:
 
 
 def check_attachment(attachment: VolumeAttachment) -> None:
-    """Raises InvalidSpec for a name that can't be a disk's."""
+    """Raises InvalidSpec for a name that can't be a disk's, or for a LUN where there are none."""
     check_pool(attachment.pool)
+    if (attachment.lun is None) != (attachment.pool.iscsi is None):
+        raise _refuse(f"disk {attachment.name!r}: a LUN goes with an iSCSI target, and with nothing else")
     if not _FILE.fullmatch(attachment.name):
         raise _refuse(f"disk name {attachment.name!r} is not a file name")
 
@@ -104,7 +120,7 @@ def check_limits(limits: DiskLimits, capabilities: frozenset[Capability]) -> Non
 def check_volume(volume: DesiredVolume) -> None:
     """Raises InvalidSpec for a bad identity, name or size, or for two sources."""
     _check_identity(volume.volume, volume.name, "volume")
-    check_pool(volume.pool)
+    check_files(volume.pool)
     if volume.size < 1:
         raise _refuse(f"volume {volume.name!r} has no size")
     if volume.image and volume.snapshot is not None:
@@ -156,7 +172,7 @@ def check_vm(vm: DesiredVM, capabilities: frozenset[Capability]) -> None:
 
 
 def _check_disk(disk: DesiredDisk) -> None:
-    check_pool(disk.pool)
+    check_files(disk.pool)
     if not _FILE.fullmatch(disk.name):
         raise _refuse(f"disk name {disk.name!r} is not a file name")
     if disk.size < 1:

@@ -40,6 +40,8 @@ class Snapshots:
             raise Conflict(f"VM {vm.instance} does not run, so it has no memory to keep", native_code="SIM_VM_OFF")
         if vm.has_power and not snapshot.memory and not self._dc.has(Capability.SNAPSHOT_RUNNING):
             raise Conflict(f"VM {vm.instance} runs", native_code="SIM_VM_RUNS")
+        if luns := [one.name for one in vm.volumes.values() if one.volume.lun is not None]:
+            raise Conflict(f"VM {vm.instance} has a LUN as {luns[0]!r}, which can't be kept", native_code="SIM_LUN")
         require_disks(self._dc, vm)
 
     def _take(self, vm: VM, snapshot: DesiredSnapshot) -> None:

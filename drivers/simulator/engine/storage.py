@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from drivers.errors import Conflict, InvalidSpec
+from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
 from .datacentre import DISK_OVERHEAD, Datacentre, pool_key
 from .model import Image, Pool
 from .observe import observed_pool, pool_contents
-from .rules import check_image, check_image_file, check_pool
+from .rules import check_files, check_image, check_image_file, check_pool
 
 __all__ = ["Storage"]
 
@@ -24,6 +24,8 @@ class Storage:
         self._dc.host(host)
         check_pool(pool)
         key = pool_key(host, pool)
+        if key not in self._dc.pools and pool.iscsi is not None:
+            raise StorageUnavailable(f"no iSCSI target answers as {pool.iscsi}", native_code="SIM_TARGET_UNREACHABLE")
         if key not in self._dc.pools:
             self._dc.pools[key] = Pool(key, self._dc.settings.pool_capacity)
             self._dc.dirty.add(("pool", *key))
@@ -37,6 +39,7 @@ class Storage:
 
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
         """Put an image; it is not there before the task's end. Raises InvalidSpec, NotFound, Busy, Transient."""
+        check_files(pool)
         target = self._dc.pool(host, pool)
         check_image_file(image)
         if image.name in target.images:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from drivers.types import DiskLimits, SnapshotID, VolumeID
 
 from .datacentre import Datacentre
-from .model import VM, Host, Pool
+from .model import VM, Host, Pool, PoolKey
 from .snapshots import drop_snapshot
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "delete_volume_snapshot",
     "detach_volume",
     "set_disk_limits",
+    "set_lun",
     "write_disk",
     "write_volume",
 ]
@@ -61,6 +62,20 @@ def set_disk_limits(vm: VM, value: str) -> None:
     if name not in vm.disks and all(attached.name != name for attached in vm.volumes.values()):
         raise ValueError(value)
     vm.limits[name] = DiskLimits(int(read), int(write))
+
+
+def set_lun(dc: Datacentre, target: str, size: str) -> None:
+    """`IQN@SERVER:PORT/LUN`: give a target a LUN of so many bytes, in place of the one that it had; empty takes it away."""
+    path, _, lun = target.rpartition("/")
+    number, room = int(lun), int(size or 0)
+    if "@" not in path or number < 0 or room < 0:
+        raise ValueError(size)
+    key = PoolKey("", path)
+    luns = dc.pools.setdefault(key, Pool(key, 0)).luns
+    luns.pop(number, None)
+    if size:
+        luns[number] = room
+    dc.dirty.add(("pool", *key))
 
 
 def delete_snapshot(dc: Datacentre, vm: VM, snapshot: str) -> None:

@@ -10,6 +10,7 @@ from drivers.types import (
     Done,
     HostID,
     InstanceID,
+    Owner,
     PoolContents,
     PoolSpec,
     SnapshotID,
@@ -22,7 +23,7 @@ from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
 from .model import VM, Pool, PoolKey, PoolSnapshot, Volume
 from .observe import pool_contents
 from .quiesce import check_quiesce
-from .rules import check_snapshot, check_volume
+from .rules import check_files, check_snapshot, check_volume
 
 __all__ = ["Volumes", "attachable"]
 
@@ -80,11 +81,25 @@ class Volumes:
 
     def grow_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> Done | Started:
         """Grow a volume, also under its VM. Raises NotFound, InvalidSpec, Conflict, Busy, Transient."""
+        if pool.iscsi is not None:
+            return self._follow_lun(scope, host, pool, volume, size)
         if self._volume(host, pool, volume).size >= size:
             return Done()
         subject = self._idle(host, pool, volume)
         self._check_grow(scope, host, pool, volume, size)
         return self._dc.run("volumes.grow_volume", subject, lambda: self._grow(scope, host, pool, volume, size))
+
+    def _follow_lun(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> Done:
+        """Tell the VM that has a LUN how large it has become."""
+        found = self._dc.pool(host, pool)
+        for vm in self._dc.users(scope, found.key, volume):
+            attached = vm.volumes[volume].volume
+            has = found.luns.get(attached.lun, 0) if attached.lun is not None else 0
+            if has < size:
+                raise InvalidSpec(f"LUN {attached.lun} has {has} bytes, not {size}", native_code="SIM_DISK_SMALL")
+            attached.size = has
+            self._dc.vm_changed(vm)
+        return Done()
 
     def _check_grow(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> None:
         found = self._dc.pool(host, pool)
@@ -128,6 +143,7 @@ class Volumes:
     ) -> Done | Started:
         """Keep a volume's content. Raises NotFound, Conflict, InvalidSpec, Busy, Transient, Unsupported."""
         self._dc.host(host)
+        check_files(pool)
         check_snapshot(snapshot)
         if snapshot.memory:
             raise InvalidSpec(f"volume {volume} has no memory to keep", native_code="SIM_INVALID")
@@ -159,7 +175,8 @@ class Volumes:
         )
 
     def restore_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
-        """Give a volume a snapshot's content. Raises Conflict while a VM has it, NotFound, Busy, Transient."""
+        """Give a volume a snapshot's content. Raises Conflict while a VM has it, NotFound, InvalidSpec, Busy, Transient."""
+        check_files(pool)
         self._check_restore(scope, host, pool, volume, snapshot)
         subject = self._idle(host, pool, volume)
         return self._dc.run("volumes.restore_volume", subject, lambda: self._restore(scope, host, pool, volume, snapshot))
@@ -211,13 +228,22 @@ class Volumes:
 def attachable(dc: Datacentre, scope: Scope, host: HostID, instance: InstanceID, attachment: VolumeAttachment) -> Volume:
     """The volume of an attachment. Raises NotFound, Conflict while another VM has it."""
     pool = dc.pool(host, attachment.pool)
-    volume = pool.volumes.get(attachment.volume)
+    volume = pool.volumes.get(attachment.volume) if attachment.lun is None else _lun(pool, attachment, attachment.lun)
     if volume is None:
         raise NotFound(f"no volume {attachment.volume} in pool {attachment.pool.name!r}", native_code="SIM_VOLUME_UNKNOWN")
-    others = [vm for vm in dc.users(scope, pool.key, volume.volume) if not _is(vm, host, instance)]
+    users = dc.users(scope, pool.key, volume.volume)
+    users += [] if attachment.lun is None else dc.lun_users(scope, pool.key, attachment.lun)
+    others = [vm for vm in users if not _is(vm, host, instance)]
     if others:
         raise Conflict(f"volume {volume.volume} is attached to VM {others[0].instance}", native_code="SIM_VOLUME_IN_USE")
     return volume
+
+
+def _lun(pool: Pool, attachment: VolumeAttachment, lun: int) -> Volume:
+    if (size := pool.luns.get(lun)) is None:
+        raise NotFound(f"pool {attachment.pool.name!r} has no LUN {lun}", native_code="SIM_LUN_UNKNOWN")
+    owner = Owner("", "", "")
+    return Volume(attachment.volume, f"lun-{lun}", owner, pool.key, attachment.pool.name, size, lun=lun)
 
 
 def _is(vm: VM, host: HostID, instance: InstanceID) -> bool:

@@ -9,7 +9,7 @@ from .adopting import Adopting
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, FaultyBinding, StorageBinding, UnmanagedBinding
+from .binding import Binding, FaultyBinding, LUNBinding, StorageBinding, UnmanagedBinding
 from .capabilities import Capabilities
 from .connecting import Connecting, Credentialed
 from .consoles import Consoles
@@ -21,6 +21,7 @@ from .hostile import Hostile
 from .hosts import Hosts
 from .limiting import Limiting
 from .listing import Listing
+from .luns import LUNs
 from .observing import Observing
 from .owning import Owning
 from .powering import Powering
@@ -46,6 +47,8 @@ __all__ = [
     "DriverContract",
     "FaultyBinding",
     "Guests",
+    "LUNBinding",
+    "LUNs",
     "Limiting",
     "Listing",
     "LostReplies",

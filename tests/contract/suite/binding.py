@@ -61,6 +61,15 @@ class StorageBinding(Binding, Protocol):
         """The marker that was written last, else anything that is the same for the same content."""
 
 
+class LUNBinding(Binding, Protocol):
+    """A counterpart with a target of an iSCSI server: `san`, a pool of its LUNs."""
+
+    san: PoolSpec
+
+    def have_lun(self, number: int, size: int) -> None:
+        """Have a LUN of so many bytes, if there is none of that number."""
+
+
 class FaultyBinding(Binding, Protocol):
     """A counterpart that can lose replies."""
 

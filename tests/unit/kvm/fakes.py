@@ -17,6 +17,7 @@ HOST = HostProfile(
     max_cpus=288,
     uefi=True,
     filters=True,
+    iscsi=True,
 )
 
 

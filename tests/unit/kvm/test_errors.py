@@ -196,3 +196,10 @@ def test_what_ssh_complains_of(text: str, told: str) -> None:
 @given(st.text(max_size=200))
 def test_other_texts_are_no_refusals(text: str) -> None:
     assert errors.ssh_refusal(f"ssh: connect to host x: {text.lower()}") == "" or "host key is known for" in text.lower()
+
+
+def test_a_qemu_without_iscsi_is_said_to_lack_it() -> None:
+    said = "internal error: unable to execute QEMU command 'blockdev-add': Unknown driver 'iscsi'"
+    translated = errors.translate(libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, said), "change the VM x", mutating=True)
+    assert type(translated) is Unsupported
+    assert "qemu-block-extra" in str(translated)

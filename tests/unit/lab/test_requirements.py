@@ -59,11 +59,11 @@ def test_absent_commands_are_named_by_their_packages(monkeypatch: pytest.MonkeyP
 
 
 def test_every_package_is_in_the_list_that_bootstrap_installs() -> None:
-    from tests.lab import debian
+    from tests.lab import debian, iscsi
     from tests.lab.guest import images
 
     listed = (Path(__file__).parents[3] / "scripts/debian-packages.txt").read_text().splitlines()
     installed = {line.split("#")[0].strip() for line in listed}
     essential = {"dpkg"}
-    for commands in (requirements.COMMANDS, images.COMMANDS, debian.COMMANDS):
+    for commands in (requirements.COMMANDS, images.COMMANDS, debian.COMMANDS, iscsi.COMMANDS, iscsi.FILES):
         assert set(commands.values()) <= installed | essential

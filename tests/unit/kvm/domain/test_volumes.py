@@ -16,7 +16,18 @@ from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
 from drivers.kvm.mark import Mark, MarkedVolume, target
 from drivers.kvm.xmltext import parse, render
-from drivers.types import AttachedVolume, DesiredVM, DiskLimits, InstanceID, ObservedVM, Owner, PoolSpec, VolumeAttachment, VolumeID
+from drivers.types import (
+    AttachedVolume,
+    DesiredVM,
+    DiskLimits,
+    InstanceID,
+    ISCSITarget,
+    ObservedVM,
+    Owner,
+    PoolSpec,
+    VolumeAttachment,
+    VolumeID,
+)
 from tests.unit.kvm.fakes import HOST
 from tests.unit.kvm.vms import LABELS, LIMITS, VMS
 
@@ -143,3 +154,60 @@ def test_every_vm_has_the_controller() -> None:
     vm = DesiredVM(VM_ID, "web", Owner("u", "n", "web"), 1, 1 << 20, ())
     assert volumes.has_controller(build(vm, HOST))
     assert not volumes.has_controller(domain())
+
+
+TARGET = ISCSITarget("san.example.org", "iqn.2026-01.org.example:data", 3261)
+SAN = PoolSpec("san", "", shared=True, iscsi=TARGET)
+LUN = volumes.LUN(TARGET, 7, "iqn.2026-01.dev.vireo:host")
+HAS = VolumeAttachment("data", ID, SAN, DiskLimits(read_iops=5), lun=7)
+
+
+def test_a_lun_is_a_disk_of_qemu_s_own() -> None:
+    """https://libvirt.org/formatdomain.html#hard-drives-floppy-disks-cdroms"""
+    item = volumes.build(marked(ID, target="sdc"), LUN, HAS)
+    assert item.attrib == {"type": "network", "device": "disk"}
+    assert item.find("driver").attrib == {"name": "qemu", "type": "raw", "discard": "unmap"}  # type: ignore[union-attr]
+    assert item.find("source").attrib == {"protocol": "iscsi", "name": "iqn.2026-01.org.example:data/7"}  # type: ignore[union-attr]
+    assert [host.attrib for host in item.iterfind("source/host")] == [{"name": "san.example.org", "port": "3261"}]
+    assert [name.attrib for name in item.iterfind("source/initiator/iqn")] == [{"name": "iqn.2026-01.dev.vireo:host"}]
+    assert (item.findtext("serial"), item.findtext("iotune/read_iops_sec")) == (ID, "5")
+    assert item.find("target").attrib == {"dev": "sdc", "bus": "scsi"}  # type: ignore[union-attr]
+
+
+def test_a_lun_is_seen_as_it_was_attached() -> None:
+    vm = DesiredVM(VM_ID, "web", Owner("u", "n", "web"), 1, 1 << 20, (), volumes=(HAS,))
+    document = parse(render(build(vm, HOST, "", [(MarkedVolume("data", ID, SAN.name, "sda", 5), LUN)])))
+    seen = observed(document)
+    assert seen.volumes == (AttachedVolume("data", ID, "san", 5, HAS.limits),)
+    assert seen.foreign_devices == ()
+
+
+@pytest.mark.parametrize("serial", ["", "somebody's", str(uuid.UUID(int=2))])
+def test_a_lun_of_somebody_else_is_none_of_ours(serial: str) -> None:
+    item = volumes.build(marked(ID), LUN, HAS)
+    item.find("serial").text = serial  # type: ignore[union-attr]
+    document = domain(item)
+    ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
+    mark.write(document, Mark(Owner("uid", "shop", "web"), "web", 1 << 20, "", volumes=(marked(ID),)))
+    seen = observed(document)
+    assert (seen.volumes, seen.foreign_devices) == ((), ("sda",))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("<source protocol='iscsi' name='iqn.x:y/3'><host name='elsewhere'/></source>", "iqn.x:y/3"),
+        ("<source protocol='iscsi' name='iqn.x:y'/>", "iqn.x:y/0"),
+        ("<source protocol='iscsi'/>", ""),
+        ("<source protocol='rbd' name='pool/x'/>", ""),
+        ("<source file='/srv/iqn.x:y/3'/>", ""),
+        ("", ""),
+    ],
+)
+def test_which_lun_a_disk_is_whoever_made_it(source: str, name: str) -> None:
+    assert volumes.lun_of(ET.fromstring(f"<disk>{source}</disk>")) == name
+
+
+def test_a_file_with_a_serial_number_of_ours_is_no_lun() -> None:
+    disk = ET.fromstring(f"<disk><source file='/srv/x.img'/><serial>{ID}</serial></disk>")
+    assert list(volumes.identities(disk)) == []

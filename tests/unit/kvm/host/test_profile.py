@@ -30,7 +30,14 @@ POOR = DOMAIN.format(firmware="<value>bios</value>", passthrough="yes", model="n
 def of(
     capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022, *, adds_memory: bool = True
 ) -> profile.HostProfile:
-    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, adds_memory=adds_memory)
+    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, adds_memory=adds_memory, iscsi=True)
+
+
+def test_the_kinds_of_pools_that_libvirt_has() -> None:
+    kinds = "<pool type='dir' supported='yes'/><pool type='iscsi-direct' supported='no'/>"
+    text = f"<storagepoolCapabilities>{kinds}</storagepoolCapabilities>"
+    assert profile.pools(text) == {"dir"}
+    assert profile.pools(text.replace("'no'", "'yes'")) == {"dir", "iscsi-direct"}
 
 
 def test_a_host_that_can_accelerate_does() -> None:
