@@ -26,8 +26,8 @@ MARKER = "vireo-nfs.mounted"
 PATIENCE = 300.0
 """Seconds for a look beyond those of any call: where the server is away, umount(8) asks it some ten times before it gives up."""
 
-OPTIONS = ("soft", "timeo=30", "retrans=1", "retry=0")
-"""As nfs(5) has them: what the server does not answer in 3 s, asked again, fails in 3 s more, and a mount is tried once.
+OPTIONS = ("soft", "timeo=50", "retrans=2", "retry=0")
+"""As nfs(5) has them: what the server does not answer in 5 s, asked again twice, fails after 15 s, and a mount is tried once.
 
 With `hard`, libvirt would wait for the server as long as it takes, with all other pools of the host. No guest loses anything by
 `soft`: see `drivers.kvm.domain.disks.driver`.
