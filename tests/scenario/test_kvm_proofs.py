@@ -55,7 +55,7 @@ def vm(world: Guests, name: str, network: str = "front", **spec: Any) -> make.Ma
         "sshKeys": [world.public_key],
         "userData": {"inline": USER_DATA},
     }
-    return make.vm(name, [network], **guest, **spec)
+    return make.vm(name, [network], **{**guest, **spec})
 
 
 def test_address_hostname_key_and_user_data(world: Guests) -> None:
