@@ -1,4 +1,4 @@
-"""Pools, disks, volumes and snapshots as they go into a driver and come out; `drivers.types` offers them with all the rest."""
+"""Pools, disks, volumes and snapshots."""
 
 from __future__ import annotations
 
