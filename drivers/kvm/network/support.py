@@ -60,7 +60,6 @@ class Networks:
             self._sync(bridges)
         except (Unsupported, InvalidSpec) as error:
             return error.message
-        self._switches.able = True
         return ""
 
     def _told(self, obstacle: str, switches: bool | None, reason: str) -> tuple[NetworkSupport, ...]:

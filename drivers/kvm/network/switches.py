@@ -6,6 +6,7 @@ set when a port comes, and all of them afresh whenever the host is connected.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,20 +23,33 @@ from drivers.kvm.xmltext import parse
 
 
 class Switches:
-    """Open vSwitch bridges of one host. `able`: whether rules can be set there; until it is said, nothing is run."""
+    """Open vSwitch bridges of one host. `able`: whether rules can be set there; until `sync` has set them all, nothing is run.
+
+    Safe to use from threads: a port that comes while all are looked at has its rules afterwards, by one way or the other.
+    """
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
+        self._lock = threading.Lock()
         self.able = False
 
     def guard(self, vm: Subject) -> None:
         """Hold the ports of a running VM to the addresses of its mark. Raises Transient, AuthFailed."""
-        found = [] if vm.live is None or not self.able else list(flows.ports(vm.live, vm.mark))
-        if found:
-            self._write(_rules(found, self._numbers()))
+        with self._lock:
+            found = [] if vm.live is None or not self.able else list(flows.ports(vm.live, vm.mark))
+            if found:
+                self._write(_rules(found, self._numbers()))
 
     def sync(self, connection: Any, bridges: Iterable[str]) -> None:
-        """Hold the ports of all VMs of the host, and remove what was left on `bridges` of others."""
+        """Hold the ports of all VMs of the host, and remove what was left on `bridges` of others. From then on it is `able`.
+
+        Raises Transient, AuthFailed, Unsupported, InvalidSpec.
+        """
+        with self._lock:
+            self._sync(connection, bridges)
+            self.able = True
+
+    def _sync(self, connection: Any, bridges: Iterable[str]) -> None:
         found: list[Port] = []
         for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN):

@@ -35,6 +35,7 @@ class Asked:
         if self.failure:
             raise self.failure
         self.synced.append(list(bridges))
+        self.switches.able = True
 
     def told(self) -> dict[NetworkBackend, NetworkSupport]:
         return {each.backend: each for each in self.networks.support()}
