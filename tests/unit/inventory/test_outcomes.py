@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from controller.inventory.outcomes import is_refusal, result_of
+from controller.inventory.outcomes import REFUSED_LOGIN, is_refusal, result_of
 from controller.inventory.secrets import KEPT, SecretCache
-from controller.runtime.results import Failed, Requeue
+from controller.runtime.results import Failed, Requeue, Waiting
 from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unsupported
 
 
@@ -21,7 +21,6 @@ from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec,
         (Conflict("x"), False),
         (DriverError("x"), False),
         (InvalidSpec("x"), True),
-        (AuthFailed("x"), True),
         (Unsupported("x"), True),
     ],
 )
@@ -29,6 +28,11 @@ def test_what_will_be_refused_again_waits_for_a_change(error: DriverError, termi
     result = result_of(error)
     assert isinstance(result, Failed)
     assert (result.terminal, result.reason, is_refusal(error)) == (terminal, error.reason, terminal)
+
+
+def test_a_refused_login_is_the_host_s_trouble_and_what_was_begun_goes_on_after_it() -> None:
+    assert is_refusal(AuthFailed("wrong password"))
+    assert result_of(AuthFailed("wrong password")) == Waiting("CredentialsRefused", "wrong password", REFUSED_LOGIN)
 
 
 def test_busy_comes_back_after_its_delay() -> None:
