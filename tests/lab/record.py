@@ -51,8 +51,13 @@ class Record:
 def exclusive(directory: Path) -> Iterator[None]:
     """Hold a directory for oneself, waiting for others; works across processes and ends with the process."""
     while True:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileExistsError, FileNotFoundError):
+            if directory.exists() and not directory.is_dir():
+                raise  # somebody's file
+            continue  # the holder removed it just now
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if _still_there(directory, descriptor):
             break

@@ -1,6 +1,7 @@
 """What a lab remembers, and holding its directory."""
 
 import multiprocessing
+import os
 import threading
 from pathlib import Path
 
@@ -78,3 +79,31 @@ def test_a_holder_that_removes_the_directory_lets_the_next_one_make_it_anew(tmp_
         directory.rmdir()
     other.join(120)
     assert seen == [True]
+
+
+def test_a_directory_that_goes_between_two_looks_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removed by its holder after we found it there and before we opened it, then while we looked whether it is one."""
+    directory, plain_open, plain_mkdir, gone = tmp_path / "lab", os.open, Path.mkdir, list[str]()
+
+    def opening(path: Path, flags: int) -> int:
+        if "open" not in gone:
+            gone.append("open")
+            directory.rmdir()
+        return plain_open(path, flags)
+
+    def mkdir(path: Path, **how: bool) -> None:
+        if "open" in gone and "mkdir" not in gone:
+            gone.append("mkdir")
+            raise FileExistsError(path)
+        plain_mkdir(path, **how)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with exclusive(directory):
+        assert (gone, directory.is_dir()) == (["open", "mkdir"], True)
+
+
+def test_a_file_of_somebody_is_no_directory_to_hold(tmp_path: Path) -> None:
+    (tmp_path / "lab").touch()
+    with pytest.raises(FileExistsError), exclusive(tmp_path / "lab"):
+        pass
