@@ -149,7 +149,7 @@ NONSENSE = {
 }
 """Cells that make no sense, and why."""
 REFUSED = dict.fromkeys(
-    [("conflict, once", "restore"), ("out-of-band change", "restore"), ("conflict, once", "v.restore")],
+    [("conflict, once", "restore"), ("conflict, once", "v.restore")],
     "a definite no of the hypervisor ends a restore: it says Failed, and nothing was changed",
 )
 CELLS = [(fault, each) for fault in FAULTS for each in OPERATIONS if (fault.name, each.name) not in NONSENSE]

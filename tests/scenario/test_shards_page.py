@@ -46,7 +46,7 @@ def reader(cloud: LiveCloud, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 def holders(reader: Reader) -> set[str]:
     """Who holds the Leases, by the page's own command."""
-    return {row.split()[1] for row in leases(reader)[1:]}
+    return {row.partition(" ")[2].strip() for row in leases(reader)[1:]}
 
 
 def leases(reader: Reader) -> list[str]:
