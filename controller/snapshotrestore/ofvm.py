@@ -38,7 +38,7 @@ class OfVM:
 
     async def _switched_on(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result | None:
         """Let pass a VM that is declared off and that somebody switched on before the call: it will be stopped again."""
-        vm, job = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace), operation.current(ctx)
+        vm, job = _source(ctx, snapshot), operation.current(ctx)
         if job is None or vm is None or snapshot.status.memory or vm.spec.power_state is PowerState.ON:
             return None
         link = self._services.reach.vm(vm)
@@ -48,7 +48,7 @@ class OfVM:
         return pending(ctx, operation.let_pass(ctx, job, f"VM {vm.metadata.name} was switched on by somebody, and is not off yet"))
 
     async def _drive(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> Result:
-        vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
+        vm = _source(ctx, snapshot)
         if vm is None or not may_be(vm, snapshot.status.source_id):
             message = f"VM {snapshot.spec.virtual_machine}, which the snapshot was taken of, was deleted"
             return given_up(ctx, "SourceGone", message)
@@ -64,7 +64,7 @@ class OfVM:
 
     async def took_effect(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> bool | None:
         """Whether the VM was brought back by this request last; None if nobody can be asked."""
-        vm = ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
+        vm = _source(ctx, snapshot)
         if vm is None:
             return False
         link = self._services.reach.vm(vm)
@@ -101,6 +101,11 @@ class OfVM:
             return pending(ctx, contended)
         bring_back = partial(link.snapshots.restore, have.instance, snapshot_id(snapshot.metadata.uid), ctx.uid)
         return await operation.call(ctx, self._services.calls, link, job, bring_back)
+
+
+def _source(ctx: Context[SnapshotRestore], snapshot: Snapshot) -> VirtualMachine | None:
+    """The VM of that name, be it the one that the snapshot was taken of or another."""
+    return ctx.store.get(VirtualMachine, snapshot.spec.virtual_machine or "", ctx.key.namespace)
 
 
 def _not_now(ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, have: ObservedVM) -> Result | None:
