@@ -101,7 +101,6 @@ def test_wrong_credentials(username: str, password: str) -> None:
 def test_a_hang_in_one_thread_holds_up_no_other() -> None:
     service = Service(Settings(hosts=2), RealClock(), random=Random(1))
     connection = SimulatorConnection(LocalTransport(service, timeout=1.0), Credentials())
-    service.faults.add(Fault(FaultKind.HANG, "compute.observe_page", count=1), service.clock.now())
     errors: list[BaseException] = []
 
     def hang() -> None:
@@ -110,14 +109,22 @@ def test_a_hang_in_one_thread_holds_up_no_other() -> None:
         except Transient as error:
             errors.append(error)
 
-    thread = threading.Thread(target=hang)
-    thread.start()
-    others = 0
-    while thread.is_alive():
-        connection.hosts.list_hosts()
-        others += 1
-    assert others > 10
-    assert len(errors) == 1
+    def others() -> int:
+        """Calls of others while one hangs."""
+        service.faults.add(Fault(FaultKind.HANG, "compute.observe_page", count=1), service.clock.now())
+        thread = threading.Thread(target=hang)
+        thread.start()
+        made = 0
+        while thread.is_alive():
+            connection.hosts.list_hosts()
+            made += 1
+        return made
+
+    tries = [others()]
+    while max(tries) <= 10 and len(tries) < 5:  # a machine that stood still meanwhile does not do so each time
+        tries.append(others())
+    assert max(tries) > 10
+    assert len(errors) == len(tries)
 
 
 def test_control_needs_a_session_for_all_hosts() -> None:

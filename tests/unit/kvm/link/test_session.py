@@ -70,9 +70,9 @@ def used(session: Session, role: Role = Role.STATE) -> Any:
 
 
 def settle() -> None:
-    """Wait for everything that is under way."""
-    for thread in threading.enumerate():
-        if thread.name.startswith("libvirt-") and thread.name != "libvirt-events":
+    """Wait for everything that is under way, and for what that leads to."""
+    while under_way := [one for one in threading.enumerate() if one.name.startswith("libvirt-") and one.name != "libvirt-events"]:
+        for thread in under_way:
             thread.join()
 
 
@@ -205,11 +205,11 @@ def test_errors_of_the_contract_pass_through(fake: FakeLibvirt) -> None:
 
 @pytest.mark.parametrize("mutating", [True, False])
 def test_a_call_that_never_returns_is_left_behind_and_holds_up_no_other(fake: FakeLibvirt, mutating: bool) -> None:
-    session = Session(ENDPOINT, Timeouts(call=0.05))
+    session = Session(ENDPOINT, PATIENT)
     stuck = threading.Event()
     first = used(session)
     with pytest.raises(Unanswered, match=r"cannot stop VM web: .* within 0.05 seconds") as caught:
-        session.run(Role.STATE, "stop VM web", lambda _: stuck.wait(), mutating=mutating)
+        session.run(Role.STATE, "stop VM web", lambda _: stuck.wait(), mutating=mutating, limit=0.05)
     assert caught.value.outcome_unknown is mutating
     assert used(session) is not first
     assert first.closed == 0, "libvirt would free it under the call"
