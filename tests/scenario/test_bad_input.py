@@ -31,7 +31,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
     with live_cloud(tmp_path_factory.mktemp("cloud"), hosts=3) as running:
         running.controller.start()
         running.basics(3)
-        running.api.apply(make.vm("good"))
+        running.api.apply(make.vm("good", [{"name": "front", "network": "front", "ip": "10.1.0.10"}]))  # tests pin other ones
         running.await_current(names=["good"])
         yield running
 

@@ -214,7 +214,7 @@ def test_one_that_slept_does_nothing_when_it_wakes(site: Site, report: Report, s
     again = time.monotonic()
     led = Holders(site.proxies.values()).first(sleeper, awoke)
     assert [each for each in site.relay.changes(process.pid, taken) if each.at < led] == []
-    accepted = [each for each in proxy.writes(taken) if each.at < led and each.status < 400]
+    accepted = [each for each in proxy.writes(taken) if each.at < led and each.accepted]
     assert accepted == [], "what was on its way has an old resourceVersion"
     site.finished(names[1:])
     more = site.work(30, 54)

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -48,6 +48,11 @@ class Asked:
     @property
     def about_lease(self) -> bool:
         return "/leases" in self.path
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the API server did it."""
+        return 200 <= self.status < 400
 
 
 def everything(_: Asked) -> bool:
@@ -109,6 +114,7 @@ class ApiProxy:
         self._dark = False
         self._port = 0
         self._site: web.TCPSite | None = None
+        self._carried: set[asyncio.Task[web.Response]] = set()
         self.asked: list[Asked] = []
         self.struck = 0
         """Requests that something happened to."""
@@ -139,7 +145,7 @@ class ApiProxy:
         self._call(self._open_door())
 
     def writes(self, since: float) -> list[Asked]:
-        """What was to be written since then, the Lease apart."""
+        """What was to be written since then, the Lease apart. What the API server answers is noted, also if who asked has gone."""
         return [each for each in list(self.asked) if each.at >= since and each.writes and not each.about_lease]
 
     @contextmanager
@@ -217,17 +223,31 @@ class ApiProxy:
         body, url = await request.read(), URL(self._server + path, encoded=True)
         if asked.about_lease and asked.method in ("POST", "PUT"):
             asked.lease = _lease(json.loads(body))
-        async with self._upstream.request(asked.method, url, headers=headers, data=body or None) as reply:
-            asked.status = reply.status
-            if asked.watches and reply.status == web.HTTPOk.status_code:
-                return await self._stream(request, reply, fault)
-            content = await reply.read()
-            if self._dark:
-                await asyncio.Event().wait()
-            if fault.cut:
-                _break(request)
-            kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP}
-            return _answer(fault) if fault.status else web.Response(status=reply.status, body=content, headers=kept)
+        ask = self._upstream.request(asked.method, url, headers=headers, data=body or None)
+        if asked.watches:
+            async with ask as reply:
+                asked.status = reply.status
+                return await self._stream(request, reply, fault) if reply.ok else await _copied(reply)
+        answer = await self._carry(asked, ask)
+        if self._dark:
+            await asyncio.Event().wait()
+        if fault.cut:
+            _break(request)
+        return _answer(fault) if fault.status else answer
+
+    async def _carry(self, asked: Asked, ask: AbstractAsyncContextManager[aiohttp.ClientResponse]) -> web.Response:
+        """What is asked reaches the API server, and its answer is noted, even if who asked goes away meanwhile."""
+
+        async def carry() -> web.Response:
+            async with ask as reply:
+                answer = await _copied(reply)
+                asked.status = reply.status
+                return answer
+
+        task = asyncio.ensure_future(carry())
+        self._carried.add(task)
+        task.add_done_callback(self._carried.discard)
+        return await asyncio.shield(task)
 
     async def _stream(self, request: web.Request, reply: aiohttp.ClientResponse, fault: Fault) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
@@ -243,6 +263,11 @@ class ApiProxy:
         if fault.error:
             await response.write(json.dumps({"type": "ERROR", "object": _status(fault.error)}).encode() + b"\n")
         return response
+
+
+async def _copied(reply: aiohttp.ClientResponse) -> web.Response:
+    kept = {name: value for name, value in reply.headers.items() if name.lower() not in _HOP}
+    return web.Response(status=reply.status, body=await reply.read(), headers=kept)
 
 
 def _lease(manifest: dict[str, Any]) -> tuple[str, str]:
