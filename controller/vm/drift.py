@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
+from controller.shared.deletion import listing
 from controller.vm import job, report
-from controller.vm.plan import awaits_guest, differences, is_on
+from controller.vm.plan import awaits_guest, differences, is_on, moved_nics
 from controller.vm.report import DRIFT, IN_SYNC, SYNCED
 from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from drivers.types import (
     AttachNIC,
     AttachVolume,
+    Change,
     DesiredVM,
     DetachNIC,
     DetachVolume,
@@ -44,34 +46,58 @@ def power_drifted(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | No
 
 
 def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: ObservedVM) -> str:
-    """What was changed by hand of CPU, memory, interfaces or volumes, in a sentence, if the policy is to report that; else "".
+    """What was changed by hand of CPU, memory, interfaces or volumes, in words; "" for nothing.
 
-    Ask before the conditions are brought up to date. A spec that changed since, a job under way, a change that waits for a
-    restart or for room, or memory that a guest lets go of when it reboots is no drift.
+    Ask before the conditions are brought up to date. A spec that changed since, a Network that has another segment, a job under
+    way, a change that waits for a restart or for room, or memory that a guest lets go of when it reboots is no drift.
     """
     vm = ctx.object
-    if vm.spec.drift_policy is DriftPolicy.CORRECT or job.current(vm) is not None or vm.status.pending_changes:
+    if job.current(vm) is not None or vm.status.pending_changes:
         return ""
     if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _found(ctx, DRIFT, report.DISK_MISSING)):
         return ""
+    redeclared = _redeclared(want, have)
     changes = [each for each in differences(want, have) if type(each) in _NAMES and not awaits_guest(each, have)]
-    named = ", ".join(sorted({_NAMES[type(each)] for each in changes}))
-    return f"changed on the hypervisor: {named}; {_REMEDY}" if changes else ""
+    named = {_NAMES[type(each)] for each in changes if _nic(each) not in redeclared}
+    moved = [f"{name} is {where}" for name, where in moved_nics(have).items() if name not in redeclared]
+    return ", ".join(f"{each} ({listing(moved)})" if moved and each == _INTERFACES else each for each in sorted(named))
 
 
+def _redeclared(want: DesiredVM, have: ObservedVM) -> frozenset[str]:
+    """NICs whose Network has another segment than they were made with: nobody did that on the hypervisor."""
+    made = {nic.name: (nic.network, nic.segment) for nic in have.nics}
+    return frozenset(nic.name for nic in want.nics if nic.name in made and made[nic.name] != (nic.network, nic.segment))
+
+
+def _nic(change: Change) -> str | None:
+    match change:
+        case AttachNIC(nic):
+            return nic.name
+        case DetachNIC(name):
+            return name
+        case _:
+            return None
+
+
+_INTERFACES = "interfaces"
 _NAMES = {
     SetCPUs: "CPUs",
     SetMemory: "memory",
     SetDiskLimits: "disk limits",
-    AttachNIC: "interfaces",
-    DetachNIC: "interfaces",
+    AttachNIC: _INTERFACES,
+    DetachNIC: _INTERFACES,
     AttachVolume: "volumes",
     DetachVolume: "volumes",
 }
 
 
-def report_hardware(ctx: Context[VirtualMachine], message: str) -> Result:
-    """Say so, beside what else was done by hand, and leave it."""
+def report_hardware(ctx: Context[VirtualMachine], changed: str) -> Result | None:
+    """Say so, beside what else was done by hand, and leave it; None if the policy is to put it right."""
+    message = f"changed on the hypervisor: {changed}"
+    if ctx.object.spec.drift_policy is DriftPolicy.CORRECT:
+        ctx.event("Warning", "HardwareDrift", f"{message}; the declared is put back")
+        return None
+    message = f"{message}; {_REMEDY}"
     ctx.event("Warning", "HardwareDrift", message)
     told = ctx.conditions.get(IN_SYNC)
     report.out_of_sync(ctx.conditions, [(DRIFT, message), (DRIFT, told.message if told else "")])

@@ -117,7 +117,8 @@ def misplaced(pair: Pair, want: DesiredNIC) -> Iterator[Difference]:
     else:
         same = there == wanted and (there.backend is NetworkBackend.BRIDGE or pair.found.segment == want.segment)
     if not same:
-        declared = f"{want.segment} on bridge {wanted.bridge}" if there else str(want.segment)
+        place = f"bridge {wanted.bridge}" if wanted.bridge else f"uplink {wanted.uplink}"
+        declared = f"{want.segment} on {place}" if there else str(want.segment)
         actual = f"{pair.found.segment} on bridge {there.bridge or 'unknown'}" if there else str(pair.found.segment)
         why = "declare the network that the interface is on, or move it on the hypervisor"
         yield refused(f"spec.networks[{want.name}]", declared, actual, why)

@@ -22,6 +22,7 @@ from drivers.types import (
     DetachNIC,
     DetachVolume,
     GrowDisk,
+    Moved,
     ObservedVM,
     Power,
     SetCPUs,
@@ -244,7 +245,8 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
         case SetDiskLimits(name, limits):
             return "offering", f"disk {name}: {_limits(have, name)}", f"disk {name}: {limits}"
         case AttachNIC(nic):
-            return f"networks[{nic.name}]", "absent", nic.network
+            moved = moved_nics(have).get(nic.name)
+            return f"networks[{nic.name}]", moved.now if moved else "absent", moved.made if moved else nic.network
         case DetachNIC(name):
             return f"networks[{name}]", "present", "absent"
         case AttachVolume(attachment):
@@ -253,6 +255,11 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return f"volumes[{_attached_name(have, volume)}]", volume, "absent"
         case SetSeed(wanted_seed):
             return "userData", have.seed_digest[:12], wanted_seed.digest[:12]
+
+
+def moved_nics(have: ObservedVM) -> dict[str, Moved]:
+    """The NICs that somebody plugged in elsewhere, by name."""
+    return {nic.name: nic.moved for nic in have.nics if nic.moved}
 
 
 def _attached_name(have: ObservedVM, volume: VolumeID) -> str:

@@ -223,8 +223,8 @@ class VirtualMachineReconciler:
                 _look(ctx, seat, have, nics)
                 if drift := power_drifted(ctx, have):
                     return drift
-                if by_hand:
-                    return report_hardware(ctx, by_hand)
+                if by_hand and (left := report_hardware(ctx, by_hand)):
+                    return left
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
                 return self._settled(ctx, refs, seat, want, have, lack)

@@ -3,7 +3,7 @@
     <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…"
               restored="…" adopted="yes">
       <vireo:disk name="root" pool="local" target="vda" size="…" path="…"/>
-      <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…"/>
+      <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…" port="ovs:br0"/>
       <vireo:volume name="data" volume="…" pool="local" target="sda" size="…"/>
     </vireo:vm>
 
@@ -42,7 +42,9 @@ class MarkedDisk:
 
 @dataclass(frozen=True, slots=True)
 class MarkedNIC:
-    """A NIC of ours, found in the domain by its MAC; `carrier` says how its segment is carried where Vireo makes it there."""
+    """A NIC of ours, found in the domain by its MAC; `carrier` says how its segment is carried where Vireo makes it there, `port`
+    which bridge it was made on where others do (see `drivers.kvm.domain.port`), "" in marks of earlier versions.
+    """
 
     name: str
     mac: str
@@ -50,6 +52,7 @@ class MarkedNIC:
     segment: Segment
     ip: str
     carrier: str = ""
+    port: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,9 @@ def of(vm: DesiredVM, volumes: tuple[MarkedVolume, ...] = ()) -> Mark:
 
 def of_nic(nic: DesiredNIC) -> MarkedNIC:
     """The mark of a NIC to be made."""
-    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip, carrier.of(nic.attachment))
+    made, there = carrier.of(nic.attachment), nic.attachment
+    port = "" if made else f"{there.backend.value.lower()}:{there.bridge}"
+    return MarkedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip, made, port)
 
 
 def build(mark: Mark, *, bare: bool = False) -> ET.Element:
@@ -118,7 +123,7 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
         add(root, f"{space}disk", {"name": disk.name, **where, **({"path": disk.path} if disk.path else {})})
     for nic in mark.nics:
         where = {"network": nic.network, "segment": str(nic.segment), "ip": nic.ip}
-        carried = {"carrier": nic.carrier} if nic.carrier else {}
+        carried = {name: value for name, value in (("carrier", nic.carrier), ("port", nic.port)) if value}
         add(root, f"{space}nic", {"name": nic.name, "mac": nic.mac, **where, **carried})
     for volume in mark.volumes:
         where = {"volume": volume.volume, "pool": volume.pool, "target": volume.target, "size": str(volume.size)}
@@ -161,7 +166,7 @@ def _disk(item: ET.Element) -> MarkedDisk:
 def _nic(item: ET.Element) -> MarkedNIC:
     segment = item.get("segment", "").removeprefix("vlan-")
     vlan = Segment(_number(segment)) if segment.isdecimal() else Segment()
-    where = (item.get("network", ""), vlan, item.get("ip", ""), item.get("carrier", ""))
+    where = (item.get("network", ""), vlan, item.get("ip", ""), item.get("carrier", ""), item.get("port", ""))
     return MarkedNIC(item.get("name", ""), item.get("mac", "").lower(), *where)
 
 

@@ -47,7 +47,7 @@ from drivers.types.disks import (
 from drivers.types.endpoints import Capability, Credentials, Endpoint, HostID
 from drivers.types.hosts import GuestSupport, NetworkSupport, ObservedHost
 from drivers.types.machines import DesiredVM, Devices, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
-from drivers.types.networks import Attachment, DesiredNIC, NetworkBackend, ObservedNIC, Segment
+from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment
 from drivers.types.outcomes import Done, Event, Failed, HostChanged, OpRef, Progress, Running, Started, Succeeded, VMChanged
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "ISCSITarget",
     "ImageFile",
     "InstanceID",
+    "Moved",
     "NFSExport",
     "NetworkBackend",
     "NetworkSupport",

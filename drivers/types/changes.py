@@ -34,7 +34,7 @@ class GrowDisk:
 
 @dataclass(frozen=True, slots=True)
 class AttachNIC:
-    """Add a NIC."""
+    """Add a NIC; one that is there and was moved is put back in its place, by itself if the guest need not notice."""
 
     nic: DesiredNIC
 

@@ -52,11 +52,27 @@ class DesiredNIC:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """A NIC that is plugged in elsewhere than it was made: both places in words, such as `bridge guest, vlan-120`."""
+
+    made: str
+    now: str
+
+    def __str__(self) -> str:
+        return f"on {self.now} instead of {self.made}"
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedNIC:
-    """A NIC of ours on a VM, with what was recorded at its creation (name, network, ip) read back from the owner mark."""
+    """A NIC of ours on a VM, with what was recorded at its creation (name, network, segment, ip) read back from the owner mark.
+
+    `moved` tells that somebody has plugged it in elsewhere since, be it for the next start only: None if not, or if the hypervisor
+    does not tell. A NIC whose declaration has changed since it was made is not moved.
+    """
 
     name: str
     mac: str
     network: str
     segment: Segment
     ip: str = ""
+    moved: Moved | None = None

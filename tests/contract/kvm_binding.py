@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,23 @@ def bootable_image() -> ImageFile:
     """The small guest that boots and has an agent, as a template image."""
     built = image()
     return ImageFile(f"guest-sha256-{built.sha256}.qcow2", str(built.path), built.virtual_size, built.path.stat().st_size)
+
+
+def move(domain: Any, mac: str, change: Callable[[ET.Element], None]) -> None:
+    """As `virsh update-device --config`, and `--live` if it runs: change the interface with that MAC address."""
+    documents = [(libvirt.VIR_DOMAIN_XML_INACTIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG)]
+    documents += [(0, libvirt.VIR_DOMAIN_AFFECT_LIVE)] if domain.isActive() else []
+    for which, flag in documents:
+        root = ET.fromstring(domain.XMLDesc(which))
+        [item] = [each for each in root.iterfind("devices/interface") if each.find(f"mac[@address='{mac}']") is not None]
+        change(item)
+        domain.updateDeviceFlags(ET.tostring(item, encoding="unicode"), flag)
+
+
+def _tag(item: ET.Element, vlan: int) -> None:
+    tag = item.find("vlan/tag")
+    assert tag is not None
+    tag.set("id", str(vlan))
 
 
 @contextmanager
@@ -165,6 +182,10 @@ class KVMBinding:
 
     def unmanaged_disks(self, instance: InstanceID) -> set[str]:
         return {str(path) for path in self._disks(instance) if path.exists()}
+
+    def move_nic(self, instance: InstanceID, mac: str, vlan: int) -> None:
+        with self.admin() as admin:
+            move(admin.lookupByUUIDString(instance), mac, lambda item: _tag(item, vlan))
 
     def cut_power(self, instance: InstanceID) -> None:
         with self.admin() as admin:

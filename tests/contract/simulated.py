@@ -112,6 +112,11 @@ class SimulatorBinding:
         disks = (disk for disk in self._control.census().disks if disk.instance == instance)
         return {f"{disk.path}/{disk.content}" for disk in disks}
 
+    def move_nic(self, instance: InstanceID, mac: str, vlan: int) -> None:
+        [vm] = [vm for vm in self._control.census().vms if (vm.host, vm.instance) == (self.host, instance)]
+        [name] = [nic.name for nic in vm.nics if nic.mac == mac]
+        self._control.act(Act.MOVE_NIC, f"{self.host}/{instance}", f"{name}={self.attachment.bridge}/{vlan}")
+
     def cut_power(self, instance: InstanceID) -> None:
         self._control.act(Act.POWER_OFF, f"{self.host}/{instance}")
 

@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.kvm_binding import KVMBinding, empty_image, one_host
-from tests.contract.suite import Attaching, DriverContract, Limiting, Listing, SnapshotMemory, Snapshots, Volumes, VolumeSnapshots
+from tests.contract.suite import (
+    Attaching,
+    DriverContract,
+    Limiting,
+    Listing,
+    Moving,
+    SnapshotMemory,
+    Snapshots,
+    Volumes,
+    VolumeSnapshots,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -17,5 +27,5 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
         yield KVMBinding(host, empty_image(tmp_path_factory.mktemp("image")))
 
 
-class TestKVM(DriverContract, Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory):
+class TestKVM(DriverContract, Moving, Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory):
     """The whole contract."""

@@ -1,13 +1,17 @@
 """NICs on Linux bridges that an administrator made, and guests that do not let go of theirs."""
 
-from collections.abc import Iterator
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
+import libvirt
 import pytest
 
 from drivers.base import Connection
 from drivers.errors import Busy, DriverError, InvalidSpec
 from drivers.kvm.connection import KVMDriver
+from drivers.kvm.mark import NAMESPACE
 from drivers.types import (
     Attachment,
     AttachNIC,
@@ -27,7 +31,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, QUICK
+from tests.contract.kvm_binding import MIB, QUICK, move
 from tests.lab import Lab, disposable
 from tests.lab.host import Host, run_in
 
@@ -112,6 +116,101 @@ def test_a_nic_that_the_guest_does_not_release_is_cut_off_and_not_there(connecti
     assert ports(host, "br-vlan10") == []
     connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
     assert len(ports(host, "br-vlan10")) == 1
+
+
+@pytest.fixture
+def domain(host: Host, vm: DesiredVM) -> Iterator[Any]:
+    """The VM as an administrator has it at hand."""
+    admin = libvirt.open(host.uri)
+    yield admin.lookupByUUIDString(vm.instance)
+    admin.close()
+
+
+def elsewhere(item: ET.Element) -> None:
+    source = item.find("source")
+    assert source is not None
+    source.set("bridge", "br-vlan20")
+
+
+def define(domain: Any, change: Callable[[ET.Element], None]) -> None:
+    """As `virsh edit`: the next start is different."""
+    root = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+    change(root)
+    domain.connect().defineXML(ET.tostring(root, encoding="unicode"))
+
+
+def moved(connection: Connection) -> str:
+    [seen] = connection.compute.observe(H1, INSTANCE).nics
+    assert seen.segment == Segment(10)
+    return str(seen.moved or "")
+
+
+THERE = "on bridge br-vlan20 instead of bridge br-vlan10"
+
+
+def test_a_nic_moved_to_another_bridge_is_seen_and_put_back_while_the_vm_runs(
+    connection: Connection, host: Host, domain: Any
+) -> None:
+    connection.power.start(H1, INSTANCE)
+    [port] = ports(host, "br-vlan10")
+    before = connection.compute.observe(H1, INSTANCE)
+    move(domain, nic(10).mac, elsewhere)
+    assert (ports(host, "br-vlan10"), ports(host, "br-vlan20"), moved(connection)) == ([], [port], THERE)
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    assert (ports(host, "br-vlan10"), ports(host, "br-vlan20")) == ([port], []), "the guest has kept its device"
+    assert connection.compute.observe(H1, INSTANCE) == before
+    assert "filterref" in domain.XMLDesc(0), "it is held to its address again"
+
+
+def test_a_nic_moved_for_the_next_start_is_seen_at_once(connection: Connection, host: Host, domain: Any) -> None:
+    connection.power.start(H1, INSTANCE)
+    define(domain, lambda root: elsewhere(root.findall("devices/interface")[0]))
+    assert (len(ports(host, "br-vlan10")), moved(connection)) == (1, THERE)
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    assert moved(connection) == ""
+    connection.power.stop(H1, INSTANCE, StopMode.HARD)
+    connection.power.start(H1, INSTANCE)
+    assert (len(ports(host, "br-vlan10")), ports(host, "br-vlan20")) == (1, [])
+
+
+def test_a_nic_that_became_another_sort_of_device_comes_back_when_the_guest_lets_go(
+    connection: Connection, host: Host, domain: Any
+) -> None:
+    """One without an operating system does when it is off."""
+
+    def to_user(root: ET.Element) -> None:
+        for item in root.iterfind("devices/interface"):
+            item.set("type", "user")
+            for child in [child for child in item if child.tag in ("source", "filterref")]:
+                item.remove(child)
+
+    define(domain, to_user)
+    connection.power.start(H1, INSTANCE)
+    assert moved(connection) == "on no bridge instead of bridge br-vlan10"
+    for _ in range(2):
+        with pytest.raises(Busy, match="release"):
+            connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    connection.power.stop(H1, INSTANCE, StopMode.HARD)
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    connection.power.start(H1, INSTANCE)
+    assert (len(ports(host, "br-vlan10")), moved(connection)) == (1, "")
+
+
+def test_a_vm_of_an_earlier_version_is_as_it_was_made(connection: Connection, domain: Any) -> None:
+    """Its mark names no bridge: whatever it is on is right until its NIC is made anew."""
+
+    def older(root: ET.Element) -> None:
+        for item in root.iter(f"{{{NAMESPACE}}}nic"):
+            del item.attrib["port"]
+
+    define(domain, older)
+    before = connection.compute.observe(H1, INSTANCE)
+    assert before.nics[0].moved is None
+    move(domain, nic(10).mac, elsewhere)
+    assert connection.compute.observe(H1, INSTANCE) == before
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(10))])
+    move(domain, nic(10).mac, elsewhere)
+    assert moved(connection) == THERE
 
 
 def test_a_seed_needs_a_disk_and_refuses_what_comes_with_it(connection: Connection, vm: DesiredVM) -> None:

@@ -23,6 +23,7 @@ from .suite import (
     LostReplies,
     LostStorageReplies,
     LUNs,
+    Moving,
     SnapshotMemory,
     SnapshotQuiesce,
     Snapshots,
@@ -41,7 +42,7 @@ class Storage(
     """Everything about volumes and snapshots."""
 
 
-class TestAllHostsOverTCP(DriverContract, Adopting, Credentialed, Guests, LostReplies, Storage):
+class TestAllHostsOverTCP(DriverContract, Moving, Adopting, Credentialed, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -49,7 +50,7 @@ class TestAllHostsOverTCP(DriverContract, Adopting, Credentialed, Guests, LostRe
             yield ServedBinding(process, tmp_path_factory.mktemp("image"))
 
 
-class TestOneHostWithTasksAndState(DriverContract, Adopting, Guests, LostReplies, Storage):
+class TestOneHostWithTasksAndState(DriverContract, Moving, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -58,7 +59,7 @@ class TestOneHostWithTasksAndState(DriverContract, Adopting, Guests, LostReplies
             yield ServedBinding(process, directory, "host-00002")
 
 
-class TestInProcess(DriverContract, Adopting, Guests, LostReplies, Storage):
+class TestInProcess(DriverContract, Moving, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
@@ -74,7 +75,7 @@ class TestOnNFS(DriverContract, LostReplies, Storage):
         return NFSBinding(Service(Settings(hosts=3, boot=0, shutdown=0), RealClock()), tmp_path_factory.mktemp("image"))
 
 
-class TestPowerAndStorageOnly(DriverContract):
+class TestPowerAndStorageOnly(DriverContract, Moving):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:

@@ -13,6 +13,7 @@ from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.census import CensusVM
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import Power
+from tests.kubectl import Kubectl
 from tests.support import kstatus
 from tests.support.live import LiveCloud, working_cloud
 from tests.support.live import manifests as make
@@ -49,6 +50,12 @@ def seen(cloud: LiveCloud, name: str) -> CensusVM:
     return next(vm for vm in cloud.control.census().vms if vm.name == f"shop-{name}")
 
 
+def events(cloud: LiveCloud, name: str, reason: str) -> list[str]:
+    """What Events of that reason say of a VM."""
+    found = Kubectl(cloud.plane.kubectl()).json("get", "events.events.k8s.io", "-A")["items"]
+    return [each["note"] for each in found if (each["regarding"].get("name"), each["reason"]) == (name, reason)]
+
+
 def test_a_power_loss_is_corrected(cloud: LiveCloud) -> None:
     vm = made(cloud, "web")
     cloud.control.act(Act.POWER_OFF, f"{vm.host}/{vm.instance}")
@@ -65,6 +72,22 @@ def test_a_power_loss_is_reported_where_that_is_the_policy(cloud: LiveCloud) -> 
     assert seen(cloud, "web").power is Power.OFF
     cloud.control.act(Act.POWER_ON, f"{vm.host}/{vm.instance}")
     cloud.await_current(names=["web"])
+
+
+def test_an_interface_moved_to_another_bridge_is_reported_and_put_back_where_that_is_the_policy(cloud: LiveCloud) -> None:
+    left, corrected = made(cloud, "web"), made(cloud, "right", driftPolicy="Correct")
+    for vm in (left, corrected):
+        cloud.control.act(Act.MOVE_NIC, f"{vm.host}/{vm.instance}", f"{vm.nics[0].name}=elsewhere/7")
+    cloud.until(lambda: events(cloud, "right", "HardwareDrift"), "an event tells of it")
+    cloud.until(lambda: seen(cloud, "right").nics == corrected.nics, "it is put back")
+    cloud.await_current(names=["right"])
+    place = f"bridge guest, {left.nics[0].segment}"
+    words = f"interfaces ({left.nics[0].name} is on bridge elsewhere, vlan-7 instead of {place})"
+    found = cloud.await_reason("VirtualMachine", "web", "HardwareDrift", words)
+    assert kstatus.compute(found) == kstatus.FAILED
+    [in_sync] = [each for each in found["status"]["conditions"] if each["type"] == "InSync"]
+    assert (in_sync["status"], in_sync["reason"], words in in_sync["message"]) == ("False", "Drift", True)
+    assert seen(cloud, "web").nics[0].moved is not None
 
 
 def test_a_vm_deleted_by_hand_is_made_again_on_its_disk(cloud: LiveCloud) -> None:

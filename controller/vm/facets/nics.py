@@ -6,11 +6,11 @@ from drivers.types import AttachNIC, Change, DesiredNIC, DesiredVM, DetachNIC, O
 
 
 def changes(want: DesiredVM, have: ObservedVM) -> list[Change]:
-    """Remove what is no longer declared, add what is; one that differs is replaced under its name."""
+    """Remove what is no longer declared, add what is; one that differs is replaced under its name, one that was moved put back."""
     declared = {nic.name: nic for nic in want.nics}
     present = {nic.name: nic for nic in have.nics}
     wrong = [nic.name for nic in have.nics if nic.name not in declared or not same(declared[nic.name], nic)]
-    missing = [nic for nic in want.nics if nic.name not in present or nic.name in wrong]
+    missing = [nic for nic in want.nics if nic.name not in present or nic.name in wrong or present[nic.name].moved]
     return [*(DetachNIC(name) for name in wrong), *(AttachNIC(nic) for nic in missing)]
 
 

@@ -10,10 +10,10 @@ from contextlib import suppress
 from drivers.adoption import FoundDisk, FoundNIC, FoundVM
 from drivers.errors import InvalidSpec
 from drivers.kvm import carrier, mark
-from drivers.kvm.domain import limits, memory, observe
+from drivers.kvm.domain import limits, memory, observe, port
 from drivers.kvm.domain.observe import Documents
 from drivers.kvm.mark import MarkedNIC
-from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend, Segment
+from drivers.types import Attachment, Firmware, HostID, InstanceID, NetworkBackend
 
 
 def found(documents: Documents, host: HostID, sizes: Mapping[str, int], snapshots: int) -> FoundVM:
@@ -66,13 +66,13 @@ def _nic(item: ET.Element, known: MarkedNIC | None) -> FoundNIC:
     source = item.find("source")
     bridge = source.get("bridge", "") if source is not None else ""
     switched = item.find("virtualport[@type='openvswitch']") is not None
-    tags = [tag.get("id", "") for tag in item.iterfind("vlan/tag")]
-    segment = Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
+    segment = port.segment(item)
     backend = NetworkBackend.OVS if switched else NetworkBackend.BRIDGE
     there = FoundNIC(observe.mac(item), segment, Attachment(backend, bridge))
     if known is None:
         return there
-    attachment = there.attachment if switched else _carried(known) or there.attachment
+    carried = None if switched or port.read(item) != port.made(known) else _carried(known)
+    attachment = carried or there.attachment
     return FoundNIC(there.mac, segment if switched else known.segment, attachment, known.name, known.ip)
 
 

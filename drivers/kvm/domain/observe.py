@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 import libvirt
 
 from drivers.kvm import names
-from drivers.kvm.domain import limits, memory, pending, volumes
+from drivers.kvm.domain import limits, memory, pending, port, volumes
 from drivers.kvm.domain.disks import SEED_TARGET
 from drivers.kvm.host.profile import ACCELERATED
 from drivers.kvm.mark import Mark, MarkedDisk, read
@@ -28,7 +28,6 @@ from drivers.types import (
     ObservedSnapshot,
     ObservedVM,
     Power,
-    Segment,
 )
 
 AGENT_CHANNEL = "devices/channel/target[@name='org.qemu.guest_agent.0']"
@@ -83,7 +82,7 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     )
     seen_volumes = _volumes(devices, mark, later)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
-    seen_nics = _nics(devices, mark, gone)
+    seen_nics = _nics(devices, mark, gone, {mac(item): item for item in documents.inactive.iterfind("devices/interface")})
     present, next_start = memory.read(devices), memory.read(documents.inactive)
     return ObservedVM(
         instance=instance,
@@ -204,23 +203,15 @@ def _volumes(domain: ET.Element, mark: Mark, later: Mapping[str, ET.Element]) ->
     )
 
 
-def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str]) -> tuple[ObservedNIC, ...]:
+def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str], later: Mapping[str, ET.Element]) -> tuple[ObservedNIC, ...]:
+    """NICs that the mark names and that are on the VM. `later`: of the next start."""
     marked = {nic.mac: nic for nic in mark.nics}
-    found = []
-    for item in domain.iterfind("devices/interface"):
-        known = marked.get(mac(item))
-        if known is not None and known.mac not in gone:
-            segment = _segment(item, known.segment)
-            found.append(ObservedNIC(name=known.name, mac=known.mac, network=known.network, segment=segment, ip=known.ip))
-    return tuple(found)
-
-
-def _segment(nic: ET.Element, recorded: Segment) -> Segment:
-    """The port's tag on Open vSwitch; on a Linux bridge only the mark knows which segment the bridge carries."""
-    if nic.find("virtualport[@type='openvswitch']") is None:
-        return recorded
-    tags = [tag.get("id", "") for tag in nic.iterfind("vlan/tag")]
-    return Segment(int(tags[0])) if len(tags) == 1 and tags[0].isdecimal() else Segment()
+    pairs = ((item, marked.get(mac(item))) for item in domain.iterfind("devices/interface"))
+    return tuple(
+        ObservedNIC(known.name, known.mac, known.network, known.segment, known.ip, port.moved(item, later.get(known.mac), known))
+        for item, known in pairs
+        if known is not None and known.mac not in gone
+    )
 
 
 def _foreign(domain: ET.Element, instance: InstanceID, own: set[str], mark: Mark, gone: frozenset[str]) -> tuple[str, ...]:

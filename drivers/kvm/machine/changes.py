@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import libvirt
 
-from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import domains, names
-from drivers.kvm import mark as marks
+from drivers.errors import InvalidSpec, NotFound
+from drivers.kvm import names
 from drivers.kvm.domain import nics, observe, platform
 from drivers.kvm.domain.disks import SEED_TARGET, devices_of, seed_disk
 from drivers.kvm.host.profile import HostProfile
-from drivers.kvm.machine import attaching, creation, enlarging, limiting
-from drivers.kvm.mark import MarkedDisk, MarkedNIC
-from drivers.kvm.network import filters
+from drivers.kvm.machine import attaching, creation, enlarging, interfaces, limiting
+from drivers.kvm.mark import MarkedDisk
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.store import pools, volumes
 from drivers.kvm.subject import CONFIG, LIVE, Subject, subject
@@ -29,7 +26,6 @@ from drivers.types import (
     AttachNIC,
     AttachVolume,
     Change,
-    DesiredNIC,
     DetachNIC,
     DetachVolume,
     GrowDisk,
@@ -109,7 +105,7 @@ def apply(
     for change in changes:
         vm = subject(connection, instance)
         if isinstance(change, AttachNIC):
-            _attach_nic(vm, change.nic, host, segments)
+            interfaces.attach(vm, change.nic, host, segments)
         elif isinstance(change, SetMemory):
             enlarging.apply(vm, change.memory, host)
         else:
@@ -126,7 +122,7 @@ def _apply(vm: Subject, change: Change, luns: attaching.LUNs) -> None:
         case SetDiskLimits(name, limits):
             limiting.apply(vm, name, limits)
         case DetachNIC(name):
-            _detach_nic(vm, name)
+            interfaces.detach(vm, name)
         case SetSeed():
             _set_seed(vm, change)
         case AttachVolume(attachment):
@@ -196,66 +192,6 @@ def _file(domain: ET.Element, disk: MarkedDisk) -> str:
 
 def _at(domain: ET.Element, disk: MarkedDisk) -> list[ET.Element]:
     return [item for item in domain.iterfind("devices/disk") if observe.device(item) == disk.target]
-
-
-def _attach_nic(vm: Subject, wanted: DesiredNIC, host: HostProfile, segments: Segments) -> None:
-    """The mark first: a device without its mark would count as somebody else's. A NIC that is there gets a changed guard."""
-    nic, item = marks.of_nic(wanted), nics.build(wanted, devices_of(vm.inactive), filters=host.filters)
-    for other in vm.mark.nics:
-        clashes = other.name == nic.name or other.mac == nic.mac
-        if clashes and replace(other, ip=nic.ip) != nic:
-            _require_gone(vm, other)
-    _require_released(vm, nic)
-    if all(other.mac != nic.mac for other in vm.mark.nics):
-        _require_gone(vm, nic)
-    if nic not in vm.mark.nics:
-        others = (other for other in vm.mark.nics if other.name != nic.name and other.mac != nic.mac)
-        vm.write_mark(replace(vm.mark, nics=(*others, nic)))
-    if host.filters:
-        filters.ensure(vm.connection)
-        filters.hold(vm)
-    if vm.live is not None:
-        segments.ensure((nic,))
-    for document, flag in vm.documents:
-        if _interface(document, nic.mac) is None:
-            vm.domain.attachDeviceFlags(render(item), flag)
-
-
-def _require_released(vm: Subject, nic: MarkedNIC) -> None:
-    """A guest that still holds a NIC with this address is asked once more: a crash may have come before the first time."""
-    if vm.live is None or nic.mac not in observe.released(vm.inactive, vm.live):
-        return
-    held = _interface(vm.live, nic.mac)
-    if held is not None:
-        with suppress(libvirt.libvirtError):
-            vm.domain.detachDeviceAlias(observe.alias(held), LIVE)
-    raise Busy(f"the guest has not released the NIC with the address of {nic.name} yet", retry_after=5.0)
-
-
-def _require_gone(vm: Subject, nic: MarkedNIC) -> None:
-    if any(document is not None and _interface(document, nic.mac) is not None for document in (vm.inactive, vm.live)):
-        raise Conflict(f"the VM has another NIC named {nic.name} or with its MAC address; it must be detached first")
-
-
-def _detach_nic(vm: Subject, name: str) -> None:
-    """The next start is without it at once; what runs has its link cut, then the guest is asked to let go, which may take long."""
-    nic = next((nic for nic in vm.mark.nics if nic.name == name), None)
-    if nic is None:
-        return
-    item = _interface(vm.inactive, nic.mac)
-    if item is not None:
-        vm.domain.detachDeviceFlags(render(item), CONFIG)
-    running = None if vm.live is None else _interface(vm.live, nic.mac)
-    if running is not None:
-        observe.cut_link(running)
-        with domains.suppress_code(libvirt.VIR_ERR_DEVICE_MISSING):
-            vm.domain.updateDeviceFlags(render(running), LIVE)
-            vm.domain.detachDeviceAlias(observe.alias(running), LIVE)
-    vm.write_mark(replace(vm.mark, nics=tuple(other for other in vm.mark.nics if other.name != name)))
-
-
-def _interface(domain: ET.Element, mac: str) -> ET.Element | None:
-    return next((item for item in domain.iterfind("devices/interface") if observe.mac(item) == mac), None)
 
 
 def _set_seed(vm: Subject, change: SetSeed) -> None:

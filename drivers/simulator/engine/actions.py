@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.errors import InvalidSpec, NotFound
-from drivers.types import Failed, HostID, InstanceID, ObservedNIC, Power
+from drivers.types import Failed, HostID, InstanceID, Power
 
-from . import storage_acts
+from . import interfaces, storage_acts
 from .datacentre import Datacentre
 from .foreign import foreign_vm
 from .model import VM, Host
@@ -43,6 +43,7 @@ class Act(StrEnum):
     SET_MEMORY = "set-memory"
     ADD_DEVICE = "add-device"
     REMOVE_NIC = "remove-nic"
+    MOVE_NIC = "move-nic"
     REMOVE_DISK = "remove-disk"
     MOVE_VM = "move-vm"
     IGNORE_STOP = "ignore-stop"
@@ -91,7 +92,8 @@ class Actions:
             Act.SET_CPUS: lambda vm, value: setattr(vm, "cpus", int(value)),
             Act.SET_MEMORY: lambda vm, value: setattr(vm, "memory", int(value)),
             Act.ADD_DEVICE: lambda vm, value: setattr(vm, "foreign", (*vm.foreign, value)),
-            Act.REMOVE_NIC: lambda vm, value: _drop(vm.nics, value),
+            Act.REMOVE_NIC: _remove_nic,
+            Act.MOVE_NIC: interfaces.move,
             Act.REMOVE_DISK: self._remove_disk,
             Act.MOVE_VM: self._move,
             Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
@@ -232,6 +234,7 @@ def _ignore_memory(vm: VM, value: str) -> None:
         vm.running_memory, vm.offered_memory = vm.offered_memory, 0
 
 
-def _drop(things: dict[str, ObservedNIC], name: str) -> None:
-    if things.pop(name, None) is None:
+def _remove_nic(vm: VM, name: str) -> None:
+    if name not in vm.nics:
         raise ValueError(name)
+    interfaces.detach(vm, name)

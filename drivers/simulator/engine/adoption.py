@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from drivers.adoption import AdoptedDisk, Adoption, FoundDisk, FoundNIC, FoundVM
+from drivers.adoption import AdoptedDisk, Adoption, FoundDisk, FoundVM
 from drivers.errors import Conflict, NotFound
 from drivers.types import Done, HostID, InstanceID, ObservedNIC, Started
 
 from .datacentre import Datacentre, Scope
 from .guest import guest_info
+from .interfaces import found_nics, observed_nic, port_of, renamed
 from .model import VM, Disk
-from .observe import disk_path, limits_of, observed_nic, observed_volumes
+from .observe import disk_path, limits_of, observed_volumes
 from .rules import check_identity, check_nic
 
 __all__ = ["Adopter", "require_unshared"]
@@ -45,7 +46,7 @@ class Adopter:
                 FoundDisk(disk.name, disk_path(vm.instance, disk), disk.size, limits=limits_of(vm, disk.name))
                 for disk in vm.disks.values()
             ),
-            nics=tuple(_nic(nic, owned=vm.owner is not None) for nic in vm.nics.values()),
+            nics=found_nics(vm),
             guest=guest_info(vm, self._dc.settings.capabilities),
             snapshots=len(vm.snapshots),
             volumes=observed_volumes(vm),
@@ -86,12 +87,12 @@ class Adopter:
             return
         vm = self._dc.hosts[host].vms[instance]
         known = {nic.mac: observed_nic(nic) for nic in adoption.nics}
-        nics = [replace(known[nic.mac], segment=nic.segment) for nic in vm.nics.values() if nic.mac in known]
+        nics = {name: replace(known[nic.mac], segment=nic.segment) for name, nic in vm.nics.items() if nic.mac in known}
         others = [nic.mac for nic in vm.nics.values() if nic.mac not in known]
         named = {disk.device: disk for disk in adoption.disks}
         vm.owner, vm.adopted = adoption.owner, True
         vm.foreign = (*vm.foreign, *others, *(name for name in vm.disks if name not in named))
-        vm.nics = {nic.name: nic for nic in nics}
+        renamed(vm, nics, {nic.name: port_of(nic) for nic in adoption.nics})
         kept = [self._renamed(instance, disk, named[name]) for name, disk in vm.disks.items() if name in named]
         vm.disks = {disk.name: disk for disk in kept}
         vm.limits = {named[name].name if name in named else name: limits for name, limits in vm.limits.items()}
@@ -129,13 +130,9 @@ class Adopter:
         vm = self._owned(host, instance, uid)
         if vm is not None:
             vm.owner, vm.adopted = None, False
-            vm.nics = {nic.mac: ObservedNIC(nic.mac, nic.mac, "", nic.segment) for nic in vm.nics.values()}
+            ports = {vm.nics[name].mac: port for name, port in vm.ports.items() if name in vm.nics}
+            renamed(vm, {name: ObservedNIC(nic.mac, nic.mac, "", nic.segment) for name, nic in vm.nics.items()}, ports)
             self._dc.vm_changed(vm)
-
-
-def _nic(nic: ObservedNIC, *, owned: bool) -> FoundNIC:
-    """Of a VM without our mark nobody has given the NIC a name."""
-    return FoundNIC(nic.mac, nic.segment, name=nic.name, ip=nic.ip) if owned else FoundNIC(nic.mac, nic.segment)
 
 
 def require_unshared(dc: Datacentre, vm: VM) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from drivers.types import AttachedVolume, HostID, InstanceID, ObservedNIC, ObservedSnapshot, Power, SnapshotID, VolumeID
 
 from .datacentre import Datacentre
+from .interfaces import observed_nics
 from .model import VM, Pool
 from .observe import observed_snapshots, observed_volumes
 
@@ -126,7 +127,7 @@ def _vm(dc: Datacentre, vm: VM) -> CensusVM:
         memory=vm.memory,
         starts=vm.starts,
         made=dc.made[vm.instance],
-        nics=tuple(vm.nics.values()),
+        nics=observed_nics(vm),
         volumes=observed_volumes(vm),
         snapshots=observed_snapshots(vm),
         restores=vm.restores,

@@ -28,9 +28,10 @@ from drivers.types import (
 
 from .datacentre import Datacentre, Scope
 from .guest import read_seed
+from .interfaces import attach, detach, in_place, observed_nic
 from .model import VM
 from .modes import apply_mode
-from .observe import limits_of, observed_nic, observed_vm
+from .observe import limits_of, observed_vm
 from .power import used_memory
 from .rules import check_attachment, check_limits, check_nic
 from .volumes import attachable
@@ -124,9 +125,9 @@ class Changer:
             case SetDiskLimits(name, limits):
                 vm.limits[name] = limits
             case AttachNIC(nic):
-                vm.nics[nic.name] = observed_nic(nic)
+                attach(vm, nic)
             case DetachNIC(name):
-                del vm.nics[name]
+                detach(vm, name)
             case AttachVolume(attachment):
                 vm.limits[attachment.name] = attachment.limits
                 self._dc.attach(vm, attachment.name, attachable(self._dc, scope, vm.host, vm.instance, attachment))
@@ -156,7 +157,7 @@ def _check_nic(vm: VM, change: AttachNIC, going: set[str]) -> None:
     """Raises if the VM can't have this NIC, even without those that are `going`."""
     nic = change.nic
     check_nic(nic)
-    others = [other for other in vm.nics.values() if other.name not in going]
+    others = [other for other in vm.nics.values() if other.name not in going and other != observed_nic(nic)]
     if any(nic.name == other.name or nic.mac == other.mac for other in others):
         raise Conflict(f"VM {vm.instance} has another NIC {nic.name!r} or {nic.mac}", native_code="SIM_NIC_EXISTS")
 
@@ -195,7 +196,7 @@ def in_effect(vm: VM, change: Change) -> bool:
         case SetDiskLimits(name, limits):
             return name in _names(vm) and limits_of(vm, name) == limits
         case AttachNIC(nic):
-            return vm.nics.get(nic.name) == observed_nic(nic)
+            return in_place(vm, nic)
         case DetachNIC(name):
             return name not in vm.nics
         case AttachVolume(attachment):

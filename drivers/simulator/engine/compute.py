@@ -21,8 +21,9 @@ from drivers.types import (
 from .adoption import require_unshared
 from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
 from .guest import read_seed
+from .interfaces import observed_nic, port_of
 from .model import VM, Disk, GuestConfig, Host
-from .observe import observed_nic, observed_vm
+from .observe import observed_vm
 from .rules import check_pool, check_vm
 from .volumes import attachable
 
@@ -153,6 +154,7 @@ class Compute:
             firmware=vm.firmware,
             disks={disk.name: self._disk(host.host, vm.instance, disk) for disk in vm.disks},
             nics={nic.name: observed_nic(nic) for nic in vm.nics},
+            ports={nic.name: port_of(nic) for nic in vm.nics},
             seed_digest=vm.seed.digest if vm.seed else "",
             guest=read_seed(vm.seed) if vm.seed else GuestConfig(),
             limits={disk.name: disk.limits for disk in vm.disks} | {volume.name: volume.limits for volume in vm.volumes},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from drivers.types import DiskLimits, Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, SnapshotID, VolumeID
+from drivers.types import DiskLimits, Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, Segment, SnapshotID, VolumeID
 
 __all__ = [
     "VM",
@@ -17,6 +17,7 @@ __all__ = [
     "Pool",
     "PoolKey",
     "PoolSnapshot",
+    "Port",
     "RunningState",
     "VMSnapshot",
     "Volume",
@@ -31,6 +32,16 @@ class PoolKey(NamedTuple):
 
     host: str
     path: str
+
+
+class Port(NamedTuple):
+    """Where a NIC is plugged in."""
+
+    bridge: str
+    segment: Segment
+
+    def __str__(self) -> str:
+        return f"bridge {self.bridge}, {self.segment}"
 
 
 @dataclass(slots=True)
@@ -156,7 +167,8 @@ class VM:
     due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
     `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
     its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
-    `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing.
+    `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing. `ports` are where its NICs
+    were made, by name, and `moved` where those are that somebody plugged in elsewhere.
     """
 
     instance: InstanceID
@@ -188,6 +200,8 @@ class VM:
     limits: dict[str, DiskLimits] = field(default_factory=dict)
     ignores_memory: bool = False
     offered_memory: int = 0
+    ports: dict[str, Port] = field(default_factory=dict)
+    moved: dict[str, Port] = field(default_factory=dict)
 
     @property
     def has_power(self) -> bool:

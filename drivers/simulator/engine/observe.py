@@ -5,13 +5,11 @@ from __future__ import annotations
 from drivers.types import (
     AttachedVolume,
     Capability,
-    DesiredNIC,
     DiskLimits,
     InstanceID,
     ObservedDisk,
     ObservedHost,
     ObservedLUN,
-    ObservedNIC,
     ObservedPool,
     ObservedSnapshot,
     ObservedVM,
@@ -25,13 +23,13 @@ from drivers.types import (
 )
 
 from .guest import guest_info
+from .interfaces import observed_nics
 from .model import VM, Disk, Host, Pool
 
 __all__ = [
     "disk_path",
     "limits_of",
     "observed_host",
-    "observed_nic",
     "observed_pool",
     "observed_snapshots",
     "observed_vm",
@@ -56,11 +54,6 @@ def observed_host(host: Host) -> ObservedHost:
     )
 
 
-def observed_nic(nic: DesiredNIC) -> ObservedNIC:
-    """What is recorded of a NIC."""
-    return ObservedNIC(nic.name, nic.mac, nic.network, nic.segment, nic.ip)
-
-
 def observed_pool(spec: PoolSpec, pool: Pool) -> ObservedPool:
     """A pool with its sizes in bytes. In an iSCSI target there is never room for more."""
     if spec.iscsi is not None:
@@ -82,7 +75,7 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         running_cpus=vm.running_cpus if on else vm.cpus,
         running_memory=vm.running_memory if on else vm.memory,
         disks=tuple(_disk(vm, disk) for disk in vm.disks.values()),
-        nics=tuple(vm.nics.values()),
+        nics=observed_nics(vm),
         seed_digest=vm.seed_digest,
         guest=guest_info(vm, capabilities),
         foreign_devices=vm.foreign,

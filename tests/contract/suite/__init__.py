@@ -9,7 +9,7 @@ from .adopting import Adopting
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, FaultyBinding, LUNBinding, StorageBinding, UnmanagedBinding
+from .binding import Binding, FaultyBinding, LUNBinding, MovingBinding, StorageBinding, UnmanagedBinding
 from .capabilities import Capabilities
 from .connecting import Connecting, Credentialed
 from .consoles import Consoles
@@ -22,6 +22,7 @@ from .hosts import Hosts
 from .limiting import Limiting
 from .listing import Listing
 from .luns import LUNs
+from .moving import Moving
 from .observing import Observing
 from .owning import Owning
 from .powering import Powering
@@ -53,6 +54,8 @@ __all__ = [
     "Listing",
     "LostReplies",
     "LostStorageReplies",
+    "Moving",
+    "MovingBinding",
     "SnapshotMemory",
     "SnapshotQuiesce",
     "Snapshots",

@@ -80,6 +80,13 @@ class FaultyBinding(Binding, Protocol):
         """
 
 
+class MovingBinding(Binding, Protocol):
+    """A counterpart where somebody plugs NICs in elsewhere. Its `attachment` is a bridge of Open vSwitch."""
+
+    def move_nic(self, instance: InstanceID, mac: str, vlan: int) -> None:
+        """Give the port of a NIC another VLAN, of what runs too if the VM does."""
+
+
 class UnmanagedBinding(Binding, Protocol):
     """A counterpart where somebody makes VMs that are not at all like ours."""
 

@@ -83,6 +83,7 @@ def test_each_act_is_an_event() -> None:
         (Act.SET_CPUS, "3"),
         (Act.RENAME_VM, "x"),
         (Act.ADD_DEVICE, "x"),
+        (Act.MOVE_NIC, "front=other/20"),
         (Act.REMOVE_NIC, "front"),
         (Act.REMOVE_DISK, "root"),
         (Act.MOVE_VM, OTHER),

@@ -130,18 +130,6 @@ def test_a_mac_is_the_same_in_capitals() -> None:
     assert running(live=live).nics[0].mac == NIC.mac
 
 
-@pytest.mark.parametrize(("tags", "segment"), [(["20"], Segment(20)), ([], Segment()), (["20", "30"], Segment())])
-def test_the_tag_of_a_port_is_what_counts_on_open_vswitch(tags: list[str], segment: Segment) -> None:
-    live = domain()
-    vlan = live.find("devices/interface/vlan")
-    assert vlan is not None
-    for tag in list(vlan):
-        vlan.remove(tag)
-    for tag in tags:
-        ET.SubElement(vlan, "tag", {"id": tag})
-    assert running(live=live).nics[0].segment == segment
-
-
 def test_on_a_linux_bridge_the_mark_knows_the_segment() -> None:
     nic = replace(NIC, attachment=BRIDGE)
     assert running(domain(nics=(nic,)), domain(nics=(nic,))).nics[0].segment == Segment(10)
