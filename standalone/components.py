@@ -52,6 +52,16 @@ class Layout:
         return self.directory / f"{user}.kubeconfig"
 
 
+def own(name: str, layout: Layout) -> str:
+    """The option of a component that names what no other process works with."""
+    options = {
+        "etcd": f"--data-dir={layout.directory / 'etcd'}",
+        "kube-apiserver": f"--cert-dir={layout.pki.directory}",
+        "kube-controller-manager": f"--kubeconfig={layout.kubeconfig('controller-manager')}",
+    }
+    return options[name]
+
+
 def etcd(binary: Path, layout: Layout, ports: Ports, durable: bool) -> list[str]:
     """Etcd for one client on loopback; every connection needs a certificate, since its data includes Secrets."""
     pki = layout.pki
@@ -59,7 +69,7 @@ def etcd(binary: Path, layout: Layout, ports: Ports, durable: bool) -> list[str]
     return [
         str(binary),
         "etcd",
-        f"--data-dir={layout.directory / 'etcd'}",
+        own("etcd", layout),
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -90,7 +100,7 @@ def apiserver(binary: Path, layout: Layout, ports: Ports) -> list[str]:
         f"--bind-address={LOOPBACK}",
         f"--advertise-address={LOOPBACK}",
         f"--secure-port={ports.api}",
-        f"--cert-dir={pki.directory}",
+        own("kube-apiserver", layout),
         f"--tls-cert-file={pki.certificate('apiserver')}",
         f"--tls-private-key-file={pki.key('apiserver')}",
         "--authorization-mode=RBAC",
@@ -110,7 +120,7 @@ def controller_manager(binary: Path, layout: Layout) -> list[str]:
     return [
         str(binary),
         "kube-controller-manager",
-        f"--kubeconfig={layout.kubeconfig('controller-manager')}",
+        own("kube-controller-manager", layout),
         f"--controllers={','.join(CONTROLLERS)}",
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={layout.pki.key('service-account')}",

@@ -99,7 +99,8 @@ class ControlPlane:
     def processes(self) -> list[Process]:
         """The processes in the order of starting, running or not."""
         layout = self._layout
-        return [Process(name, layout.run / f"{name}.pid", layout.log / f"{name}.log") for name in NAMES]
+        marks = {name: frozenset((name, components.own(name, layout))) for name in NAMES}
+        return [Process(name, layout.run / f"{name}.pid", layout.log / f"{name}.log", marks[name]) for name in NAMES]
 
     def kubectl(self, user: str = "admin") -> list[str]:
         """The beginning of a kubectl command line against this control plane, its caches inside the directory."""

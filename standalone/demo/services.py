@@ -38,9 +38,9 @@ class Service:
         pid = self.process.pid()
         if pid is not None and command_line(pid) != self.argv:
             progress("restarting it with other settings")
-            self.process.stop(STOP_SECONDS)
             pid = None
         if pid is None:
+            self.process.stop(STOP_SECONDS)  # what runs otherwise, or has lost its pid file
             self.process.start(self.argv, die_with_parent=False)
         deadline = time.monotonic() + START_SECONDS
         while not self.works(self.port):
@@ -91,7 +91,12 @@ NAMES = ("controller", "image server", "simulator")
 def process(layout: Layout, name: str) -> Process:
     """One of NAMES, running or not."""
     stem = name.replace(" ", "-")
-    return Process(name, layout.run / f"{stem}.pid", layout.log / f"{stem}.log")
+    marks = {
+        "simulator": ("drivers.simulator", str(layout.simulator)),
+        "image server": ("http.server", str(layout.served)),
+        "controller": ("controller", f"--image-directory={layout.images}"),
+    }
+    return Process(name, layout.run / f"{stem}.pid", layout.log / f"{stem}.log", frozenset(marks[name]))
 
 
 def ports_in_use(layout: Layout, record: Record) -> set[int]:

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -123,14 +124,24 @@ NOTHING: dict[str, list[str]] = {
 
 @contextmanager
 def machine(user: int | None = None) -> Iterator[Machine]:
-    """A machine; its demo is ended afterwards, whatever became of the test."""
+    """A machine; its demo is ended afterwards, whatever became of the test, and no process may be left of it."""
     # a short path: the lab's sockets lie below it
     with TemporaryDirectory(prefix="vireo-demo-", ignore_cleanup_errors=True) as directory:
         made = Machine(Path(directory), user)
         try:
             yield made
         finally:
-            made.demo("down")
+            down = made.demo("down")
+        assert down.returncode == 0, down.stderr
+        _await_end(made)
+
+
+def _await_end(made: Machine) -> None:
+    """What a killed run had begun, such as a kubectl, ends by itself."""
+    deadline = time.monotonic() + 60
+    while left := made.remains()["processes"]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 def pids(made: Machine) -> dict[str, str]:

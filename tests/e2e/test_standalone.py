@@ -188,6 +188,19 @@ def test_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     eventually(lambda: processes_below(directory) == [], "the kernel ended the control plane")
 
 
+def test_an_api_server_without_etcd_and_without_a_pid_file_is_ended(new_plane: MakePlane) -> None:
+    """As runs that are killed and files that are removed may leave it: by itself it never ends, nor when it is asked to."""
+    plane = new_plane("one")
+    plane.start()
+    etcd = plane.processes()[0].pid()
+    assert etcd is not None
+    os.kill(etcd, signal.SIGKILL)
+    for path in Layout(plane.directory).run.glob("*.pid"):
+        path.unlink()
+    plane.delete()
+    assert processes_below(plane.directory) == []
+
+
 @pytest.mark.parametrize("size", ["16k", "4m"], ids=["no room for keys", "no room for etcd"])
 def test_disk_full(tmp_path: Path, size: str) -> None:
     """On a file system that really is too small, in a mount namespace of its own."""

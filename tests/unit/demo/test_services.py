@@ -179,3 +179,30 @@ def test_command_lines(tmp_path: Path) -> None:
     assert "127.0.0.1:2" in lines["simulator"]
     assert lines["image server"][3:6] == ["1", "--bind", "127.0.0.1"], "nobody else on the network is served"
     assert f"--identity=vireo-{layout.prefix}" in lines["controller"]
+
+
+@pytest.mark.parametrize("name", services.NAMES)
+def test_each_is_known_by_its_own_command_line(tmp_path: Path, name: str) -> None:
+    """And not by that of another demo, or of a person who looks at its files."""
+    layout, record = Layout(tmp_path), Record("standalone", True, 1, 2, 3)
+    made = [
+        services.controller(layout, record, tmp_path),
+        services.image_server(layout, record),
+        services.simulator(layout, record),
+    ]
+    marks = services.process(layout, name).marks
+    assert [service.process.name for service in made if marks <= set(service.argv)] == [name]
+    other = services.controller(Layout(tmp_path / "other"), record, tmp_path)
+    assert not marks <= {*other.argv, "ls", str(layout.simulator), str(layout.served), str(layout.images)}
+
+
+def test_one_that_lost_its_pid_file_is_replaced(tmp_path: Path, port: int) -> None:
+    process = Process("listener", tmp_path / "listener.pid", tmp_path / "listener.log", frozenset([str(tmp_path)]))
+    lost = service(process, port, str(tmp_path))
+    lost.start(ignore)
+    first = pid(process)
+    process.pid_file.unlink()
+    lost.start(ignore)
+    assert command_line(first) == []
+    assert pid(process) != first
+    process.stop(10)

@@ -75,3 +75,9 @@ def test_layout_lies_below_its_directory() -> None:
     paths = [LAYOUT.pki.directory, LAYOUT.tokens, LAYOUT.ports, LAYOUT.run, LAYOUT.log, LAYOUT.kubeconfig("admin")]
     assert all(path.parent == Path("/data") for path in paths)
     assert len(set(paths)) == len(paths)
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_each_names_what_is_its_own(name: str) -> None:
+    assert [line for line in LINES if components.own(name, LAYOUT) in LINES[line]()] == [name]
+    assert components.own(name, LAYOUT) != components.own(name, Layout(Path("/other")))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from standalone import plane, ports, rbac
+from standalone import components, plane, ports, rbac
 from standalone.cache import Progress
 from standalone.client import Client
 from standalone.components import Layout
 from standalone.errors import StandaloneError
 from standalone.plane import ControlPlane
 from standalone.ports import Ports
-from standalone.processes import Process
+from standalone.processes import Process, command_line
 from tests.unit.standalone.test_golang import script
 
 PORTS = Ports(api=20001, etcd=20002, peer=20003)
@@ -153,3 +153,18 @@ def test_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """The kubeconfig's path is printed for other shells: it is absolute."""
     monkeypatch.chdir(tmp_path)
     assert ControlPlane(Path("data")).kubeconfig == tmp_path / "data" / "admin.kubeconfig"
+
+
+@pytest.mark.parametrize("number", range(3), ids=plane.NAMES)
+def test_one_that_lost_its_pid_file_is_stopped_too(tmp_path: Path, number: int) -> None:
+    own, layout = control_plane(tmp_path, "sleep 300"), Layout(tmp_path / "data")
+    for directory in (layout.run, layout.log):
+        directory.mkdir(parents=True)
+    binary, process = own.binary(lambda _: None), own.processes()[number]
+    lines = [components.etcd(binary, layout, PORTS, True), components.apiserver(binary, layout, PORTS)]
+    process.start([*lines, components.controller_manager(binary, layout)][number], die_with_parent=False)
+    pid = process.pid()
+    process.pid_file.unlink()
+    assert (process.pid(), command_line(pid or 0)[2:3]) == (None, [plane.NAMES[number]])
+    own.stop()
+    assert command_line(pid or 0) == []

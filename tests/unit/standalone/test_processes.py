@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,28 @@ def stranger() -> Iterator[subprocess.Popen[bytes]]:
             time.sleep(0.001)
         yield other
         other.kill()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[list[str]]:
+    """A command line that nobody else has; whoever runs it is killed in the end."""
+    argv = [sys.executable, "-c", "import time; time.sleep(300)", str(tmp_path / "mine")]
+    yield argv
+    for pid in running(argv):
+        os.kill(pid, signal.SIGKILL)
+
+
+def running(argv: list[str]) -> list[int]:
+    """Whoever runs `argv`, or is about to."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if command_line(pid)[-len(argv) :] == argv]
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
 
 
 def started(process: Process, argv: list[str] = SLEEP) -> int:
@@ -139,8 +161,9 @@ def test_damaged_pid_file(process: Process, content: bytes) -> None:
 
 
 def test_missing_program(process: Process) -> None:
-    with pytest.raises(StandaloneError, match=r"^cannot start sleeper: No such file or directory$"):
-        process.start(["/absent/program"], die_with_parent=False)
+    for argv in (["/absent/program"], [str(process.log_file.parent)], [""]):
+        with pytest.raises(StandaloneError, match=f"^cannot start sleeper: there is no program {argv[0]}$"):
+            process.start(argv, die_with_parent=False)
     assert process.pid() is None
 
 
@@ -192,3 +215,68 @@ def test_each_start_empties_the_log(process: Process) -> None:
 def test_command_line_of_nobody() -> None:
     assert command_line(2**22 + 1) == []
     assert command_line(os.getpid())[0]
+
+
+STARTER = """if True:
+    import pathlib, sys
+    from standalone.processes import Process
+    process = Process("sleeper", pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+    process.start(sys.argv[4:], die_with_parent=sys.argv[3] == "True")
+"""
+
+
+@pytest.mark.parametrize("die_with_parent", [False, True])
+def test_one_whose_starter_is_killed_before_it_is_recorded_does_not_run(
+    tmp_path: Path, sleeper: list[str], die_with_parent: bool
+) -> None:
+    """The pid file is a pipe that nobody reads, so the starter hangs where it is to write it."""
+    pipe, log = tmp_path / "pid", tmp_path / "log"
+    os.mkfifo(pipe)
+    argv = [sys.executable, "-c", STARTER, str(pipe), str(log), str(die_with_parent), *sleeper]
+    with subprocess.Popen(argv) as starter:
+        eventually(lambda: set(running(sleeper)) > {starter.pid}, "it was made")
+        starter.kill()
+    eventually(lambda: running(sleeper) == [], "it ended by itself")
+    assert log.read_text() == ""
+
+
+def test_one_that_cannot_be_recorded_does_not_run(tmp_path: Path, sleeper: list[str]) -> None:
+    homeless = Process("sleeper", tmp_path / "absent" / "pid", tmp_path / "log")
+    with pytest.raises(StandaloneError, match=r"^cannot start sleeper: No such file or directory$"):
+        homeless.start(sleeper, die_with_parent=False)
+    assert running(sleeper) == []
+
+
+def test_what_it_reads_is_empty(process: Process) -> None:
+    process.start([sys.executable, "-c", "import sys; print(repr(sys.stdin.read()))"], die_with_parent=False)
+    eventually(lambda: process.logged("''"), "it found the end of its input")
+
+
+@pytest.mark.parametrize("content", [None, "", "{", json.dumps({"pid": 2**22 + 1, "argv": SLEEP})])
+def test_found_by_its_marks_without_a_pid_file(tmp_path: Path, sleeper: list[str], content: str | None) -> None:
+    marks = frozenset(("-c", sleeper[-1]))
+    lost = Process("sleeper", tmp_path / "pid", tmp_path / "log", marks)
+    other = Process("other", tmp_path / "other", tmp_path / "log", marks | {"and another word"})
+    half = [*sleeper[:-1], "of somebody else"]
+    with subprocess.Popen(half) as stranger:
+        pid = started(lost, sleeper)
+        if content is None:
+            lost.pid_file.unlink()
+        else:
+            lost.pid_file.write_text(content)
+        other.stop(10)
+        assert (lost.pid(), running(sleeper)) == (None, [pid])
+        lost.stop(10)
+        assert gone(pid)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_all_that_have_the_marks_are_ended(tmp_path: Path, sleeper: list[str]) -> None:
+    """As when a pid file was lost and the program was started again."""
+    process = Process("sleeper", tmp_path / "pid", tmp_path / "log", frozenset(sleeper[-1:]))
+    pids = [started(process, sleeper)]
+    process.pid_file.unlink()
+    pids.append(started(process, sleeper))
+    process.stop(10)
+    assert [gone(pid) for pid in pids] == [True, True]
