@@ -23,6 +23,7 @@ from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
 from tests.bench.measures import Bench
+from tests.support.ending import tidy_end
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("latency", "load", "at-once", "kill50", "fill", "power", "rest", "restart", "hang", "delete")
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     figures: list[Figure] = []
     try:
         for vms in options.vms:
-            with tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
+            with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
                 figures += asyncio.run(_measure(Path(directory), vms, options))
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)

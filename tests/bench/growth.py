@@ -25,6 +25,7 @@ from tests.bench.cloud import bench_cloud
 from tests.bench.figures import percentile, rate
 from tests.bench.measures import Bench
 from tests.bench.plot import Panel, draw
+from tests.support.ending import tidy_end
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 PER_SECOND, SECONDS = 20.0, 15.0
@@ -90,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     data, picture = options.output.with_suffix(".json"), options.output.with_suffix(".svg")
     if not options.draw:
         try:
-            with tempfile.TemporaryDirectory(prefix="vireo-growth-") as directory:
+            with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-growth-") as directory:
                 kept = _document(options, ["python -m tests.bench.growth", *arguments], Path(directory))
         except BenchError as error:
             print(f"growth: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ from tests.lab.guest import image
 from tests.lab.host import Host, run_in
 from tests.lab.shell import LabError, run
 from tests.scenario.kvmsite import Site, site
+from tests.support.ending import tidy_end
 from tests.support.files import Served
 from tests.support.live import manifests as make
 
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     started, load = datetime.now(UTC), os.getloadavg()[0]
     try:
-        with tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
+        with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
             found = figures(_measure(Path(directory), options.guests, options.hosts))
     except (BenchError, LabError) as error:
         print(f"bench: {error}", file=sys.stderr)

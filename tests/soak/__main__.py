@@ -7,15 +7,16 @@ import os
 import platform
 import random
 import shutil
-import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.soak.run import Soak, Violation, dump, record
 from tests.soak.site import site
+from tests.support.ending import tidy_end
 
 RESULTS = Path(__file__).parents[1] / "bench" / "results"
 MOST_GROWTH = 20.0
@@ -25,9 +26,23 @@ MOST_GROWTH = 20.0
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     options = parser().parse_args(arguments)
-    directory = Path(tempfile.mkdtemp(prefix="vireo-soak-"))
+    with tidy_end(), _directory() as directory:
+        return _soak(options, directory)
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory that goes with a run that was interrupted; what is left of others is up to them."""
+    made = Path(tempfile.mkdtemp(prefix="vireo-soak-"))
+    try:
+        yield made
+    except SystemExit:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def _soak(options: argparse.Namespace, directory: Path) -> int:
     started, load = datetime.now(UTC), os.getloadavg()[0]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it started is stopped on the way out
     print(f"soak: seed {options.seed}, {options.minutes:g} minutes, in {directory}", flush=True)
     with site(directory) as built:
         soak, violation = Soak(built, options.seed, lambda line: print(line, flush=True)), ""

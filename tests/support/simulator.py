@@ -94,7 +94,11 @@ class SimulatorProcess:
         return open_control(self.url, self.credentials)
 
     def __enter__(self) -> SimulatorProcess:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
