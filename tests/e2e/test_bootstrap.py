@@ -56,13 +56,13 @@ class Machine:
         path.chmod(0o755)
         return path
 
-    def bootstrap(self, *prefix: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [*prefix, str(self.checkout / "scripts" / "bootstrap")]
+    def bootstrap(self, *prefix: str, more: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [*prefix, str(self.checkout / "scripts" / "bootstrap"), *more.split()]
         merged: Mapping[str, str] = {**self.environment, **environment}
         return subprocess.run(command, env=merged, capture_output=True, text=True, timeout=280)
 
-    def bootstrap_as_root(self) -> subprocess.CompletedProcess[str]:
-        return self.bootstrap(*AS_ROOT, str(self.directory / "sbin"))
+    def bootstrap_as_root(self, more: str = "") -> subprocess.CompletedProcess[str]:
+        return self.bootstrap(*AS_ROOT, str(self.directory / "sbin"), more=more)
 
 
 @pytest.fixture
@@ -210,8 +210,25 @@ def test_a_policy_of_ours_left_by_a_kill_goes(machine: Machine) -> None:
     assert list((machine.directory / "sbin").iterdir()) == []
 
 
-def test_packages_have_reasons_and_the_right_form() -> None:
-    lines = (ROOT / "scripts" / "debian-packages.txt").read_text().splitlines()
+@pytest.mark.parametrize(("more", "slow"), [("", False), ("slow", True)])
+def test_what_only_slow_tests_need_is_installed_for_them_alone(machine: Machine, more: str, slow: bool) -> None:
+    machine.command("dpkg-query", NONE_INSTALLED)
+    seen = machine.directory / "seen"
+    machine.command("apt-get", f'case "$*" in *install*) echo "$*" > {seen}; echo stop; exit 1 ;; esac')
+    sentence(machine.bootstrap_as_root(more))
+    installed = set(seen.read_text().split())
+    assert "libvirt-dev" in installed
+    assert ({"user-mode-linux", "nfs-ganesha-vfs"} <= installed) is slow
+    assert ("user-mode-linux" in installed) is slow
+
+
+def test_an_unknown_argument(machine: Machine) -> None:
+    assert sentence(machine.bootstrap(more="fast")) == "unknown: fast; usage: scripts/bootstrap [slow]"
+
+
+@pytest.mark.parametrize("name", ["debian-packages.txt", "debian-packages-slow.txt"])
+def test_packages_have_reasons_and_the_right_form(name: str) -> None:
+    lines = (ROOT / "scripts" / name).read_text().splitlines()
     names = [line.split()[0] for line in lines if line and not line.startswith("#")]
     assert len(names) == len(set(names))
     for line in lines:

@@ -67,3 +67,10 @@ def test_every_package_is_in_the_list_that_bootstrap_installs() -> None:
     essential = {"dpkg"}
     for commands in (requirements.COMMANDS, images.COMMANDS, debian.COMMANDS, iscsi.COMMANDS, iscsi.FILES):
         assert set(commands.values()) <= installed | essential
+
+
+def test_what_only_slow_tests_need_is_in_their_list() -> None:
+    from tests.lab import complete, nfsserver
+
+    listed = (Path(__file__).parents[3] / "scripts/debian-packages-slow.txt").read_text().splitlines()
+    assert {line.split("#")[0].strip() for line in listed} == {*complete.COMMANDS.values(), *nfsserver.COMMANDS.values()}
