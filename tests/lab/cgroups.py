@@ -37,7 +37,7 @@ def create(lab: str, host: str, root: Path = ROOT, own: Path = Path("/proc/self/
     return made
 
 
-def remove(lab: str, host: str | None = None, root: Path = ROOT, limit: float = 10.0) -> None:
+def remove(lab: str, host: str | None = None, root: Path = ROOT, limit: float = 60.0) -> None:
     """Remove all cgroups of a lab, or of one of its hosts. Raises LabError when one stays busy for `limit` seconds."""
     deadline = time.monotonic() + limit
     while left := [top / host if host else top for top in find(lab, root) if host is None or (top / host).is_dir()]:

@@ -24,6 +24,12 @@ Found = TypeVar("Found")
 MIB = 1024 * 1024
 # Emulated guests share two cores with everything else that runs.
 PATIENCE = 400.0
+ANSWER = 60
+"""Seconds for an answer of a guest's agent that is connected."""
+UNKNOWN = "Invalid parameter 'pid'"
+"""What the agent says of a script that it did not start: it was started anew itself."""
+TERMINATED = 128 + 15
+"""Exit code of a shell whose program was ended by SIGTERM."""
 LOGS = Path("/var/log/libvirt")
 WORDS = 3000
 """Characters of a console that are shown where a guest does not come up."""
@@ -35,15 +41,19 @@ UEFI = (
 )
 
 
+class Interrupted(Exception):
+    """The guest went down, as for a reboot, while it ran a script."""
+
+
 def eventually(look: Callable[[], Found | None], what: str, limit: float = PATIENCE, more: Callable[[], str] = str) -> Found:
-    """What `look` returns once that is true; an error of libvirt means: not yet. `more` is told if it takes too long."""
+    """What `look` returns once that is true; an error of libvirt or Interrupted means: not yet. `more` is told in the end."""
     deadline = time.monotonic() + limit
     while True:
         complaint: object = "it returned nothing"
         try:
             if found := look():
                 return found
-        except libvirt.libvirtError as error:
+        except (libvirt.libvirtError, Interrupted) as error:
             complaint = error
         assert time.monotonic() < deadline, f"{what}: not within {limit:g} s; last: {complaint}\n{more()}"
         time.sleep(0.05)
@@ -135,7 +145,7 @@ class Guest:
 def agent(domain: libvirt.virDomain, command: str, **arguments: object) -> Any:
     """One command of the guest agent and what it returns."""
     request = {"execute": command, "arguments": arguments}
-    return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps(request), 5, 0))["return"]
+    return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps(request), ANSWER, 0))["return"]
 
 
 def last_words(domain: libvirt.virDomain) -> str:
@@ -160,15 +170,22 @@ def wait_for_agent(domain: libvirt.virDomain) -> None:
 
 
 def execute(domain: libvirt.virDomain, script: str, text: str = "") -> str:
-    """Run a shell script in a guest with `text` on its standard input; returns its output."""
+    """Run a shell script in a guest with `text` on its standard input; returns its output. Raises Interrupted."""
     arguments = {"path": "/bin/sh", "arg": ["-c", script], "capture-output": True}
     pid = agent(domain, "guest-exec", **arguments, **{"input-data": base64.b64encode(text.encode()).decode()})["pid"]
 
     def ended() -> dict[str, Any] | None:
-        status: dict[str, Any] = agent(domain, "guest-exec-status", pid=pid)
+        try:
+            status: dict[str, Any] = agent(domain, "guest-exec-status", pid=pid)
+        except libvirt.libvirtError as error:
+            if UNKNOWN in str(error):
+                return {"signal": "unknown"}
+            raise
         return status if status["exited"] else None
 
     status = eventually(ended, f"{script!r} in {domain.name()}", more=lambda: last_words(domain))
+    if "signal" in status or status.get("exitcode") == TERMINATED:
+        raise Interrupted(f"{script!r} in {domain.name()}")
     output = base64.b64decode(status.get("out-data", "")).decode()
     assert status.get("exitcode") == 0, f"{script!r}: {output}{base64.b64decode(status.get('err-data', '')).decode()}"
     return output
@@ -189,7 +206,10 @@ def ssh(argv: list[str], *remote: str) -> str:
     """Run a command over SSH, tried until the guest's SSH server answers; returns its output."""
 
     def answer() -> subprocess.CompletedProcess[str] | None:
-        done = subprocess.run([*argv, *remote], capture_output=True, text=True, timeout=30)
+        try:
+            done = subprocess.run([*argv, *remote], capture_output=True, text=True, timeout=PATIENCE / 4)
+        except subprocess.TimeoutExpired:
+            return None
         return None if done.returncode == 255 else done
 
     done = eventually(answer, f"SSH: {' '.join(argv)}")

@@ -18,8 +18,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "net/tun", "fuse")
 # Seconds until libvirtd must listen; and until a host without a process is taken for dead: one that is just becoming another
 # program has no environment for a moment, by which it would be found.
-BOOT_LIMIT = 60.0
-DEATH_LIMIT = 1.0
+BOOT_LIMIT = 240.0
+DEATH_LIMIT = 10.0
 
 
 class Host:

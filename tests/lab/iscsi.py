@@ -58,7 +58,7 @@ class Server:
         if daemon is None:
             raise LabError("the iSCSI server does not run")
         processes.send(daemon, signal.SIGKILL)
-        processes.wait(lambda: not processes.exists(daemon), "tgtd did not end")
+        processes.wait(lambda: processes.ended(daemon), "tgtd did not end")
 
     def cut(self) -> None:
         """Packets to it vanish, and it gives no answers."""

@@ -14,7 +14,7 @@ from tests.lab.shell import LabError
 
 _SSH_OPTIONS = (
     "BatchMode=yes",
-    "ConnectTimeout=5",
+    "ConnectTimeout=30",  # key exchange with an emulated guest included
     "IdentitiesOnly=yes",
     "LogLevel=ERROR",
     "StrictHostKeyChecking=no",  # a guest makes its host key at first boot

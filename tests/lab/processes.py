@@ -48,6 +48,11 @@ def init(name: str) -> int | None:
     return next((pid for pid in members([name]) if _ids(pid)[1:] == [1]), None)
 
 
+def children(parent: int) -> list[int]:
+    """Processes that a process started and that have not ended."""
+    return [pid for pid in _all() if (fields := _stat(pid)) and fields[2] == parent]
+
+
 def daemon(name: str, command: str) -> int | None:
     """The process started by pid 1 of the host that runs `command`, None when there is none."""
     parent = init(name)
@@ -77,7 +82,13 @@ def exists(pid: int) -> bool:
     return (PROC / str(pid)).exists()
 
 
-def wait(until: Callable[[], bool], otherwise: str, limit: float = 10.0) -> None:
+def ended(pid: int) -> bool:
+    """Whether nothing of a process is left but, at most, its exit status."""
+    fields = _stat(pid)
+    return fields is None or fields[1] == "Z"
+
+
+def wait(until: Callable[[], bool], otherwise: str, limit: float = 60.0) -> None:
     """Wait until something is so. Raises LabError, saying `otherwise`, when it is not after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not until():

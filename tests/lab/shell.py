@@ -9,6 +9,8 @@ import subprocess
 from collections.abc import Sequence
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LIMIT = 120.0
+"""Seconds after which a command hangs rather than being slow, on a busy machine too."""
 
 
 class LabError(Exception):
@@ -25,7 +27,7 @@ def find(command: str) -> str | None:
     return shutil.which(command, path=SYSTEM_PATH)
 
 
-def run(*argv: str, timeout: float = 30.0) -> str:
+def run(*argv: str, timeout: float = LIMIT) -> str:
     """Run a command and return its standard output.
 
     timeout: seconds. Raises LabError when the command is missing, fails or takes longer; then all that it started is ended.
@@ -61,7 +63,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def succeeds(argv: Sequence[str], timeout: float = 30.0) -> bool:
+def succeeds(argv: Sequence[str], timeout: float = LIMIT) -> bool:
     """Whether a command ends with status 0 in time."""
     try:
         run(*argv, timeout=timeout)

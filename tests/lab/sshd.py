@@ -54,8 +54,9 @@ class SSHServer:
         run_in(self.host, "/usr/sbin/sshd", "-f", str(self.directory / "sshd_config"), "-E", str(self.directory / "log"))
 
     def stop(self) -> None:
-        """End it; sessions go on."""
-        run_in(self.host, "sh", "-c", f"kill $(cat {self.directory}/sshd.pid)")
+        """End it, so that its port is free; sessions go on."""
+        end = f"pid=$(cat {self.directory}/sshd.pid); kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done"
+        run_in(self.host, "sh", "-c", end)
 
     def renew_host_key(self) -> None:
         """As after a new installation of the host; sshd reads it at its next start."""

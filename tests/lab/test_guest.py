@@ -87,7 +87,12 @@ def test_megabytes_cross_the_switches_both_ways(lab: Lab, guests: dict[str, libv
     argv = lab.ssh_command(ADDRESS, ssh_key, 20)
     ssh(argv, "true")
     data = bytes(range(256)) * 8192
-    done = subprocess.run([*argv, "cat"], input=data, capture_output=True, timeout=PATIENCE)
+
+    def there_and_back() -> subprocess.CompletedProcess[bytes] | None:
+        done = subprocess.run([*argv, "cat"], input=data, capture_output=True, timeout=PATIENCE)
+        return None if done.returncode == 255 and not done.stdout else done
+
+    done = eventually(there_and_back, "a login")
     assert (done.returncode, done.stdout == data) == (0, True)
 
 
@@ -120,9 +125,13 @@ def test_root_grows_to_the_disk(web: libvirt.virDomain) -> None:
 
 def test_ssh_refuses_passwords_and_other_keys(lab: Lab, web: libvirt.virDomain, tmp_path: Path) -> None:
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other"))
-    done = subprocess.run([*lab.ssh_command(ADDRESS, tmp_path / "other", 10), "true"], capture_output=True, text=True)
-    assert done.returncode == 255
-    assert "Permission denied (publickey)" in done.stderr
+
+    def refused() -> bool:
+        done = subprocess.run([*lab.ssh_command(ADDRESS, tmp_path / "other", 10), "true"], capture_output=True, text=True)
+        assert done.returncode == 255
+        return "Permission denied (publickey)" in done.stderr
+
+    eventually(refused, "an answer of its SSH server")
 
 
 def test_a_reboot_keeps_the_instance_and_its_network(lab: Lab, web: libvirt.virDomain, ssh_key: Path) -> None:

@@ -1,5 +1,6 @@
 """The guest image is built once, by one process, and never seen half done."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -67,7 +68,7 @@ def test_built_once(sources: Path, tmp_path: Path) -> None:
 
 def test_built_once_by_several_processes(sources: Path, tmp_path: Path) -> None:
     askers = [ask(sources) for _ in range(4)]
-    assert [asker.wait(60) for asker in askers] == [0, 0, 0, 0]
+    assert [asker.wait(400) for asker in askers] == [0, 0, 0, 0]
     assert count(tmp_path) == 1
 
 
@@ -108,7 +109,8 @@ def test_a_killed_builder_leaves_no_image_and_no_lock(sources: Path, tmp_path: P
     builder.kill()
     builder.wait()
     for pid in run("pgrep", "-f", f"{sources}/build.sh").split():
-        os.killpg(int(pid), 9)
+        with contextlib.suppress(ProcessLookupError):  # one of the group that bears the script's name, until it runs its program
+            os.killpg(int(pid), 9)
     write_build(sources)
     assert images.image().path.exists()
     assert not list((tmp_path / "cache/guest").glob(".building-*"))

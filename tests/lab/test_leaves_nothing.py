@@ -1,5 +1,6 @@
 """What a lab is made of is gone after `down`, however its maker ended, and labs beside it are untouched."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from tests.lab import Lab, cgroups, processes
 from tests.lab.guests import blank, connection
+from tests.lab.host import BOOT_LIMIT
 from tests.lab.record import BACKENDS, Backend
 from tests.lab.shell import run
 
@@ -87,16 +89,25 @@ MILESTONES: dict[str, Callable[[Lab], bool]] = {
 }
 
 
+def kill(maker: subprocess.Popen[bytes]) -> None:
+    """Kill it, and wait for the commands that it had under way: they end by themselves, and what they made is to be found."""
+    maker.send_signal(signal.SIGSTOP)
+    processes.wait(lambda: processes.stopped(maker.pid), "the maker did not stop")
+    under_way = processes.children(maker.pid)
+    maker.kill()
+    maker.wait()
+    processes.wait(lambda: all(map(processes.ended, under_way)), f"commands of the maker did not end: {under_way}")
+
+
 @pytest.mark.parametrize("milestone", MILESTONES)
 def test_down_cleans_up_after_a_maker_that_was_killed(new_lab: Lab, milestone: str) -> None:
     layout = new_lab.layout
     argv = [sys.executable, "-m", "tests.lab", "--state", str(layout.state), "--prefix", layout.prefix, "up", "--hosts", "2"]
     maker = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + BOOT_LIMIT
     while not MILESTONES[milestone](new_lab):
         assert time.monotonic() < deadline, f"{milestone} never came"
-    maker.kill()
-    maker.wait()
+    kill(maker)
     new_lab.down()
     assert remains(new_lab) == NOTHING
 
@@ -105,11 +116,10 @@ def test_up_completes_what_a_killed_maker_began(new_lab: Lab) -> None:
     layout = new_lab.layout
     argv = [sys.executable, "-m", "tests.lab", "--state", str(layout.state), "--prefix", layout.prefix, "up", "--hosts", "2"]
     maker = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + BOOT_LIMIT
     while processes.init(layout.namespace("h1")) is None:
         assert time.monotonic() < deadline, "h1 never came"
-    maker.kill()
-    maker.wait()
+    kill(maker)
     new_lab.up(hosts=2)
     for host in new_lab.hosts():
         with connection(host) as connected:
