@@ -8,7 +8,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -72,7 +72,12 @@ def _run(arguments: argparse.Namespace) -> int:
         for problem in error.errors():
             print(f"vireo: {'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _nothing_begun)  # until there is a loop that ends tidily: its modules take seconds to load
     return asyncio.run(_serve(settings))
+
+
+def _nothing_begun(*_: object) -> NoReturn:
+    sys.exit(0)
 
 
 async def _serve(settings: Settings) -> int:

@@ -116,3 +116,22 @@ def test_no_command_is_wrong_usage() -> None:
     done = subprocess.run([sys.executable, "-m", "controller"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+ASKED_TO_END = """
+import os, signal, sys
+from controller.__main__ import main
+
+class Loading:
+    def find_spec(self, name, *_):
+        if name == "controller.app":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Loading())
+sys.exit(main(["run", "--kubeconfig", "never-read"]))
+"""
+
+
+def test_one_that_is_asked_to_end_while_it_loads_has_not_failed() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED_TO_END], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")

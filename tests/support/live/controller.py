@@ -50,6 +50,11 @@ class ControllerProcess:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def began(self) -> bool:
+        """Whether it has said anything since its start."""
+        return len(self.log.read_bytes()) > self._logged
+
+    @property
     def leads(self) -> bool:
         """Whether it has acquired the lease since its start."""
         return b'"lease acquired"' in self.log.read_bytes()[self._logged :]
