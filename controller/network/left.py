@@ -60,7 +60,7 @@ class Left:
     def networks(self, host: Host, store: Store) -> Iterable[Key]:
         """For a watch on Hosts: the Networks of their orphans."""
         seen = (self._seen(each.instance_id) for each in host.status.orphans)
-        return {_key(nic.network) for vm in seen if vm for nic in vm.nics}
+        return {Key.named(Network.KIND, nic.network) for vm in seen if vm for nic in vm.nics}
 
     def _leaving(self, ctx: Context[Network]) -> Iterator[LeftNIC]:
         key = qualified(ctx.key.namespace, ctx.key.name)
@@ -125,8 +125,7 @@ class Left:
 
 def _declared(each: LeftNIC, store: Store) -> bool:
     """Whether an object is there that has the VM, and so holds what it needs by itself."""
-    namespace, _, name = each.virtual_machine.partition("/")
-    if store.uid(Key(VirtualMachine.KIND, namespace, name)) == each.uid:
+    if store.uid(Key.named(VirtualMachine.KIND, each.virtual_machine)) == each.uid:
         return True
     return any(adopted(vm) for vm in vms_by_adopted.of(store, each.instance_id))
 
@@ -148,8 +147,3 @@ def _entry(host: str, vm: ObservedVM, nic: ObservedNIC) -> LeftNIC | None:
 
 def _name(each: LeftNIC) -> _Name:
     return each.instance_id, each.name
-
-
-def _key(network: str) -> Key:
-    namespace, _, name = network.partition("/")
-    return Key(Network.KIND, namespace, name)

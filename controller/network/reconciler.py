@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from controller.inventory import Inventory
-from controller.ipam import InvalidSubnet, Owner, Reason, Refusal, SegmentAllocator
+from controller.ipam import InvalidSubnet, Owner, Refusal, SegmentAllocator
 from controller.network.left import Left
 from controller.network.segment import reserve
 from controller.placing.left import LeftNICs
@@ -19,21 +19,18 @@ from controller.shared.deletion import blocked
 from controller.shared.instances import adopted, to_adopt
 from controller.shared.leaving import leaves
 from controller.shared.lookups import networks_by_left, networks_by_zone, qualified, vms_by_network
+from controller.shared.refusals import refused
 from controller.shared.subnets import subnet_of
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network, NetworkAddresses, NetworkState
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.zone import Zone
 
-_MAY_FREE_UP = {Reason.SEGMENT_IN_USE, Reason.SEGMENTS_EXHAUSTED}
-_RETRY = 30.0
 _SETTLE = 5.0
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
-    for nic in vm.status.nics:
-        namespace, _, name = nic.network.partition("/")
-        yield Key(Network.KIND, namespace, name)
+    return (Key.named(Network.KIND, nic.network) for nic in vm.status.nics)
 
 
 def _of_left(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -83,7 +80,7 @@ class NetworkReconciler:
         await ctx.add_finalizer()
         segment = reserve(network, zone, self._segments)
         if isinstance(segment, Refusal):
-            return _refused(segment)
+            return refused(segment)
         network.status.segment = segment
         network.status.state = NetworkState.IMPLEMENTED
         self._count(network)
@@ -108,9 +105,3 @@ class NetworkReconciler:
         key = qualified(network.metadata.namespace, network.metadata.name)
         allocated = self._addresses.allocated(key) if network.spec.subnet else 0
         network.status.addresses = NetworkAddresses(total=network.status.addresses.total, allocated=allocated)
-
-
-def _refused(refusal: Refusal) -> Result:
-    if refusal.reason in _MAY_FREE_UP:
-        return waiting(refusal.reason, refusal.message, retry_after=_RETRY)
-    return failed(refusal.reason, refusal.message, terminal=True)

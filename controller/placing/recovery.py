@@ -180,8 +180,8 @@ class Recovery:
         return True
 
     def _network(self, nic: ObservedNIC) -> Network | None:
-        namespace, _, name = nic.network.partition("/")
-        return self._store.get(Network, name, namespace)
+        key = Key.named(Network.KIND, nic.network)
+        return self._store.get(Network, key.name, key.namespace)
 
     def _take_over_network(self, network: Network) -> None:
         if network.status.segment:

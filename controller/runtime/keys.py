@@ -23,5 +23,11 @@ class Key(NamedTuple):
         """Return the key of a parsed object."""
         return cls(resource.KIND, resource.metadata.namespace or "", resource.metadata.name)
 
+    @classmethod
+    def named(cls, kind: str, qualified: str) -> Key:
+        """Return the key of a namespaced object that is called `namespace/name`."""
+        namespace, _, name = qualified.partition("/")
+        return cls(kind, namespace, name)
+
     def __str__(self) -> str:
         return f"{self.kind}/{self.namespace}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"

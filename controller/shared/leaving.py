@@ -46,8 +46,8 @@ def recorded(network: Network, uid: str, nic: str) -> bool:
 def unaware(vm: VirtualMachine, store: Store) -> Key | None:
     """The first Network that has yet to record what stays of a VM; one that goes itself, or is paused, is not waited for."""
     for nic in vm.status.nics:
-        namespace, _, name = nic.network.partition("/")
-        network = store.get(Network, name, namespace)
+        key = Key.named(Network.KIND, nic.network)
+        network = store.get(Network, key.name, key.namespace)
         if network is None or network.deleting or is_true(network.status.conditions, PAUSED):
             continue
         if not recorded(network, vm.metadata.uid, nic.name):

@@ -6,19 +6,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address
 
-from controller.ipam import InvalidSubnet, Owner, Reason, Refusal, mac_address
+from controller.ipam import InvalidSubnet, Owner, Refusal, mac_address
 from controller.placing.left import LeftNICs
-from controller.runtime.results import Result, failed, waiting
+from controller.runtime.results import Result, failed
 from controller.shared.instances import to_adopt
 from controller.shared.owners import address_owner, orphan_owner, orphan_uid
+from controller.shared.refusals import refused
 from controller.shared.subnets import subnet_of
 from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
 from drivers.types import ObservedVM
-
-_MAY_FREE_UP = {Reason.ADDRESS_IN_USE, Reason.ADDRESSES_EXHAUSTED, Reason.MAC_IN_USE}
-_RETRY = 30.0
 
 
 class Addressing:
@@ -89,7 +87,7 @@ class Addressing:
         mac = spec.mac or _adopted_mac(vm, interface)
         self._allocator.macs.keep(owner, mac)
         if mac and (taken := self._allocator.macs.hold(vm.spec.zone, mac, owner)):
-            return _refused(taken)
+            return refused(taken)
         segment = interface.network.status.segment
         nic = NICStatus(
             name=spec.name,
@@ -105,7 +103,7 @@ class Addressing:
             return failed("InvalidSubnet", f"network {interface.key}: {error}", terminal=True)
         address = self._allocator.reserve(interface.key, subnet, owner, spec.ip)
         if isinstance(address, Refusal):
-            return _refused(address)
+            return refused(address)
         recorded = next((known.ip for known in vm.status.nics if known.name == spec.name and known.network == interface.key), None)
         if recorded is not None and recorded != str(address):
             self._allocator.release(owner)
@@ -126,9 +124,3 @@ def _adopted_mac(vm: VirtualMachine, interface: Interface) -> str | None:
     if vm.spec.adopt is None:
         return None
     return next((nic.mac for nic in vm.status.nics if (nic.name, nic.network) == (interface.spec.name, interface.key)), None)
-
-
-def _refused(refusal: Refusal) -> Result:
-    if refusal.reason in _MAY_FREE_UP:
-        return waiting(refusal.reason, refusal.message, retry_after=_RETRY)
-    return failed(refusal.reason, refusal.message, terminal=True)
