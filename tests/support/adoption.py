@@ -75,3 +75,19 @@ def told(cloud: VMCloud, name: str = "web") -> list[dict[str, Any]]:
 
 def phase(cloud: VMCloud, name: str = "web") -> str:
     return str(cloud.vm(name)["adoption"]["phase"])
+
+
+async def found(cloud: VMCloud, extra: str = "", networks: str = "{name: front, network: front}", **different: object) -> None:
+    """A VM of somebody else, and an object that names it."""
+    await ready(cloud)
+    foreign(cloud, like(cloud, **different))  # type: ignore[arg-type]
+    cloud.apply(adopting(extra=extra, networks=networks))
+    await cloud.settle(10)
+
+
+async def taken(cloud: VMCloud, extra: str = "", **different: object) -> None:
+    """A VM that was adopted."""
+    await found(cloud, extra, **different)
+    cloud.edit(adopt={"instanceID": ID, "mode": "Adopt"})
+    await cloud.settle(20)
+    assert phase(cloud) == "Adopted", cloud.vm()

@@ -9,11 +9,19 @@ import structlog
 
 from controller.inventory import Cadence, HostLink, Inventory
 from controller.runtime.keys import Key
-from drivers.types import Credentials, Endpoint
-from tests.support.hypervisors import Hypervisor, Hypervisors, inline_lanes
+from drivers.types import Capability, Credentials, Endpoint, InstanceID
+from tests.support.hypervisors import ALL, Hypervisor, Hypervisors, host, inline_lanes, vm
 from tests.unit.runtime.virtual import run
 
 CADENCE = Cadence()
+H1 = Key("Host", "", "h1")
+WEB = Key("VirtualMachine", "shop", "web")
+
+
+def with_web(capabilities: frozenset[Capability] = ALL) -> Hypervisor:
+    hypervisor = Hypervisor(host(), capabilities=capabilities)
+    hypervisor.vms[InstanceID("web")] = vm("web")
+    return hypervisor
 
 
 def quiet_log() -> structlog.typing.FilteringBoundLogger:

@@ -6,51 +6,13 @@ import asyncio
 
 import pytest
 
-from drivers.simulator.engine.faults import FaultKind
-from drivers.simulator.engine.settings import TASK_METHODS, Settings
-from tests.support.snapshots import (
-    job,
-    reads,
-    ready,
-    restore,
-    runs,
-    snapshot,
-    status,
-    store,
-    stored,
-    text,
-    tree,
-    versions,
-    write,
-)
+from drivers.simulator.engine.settings import Settings
+from tests.support.snapshots import job, reads, restore, runs, snapshot, status, store, stored, tree, versions, write
 from tests.support.vms import GIB, VMCloud, play, site, vm
 from tests.support.volumes import has, mounted, mounts, volume
 from tests.support.volumes import ready as volume_ready
 
-SLOW = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3))
-BOTH = pytest.mark.parametrize("settings", [None, SLOW], ids=["at once", "by tasks"])
-
-
-async def begin(cloud: VMCloud, *, memory: bool = False, power: str = "On") -> None:
-    """A VM with a snapshot of "old", and "new" on its disk now."""
-    cloud.apply(site())
-    cloud.apply(vm())
-    await cloud.settle(60)
-    write(cloud, "old")
-    cloud.apply(snapshot(extra=f"includeMemory: {str(memory).lower()}"))
-    await cloud.settle(20)
-    assert ready(cloud) == ("True", "Ready"), text(cloud)
-    write(cloud, "new")
-    cloud.edit(powerState=power)
-    await cloud.settle(30)
-
-
-def back(cloud: VMCloud, name: str = "back") -> tuple[str, str] | None:
-    return ready(cloud, name, "SnapshotRestore")
-
-
-def why(cloud: VMCloud, name: str = "back") -> str:
-    return text(cloud, name, "SnapshotRestore")
+from .begun import BOTH, SLOW, back, begin, why
 
 
 @BOTH
@@ -216,140 +178,6 @@ def test_two_at_once_come_one_after_the_other() -> None:
         assert cloud.datacentre.vm().restores == 3
 
     play(story, settings=SLOW)
-
-
-def test_a_snapshot_being_read_is_not_deleted() -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.apply(restore())
-        await asyncio.sleep(1)
-        cloud.delete("Snapshot", "shop/snap")
-        await asyncio.sleep(1)
-        assert cloud.condition("Snapshot", "shop/snap", "InUse") is not None
-        assert "back" in text(cloud)
-        await cloud.settle(60)
-        assert back(cloud) == ("True", "Completed")
-        assert reads(cloud) == "old"
-        assert not cloud.exists("Snapshot", "shop/snap")
-        assert tree(cloud) == {}
-
-    play(story, settings=SLOW)
-
-
-def test_deleted_meanwhile_it_is_followed_to_its_end() -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.apply(restore())
-        await asyncio.sleep(1)
-        cloud.delete("SnapshotRestore", "shop/back")
-        await asyncio.sleep(1)
-        assert cloud.exists("SnapshotRestore", "shop/back")
-        await cloud.settle(60)
-        assert not cloud.exists("SnapshotRestore", "shop/back")
-        assert reads(cloud) == "old"
-        assert cloud.reason() == ("True", "Stopped")
-
-    play(story, settings=SLOW)
-
-
-def test_deleted_before_it_began_it_does_nothing() -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud)
-        cloud.apply(restore())
-        await cloud.settle(10)
-        cloud.delete("SnapshotRestore", "shop/back")
-        await cloud.settle(5)
-        assert not cloud.exists("SnapshotRestore", "shop/back")
-        cloud.edit(powerState="Off")
-        await cloud.settle(30)
-        assert reads(cloud) == "new"
-
-    play(story)
-
-
-def test_the_vm_is_gone() -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud)
-        cloud.delete("VirtualMachine", "shop/web")
-        await cloud.settle(30)
-        cloud.apply(restore())
-        await cloud.settle(10)
-        assert back(cloud) == ("False", "SnapshotNotReady")
-        assert cloud.condition("SnapshotRestore", "shop/back", "Stalled") is not None
-
-    play(story)
-
-
-def test_a_vm_deleted_meanwhile_goes_when_it_is_back() -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.apply(restore())
-        await asyncio.sleep(1)
-        cloud.delete("VirtualMachine", "shop/web")
-        await cloud.settle(60)
-        assert not cloud.exists("VirtualMachine", "shop/web")
-        assert not cloud.datacentre.vms
-        assert status(cloud, "back", "SnapshotRestore")["state"] in ("Completed", "Failed")
-
-    play(story, settings=SLOW)
-
-
-def test_a_vm_given_up_is_not_waited_for() -> None:
-    """The host hangs in the middle: force-delete ends it all the same."""
-
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.apply(restore())
-        await asyncio.sleep(1)
-        cloud.datacentre.fail("*", FaultKind.HANG, count=None)
-        cloud.delete("VirtualMachine", "shop/web")
-        await cloud.settle(60)
-        assert cloud.reason() == ("False", "Restoring")
-        for kind, name in (("VirtualMachine", "web"), ("SnapshotRestore", "back")):
-            if kind == "SnapshotRestore":
-                cloud.delete(kind, f"shop/{name}")
-            uid = cloud.raw(kind, f"shop/{name}")["metadata"]["uid"]
-            cloud.annotate(kind, f"shop/{name}", "vireo.dev/force-delete", uid)
-            await cloud.settle(60)
-            assert not cloud.exists(kind, f"shop/{name}")
-
-    play(story, settings=SLOW)
-
-
-@pytest.mark.parametrize(
-    "kind", [FaultKind.LOSE_REPLY, FaultKind.TASK_ERROR, FaultKind.FORGET_TASK, FaultKind.HANG, FaultKind.ERROR]
-)
-def test_a_call_that_goes_wrong_once(kind: FaultKind) -> None:
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.datacentre.fail("snapshots.restore", kind)
-        cloud.apply(restore())
-        await cloud.settle(4000)
-        assert back(cloud) == ("True", "Completed"), why(cloud)
-        assert (reads(cloud), cloud.datacentre.vm().restores) == ("old", 1)
-        assert cloud.reason() == ("True", "Stopped")
-
-    play(story, settings=SLOW)
-
-
-def test_what_the_hypervisor_refuses_is_the_end() -> None:
-    """A disk was taken out by hand: nothing was changed, and nothing is tried on another day."""
-
-    async def story(cloud: VMCloud) -> None:
-        await begin(cloud, power="Off")
-        cloud.datacentre.fail("snapshots.restore", FaultKind.ERROR, error="Conflict")
-        cloud.apply(restore())
-        await cloud.settle(30)
-        assert back(cloud) == ("False", "HypervisorConflict")
-        found = status(cloud, "back", "SnapshotRestore")
-        assert (found["state"], found["job"]["status"]) == ("Failed", "Failed")
-        assert cloud.reason() == ("True", "Stopped")
-        await cloud.restart()
-        await cloud.settle(120)
-        assert back(cloud) == ("False", "HypervisorConflict")
-        assert reads(cloud) == "new"
-
-    play(story)
 
 
 def test_states_go_forward_only() -> None:

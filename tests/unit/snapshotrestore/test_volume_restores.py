@@ -14,6 +14,8 @@ from tests.support.volumes import edit, made, mounted, mounts, volume
 from tests.support.volumes import ready as volume_ready
 from tests.support.volumes import status as volume_status
 
+from .begun import back
+
 SLOW = Settings(hosts=2, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3))
 BOTH = pytest.mark.parametrize("settings", [None, SLOW], ids=["at once", "by tasks"])
 OF = "volume: data"
@@ -31,10 +33,6 @@ async def begin(cloud: VMCloud, *, attached: bool = False) -> None:
     await cloud.settle(30)
     assert ready(cloud) == ("True", "Ready"), text(cloud)
     store(cloud, "new")
-
-
-def back(cloud: VMCloud, name: str = "back") -> tuple[str, str] | None:
-    return ready(cloud, name, "SnapshotRestore")
 
 
 @BOTH
