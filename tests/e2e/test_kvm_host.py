@@ -50,7 +50,7 @@ class Operator:
         environment = {"PATH": self.path, "HOME": str(self.directory)}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script], cwd=directory or self.directory, env=environment, capture_output=True,
-            text=True, timeout=280,
+            text=True, timeout=700,
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}\n{self.state()}"
         return done.stdout
@@ -76,7 +76,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         stack.callback(plane.delete)
         kubectl = Kubectl(plane.kubectl())
         kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "manifests"))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=200s")
         stack.enter_context(api_in(lab, plane, directory))
         (directory / "host").mkdir()
         host = FreshHost(lab, directory / "host")

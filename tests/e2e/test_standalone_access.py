@@ -185,15 +185,15 @@ def test_owner_references_are_collected(kubectl: Kubectl, namespace: str) -> Non
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}
     kubectl.apply(configmap("owned", namespace, ownerReferences=[reference]))
     kubectl("delete", "configmap", "owner", "-n", namespace)
-    kubectl("wait", "--for=delete", "configmap/owned", "-n", namespace, "--timeout=60s")
+    kubectl("wait", "--for=delete", "configmap/owned", "-n", namespace, "--timeout=300s")
 
 
 def test_namespaces_end_and_service_accounts_appear(kubectl: Kubectl, unique: str) -> None:
     kubectl("create", "namespace", unique)
-    kubectl("wait", "--for=create", "serviceaccount/default", "-n", unique, "--timeout=60s")
-    kubectl("wait", "--for=create", "configmap/kube-root-ca.crt", "-n", unique, "--timeout=60s")
+    kubectl("wait", "--for=create", "serviceaccount/default", "-n", unique, "--timeout=300s")
+    kubectl("wait", "--for=create", "configmap/kube-root-ca.crt", "-n", unique, "--timeout=300s")
     assert kubectl("create", "token", "default", "-n", unique).count(".") == 2, "a signed token of three parts"
-    kubectl("delete", "namespace", unique, "--timeout=60s")
+    kubectl("delete", "namespace", unique, "--timeout=300s")
     assert "NotFound" in kubectl.run("get", "namespace", unique).stderr
 
 

@@ -23,6 +23,7 @@ from controller.runtime.manager import Manager
 from controller.runtime.metrics import Metrics
 from controller.runtime.reconciler import Reconciler
 from controller.runtime.store import Store
+from tests.kubectl import Kubectl
 from tests.unit.runtime.models import Condition, Widget
 
 FINALIZER = "widgets.example.com/finalizer"
@@ -75,6 +76,16 @@ def manifest(group: str) -> dict[str, Any]:
             "versions": [version],
         },
     }
+
+
+def install(kubectl: Kubectl, group: str) -> None:
+    """Install the CRD, and wait until kubectl finds the kind, which is some time after it is established."""
+    kubectl.apply(manifest(group))
+    kubectl("wait", "--for=condition=Established", "--timeout=200s", f"crd/widgets.{group}")
+    deadline = time.monotonic() + 200
+    while (done := kubectl.run("get", f"widgets.{group}", "--all-namespaces")).returncode:
+        assert time.monotonic() < deadline, done.stderr
+        time.sleep(0.2)
 
 
 def widget(group: str, namespace: str, name: str, **spec: Any) -> dict[str, Any]:

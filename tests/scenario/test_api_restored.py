@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from drivers.types import Power
-from tests.support.apiproxy import ApiProxy, api_proxy
+from tests.support.apiproxy import ApiProxy, Asked, api_proxy
 from tests.support.live import LiveCloud, live_cloud
 from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 from tests.support.live.controller import ControllerProcess
 
 HOSTS = 2
+LEASE = "vireo-controller"
 SINCE = 300
 """Changes since the backup: more than the controllers make in their first seconds."""
 
@@ -53,7 +55,7 @@ def test_what_the_backup_declares_holds_again(cloud: LiveCloud, standby: tuple[C
         cloud.api.patch("VirtualMachine", "web", {"metadata": {"annotations": {"number": str(number)}}})
     cloud.await_current()
     made = {vm.name: vm.made for vm in cloud.control.census().vms}
-    cloud.until(lambda: any(each.about_lease for each in list(proxy.asked)), "the second replica waits for the lease")
+    both_have_seen_the_lease(cloud, proxy)
 
     cloud.plane.stop()
     shutil.rmtree(etcd)
@@ -67,6 +69,17 @@ def test_what_the_backup_declares_holds_again(cloud: LiveCloud, standby: tuple[C
     assert [each for each in findings(cloud.api, cloud.control.census()) if "orphan" not in each] == []
     assert _powers(cloud)["shop-later"] is Power.ON
     assert {vm.name: vm.made for vm in cloud.control.census().vms} == {**made, "shop-new": 1}
+
+
+def both_have_seen_the_lease(cloud: LiveCloud, proxy: ApiProxy) -> None:
+    """Each replica knows a version of the Lease that came after all that the users changed: one that the backup is older than."""
+    since, version = time.monotonic(), cloud.api.lease_version(LEASE)
+    cloud.until(lambda: cloud.api.lease_version(LEASE) != version, "the leader renews its lease")
+
+    def looks() -> list[Asked]:
+        return [each for each in list(proxy.asked) if each.about_lease and each.at >= since and each.status == 200]
+
+    cloud.until(lambda: len(looks()) >= 2, "the second replica has looked at the lease, and does so again")
 
 
 def _powers(cloud: LiveCloud) -> dict[str, Power]:

@@ -28,7 +28,7 @@ from controller.runtime.ports import Conflict, EventRecord, Gone, Rejected
 from standalone.plane import ControlPlane
 from tests.kubectl import Kubectl
 
-from .kubewidgets import manifest, widget
+from .kubewidgets import install, widget
 
 QUIET = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
 
@@ -36,8 +36,7 @@ QUIET = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[]
 @pytest.fixture(scope="module")
 def group(kubectl: Kubectl) -> Iterator[str]:
     name = f"kubeapi{time.time_ns()}.example.com"
-    kubectl.apply(manifest(name))
-    kubectl("wait", "--for=condition=Established", "--timeout=200s", f"crd/widgets.{name}")
+    install(kubectl, name)
     yield name
     kubectl("delete", "crd", f"widgets.{name}", "--wait=false")
 
@@ -208,9 +207,9 @@ async def test_secrets(limited: Http, kubectl: Kubectl, namespace: str, monkeypa
     assert await secrets.read(namespace, "later") is None
     watching = asyncio.create_task(secrets.watch(lambda *name: told.put_nowait(name)))
     await asyncio.to_thread(kubectl, "create", "secret", "generic", "later", "-n", namespace)
-    assert await asyncio.wait_for(told.get(), 30) == (namespace, "later")
+    assert await asyncio.wait_for(told.get(), 200) == (namespace, "later")
     await asyncio.to_thread(kubectl, "delete", "secret", "s", "-n", namespace)
-    assert await asyncio.wait_for(told.get(), 30) == (namespace, "s")
+    assert await asyncio.wait_for(told.get(), 200) == (namespace, "s")
     watching.cancel()
 
 

@@ -88,7 +88,7 @@ class Terminal:
         return text
 
     def ends(self) -> int:
-        code = self._process.wait(60)
+        code = self._process.wait(PATIENCE)
         os.close(self._own)
         return code
 
@@ -100,7 +100,9 @@ class Terminal:
 
 def command(kubeconfig: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "controller", "console", *arguments, "--kubeconfig", str(kubeconfig)]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=120)
+    return subprocess.run(
+        argv, cwd=ROOT, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, timeout=PATIENCE
+    )
 
 
 @pytest.fixture

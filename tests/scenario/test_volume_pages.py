@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ def begun(reader: Reader, command: str, tmp_path: Path) -> tuple[subprocess.Pope
 def test_volumes(cloud: LiveCloud, reader: Reader, tmp_path: Path) -> None:
     make, attach, grow, delete = pages.blocks("how-to/volumes.md")
     reader.run(make)
-    row = reader.run("kubectl -n demo get volumes").splitlines()[1]
+    table = "kubectl -n demo get volumes"
+    cloud.until(lambda: "db-1" in reader.run(table), "the VM that has it is shown")
+    row = reader.run(table).splitlines()[1]
     assert [word for word in ("db-data", "db-1", "10Gi", "simulated-shared") if word not in row] == []
     assert users(cloud, "db-data") == {"db-1"}
 
@@ -169,6 +171,13 @@ def rules(page: str) -> list[dict[str, Any]]:
     ]
 
 
+def await_rights(cloud: LiveCloud, reader: Reader, user: str, resources: Sequence[str]) -> None:
+    """The API server heeds a grant some time after it was made."""
+    for each in resources:
+        question = f"kubectl -n demo auth can-i get {each} --as={user}"
+        cloud.until(lambda question=question: reader.tried(question).returncode == 0, question)  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("missing", [None, 0, 1, 2])
 def test_who_may_use_the_console(cloud: LiveCloud, reader: Reader, tmp_path: Path, missing: int | None) -> None:
     """With the rights of the table one gets as far as the hypervisor, which has no console; without one of them not that far."""
@@ -186,6 +195,8 @@ def test_who_may_use_the_console(cloud: LiveCloud, reader: Reader, tmp_path: Pat
     access = yaml.safe_load(cloud.plane.kubeconfig.read_text())
     access["users"][0]["user"] = {"token": token}
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(access))
+    granted = [f"{resource}.{rule['apiGroups'][0]}".rstrip(".") for rule in role["rules"] for resource in rule["resources"]]
+    await_rights(cloud, reader, f"system:serviceaccount:demo:{name}", granted)
     operator = Reader(cloud, tmp_path, tmp_path / "kubeconfig")
     [session] = [block for block in pages.blocks("how-to/console.md") if block.startswith("$ ")]
     [command] = pages.typed(session)[0]

@@ -77,7 +77,7 @@ class Reader:
     def tried(self, command: str) -> subprocess.CompletedProcess[str]:
         """Type it, and see."""
         argv = ["bash", "-eo", "pipefail", "-c", command]
-        return subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE + 30)
+        return subprocess.run(argv, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=3 * PATIENCE)
 
     def begun(self, command: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
         """Type it and go on; what it prints is in `log`. The shell is the program itself then, to be ended like it."""

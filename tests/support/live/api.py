@@ -23,6 +23,19 @@ _CORE = {"Namespace": "namespaces", "Secret": "secrets"}
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
 _PATCH = {"Content-Type": "application/merge-patch+json"}
 _APPLY = {"Content-Type": "application/apply-patch+yaml"}
+_PATIENCE = 240.0
+"""Seconds for which a request is tried again,"""
+_ANSWER = 60.0
+"""and for which an answer is waited for."""
+_PAUSE = 0.2
+_PASSING = {
+    httpx.codes.CONFLICT,  # others wrote between: the API server tries a patch five times
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.INTERNAL_SERVER_ERROR,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    httpx.codes.GATEWAY_TIMEOUT,
+}
+"""Answers of a server that comes up or is busy."""
 
 
 class Refused(AssertionError):
@@ -39,7 +52,8 @@ class Api:
         self._server = cluster["server"]
         authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
         self._context = ssl.create_default_context(cadata=authority)
-        self._client = self._connect(120.0)
+        self._client = self._connect(_ANSWER)
+        self.closed = False
 
     def _connect(self, timeout: float | None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -61,11 +75,15 @@ class Api:
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """An object, None if there is none."""
-        reply = self._client.get(self.path(kind, name))
+        reply = self._tried("GET", self.path(kind, name))
         if reply.status_code == httpx.codes.NOT_FOUND:
             return None
         found: Manifest = self._checked(reply)
         return found
+
+    def served(self, kind: str) -> bool:
+        """Whether there is a way to objects of a kind: the API server makes it some time after it has established the kind."""
+        return self._tried("GET", self.path(kind), params={"limit": "1"}).status_code != httpx.codes.NOT_FOUND
 
     def list(self, kind: str) -> list[Manifest]:
         """All objects of a kind, in the namespace `shop` if it has namespaces."""
@@ -78,7 +96,7 @@ class Api:
 
     def delete(self, kind: str, name: str) -> None:
         """Ask for an object's deletion; one that is gone is no error."""
-        reply = self._client.delete(self.path(kind, name))
+        reply = self._tried("DELETE", self.path(kind, name))
         if reply.status_code != httpx.codes.NOT_FOUND:
             self._checked(reply)
 
@@ -94,6 +112,9 @@ class Api:
     def watch(self, kind: str, since: str) -> Iterator[Manifest]:
         """Events of a kind after resource version `since`, until the server ends the stream or the caller stops."""
         with self._connect(None) as client, client.stream("GET", self.path(kind), params=_watching(since)) as stream:
+            if stream.status_code in _PASSING:
+                time.sleep(_PAUSE)
+                return
             for line in stream.iter_lines():
                 yield json.loads(line)
 
@@ -111,8 +132,14 @@ class Api:
 
     def lease(self, name: str) -> str:
         """Who holds the controller's Lease, "" if nobody does."""
-        path = f"/apis/coordination.k8s.io/v1/namespaces/vireo-system/leases/{name}"
-        return str(self._do("GET", path)["spec"].get("holderIdentity") or "")
+        return str(self._lease(name)["spec"].get("holderIdentity") or "")
+
+    def lease_version(self, name: str) -> str:
+        """The resource version of the controller's Lease, which each renewal changes."""
+        return str(self._lease(name)["metadata"]["resourceVersion"])
+
+    def _lease(self, name: str) -> Any:
+        return self._do("GET", f"/apis/coordination.k8s.io/v1/namespaces/vireo-system/leases/{name}")
 
     def version(self, kind: str) -> str:
         """The resource version of a kind's list now."""
@@ -120,20 +147,24 @@ class Api:
 
     def close(self) -> None:
         """End its connections."""
+        self.closed = True
         self._client.close()
 
     def _do(self, method: str, path: str, **arguments: Any) -> Any:
-        """Try again, for two minutes, what met a server that comes up."""
-        deadline = time.monotonic() + 120
+        return self._checked(self._tried(method, path, **arguments))
+
+    def _tried(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Ask again, for some minutes, a server that comes up or is busy: each request means the same the second time."""
+        deadline = time.monotonic() + _PATIENCE
         while True:
             try:
                 reply = self._client.request(method, path, **arguments)
-                if reply.status_code != httpx.codes.TOO_MANY_REQUESTS or time.monotonic() > deadline:
-                    return self._checked(reply)
+                if reply.status_code not in _PASSING or time.monotonic() > deadline:
+                    return reply
             except httpx.TransportError:
                 if time.monotonic() > deadline:
                     raise
-            time.sleep(0.2)
+            time.sleep(_PAUSE)
 
     def _checked(self, reply: httpx.Response) -> Any:
         if reply.is_error:

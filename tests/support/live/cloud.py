@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from crds.v1alpha1 import KINDS
 from drivers.simulator.control import Control
 from standalone.plane import ControlPlane
 from tests.support import kstatus
@@ -45,12 +46,13 @@ class LiveCloud:
         return ControllerProcess(kubeconfig or self.plane.controller_kubeconfig, self.directory / "controllers", identity)
 
     def install(self) -> None:
-        """Install the CRDs and the namespaces, and wait until the API server serves them."""
+        """Install the CRDs and the namespaces, and wait until the API server serves them, which it says a bit too early."""
         paths = sorted((ROOT / "crds" / "manifests").glob("*.yaml"))
         definitions = [each for path in paths for each in yaml.safe_load_all(path.read_text())]
         for each in definitions:
             self.api.apply_definition(each)
         self.until(lambda: all(self.api.established(each["metadata"]["name"]) for each in definitions), "CRDs are established")
+        self.until(lambda: all(self.api.served(kind.KIND) for kind in KINDS), "objects of all kinds can be asked for")
         self.api.apply(make.namespace("shop"), make.namespace("vireo-system"))
 
     def basics(self, hosts: int = 3, *, endpoint_per_host: bool = False, url: str = "") -> None:

@@ -17,12 +17,12 @@ PATIENCE = 120.0
 
 
 class History:
-    """Records from its start on, in a thread, until closed. `versions` are whole objects in order; deletions are in `deleted`."""
+    """Records from its start on, in a thread, until its API is closed. `versions` are whole objects in order, `deleted` names."""
 
     def __init__(self, api: Api, kind: str) -> None:
         self._api = api
         self._kind = kind
-        self._since = api.version(kind)
+        self._since = self._newest = api.version(kind)
         self.versions: list[Manifest] = []
         self.deleted: list[str] = []
         self.seen_at: list[float] = []
@@ -39,6 +39,17 @@ class History:
         """Versions of an object that the controller wrote up to now: it never writes spec, so that generation stays."""
         versions = self.of(name)
         return sum(_marks(one) == _marks(next) for one, next in pairwise(versions))
+
+    def said(self, name: str, reason: str, fragment: str, type: str = "Ready") -> bool:
+        """Whether an object ever had a condition of this reason whose message holds the fragment, however short it lasted."""
+        self.check()
+        conditions = [
+            each
+            for version in list(self.versions)
+            if version["metadata"]["name"] == name
+            for each in version.get("status", {}).get("conditions", ())
+        ]
+        return any((each["type"], each["reason"]) == (type, reason) and fragment in each.get("message", "") for each in conditions)
 
     def check(self) -> None:
         """Raise AssertionError if something may have been missed."""
@@ -59,10 +70,11 @@ class History:
         return int(version) <= max(map(int, [self._since, *own]))
 
     def _record(self) -> None:
+        """A watch that the API server ends, as it does to one that is slow, is taken up again where it ended: nothing is missed."""
         try:
-            for event in self._api.watch(self._kind, self._since):
-                self._take(event)
-            self._failure = "the API server ended the watch"
+            while not self._api.closed:
+                for event in self._api.watch(self._kind, self._newest):
+                    self._take(event)
         except Exception as error:
             self._failure = f"the watch broke: {error!r}"
 
@@ -71,6 +83,7 @@ class History:
             raise RuntimeError(str(event["object"]))
         if event["type"] == "DELETED":
             self.deleted.append(event["object"]["metadata"]["name"])
+        self._newest = str(event["object"]["metadata"]["resourceVersion"])
         self.seen_at.append(time.monotonic())
         self.versions.append(event["object"])
 

@@ -17,8 +17,8 @@ from tests.support.live.cloud import LiveCloud
 from tests.support.live.history import History
 
 Manifest = dict[str, Any]
-TASK = {"compute.create": 8.0, "power.start": 1.0}
-"""Seconds that each step of a deployment takes on the hypervisor: long enough for all to be under way at once."""
+CREATE, START = 8.0, 1.0
+"""Seconds that each step of a deployment takes on the hypervisor."""
 QUIET = 3.0
 """Seconds for which all must stay as it is in the end."""
 
@@ -46,12 +46,15 @@ class Outcome:
     all_running: float
 
 
-def deploy_and_kill(cloud: LiveCloud, controller: Killable, names: Sequence[str], under_way: int, patience: float) -> Outcome:
+def deploy_and_kill(
+    cloud: LiveCloud, controller: Killable, names: Sequence[str], under_way: int, patience: float, create: float = CREATE
+) -> Outcome:
     """Users apply all these VMs; as soon as so many have a job that runs, the controller is killed, then started again.
 
-    Users go on applying meanwhile: the API server knows nothing of the kill. The VMs stay.
+    Users go on applying meanwhile: the API server knows nothing of the kill. The VMs stay. The hypervisor makes a VM in `create`
+    seconds: within so long as many deployments as are to be under way must have begun.
     """
-    cloud.control.set_durations(TASK)
+    cloud.control.set_durations({"compute.create": create, "power.start": START})
     history = History(cloud.api, "VirtualMachine")
     users = threading.Thread(target=lambda: cloud.api.apply(*(make.vm(name) for name in names)))
     users.start()
