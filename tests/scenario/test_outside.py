@@ -15,7 +15,7 @@ from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.types import Power
 from tests.kubectl import Kubectl
 from tests.support import kstatus
-from tests.support.live import LiveCloud, working_cloud
+from tests.support.live import History, LiveCloud, working_cloud
 from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 
@@ -92,9 +92,10 @@ def test_an_interface_moved_to_another_bridge_is_reported_and_put_back_where_tha
 
 def test_a_vm_deleted_by_hand_is_made_again_on_its_disk(cloud: LiveCloud) -> None:
     vm = made(cloud, "web")
+    history = History(cloud.api, "VirtualMachine")
     cloud.control.act(Act.WRITE_DISK, f"{vm.host}/{vm.instance}", "root=precious")
     cloud.control.act(Act.DELETE_VM, f"{vm.host}/{vm.instance}")
-    cloud.await_reason("VirtualMachine", "web", "InstanceMissing", "looked for again")
+    cloud.until(lambda: history.said("web", "InstanceMissing", "looked for again"), "it is said, for ten seconds")
     cloud.await_current(names=["web"])
     assert seen(cloud, "web").host == vm.host
     assert [disk.content for disk in cloud.control.census().disks if disk.instance == vm.instance] == ["precious"]
