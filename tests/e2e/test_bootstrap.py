@@ -59,7 +59,7 @@ class Machine:
     def bootstrap(self, *prefix: str, more: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         command = [*prefix, str(self.checkout / "scripts" / "bootstrap"), *more.split()]
         merged: Mapping[str, str] = {**self.environment, **environment}
-        return subprocess.run(command, env=merged, capture_output=True, text=True, timeout=280)
+        return subprocess.run(command, env=merged, capture_output=True, text=True, timeout=800)
 
     def bootstrap_as_root(self, more: str = "") -> subprocess.CompletedProcess[str]:
         return self.bootstrap(*AS_ROOT, str(self.directory / "sbin"), more=more)

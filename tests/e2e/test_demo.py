@@ -4,10 +4,11 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from tests.e2e.demos import NOTHING, ROOT, Machine, commands, machine, pids
+from tests.e2e.demos import NOTHING, ROOT, Machine, commands, machine, pids, remains_of_killed
 from tests.lab import processes
 
 pytestmark = pytest.mark.lab
@@ -33,11 +34,12 @@ def power_cut(made: Machine) -> None:
     """What a reboot leaves: files, but no process, namespace or mount."""
     ours = [name for name in processes.namespaces() if name.startswith(f"{made.layout.prefix}-")]
     for pid in {int(pid) for pid in pids(made).values()} | set(processes.members(ours)):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, signal.SIGKILL)
     processes.kill(lambda: [*processes.members(ours), *processes.started_for(made.layout.lab)])
     for name in ours:
         made.run("ip", "netns", "del", name)
-    remains = made.remains()
+    remains = remains_of_killed(made)
     assert [remains[kind] for kind in ("processes", "namespaces")] == [[], []]
 
 

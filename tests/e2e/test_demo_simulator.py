@@ -18,7 +18,7 @@ from standalone.demo.cluster import LABEL
 from standalone.plane import ControlPlane
 from tests.conftest import MANIFESTS
 from tests.e2e.accounts import account
-from tests.e2e.demos import NOTHING, ROOT, Machine, machine, pids, sentence
+from tests.e2e.demos import LIMIT, NOTHING, ROOT, Machine, machine, pids, remains_of_killed, sentence
 from tests.kubectl import Kubectl
 
 UP = ("up", "--simulator-only")
@@ -96,13 +96,13 @@ def test_runs_that_were_killed_half_way(own_machine: Machine) -> None:
 def test_down_after_a_run_that_was_killed_half_way(own_machine: Machine) -> None:
     killed_when((own_machine.layout.run / "simulator.pid").exists, own_machine)
     assert own_machine.demo("down").returncode == 0
-    assert own_machine.remains() == NOTHING
+    assert remains_of_killed(own_machine) == NOTHING
 
 
 def killed_when(reached: Callable[[], bool], made: Machine) -> None:
     argv = [sys.executable, "-m", "standalone.demo", *UP]
     with subprocess.Popen(argv, cwd=ROOT, env=made.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + LIMIT
         while not reached() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -136,7 +136,7 @@ def look_at_a_foreign_clusters_demo(own_machine: Machine, kubectl: Kubectl) -> N
 def test_a_cluster_with_vireo_objects_of_its_own(own_machine: Machine, foreign: ControlPlane) -> None:
     kubectl = Kubectl(foreign.kubectl())
     kubectl("apply", "--server-side", "-f", str(MANIFESTS))
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(MANIFESTS))
+    kubectl("wait", "--for=condition=Established", "--timeout=200s", "-f", str(MANIFESTS))
     kubectl.apply({"apiVersion": "vireo.dev/v1alpha1", "kind": "Zone", "metadata": {"name": "theirs"}, "spec": {}})
     started(own_machine, KUBECONFIG=str(foreign.kubeconfig))
     assert own_machine.demo("down").returncode == 0

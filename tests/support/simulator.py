@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import selectors
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ START_DEADLINE = 120.0
 
 @dataclass
 class SimulatorProcess:
-    """`python -m drivers.simulator serve` with `arguments`; without --listen it takes a free port and keeps it over restarts.
+    """`python -m drivers.simulator serve` with `arguments`; without --listen it has a free port, and keeps it over restarts.
 
     With `credentials` it asks for them.
     """
@@ -32,10 +33,12 @@ class SimulatorProcess:
     credentials: Credentials = field(default_factory=Credentials)
     url: str = ""
     _process: subprocess.Popen[bytes] | None = None
+    _port: socket.socket | None = field(default=None, repr=False)
+    """Holds the port while the server is down: the kernel gives it to nobody else."""
 
     def start(self) -> SimulatorProcess:
         """Start it and wait until it listens."""
-        listen = self.url.removeprefix("simulator://") or "127.0.0.1:0"
+        listen = self.url.removeprefix("simulator://") or self._reserved()
         environment = dict(os.environ)
         environment["VIREO_SIMULATOR_USERNAME"] = self.credentials.username
         environment["VIREO_SIMULATOR_PASSWORD"] = self.credentials.password
@@ -43,6 +46,12 @@ class SimulatorProcess:
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
         self.url = self._read_url(self._process)
         return self
+
+    def _reserved(self) -> str:
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{self._port.getsockname()[1]}"
 
     def _read_url(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None
@@ -102,6 +111,8 @@ class SimulatorProcess:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.kill()
+        if self._port is not None:
+            self._port.close()
 
 
 @pytest.fixture
