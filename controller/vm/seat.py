@@ -11,6 +11,7 @@ from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
 from controller.shared.instances import instance_of
 from controller.shared.lookups import hosts_by_cluster
+from controller.shared.lunpools import only_luns
 from controller.shared.reach import silent
 from controller.shared.standing import standing
 from controller.vm import report, restart
@@ -178,11 +179,13 @@ def _placed(ctx: Context[VirtualMachine], placement: Placement) -> None:
 
 
 def _rejected(ctx: Context[VirtualMachine], rejection: Rejection) -> Result:
-    ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), message=rejection.message)
-    ctx.conditions.set("Placed", False, rejection.reason, rejection.message)
+    poolless = Reason.NO_STORAGE_POOL in rejection.counts
+    message = rejection.message + (only_luns(ctx.store, ctx.object.spec.zone) if poolless else "")
+    ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), message=message)
+    ctx.conditions.set("Placed", False, rejection.reason, message)
     if rejection.reason is Reason.TOO_LARGE_FOR_ANY_HOST:
-        return failed(rejection.reason, rejection.message, terminal=True)
-    return waiting(rejection.reason, rejection.message)
+        return failed(rejection.reason, message, terminal=True)
+    return waiting(rejection.reason, message)
 
 
 def _unreachable(host: str, link: HostLink | None) -> Result:

@@ -9,6 +9,7 @@ from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import PoolScope, Reason
 from controller.scheduler.report import show_size
 from controller.shared.lookups import pools_by_zone
+from controller.shared.lunpools import only_luns
 from controller.shared.translate import has_files, pool_spec
 from controller.volume.reach import Reach
 from controller.volume.services import Services
@@ -109,11 +110,13 @@ class Home:
             message = (
                 f"no storage pool of the whole zone fits ({shared}): the pool is chosen on the host of the first VM that names it"
             )
-            return waiting(WAIT_FOR_CONSUMER, message, retry_after=_ROOM_LOOKS)
+            return waiting(WAIT_FOR_CONSUMER, message + only_luns(ctx.store, spec.zone), retry_after=_ROOM_LOOKS)
         name = host.metadata.name
         local = rooms.best([(PoolScope.CLUSTER, host.spec.cluster), (PoolScope.HOST, name)], tags, size)
         if isinstance(local, Reason):
-            message = f"no storage pool that host {name} reaches has the tags and the room ({local})"
+            message = (
+                f"no storage pool that host {name} reaches has the tags and the room ({local}){only_luns(ctx.store, spec.zone)}"
+            )
             return waiting(local, message, retry_after=_ROOM_LOOKS)
         return local
 

@@ -204,6 +204,27 @@ def test_nothing_else_is_placed_there() -> None:
         await cloud.settle(30)
         assert (ready(cloud, "late"), cloud.reason("late")) == (("False", "WaitForFirstConsumer"), ("False", "NoFittingHost"))
         assert "NoStoragePool" in cloud.text("late")
+        assert "LUNs only" not in cloud.text("late"), "there is a pool for it, which is disabled"
+
+    play(story)
+
+
+def test_a_zone_with_luns_only_says_so_to_what_needs_another_pool() -> None:
+    async def story(cloud: VMCloud) -> None:
+        lun(cloud)
+        files = next(each for each in site(1).split("\n---\n") if "kind: StoragePool" in each)
+        cloud.apply(site(1).replace(files, POOL))
+        await cloud.settle(30)
+        cloud.apply(vm())
+        cloud.apply(volume("late"))
+        await cloud.settle(30)
+        words = "the storage pools of zone z1 have LUNs only (san)"
+        report = cloud.vm()["placementReport"]
+        assert report["rejected"] == {"NoStoragePool": 1}
+        assert all(words in said for said in (report["message"], cloud.text(), cloud.text(type="Placed"), text(cloud, "late")))
+        cloud.apply(files)
+        await cloud.settle(120)
+        assert (cloud.reason(), ready(cloud, "late")) == (("True", "Running"), ("True", "Ready"))
 
     play(story)
 
