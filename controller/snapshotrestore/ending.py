@@ -64,7 +64,7 @@ async def followed(
 
 
 def pending(ctx: Context[SnapshotRestore], why: Result) -> Result:
-    """It has not begun, and nothing is held."""
-    if operation.current(ctx) is None:
+    """It has not begun, and nothing is held; what has ended stays so."""
+    if operation.current(ctx) is None and ctx.object.status.completed_at is None:
         ctx.object.status.state = RestoreState.PENDING
     return why

@@ -75,12 +75,14 @@ class OfVolume:
     def _contended(self, ctx: Context[SnapshotRestore], volume: Volume, job: Job, *, first: bool) -> Result | None:
         """Who has got the volume while our job was being written, or before a repeated call: a VM must not lose what it writes.
 
-        A VM that only names it does not have it: it writes down that it is about to, then looks for our job, and waits.
+        A VM that only names it does not have it: it writes down that it is about to, then looks for our job, and waits. One that
+        has got it before our first call lets us wait like one that had it before; later nobody knows what the call has done.
         """
         name = volume.metadata.name
         volume = ctx.store.get(Volume, name, ctx.key.namespace) or volume
         if users := self._attachments.users(volume):
-            return given_up(ctx, "VolumeAttached", f"volume {name} was attached to {listing(users)} meanwhile")
+            why = f"volume {name} was attached to {listing(users)} meanwhile"
+            return operation.let_pass(ctx, job, why) if first else given_up(ctx, "VolumeAttached", why)
         hold = holds.on_volume(ctx.store, volume, (), besides=ctx.key)
         return operation.contended(ctx, job, first=first, theirs=[volume.status.job], hold=hold)
 

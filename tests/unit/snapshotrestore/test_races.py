@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from drivers.errors import Unanswered
 from drivers.simulator.engine.actions import Act
+from drivers.simulator.engine.model import Volume
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from tests.support.snapshots import job, reads, ready, restore, runs, snapshot, status, store, stored, text, write
 from tests.support.vms import GIB, PointedApi, VMCloud, play, site, vm
@@ -31,7 +33,9 @@ def write_slowly(cloud: VMCloud, edit: dict[str, object] | None = None, times: i
     api._point = point
 
 
-def test_a_volume_that_a_vm_got_meanwhile_is_not_overwritten() -> None:
+def test_a_volume_that_a_vm_got_meanwhile_is_not_overwritten_until_it_is_free_again() -> None:
+    """Nothing had been called yet: the restore waits, like one of a volume that was attached before."""
+
     async def story(cloud: VMCloud) -> None:
         cloud.apply(site(2))
         await cloud.settle(30)
@@ -47,9 +51,58 @@ def test_a_volume_that_a_vm_got_meanwhile_is_not_overwritten() -> None:
         await cloud.settle(60)
         assert ready(cloud, "back", "SnapshotRestore") == ("False", "VolumeAttached")
         assert "web" in text(cloud, "back", "SnapshotRestore")
-        assert job(cloud, "back", "SnapshotRestore")[1] == "Failed"
+        assert job(cloud, "back", "SnapshotRestore")[1] == "Cancelled"
+        assert status(cloud, "back", "SnapshotRestore")["state"] == "Pending"
         assert stored(cloud) == "new"
         assert volume_status(cloud)["attachedTo"]["virtualMachine"] == "web"
+        cloud.edit(volumes=[])
+        await cloud.settle(60)
+        assert ready(cloud, "back", "SnapshotRestore") == ("True", "Completed")
+        assert job(cloud, "back", "SnapshotRestore")[1] == "Succeeded"
+        assert stored(cloud) == "old"
+
+    play(story)
+
+
+def content_of(cloud: VMCloud) -> Volume:
+    """The only volume, as its pool has it."""
+    [found] = [each for pool in cloud.datacentre.service.dc.pools.values() for each in pool.volumes.values()]
+    return found
+
+
+def test_a_volume_that_a_vm_got_after_a_call_that_may_have_had_an_effect_is_never_overwritten() -> None:
+    """Nobody knows whether its content is back already, and the VM has written to it since."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site())
+        cloud.apply(vm())
+        cloud.apply(volume())
+        await cloud.settle(60)
+        store(cloud, "old")
+        cloud.apply(snapshot(of="volume: data"))
+        await cloud.settle(20)
+        store(cloud, "new")
+        plain, lost = cloud.datacentre.service.execute, list[str]()
+
+        def execute(session: str, method: str, args: tuple[Any, ...], faults: list[Any]) -> Any:
+            if method == "volumes.restore_volume" and not lost:
+                lost.append(method)
+                dc, holder = cloud.datacentre.service.dc, cloud.datacentre.vm()
+                dc.attach(holder, "data", content_of(cloud))
+                dc.vm_changed(holder)
+                raise Unanswered("the connection was lost", outcome_unknown=True)
+            return plain(session, method, args, faults)
+
+        cloud.datacentre.service.execute = execute  # type: ignore[method-assign]
+        cloud.apply(restore())
+        await cloud.settle(120)
+        assert lost
+        assert (ready(cloud, "back", "SnapshotRestore"), stored(cloud)) == (("False", "VolumeAttached"), "new")
+        assert status(cloud, "back", "SnapshotRestore")["state"] == "Failed"
+        assert job(cloud, "back", "SnapshotRestore")[1] == "Failed"
+        cloud.datacentre.service.dc.detach(cloud.datacentre.vm(), content_of(cloud).volume)
+        await cloud.settle(120)
+        assert (status(cloud, "back", "SnapshotRestore")["state"], stored(cloud)) == ("Failed", "new")
 
     play(story)
 
