@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.apiproxy import ApiProxy, api_proxy
 from tests.support.live import LiveCloud, live_cloud
 from tests.support.live import manifests as make
 from tests.support.live.audit import findings
-from tests.support.live.controller import ControllerProcess
 from tests.support.live.relay import Relay
+from tests.support.live.replica import Replica, add_replica
 from tests.support.tables import Report
 
 HOSTS = 3
@@ -22,22 +21,6 @@ LEASE = "vireo-controller"
 TABLE = "A replica takes over"
 TASKS = [f"--duration={method}=0.3" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
 """So that there is work under way whenever a leader goes."""
-
-
-@dataclass(frozen=True)
-class Replica:
-    """A controller, and its own way to the API server, which records what it asks for."""
-
-    process: ControllerProcess
-    proxy: ApiProxy
-
-    def led_at(self) -> float:
-        """When it took the lease (monotonic): its first write of it that the API server accepted, after others had it."""
-        return next(each.at for each in self.proxy.asked if each.about_lease and each.writes and each.status in (200, 201))
-
-    def looks(self, since: float) -> int:
-        """How often it has looked who leads."""
-        return sum(each.about_lease and not each.writes and each.at >= since for each in list(self.proxy.asked))
 
 
 @dataclass(frozen=True)
@@ -56,7 +39,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with ExitStack() as stack:
         cloud = stack.enter_context(live_cloud(directory, *TASKS, hosts=HOSTS))
         relay = stack.enter_context(Relay(cloud.simulator.url).running())
-        first, second = (_replica(stack, cloud, name) for name in ("one", "two"))
+        first, second = (add_replica(stack, cloud, name) for name in ("one", "two"))
         cloud.basics(HOSTS, url=relay.url)
         first.process.start()
         cloud.until(lambda: first.process.leads, "the first leads")
@@ -64,14 +47,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         cloud.until(lambda: second.looks(0.0), "the second waits for the lease")
         cloud.await_current("Template")
         yield Pair(cloud, relay, first, second)
-
-
-def _replica(stack: ExitStack, cloud: LiveCloud, name: str) -> Replica:
-    plane = cloud.plane
-    proxy = stack.enter_context(api_proxy(plane.controller_kubeconfig, plane.directory, cloud.directory / name))
-    process = cloud.replica(name, proxy.kubeconfig)
-    stack.callback(process.kill)
-    return Replica(process, proxy)
 
 
 def work(pair: Pair, first: int, last: int) -> list[str]:

@@ -12,9 +12,10 @@ from crds.v1alpha1.host import AdminState
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import Fault as Scripted
 from drivers.simulator.engine.faults import FaultKind
-from tests.soak.site import HOSTS, Replica, Site
+from tests.soak.site import HOSTS, Site
 from tests.support.apiproxy import ApiProxy, Asked, Fault
 from tests.support.live.cloud import host_names
+from tests.support.live.replica import Replica
 
 RESTORES = ("snapshots.restore", "volumes.restore_volume")
 """Methods whose definite refusal is for good."""

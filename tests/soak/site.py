@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from drivers.simulator.engine.settings import TASK_METHODS
 from drivers.types import Credentials
 from standalone.plane import ControlPlane
-from tests.support.apiproxy import ApiProxy, api_proxy
 from tests.support.files import file_server
 from tests.support.live import LiveCloud
 from tests.support.live import manifests as make
 from tests.support.live.cloud import host_names
-from tests.support.live.controller import ControllerProcess
+from tests.support.live.replica import Replica, add_replica
 from tests.support.simulator import SimulatorProcess
 
 HOSTS = 6
@@ -24,14 +22,6 @@ FIRST_PASSWORD = "first"
 _SIZE = ["--hosts", str(HOSTS), "--cpus", "256", "--memory", "1024", "--pool", "100000", "--boot", "0.2", "--shutdown", "0.2"]
 _TASKS = [f"--duration={method}=0.3" for method in sorted(TASK_METHODS)]
 _ACCESS: dict[str, Any] = {"credentials": {"secretRef": {"name": "access", "namespace": "shop"}}}
-
-
-@dataclass(frozen=True)
-class Replica:
-    """A controller, and its way to the API server."""
-
-    process: ControllerProcess
-    proxy: ApiProxy
 
 
 class Site:
@@ -79,20 +69,12 @@ def site(directory: Path) -> Iterator[Site]:
         stack.callback(cloud.api.close)
         stack.callback(lambda: cloud.control.close())
         cloud.install()
-        built = Site(cloud, [_replica(stack, cloud, f"controller-{number}") for number in range(2)])
+        built = Site(cloud, [add_replica(stack, cloud, f"controller-{number}") for number in range(2)])
         _apply(built)
         built.started()
         for kind in ("Host", "StoragePool", "Template", "Network"):
             cloud.await_current(kind)
         yield built
-
-
-def _replica(stack: ExitStack, cloud: LiveCloud, name: str) -> Replica:
-    plane = cloud.plane
-    proxy = stack.enter_context(api_proxy(plane.controller_kubeconfig, plane.directory, cloud.directory / name))
-    process = cloud.replica(name, proxy.kubeconfig)
-    stack.callback(process.kill)
-    return Replica(process, proxy)
 
 
 def _apply(built: Site) -> None:
