@@ -24,9 +24,11 @@ from drivers.types import Capability, InstanceID, ObservedNIC, ObservedVM
 FREE = "vireo.dev/free-left"
 """Annotation: the UUIDs, comma-separated, of VMs that are known to be gone though nobody can look; `*` for all."""
 
-_PACE = 540.0
-LOOKS = 600.0
-"""Seconds between two looks at a VM that no event tells of: it has no owner mark of ours any more."""
+LOOKS, LOOKS_WHILE_WAITED_FOR = 600.0, 60.0
+"""Seconds between two looks at a VM that no event tells of: it has no owner mark of ours any more. The second is for one that a
+deletion waits for."""
+_EARLY = 0.9
+"""Part of that time after which a hypervisor is asked again."""
 
 _Name = tuple[str, str]
 """Instance, NIC."""
@@ -55,7 +57,7 @@ class Left:
             self._nics.free(before[name])
             self._looked.pop(name[0], None)
         self._nics.hold(ctx.object)
-        return LOOKS if status.left else None
+        return _looks(ctx) if status.left else None
 
     def networks(self, host: Host, store: Store) -> Iterable[Key]:
         """For a watch on Hosts: the Networks of their orphans."""
@@ -113,7 +115,7 @@ class Left:
         if Capability.ADOPTION not in link.capabilities:
             return frozenset()  # such a hypervisor leaves no VM without its mark
         now, known = ctx.clock.monotonic(), self._looked.get(instance)
-        if known is None or now - known[0] >= _PACE:
+        if known is None or now - known[0] >= _looks(ctx) * _EARLY:
             try:
                 found = await self._inventory.look_for(instance, host)
             except DriverError as error:
@@ -121,6 +123,15 @@ class Left:
                 return None
             known = self._looked[instance] = now, frozenset(nic.mac for _, vm in found for nic in vm.nics)
         return known[1]
+
+
+def _looks(ctx: Context[Network]) -> float:
+    return LOOKS_WHILE_WAITED_FOR if ctx.deleting else LOOKS
+
+
+def stayed(left: Iterable[LeftNIC]) -> list[str]:
+    """The VMs of these NICs in words: where each is, and whose it was."""
+    return sorted({f"VM {each.instance_id} on host {each.host or 'unknown'}, left by {each.virtual_machine}" for each in left})
 
 
 def _declared(each: LeftNIC, store: Store) -> bool:

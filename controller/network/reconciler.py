@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from controller.inventory import Inventory
 from controller.ipam import InvalidSubnet, Owner, Refusal, SegmentAllocator
-from controller.network.left import Left
+from controller.network.left import Left, stayed
 from controller.network.segment import reserve
 from controller.placing.left import LeftNICs
 from controller.placing.recovery import Recovery
@@ -46,7 +46,6 @@ class NetworkReconciler:
 
     def __init__(self, segments: SegmentAllocator, left: LeftNICs, recovery: Recovery, inventory: Inventory) -> None:
         self._segments = segments
-        self._nics = left
         self._addresses = left.addresses
         self._recovery = recovery
         self._left = Left(inventory, left)
@@ -61,7 +60,7 @@ class NetworkReconciler:
     async def reconcile(self, ctx: Context[Network]) -> Result:
         """Drive one Network one step towards its spec."""
         again = await self._left.look(ctx)
-        outcome = await (self._delete(ctx) if ctx.deleting else self._converge(ctx))
+        outcome = await (self._delete(ctx, again) if ctx.deleting else self._converge(ctx))
         return done(outcome.reason, outcome.message, recheck_after=again) if isinstance(outcome, Done) else outcome
 
     async def _converge(self, ctx: Context[Network]) -> Result:
@@ -91,13 +90,12 @@ class NetworkReconciler:
         self._segments.release(Owner(uid))
         self._addresses.release_network(qualified(key.namespace, key.name))
 
-    async def _delete(self, ctx: Context[Network]) -> Result:
+    async def _delete(self, ctx: Context[Network], again: float | None) -> Result:
+        """It keeps its segment, which nobody else may have, as long as anything is on it: also VMs that no object declares."""
         users = vms_by_network.keys(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
-        if waiting_for := blocked(ctx, users):
+        if waiting_for := blocked(ctx, list(users) or stayed(ctx.object.status.left), again):
             ctx.object.status.state = NetworkState.SHUTDOWN
             return waiting_for
-        for each in ctx.object.status.left:
-            self._nics.free(each)
         await ctx.remove_finalizer()
         return done("Deleted")
 

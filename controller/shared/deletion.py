@@ -24,14 +24,17 @@ def listing(names: Sequence[object]) -> str:
     return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
-def blocked(ctx: Context[Any], users: Sequence[Key]) -> Result | None:
-    """Condition InUse and the result for an object whose deletion must wait for these users; None if there are none."""
+def blocked(ctx: Context[Any], users: Sequence[object], retry_after: float | None = None) -> Result | None:
+    """Condition InUse and the result for an object whose deletion must wait for these users; None if there are none.
+
+    `retry_after` seconds it is looked at again, where no watch tells that a user has gone.
+    """
     if not users:
         ctx.conditions.remove(IN_USE)
         return None
     message = f"deletion waits for {len(users)} that use it: {listing(users)}"
     ctx.conditions.set(IN_USE, True, IN_USE, message)
-    return waiting(IN_USE, message)
+    return waiting(IN_USE, message, retry_after=retry_after)
 
 
 def forced(ctx: Context[Any]) -> bool:

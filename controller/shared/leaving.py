@@ -44,11 +44,11 @@ def recorded(network: Network, uid: str, nic: str) -> bool:
 
 
 def unaware(vm: VirtualMachine, store: Store) -> Key | None:
-    """The first Network that has yet to record what stays of a VM; one that goes itself, or is paused, is not waited for."""
+    """The first Network that has yet to record what stays of a VM; one that is paused is not waited for."""
     for nic in vm.status.nics:
         key = Key.named(Network.KIND, nic.network)
         network = store.get(Network, key.name, key.namespace)
-        if network is None or network.deleting or is_true(network.status.conditions, PAUSED):
+        if network is None or is_true(network.status.conditions, PAUSED):
             continue
         if not recorded(network, vm.metadata.uid, nic.name):
             return Key.of(network)
