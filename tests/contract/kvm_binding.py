@@ -25,7 +25,8 @@ from tests.lab.shell import run
 MIB = 1 << 20
 MARKER = 512
 """Bytes of a disk that hold what a test writes to it."""
-QUICK = Timeouts(connect=10.0, keepalive=1, keepalive_count=3, agent=5)
+PATIENT = Timeouts(connect=60.0, keepalive=5, keepalive_count=5, agent=30)
+"""Two cores carry the hosts, their guests and whatever else is tested: a pause of seconds is no loss."""
 
 FOREIGN = """
 <domain type='qemu'><name>foreign-{instance}</name><uuid>{instance}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
@@ -94,7 +95,7 @@ class KVMBinding:
     """One host of the lab; its own pool in a directory that is not there yet."""
 
     def __init__(self, host: Host, image: ImageFile, memory: int = 16 * MIB) -> None:
-        self.driver: Driver = KVMDriver(QUICK)
+        self.driver: Driver = KVMDriver(PATIENT)
         self.lab_host = host
         self.url = host.uri
         self.endpoint = Endpoint(host.uri)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from drivers.kvm.connection import KVMConnection, KVMDriver
 from drivers.types import Credentials, Endpoint
-from tests.contract.kvm_binding import QUICK
+from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pair import Site, site
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in
@@ -18,9 +18,6 @@ from tests.lab.processes import NAMESPACES
 from tests.lab.record import Backend
 from tests.lab.shell import run
 from tests.lab.sshd import SSHServer, serve
-
-PATIENT = replace(QUICK, keepalive=5)
-"""Two cores carry the hosts, their guests and ssh."""
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, QUICK, move
+from tests.contract.kvm_binding import MIB, PATIENT, move
 from tests.lab import Lab, disposable
 from tests.lab.host import Host, run_in
 
@@ -58,7 +58,7 @@ def host(lab: Lab) -> Host:
 
 @pytest.fixture(scope="module")
 def connection(host: Host) -> Iterator[Connection]:
-    connection = KVMDriver(QUICK).connect(Endpoint(host.uri))
+    connection = KVMDriver(PATIENT).connect(Endpoint(host.uri))
     yield connection
     connection.close()
 

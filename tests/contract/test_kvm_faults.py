@@ -29,15 +29,16 @@ from drivers.types import (
     StopMode,
     VMChanged,
 )
-from tests.contract.kvm_binding import MIB, LossyBinding, empty_image, one_host
+from tests.contract.kvm_binding import MIB, PATIENT, LossyBinding, empty_image, one_host
 from tests.contract.suite import LostReplies, LostStorageReplies
 from tests.lab.host import Host, run_in
 
 pytestmark = pytest.mark.lab
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 Found = TypeVar("Found")
-IMPATIENT = Timeouts(connect=1.0, keepalive=1, keepalive_count=1, agent=1)
+IMPATIENT = Timeouts(connect=10.0, keepalive=5, keepalive_count=1, agent=1)
+"""For hosts that hang: they are waited for to the end."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ class TestLostReplies(LostReplies, LostStorageReplies):
 @pytest.fixture
 def connection(host: Host) -> Iterator[Connection]:
     """A connection that gives up early."""
-    connection = KVMDriver(IMPATIENT).connect(Endpoint(host.uri))
+    connection = eventually(lambda: KVMDriver(IMPATIENT).connect(Endpoint(host.uri)))
     yield connection
     connection.close()
 
@@ -80,14 +81,22 @@ def eventually(look: Callable[[], Found], good: Callable[[Found], bool] = lambda
 
 
 @pytest.fixture
-def blank(host: Host, connection: Connection) -> Iterator[DesiredVM]:
+def patient(host: Host) -> Iterator[Connection]:
+    """A connection that a busy machine does not lose: one that is lost has no events of what happened meanwhile."""
+    connection = KVMDriver(PATIENT).connect(Endpoint(host.uri))
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def blank(host: Host, patient: Connection) -> Iterator[DesiredVM]:
     """A running VM without disks."""
     instance = InstanceID(str(uuid.uuid4()))
     vm = DesiredVM(instance, "blank", Owner("uid", "shop", "blank"), 1, 16 * MIB, ())
-    connection.compute.create(HostID(host.name), vm)
-    connection.power.start(HostID(host.name), instance)
+    patient.compute.create(HostID(host.name), vm)
+    patient.power.start(HostID(host.name), instance)
     yield vm
-    eventually(lambda: connection.compute.delete(HostID(host.name), instance))
+    eventually(lambda: patient.compute.delete(HostID(host.name), instance))
 
 
 def observed(connection: Connection, host: Host, vm: DesiredVM) -> ObservedVM:
@@ -103,8 +112,9 @@ def hung(host: Host) -> Iterator[None]:
         host.unhang()
 
 
-def openers() -> int:
-    return sum(thread.name == "libvirt-open" for thread in threading.enumerate())
+def openers() -> set[threading.Thread]:
+    """By identity: those of earlier tests may still be ending."""
+    return {thread for thread in threading.enumerate() if thread.name == "libvirt-open"}
 
 
 def test_a_daemon_that_hangs_is_given_up_and_used_again_when_it_goes_on(host: Host, connection: Connection) -> None:
@@ -118,6 +128,7 @@ def test_a_daemon_that_hangs_is_given_up_and_used_again_when_it_goes_on(host: Ho
 
 
 def test_a_change_on_a_daemon_that_hangs_has_an_unknown_outcome(host: Host, connection: Connection, blank: DesiredVM) -> None:
+    connection.compute.apply(HostID(host.name), blank.instance, [SetCPUs(3)])  # by now it has a way that changes take
     with hung(host):
         with pytest.raises(Unanswered) as caught:
             connection.compute.apply(HostID(host.name), blank.instance, [SetCPUs(2)])
@@ -131,18 +142,18 @@ def test_a_daemon_that_hangs_costs_one_thread_however_often_it_is_tried(host: Ho
         for _ in range(3):
             with pytest.raises(Unanswered, match="did not answer within"):
                 driver.connect(Endpoint(host.uri))
-        assert openers() == before + 1
+        assert len(openers() - before) == 1
     connected = eventually(lambda: driver.connect(Endpoint(host.uri)))
     assert connected.hosts.list_hosts()
     connected.close()
-    eventually(openers, lambda alive: alive == before)
+    eventually(lambda: openers() - before, lambda alive: not alive)
 
 
 def test_other_credentials_do_not_wait_for_an_old_attempt(host: Host) -> None:
     driver = KVMDriver(IMPATIENT)
     with hung(host), pytest.raises(Unanswered):
         driver.connect(Endpoint(host.uri, Credentials(username="old")))
-    driver.connect(Endpoint(host.uri, Credentials(username="new"))).close()
+    eventually(lambda: driver.connect(Endpoint(host.uri, Credentials(username="new")))).close()
 
 
 def complaint(connection: Connection) -> str:
@@ -155,14 +166,6 @@ def complaint(connection: Connection) -> str:
         except Transient as error:
             return error.message
     raise AssertionError("no complaint")
-
-
-@pytest.fixture
-def patient(host: Host) -> Iterator[Connection]:
-    """A connection that a busy machine does not lose: one that is lost has no events of what happened meanwhile."""
-    connection = KVMDriver().connect(Endpoint(host.uri))
-    yield connection
-    connection.close()
 
 
 def test_guests_outlive_the_daemon_and_events_come_back(host: Host, patient: Connection, blank: DesiredVM) -> None:
@@ -187,30 +190,30 @@ def told(connection: Connection, vm: DesiredVM) -> Sequence[Event]:
     return events
 
 
-def test_a_guest_whose_qemu_is_killed_is_off_and_starts_again(host: Host, connection: Connection, blank: DesiredVM) -> None:
+def test_a_guest_whose_qemu_is_killed_is_off_and_starts_again(host: Host, patient: Connection, blank: DesiredVM) -> None:
     run_in(host, "sh", "-c", f"kill -KILL $(cat /run/libvirt/qemu/blank-{blank.instance[:8]}.pid)")
-    eventually(lambda: observed(connection, host, blank).power, lambda power: power is Power.OFF)
-    connection.power.start(HostID(host.name), blank.instance)
-    assert observed(connection, host, blank).power is Power.ON
+    eventually(lambda: observed(patient, host, blank).power, lambda power: power is Power.OFF)
+    patient.power.start(HostID(host.name), blank.instance)
+    assert observed(patient, host, blank).power is Power.ON
 
 
-def test_a_paused_guest_goes_on_when_it_is_started(host: Host, connection: Connection, blank: DesiredVM) -> None:
+def test_a_paused_guest_goes_on_when_it_is_started(host: Host, patient: Connection, blank: DesiredVM) -> None:
     admin = libvirt.open(host.uri)
     admin.lookupByUUIDString(blank.instance).suspend()
-    assert observed(connection, host, blank).power is Power.PAUSED
-    connection.power.start(HostID(host.name), blank.instance)
-    assert observed(connection, host, blank).power is Power.ON
+    assert observed(patient, host, blank).power is Power.PAUSED
+    patient.power.start(HostID(host.name), blank.instance)
+    assert observed(patient, host, blank).power is Power.ON
     admin.close()
 
 
-def test_a_host_that_lost_power_has_its_vms_off(host: Host, connection: Connection, blank: DesiredVM) -> None:
+def test_a_host_that_lost_power_has_its_vms_off(host: Host, patient: Connection, blank: DesiredVM) -> None:
     host.crash()
     with pytest.raises(Transient):
-        connection.compute.observe_all()
+        patient.compute.observe_all()
     host.start()
-    assert eventually(lambda: observed(connection, host, blank).power) is Power.OFF
-    connection.power.start(HostID(host.name), blank.instance)
-    assert observed(connection, host, blank).power is Power.ON
+    assert eventually(lambda: observed(patient, host, blank).power) is Power.OFF
+    patient.power.start(HostID(host.name), blank.instance)
+    assert observed(patient, host, blank).power is Power.ON
 
 
 def sockets() -> frozenset[str]:
@@ -229,7 +232,7 @@ def test_a_closed_connection_holds_no_socket(host: Host) -> None:
     driver = KVMDriver(IMPATIENT)
     for _ in range(3):
         before = sockets()
-        opened = driver.connect(Endpoint(host.uri))
+        opened = eventually(lambda: driver.connect(Endpoint(host.uri)))
         opened.compute.observe_all()
         made = sockets() - before
         assert made
@@ -239,7 +242,7 @@ def test_a_closed_connection_holds_no_socket(host: Host) -> None:
 
 def test_a_lost_connection_holds_no_socket(host: Host) -> None:
     before = sockets()
-    opened = KVMDriver(IMPATIENT).connect(Endpoint(host.uri))
+    opened = eventually(lambda: KVMDriver(IMPATIENT).connect(Endpoint(host.uri)))
     made = sockets() - before
     host.daemon_kill()
     host.daemon_start()

@@ -16,7 +16,7 @@ from drivers.types import DesiredVM, DesiredVolume, Power, StopMode
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
 from tests.contract.suite.storebase import Store
 from tests.contract.suite.tools import Maker, eventually
-from tests.lab.guests import execute, wait_for_agent
+from tests.lab.guests import ANSWER, execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
 
@@ -66,7 +66,7 @@ class Booted:
         wait_for_agent(self.domain)
 
     def freeze_status(self) -> str:
-        answer = libvirt_qemu.qemuAgentCommand(self.domain, json.dumps({"execute": "guest-fsfreeze-status"}), 5, 0)
+        answer = libvirt_qemu.qemuAgentCommand(self.domain, json.dumps({"execute": "guest-fsfreeze-status"}), ANSWER, 0)
         return str(json.loads(answer)["return"])
 
 

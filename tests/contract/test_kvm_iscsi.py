@@ -12,6 +12,7 @@ from drivers.base import Connection
 from drivers.errors import Busy, Conflict, StorageUnavailable, Transient, Unsupported
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.host import profile
+from drivers.kvm.store import targets
 from drivers.types import (
     AttachVolume,
     Change,
@@ -25,7 +26,7 @@ from drivers.types import (
     PoolSpec,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, QUICK, KVMBinding, bootable_image, empty_image, stocked
+from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, empty_image, stocked
 from tests.contract.suite import LUNs
 from tests.contract.suite.base import CleaningMaker
 from tests.contract.suite.luns import FIRST, SECOND, SIZE, attachment
@@ -59,6 +60,12 @@ class SANBinding(KVMBinding):
     def have_lun(self, number: int, size: int) -> None:
         if number not in self._server.luns:
             self._server.add(number, size)
+
+
+@pytest.fixture(autouse=True)
+def _a_slow_answer_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores carry the hosts, their guests and the server."""
+    monkeypatch.setattr(targets, "PATIENCE", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -218,9 +225,10 @@ def test_data_goes_with_the_lun_from_host_to_host(lab: Lab, server: iscsi.Server
 
 
 def test_a_server_that_gives_no_answer_holds_up_nothing_else(
-    binding: SANBinding, connection: Connection, server: iscsi.Server, make: Maker
+    binding: SANBinding, connection: Connection, server: iscsi.Server, make: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Packets to it vanish: one call waits in libvirtd, and all else goes on."""
+    monkeypatch.setattr(targets, "PATIENCE", 15.0)
     vm = make.created()
     server.cut()
     try:
@@ -248,7 +256,7 @@ def _luns(connection: Connection, host: HostID) -> tuple[ObservedLUN, ...]:
 def test_a_host_that_lacks_the_backend_says_so(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> None:
     """As libvirt's own list of storage backends has it."""
     monkeypatch.setattr(profile, "pools", lambda _: frozenset({"dir"}))
-    with closing(KVMDriver(QUICK).connect(Endpoint(lab.host("h2").uri))) as connection:
+    with closing(KVMDriver(PATIENT).connect(Endpoint(lab.host("h2").uri))) as connection:
         [host] = connection.hosts.list_hosts()
         assert host.guests is not None
         assert any("iscsi-direct" in lack for lack in host.guests.lacks)

@@ -1,5 +1,6 @@
 """Segments that Vireo makes on a real host over a real sshd: when they come, when they go, and what it never touches."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
@@ -23,14 +24,16 @@ from drivers.types import (
     Power,
     Segment,
 )
-from tests.contract.kvm_binding import MIB
+from tests.contract.kvm_binding import MIB, PATIENT
 from tests.contract.kvm_pair import Site
-from tests.contract.kvm_remote_pair import PATIENT, Remote, connect, remote
+from tests.contract.kvm_remote_pair import Remote, connect, remote
+from tests.lab.guests import eventually
 from tests.lab.host import run_in
 from tests.lab.shell import succeeds
 
 pytestmark = pytest.mark.lab
 
+_numbers = itertools.count(1)
 VXLAN = Attachment(NetworkBackend.LINUX, uplink="trunk0", group="239.7.7.7")
 
 
@@ -50,7 +53,7 @@ def here(world: Remote) -> Iterator[Site]:
 
 
 def nic(segment: int, attachment: Attachment = VXLAN) -> DesiredNIC:
-    mac = f"02:00:00:00:{uuid4().int % 256:02x}:{segment:02x}"
+    mac = f"02:00:00:00:{next(_numbers):02x}:{segment:02x}"
     return DesiredNIC(f"eth{segment}", mac, "shop/front", Segment(segment), attachment, "10.0.0.5")
 
 
@@ -186,11 +189,14 @@ def test_after_a_reboot_the_next_vm_brings_its_segment_back(world: Remote, here:
     here.connection.power.start(here.id, vm.instance)
     world.restart(0)
     assert ours(here) == set()
-    for _attempt in range(10):
+
+    def started() -> bool:
         try:
             here.connection.power.start(here.id, vm.instance)
-            break
         except Transient:  # the connection from before the reboot is given up by and by
-            continue
+            return False
+        return True
+
+    eventually(started, "the VM to start")
     assert ours(here) == of(10)
     assert here.connection.compute.observe(here.id, vm.instance).power is Power.ON

@@ -2,7 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from drivers.base import Connection
 from drivers.errors import Conflict
+from drivers.kvm.connection import KVMDriver
 from drivers.types import (
     AttachNIC,
     Capability,
@@ -32,7 +33,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, one_host, stocked
 from tests.lab.guests import eventually, execute, last_words, wait_for_agent, wait_for_cloud
 from tests.lab.host import run_in
 
@@ -224,7 +225,9 @@ def test_a_qemu_that_hangs_holds_up_neither_reading_nor_other_vms(machine: Machi
     compute, power, host = machine.connection.compute, machine.connection.power, machine.binding.host
     other = DesiredVM(InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b12"), "other", Owner("u", "shop", "other"), 1, 16 * MIB, ())
     whole = machine.observe()
-    with frozen(machine):
+    hasty = KVMDriver(replace(PATIENT, agent=5)).connect(machine.binding.endpoint)
+    with frozen(machine), closing(hasty):
+        machine = replace(machine, connection=hasty)
         assert replace(compute.observe_all()[INSTANCE], guest=whole.guest) == whole
         assert replace(machine.observe(), guest=whole.guest) == whole
         assert machine.observe().guest.hostname == "", "nobody answers"

@@ -1,5 +1,6 @@
 """The machine around a guest: its CPU and firmware over restarts, its log's size, its display, and another host for it to go to."""
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, QUICK
+from tests.contract.kvm_binding import MIB, PATIENT
 from tests.lab import Lab, disposable
 from tests.lab.guest.images import image
 from tests.lab.guests import eventually, execute, wait_for_agent
@@ -62,7 +63,7 @@ def pool(lab: Lab) -> PoolSpec:
 
 @contextmanager
 def connected(host: Host) -> Iterator[KVMConnection]:
-    connection = KVMDriver(QUICK).connect(Endpoint(host.uri))
+    connection = KVMDriver(PATIENT).connect(Endpoint(host.uri))
     yield connection
     connection.close()
 
@@ -144,6 +145,7 @@ def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_ho
         )
         domain.migrate3(target, {libvirt.VIR_MIGRATE_PARAM_URI: "tcp://198.18.0.2"}, unsafe)
         moved = target.lookupByUUIDString(INSTANCE)
+        wait_for_agent(moved)
         assert execute(moved, "cat /proc/sys/kernel/random/boot_id") == boot
         assert execute(moved, flags) == before
         arrived = ET.fromstring(moved.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
@@ -263,13 +265,15 @@ def test_the_log_of_a_console_stays_small_however_much_a_guest_writes(lab: Lab, 
         domain = admin.lookupByUUIDString(BOTH)
         wait_for_agent(domain)
         execute(domain, f"pad=$(printf '%0100d' 0); for i in $(seq 0 {lines - 1}); do echo line-$i-$pad; done > /dev/ttyS0")
+        last = re.compile(rb"^line-%d-0{100}\r?$" % (lines - 1), re.MULTILINE)
+        eventually(lambda: last.search(connection.consoles.log(here, BOTH)), "the last line")
         log = connection.consoles.log(here, BOTH)
         admin.close()
         sizes = {path.name: path.stat().st_size for path in host.logs.glob(f"vireo-{BOTH}.log*")}
         assert len(sizes) == parts + 1, sizes
         assert max(sizes.values()) <= limit + 4096 < lines * 100 / parts
         assert limit < len(log) <= (parts + 1) * (limit + 4096)
-        numbers = [int(line.split(b"-")[1]) for line in log.splitlines() if line.startswith(b"line-")]
+        numbers = [int(number) for number in re.findall(rb"^line-(\d+)-0{100}\r?$", log, re.MULTILINE)]
         assert numbers[-1] == lines - 1
         assert numbers == sorted(numbers), "older parts come first"
         connection.compute.delete(here, BOTH, [pool])

@@ -15,7 +15,7 @@ import pytest
 from drivers.errors import InvalidSpec, Transient
 from drivers.kvm.connection import KVMDriver
 from drivers.types import Credentials, Endpoint
-from tests.contract.kvm_binding import QUICK
+from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pki import Authority
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in
@@ -138,7 +138,7 @@ def test_a_client_without_a_certificate_is_refused(lab: Lab, authority: Authorit
 def test_half_a_login_is_refused_before_anything_is_sent(authority: Authority, part: str) -> None:
     credentials = replace(authority.client(f"half-{part.replace('_', '-')}"), **{part: b""})
     with pytest.raises(InvalidSpec, match="together"):
-        KVMDriver(QUICK).connect(Endpoint("qemu+tls://localhost/system", credentials))
+        KVMDriver(PATIENT).connect(Endpoint("qemu+tls://localhost/system", credentials))
 
 
 @pytest.mark.parametrize("part", ["client_certificate", "client_key", "ca_certificate"])
@@ -160,7 +160,7 @@ def test_no_text_shows_paths_or_the_host(lab: Lab, authority: Authority, tmp_pat
 
 def test_ssh_gets_key_and_user_and_checks_the_host(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = ssh_stand_in(lab, tmp_path, monkeypatch)
-    connection = KVMDriver(QUICK).connect(Endpoint("qemu+ssh://operator@kvm1.example:2222/system", Credentials(ssh_key=b"KEY\n")))
+    connection = KVMDriver(PATIENT).connect(Endpoint("qemu+ssh://operator@kvm1.example:2222/system", Credentials(ssh_key=b"KEY\n")))
     assert connection.hosts.list_hosts()[0].host == "h1"
     connection.close()
     arguments = (notes / "arguments").read_text().splitlines()
@@ -175,7 +175,7 @@ def test_ssh_gets_key_and_user_and_checks_the_host(lab: Lab, tmp_path: Path, mon
 def test_ssh_takes_the_user_of_the_secret_and_may_be_insecure(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = ssh_stand_in(lab, tmp_path, monkeypatch)
     endpoint = Endpoint("qemu+ssh://kvm1.example/system", Credentials(username="vireo"), insecure=True)
-    KVMDriver(QUICK).connect(endpoint).close()
+    KVMDriver(PATIENT).connect(endpoint).close()
     arguments = (notes / "arguments").read_text().splitlines()
     assert arguments[arguments.index("-l") :][:2] == ["-l", "vireo"]
     assert "StrictHostKeyChecking=no" in " ".join(arguments)
@@ -186,7 +186,7 @@ def test_ssh_that_fails_may_work_later(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Transient):
-        KVMDriver(QUICK).connect(Endpoint("qemu+ssh://kvm1.example/system"))
+        KVMDriver(PATIENT).connect(Endpoint("qemu+ssh://kvm1.example/system"))
 
 
 def ssh_stand_in(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -12,7 +12,7 @@ from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Unsupported
 from drivers.kvm.connection import KVMDriver
 from drivers.types import DesiredDisk, DesiredVM, Endpoint, HostID, ImageFile, InstanceID, NFSExport, Owner, PoolSpec
-from tests.contract.kvm_binding import MIB, QUICK, empty_image
+from tests.contract.kvm_binding import MIB, PATIENT, empty_image
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in
 
@@ -33,7 +33,7 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture(scope="module")
 def connections(lab: Lab) -> Iterator[list[Connection]]:
     """One to each host."""
-    driver = KVMDriver(QUICK)
+    driver = KVMDriver(PATIENT)
     opened = [driver.connect(Endpoint(host.uri)) for host in lab.hosts()]
     yield opened
     for connection in opened:

@@ -14,9 +14,7 @@ from drivers.types import Capability, DesiredVM, InstanceID, StopMode
 
 from .base import ContractBase
 from .binding import Binding
-from .tools import Maker, raises_ours
-
-PATIENCE = 120.0
+from .tools import DEADLINE, Maker, raises_ours
 
 
 class Talk:
@@ -28,7 +26,7 @@ class Talk:
 
     def until(self, wanted: bytes) -> bytes:
         """Everything up to and with `wanted`."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while wanted not in self.seen:
             assert time.monotonic() < deadline, (wanted, self.seen[-500:])
             self.seen += self.console.read(1.0)
@@ -59,7 +57,7 @@ class Consoles(ContractBase):
 
     def _open(self, connection: Connection, binding: Binding, vm: DesiredVM, *, force: bool = False) -> Console:
         """A console that was just left may be taken for a moment."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while True:
             try:
                 return connection.consoles.open(binding.host, vm.instance, force=force)
@@ -77,8 +75,7 @@ class Consoles(ContractBase):
             talk = Talk(console)
             talk.log_in()
             assert talk.ask("id -u") == "0\n"
-            console.write(b"KEPT=yes\n")
-            talk.until(b"# ")
+            assert talk.ask("KEPT=yes") == ""
         with closing(self._open(connection, binding, vm)) as console:
             assert Talk(console).ask("echo $KEPT") == "yes\n"
 
@@ -135,13 +132,13 @@ class Consoles(ContractBase):
             console.write(b"x" * 4096)
 
     def _ends(self, console: Console) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         with raises_ours(Conflict):
             while time.monotonic() < deadline:
                 console.read(1.0)
 
     def _until(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while True:
             with suppress(NotFound):
                 if holds():

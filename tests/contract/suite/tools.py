@@ -32,7 +32,7 @@ from drivers.types import (
 from .binding import Binding
 
 MIB = 1024**2
-DEADLINE = 240.0
+DEADLINE = 400.0
 """Seconds after which something that should happen won't."""
 
 T = TypeVar("T")
