@@ -206,7 +206,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         ZoneReconciler(),
         PodReconciler(),
         ClusterReconciler(),
-        HostReconciler(parts.inventory, secrets, left, parts.placements),
+        HostReconciler(parts.inventory, secrets, left, parts.placements, parts.pools),
         StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),

@@ -130,6 +130,20 @@ class Storage(Protocol):
         server does not answer or refuses, Unsupported if the host can't use such a server, Transient.
         """
 
+    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
+        """Have this host let go of what `ensure_pool` made of it: an export is unmounted, a definition removed. No file is touched.
+
+        What somebody else made in the same place stays as it is. A pool that is not there, or could not be, is success, and so is
+        an iSCSI target, of which hosts keep nothing. Raises Conflict while a VM of this host, whoever's, has a disk in it or the
+        host uses the mount, StorageUnavailable if it can't be unmounted for want of its server, Busy, Transient.
+        """
+
+    def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
+        """The pools that `ensure_pool` made on this host and that were not released since, usable or not.
+
+        Whether other hosts share them is not known here (`shared` is False). Raises Transient.
+        """
+
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether the complete image `ImageFile.name` is in the pool."""
 

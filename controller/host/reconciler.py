@@ -10,8 +10,9 @@ from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
 from controller.host.lacks import lack
 from controller.host.orphans import Orphans
+from controller.host.pools import PACE, Pools
 from controller.host.status import allocated, describe, fill, native_id, result, running
-from controller.inventory import HostLink, Inventory
+from controller.inventory import HostLink, Inventory, PoolRegistry
 from controller.inventory.secrets import Secrets
 from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
@@ -19,7 +20,7 @@ from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.queue import Priority
 from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done
+from controller.runtime.results import Done, Result, done, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import blocked, existence, if_deleting, listing
 from controller.shared.lookups import (
@@ -62,6 +63,9 @@ def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
     return [Key(Host.KIND, "", vm.status.host)] if vm.status.host else []
 
 
+_RETRY = 5.0
+
+
 @dataclass(frozen=True, slots=True)
 class _Contact:
     """A Host with an endpoint that it can be asked through."""
@@ -84,12 +88,15 @@ class HostReconciler:
 
     kind = Host
 
-    def __init__(self, inventory: Inventory, secrets: Secrets, left: LeftNICs, placements: Placements) -> None:
+    def __init__(
+        self, inventory: Inventory, secrets: Secrets, left: LeftNICs, placements: Placements, registry: PoolRegistry
+    ) -> None:
         self._inventory = inventory
         self._placements = placements
         self._secrets = secrets
         self._identities = Identities()
         self._orphans = Orphans(left)
+        self._pools = Pools(registry)
         self._announced: dict[str, tuple[HostLink, int]] = {}
         self.watches: Sequence[Watch] = (
             Watch(Cluster, _of_cluster, of=lambda cluster: cluster.spec),
@@ -120,13 +127,14 @@ class HostReconciler:
         describe(ctx.object, ctx.conditions, link, outcome, users, lacking)
         networks.describe(ctx.conditions, contact.network if isinstance(contact, _Contact) else None)
         _tell(ctx, before, outcome)
-        return blocked(ctx, users) or outcome
+        return blocked(ctx, users) or _again(outcome)
 
     def forget(self, key: Key, uid: str) -> None:
         """Disconnect a Host that is gone."""
         self._inventory.detach(key.name)
         self._identities.forget(key.name)
         self._orphans.forget(key.name)
+        self._pools.forget(key.name)
         self._announced.pop(key.name, None)
 
     async def _attach(self, ctx: Context[Host]) -> _Contact | Result:
@@ -147,18 +155,19 @@ class HostReconciler:
     async def _use(self, ctx: Context[Host], contact: _Contact) -> Result:
         """Take over what the hypervisor says of itself, if it is the right one."""
         link, cluster = contact.link, contact.cluster
-        if link.reachable and link.info is not None:
-            self._identify(ctx, link, native_id(link.info))
-            if not link.refused:
-                fill(ctx.object.status, link.info, link.capabilities, cluster.spec.overcommit)
+        self._identify(ctx, link)
+        if link.reachable and link.info is not None and not link.refused:
+            fill(ctx.object.status, link.info, link.capabilities, cluster.spec.overcommit)
         if link.up:
             await ctx.add_finalizer()
             self._announce(ctx, contact)
             self._look_for_orphans(ctx, link)
+            self._pools.look(ctx, link, cluster)
         return result(ctx.object, link)
 
-    def _identify(self, ctx: Context[Host], link: HostLink, identity: str) -> None:
+    def _identify(self, ctx: Context[Host], link: HostLink) -> None:
         """Refuse the link if this hypervisor must not be used under this name; one without an identifier can't be told apart."""
+        identity = native_id(link.info) if link.reachable and link.info is not None else ""
         if not identity:
             return
         self._identities.note(ctx.key.name, identity)
@@ -192,9 +201,23 @@ class HostReconciler:
         return [Key(Host.KIND, "", name) for name in self._identities.rivals(host.metadata.name)]
 
     async def _release(self, ctx: Context[Host]) -> Result:
+        """Have a host that answers let go of its pools: nobody will ask it again. One that does not keeps them."""
+        contact = await self._attach(ctx)
+        link = contact.link if isinstance(contact, _Contact) else None
+        if link and not link.attempted:
+            return waiting(link.reason, link.message, retry_after=_RETRY)
+        if link:
+            self._identify(ctx, link)
+        if link and link.up and (unfinished := await self._pools.leave(ctx, link)):
+            return unfinished
         self._inventory.detach(ctx.key.name)
         await ctx.remove_finalizer()
         return done("Deleted")
+
+
+def _again(outcome: Result) -> Result:
+    """Come back now and then to see what it has that nobody declares."""
+    return done(outcome.reason, outcome.message, recheck_after=PACE) if isinstance(outcome, Done) else outcome
 
 
 def _carries(ctx: Context[Host]) -> bool:

@@ -253,6 +253,17 @@ class HostLink:
         make = self._session.lanes.change if pool.nfs is None else self._session.lanes.mount
         return await make(connection.storage.ensure_pool, host, pool)
 
+    async def release_pool(self, pool: PoolSpec) -> Done:
+        """See `drivers.base.Storage.release_pool`."""
+        host, connection = self._host(), self._session.connection()
+        make = self._session.lanes.change if pool.nfs is None else self._session.lanes.mount
+        return await make(connection.storage.release_pool, host, pool)
+
+    async def list_pools(self) -> Sequence[PoolSpec]:
+        """See `drivers.base.Storage.list_pools`."""
+        host, connection = self._host(), self._session.connection()
+        return await self._session.lanes.survey(connection.storage.list_pools, host)
+
     async def has_image(self, pool: PoolSpec, image: str) -> bool:
         """See `drivers.base.Storage.has_image`."""
         host, connection = self._host(), self._session.connection()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from controller.inventory import Inventory, PoolRegistry
 from controller.pool.images import remove_images
 from controller.pool.orphans import Orphans
+from controller.pool.release import Release
 from controller.pool.scope import resolve
 from controller.pool.status import Survey, allocated, capacity, describe, result
 from controller.runtime.context import Context
@@ -14,7 +15,7 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Done, Result, Waiting, done, waiting
 from controller.runtime.store import Store
-from controller.shared.deletion import blocked, existence, forced, if_deleting
+from controller.shared.deletion import blocked, existence, forced, if_deleting, listing
 from controller.shared.library import Library
 from controller.shared.lookups import (
     COUNT_SETTLE,
@@ -102,11 +103,12 @@ class StoragePoolReconciler:
         self._inventory = inventory
         self._registry = registry
         self._library = library
+        self._release = Release(inventory, registry)
         self._orphans = Orphans(inventory)
         self._started: float | None = None
 
     async def reconcile(self, ctx: Context[StoragePool]) -> Result:
-        """A pool is ready when a host has it; its deletion waits for the disks and volumes in it, then takes our images along."""
+        """A pool is ready when a host has it. Deletion waits for what is in it, takes our images along, and its hosts let it go."""
         pool = ctx.object
         if ctx.deleting:
             return await self._delete(ctx)
@@ -170,7 +172,7 @@ class StoragePoolReconciler:
         lookups = (vms_by_pool, volumes_by_pool, snapshots_by_pool)
         if waits := blocked(ctx, [key for lookup in lookups for key in lookup.keys(ctx.store, ctx.key.name)]):
             return waits
-        if not forced(ctx) and (unfinished := await self._remove_images(ctx)):
+        if unfinished := await self._leave_hosts(ctx):
             ctx.conditions.set(BLOCKED, True, unfinished.reason, unfinished.message)
             return unfinished
         if forced(ctx):
@@ -178,11 +180,20 @@ class StoragePoolReconciler:
         await ctx.remove_finalizer()
         return done("Deleted")
 
-    async def _remove_images(self, ctx: Context[StoragePool]) -> Result | None:
-        """Remove our images through any host that has the pool; if no Host is in its scope any more, nobody can."""
+    async def _leave_hosts(self, ctx: Context[StoragePool]) -> Result | None:
+        """Remove our images, then have the hosts let the pool go; if no Host is in its scope any more, nobody can."""
         hosts = resolve(ctx.object, ctx.store)
         if not isinstance(hosts, list) or not hosts or not has_files(ctx.object):
             return None
+        at_once = forced(ctx)
+        if not at_once and not self._registry.releasing(ctx.key.name) and (unfinished := await self._remove_images(ctx, hosts)):
+            return unfinished
+        if not at_once and self._is_start(ctx) and (unasked := [host for host in hosts if not self._inventory.asked(host)]):
+            return waiting(BLOCKED, f"{len(unasked)} hosts have not answered yet: {listing(unasked)}", retry_after=PATIENCE)
+        return await self._release.let_go(ctx, hosts, at_once=at_once)
+
+    async def _remove_images(self, ctx: Context[StoragePool], hosts: Sequence[str]) -> Result | None:
+        """Remove our images through any host that has the pool."""
         await self._registry.ensure(pool_spec(ctx.object), hosts, older_than=REFRESH, patience=PATIENCE)
         name = ctx.key.name
         links = (link for host in hosts if self._registry.ready(name, host) and (link := self._inventory.link(host)))

@@ -8,7 +8,7 @@
 | image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
-| storage pool | `vireo-<pool>` |
+| storage pool | `vireo-<pool>`, with a UUID that follows from that name |
 | initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -131,6 +132,18 @@ def image_marker(name: str) -> str:
 def pool(name: str) -> str:
     """Name of the pool in libvirt. Raises InvalidSpec unless it is a DNS subdomain."""
     return f"vireo-{_checked(_POOL, name, 'the pool name')}"
+
+
+def pool_uuid(name: str) -> str:
+    """UUID of the pool in libvirt, which has no other place for a mark: we defined it. Raises InvalidSpec as `pool`."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://vireo.dev/libvirt/1/pool/{pool(name)}"))
+
+
+def pool_of(native: str, identity: str) -> str | None:
+    """Our name of the libvirt pool with this name and UUID; None for one that we did not define."""
+    name = native.removeprefix("vireo-")
+    ours = name != native and _POOL.fullmatch(name) is not None
+    return name if ours and pool_uuid(name) == identity else None
 
 
 def target(target: ISCSITarget) -> ISCSITarget:

@@ -10,7 +10,7 @@ from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
-from drivers.kvm.store import images, nfs, pools, stored
+from drivers.kvm.store import images, nfs, pools, release, stored
 from drivers.kvm.store.targets import Targets
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
@@ -53,6 +53,26 @@ class KVMStorage:
         extra = 0.0 if pool.nfs is None else nfs.PATIENCE
         with self._noted(pool):
             return self._session.run(Role.WORK, f"prepare the pool {pool.name}", run, mutating=True, extra=extra)
+
+    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
+        """Stop and undefine what `ensure_pool` defined; where it has to wait for an NFS server, it does so as long as that does."""
+        self._hosts.require(host)
+
+        def run(connection: Any) -> None:
+            with self._turn(pool.name):
+                release.release(connection, pool)
+
+        extra = 0.0 if pool.nfs is None else nfs.PATIENCE
+        if pool.iscsi is None:
+            self._session.run(Role.WORK, f"let go of the pool {pool.name}", run, mutating=True, extra=extra)
+        return Done()
+
+    def list_pools(self, host: HostID) -> tuple[PoolSpec, ...]:
+        """Those that carry the UUID that only we give."""
+        self._hosts.require(host)
+        return self._session.run(
+            Role.WORK, "list the storage pools", lambda connection: tuple(each for _, each in pools.ours(connection))
+        )
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""

@@ -165,6 +165,14 @@ class _Storage:
         observed: ObservedPool = self._call("storage.ensure_pool", host, pool)
         return observed
 
+    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
+        done: Done = self._call("storage.release_pool", host, pool)
+        return done
+
+    def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
+        pools: Sequence[PoolSpec] = self._call("storage.list_pools", host)
+        return pools
+
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         there: bool = self._call("storage.has_image", host, pool, image)
         return there

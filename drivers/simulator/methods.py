@@ -136,6 +136,8 @@ METHODS: dict[str, Method] = {
     "power.start": Method(tuple[HostID, InstanceID], Outcome, True, Capability.POWER, tagged=True),
     "power.stop": Method(tuple[HostID, InstanceID, StopMode], Outcome, True, Capability.POWER, tagged=True),
     "storage.ensure_pool": Method(tuple[HostID, PoolSpec], ObservedPool, True, Capability.STORAGE),
+    "storage.release_pool": _work(tuple[HostID, PoolSpec], Capability.STORAGE),
+    "storage.list_pools": Method(tuple[HostID], Pools, False, Capability.STORAGE),
     "storage.has_image": Method(tuple[HostID, PoolSpec, str], bool, False, Capability.STORAGE),
     "storage.put_image": Method(tuple[HostID, PoolSpec, ImageFile], Outcome, True, Capability.STORAGE, tagged=True),
     "storage.delete_image": Method(tuple[HostID, PoolSpec, str], Outcome, True, Capability.STORAGE, tagged=True),

@@ -13,7 +13,7 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import DriverError, StorageUnavailable
+from drivers.errors import Conflict, DriverError, StorageUnavailable
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.link.session import Timeouts
 from drivers.kvm.store import nfs
@@ -214,3 +214,15 @@ def test_what_was_made_is_removed(world: World) -> None:
     world.connection.volumes.delete_volume_snapshot(HOST, world.pool, SNAPSHOT)
     world.connection.storage.delete_image(HOST, world.pool, world.image.name)
     assert world.files == {nfs.MARKER}
+
+
+def test_a_pool_that_is_let_go_is_unmounted(world: World) -> None:
+    world.ensure()
+    user = world.host.run(f"(cd {world.pool.path} && exec setsid sleep 3600) >/dev/null 2>&1 & sleep 1; echo $!")
+    with pytest.raises(Conflict, match="still uses the mount"):
+        world.connection.storage.release_pool(HOST, world.pool)
+    world.host.run(f"kill {user}; sleep 1")
+    for _ in range(2):
+        world.connection.storage.release_pool(HOST, world.pool)
+    assert (world.mounts, list(world.connection.storage.list_pools(HOST))) == ([], [])
+    assert (world.files, world.below) == ({nfs.MARKER}, [])

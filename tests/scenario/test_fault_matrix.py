@@ -146,6 +146,7 @@ NONSENSE = {
     **{("out-of-band change", each.name): LOST for each in OPERATIONS if each.name not in BEHIND},
     **{("host claims too much", each.name): NO_ROOM for each in OPERATIONS if not each.room},
     **{(name, "stop"): "asking a guest to stop is no native task" for name in ("failed task", "vanished task")},
+    **{(name, "p.delete"): "letting a pool go is no native task" for name in ("failed task", "vanished task")},
 }
 """Cells that make no sense, and why."""
 REFUSED = dict.fromkeys(

@@ -79,7 +79,7 @@ class Controller:
                 ZoneReconciler(),
                 PodReconciler(),
                 ClusterReconciler(),
-                HostReconciler(self.inventory, self.secrets, LeftNICs(self.store, self.addresses), self.placements),
+                HostReconciler(self.inventory, self.secrets, LeftNICs(self.store, self.addresses), self.placements, self.registry),
                 StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library)),
                 ServiceOfferingReconciler(),
             ],

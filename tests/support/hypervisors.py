@@ -87,6 +87,7 @@ class Hypervisor:
         self.capabilities = capabilities
         self.vms: dict[InstanceID, ObservedVM] = {}
         self.pools: dict[tuple[HostID, str], ObservedPool] = {}
+        self.defined: dict[tuple[HostID, str], PoolSpec] = {}
         self.images: set[tuple[str, str]] = set()
         self.files: list[StoredFile] = []
         self.faults: dict[str, Exception] = {}
@@ -171,7 +172,18 @@ class FakeConnection:
         self._of.did(f"ensure_pool on {host}")
         size = replace(self._of.pool_size, name=pool.name)
         self._of.pools[host, pool.name] = size
+        self._of.defined.setdefault((host, pool.path), replace(pool, shared=False))
         return size
+
+    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
+        self._of.did("release_pool")
+        self._of.did(f"release_pool on {host}")
+        self._of.defined.pop((host, pool.path), None)
+        return Done()
+
+    def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
+        self._of.did("list_pools")
+        return [pool for (where, _), pool in self._of.defined.items() if where == host]
 
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         self._of.did("delete_image")

@@ -107,6 +107,13 @@ def _dropped(cloud: MatrixCloud) -> None:
     assert not cloud.list("Volume")
 
 
+def _let_go(cloud: MatrixCloud) -> None:
+    """No host has it, and each has the other one."""
+    assert [raw["metadata"]["name"] for raw in cloud.list("StoragePool")] == ["s1"]
+    hosts = cloud.datacentre.service.dc.hosts.values()
+    assert {host.host: sorted(host.pools) for host in hosts} == {host.host: ["s1"] for host in hosts}
+
+
 def _adopted(cloud: MatrixCloud) -> None:
     assert adoption.phase(cloud) == "Adopted"
     assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["old.img"]
@@ -150,6 +157,7 @@ TAKEN: Sequence[Step] = (
 )
 DATA = apply(volume())
 COPY = apply(snapshot(of="volume: data"))
+SPARE = apply(base.POOL.replace("name: s1", "name: spare").replace("/srv/vms", "/srv/spare"))
 COPIED: Sequence[Step] = (DATA, lambda cloud: store(cloud, "old"), COPY, lambda cloud: store(cloud, "new"))
 OPERATIONS = [
     Operation("create", "compute.create", [], WEB, room="large"),
@@ -172,8 +180,11 @@ OPERATIONS = [
     ),
     Operation("v.snapshot", "volumes.snapshot_volume", [DATA], COPY, on_vm=False),
     Operation("v.restore", "volumes.restore_volume", COPIED, apply(restore()), _reverted, on_vm=False),
+    Operation(
+        "p.delete", "storage.release_pool", [SPARE], lambda cloud: cloud.delete("StoragePool", "spare"), _let_go, on_vm=False
+    ),
 ]
-"""Those that begin with "v." are of volumes that no VM has."""
+"""Those that begin with "v." are of volumes that no VM has, with "p." of pools."""
 
 
 async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, idle: str = "small") -> None:

@@ -54,7 +54,7 @@ from tests.unit.runtime.fakes import FakeApi, Watcher
 from tests.unit.runtime.virtual import LoopClock
 
 GIB = 2**30
-_BACKGROUND = {"connect", "close", "list_hosts", "observe_all", "ensure_pool"}
+_BACKGROUND = {"connect", "close", "list_hosts", "observe_all", "ensure_pool", "list_pools"}
 """Calls that sessions make by themselves, at any time: no steps of a VM's life."""
 _AROUND = {"Zone", "Pod", "Cluster", "Host", "StoragePool", "ServiceOffering"}
 """Kinds that only count VMs."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, StorageUnavailable, Unsupported
+from drivers.errors import Conflict, DriverError, StorageUnavailable, Unsupported
 from drivers.kvm import domains, errors, mark, names
 from drivers.kvm.domain.observe import source
 from drivers.kvm.store import volumes
@@ -35,6 +35,7 @@ With `hard`, libvirt would wait for the server as long as it takes, with all oth
 
 _NAMESPACE = "http://libvirt.org/schemas/storagepool/fs/1.0"
 _SILENT = frozenset({errno.EIO, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTDOWN})
+_IN_USE = " is busy"
 _STALE = "or has forgotten what it exported: VMs with disks there need a restart then"
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_CLIENT = {
@@ -50,6 +51,7 @@ def describe(spec: PoolSpec, nfs: NFSExport) -> ET.Element:
     """The pool's document. It is not for libvirt to start by itself: a server that is away would hold up the start of libvirtd."""
     root = ET.Element("pool", {"type": "netfs"})
     add(root, "name", text=names.pool(spec.name))
+    add(root, "uuid", text=names.pool_uuid(spec.name))
     origin = add(root, "source")
     add(origin, "host", {"name": nfs.server})
     add(origin, "dir", {"path": nfs.export})
@@ -73,6 +75,23 @@ def settle(pool: Any, nfs: NFSExport) -> None:
             _read_or_start(pool)
         if volumes.find(pool, MARKER) is None:
             _mark(pool)
+
+
+def let_go(pool: Any, nfs: NFSExport) -> None:
+    """Have the export unmounted, and the pool stopped. Raises Conflict while the host uses the mount, StorageUnavailable."""
+    with told(pool.connect(), nfs):
+        if not pool.isActive():
+            with suppress(
+                libvirt.libvirtError
+            ):  # libvirt stopped it over an error, and finds its mount again where that has stayed
+                pool.create(0)
+        try:
+            if pool.isActive():
+                pool.destroy()
+        except libvirt.libvirtError as error:
+            if _IN_USE in (error.get_error_message() or ""):
+                raise Conflict(f"the host still uses the mount of {nfs}", native_code=errors.native(error)) from None
+            raise
 
 
 def _read_or_start(pool: Any) -> bool:

@@ -71,22 +71,34 @@ def get(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any:
     return found
 
 
+def ours(connection: Any) -> list[tuple[Any, PoolSpec]]:
+    """The libvirt pools that `define` made, running or not, each with what it was made for."""
+    found = []
+    for pool in connection.listAllStoragePools(_KINDS):
+        with missing_is_fine():
+            name = names.pool_of(str(pool.name()), str(pool.UUIDString()))
+            if name is not None:
+                place = _place(pool)
+                found.append((pool, PoolSpec(name, place.path, nfs=place.nfs)))
+    return found
+
+
 def volume_at(connection: Any, path: str) -> Any | None:
     """The volume with that path, in whatever pool; None if there is none. What libvirt does not know yet is looked for.
 
     A file that somebody put into a pool's directory is known to libvirt only when it reads that again.
     """
     for again in (True, False):
-        with _missing_is_fine():
+        with missing_is_fine():
             return connection.storageVolLookupByPath(path)
         if again:
-            with _missing_is_fine():
+            with missing_is_fine():
                 reread(connection.storagePoolLookupByTargetPath(path.rpartition("/")[0]))
     return None
 
 
 @contextmanager
-def _missing_is_fine() -> Iterator[None]:
+def missing_is_fine() -> Iterator[None]:
     """Pass over a volume or a pool that is not there."""
     try:
         yield
@@ -127,6 +139,7 @@ def _define(connection: Any, pool: PoolSpec) -> Any:
             return connection.storagePoolDefineXML(render(nfs.describe(pool, place.nfs)), 0)
     root = element("pool", {"type": "dir"})
     add(root, "name", text=names.pool(pool.name))
+    add(root, "uuid", text=names.pool_uuid(pool.name))
     add(add(root, "target"), "path", text=place.path)
     return connection.storagePoolDefineXML(render(root), 0)
 

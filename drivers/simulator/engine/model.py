@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from drivers.types import DiskLimits, Firmware, HostID, InstanceID, ObservedNIC, Owner, Power, Segment, SnapshotID, VolumeID
+from drivers.types import (
+    DiskLimits,
+    Firmware,
+    HostID,
+    InstanceID,
+    ObservedNIC,
+    Owner,
+    PoolSpec,
+    Power,
+    Segment,
+    SnapshotID,
+    VolumeID,
+)
 
 __all__ = [
     "VM",
@@ -211,7 +223,10 @@ class VM:
 
 @dataclass(slots=True)
 class Host:
-    """A hypervisor host. `lie_*` are what it reports instead of the truth. `revision` grows with each change on it."""
+    """A hypervisor host. `lie_*` are what it reports instead of the truth. `revision` grows with each change on it.
+
+    `pools` are those that it has defined or mounted, by name: what is in them is not the host's.
+    """
 
     host: HostID
     cpus: int
@@ -222,3 +237,4 @@ class Host:
     lie_memory: int | None = None
     revision: int = 0
     vms: dict[InstanceID, VM] = field(default_factory=dict)
+    pools: dict[str, PoolSpec] = field(default_factory=dict)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
 from .datacentre import DISK_OVERHEAD, Datacentre, pool_key
-from .model import Image, Pool
+from .model import VM, Image, Pool, PoolKey
 from .observe import observed_pool, pool_contents
 from .rules import check_files, check_image, check_image_file, check_pool
 
@@ -29,7 +32,30 @@ class Storage:
         if key not in self._dc.pools:
             self._dc.pools[key] = Pool(key, self._dc.settings.pool_capacity)
             self._dc.dirty.add(("pool", *key))
+        self._note(host, pool)
         return observed_pool(pool, self._dc.pools[key])
+
+    def _note(self, host: HostID, pool: PoolSpec) -> None:
+        """The host has the pool, unless it has another one in that place; of a target hosts keep nothing."""
+        known, place = self._dc.hosts[host].pools, replace(pool, shared=False)
+        if pool.iscsi is None and not _in_place(known, pool):
+            known[pool.name] = place
+            self._dc.dirty.add(("host", host))
+
+    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
+        """Let a host have a pool no longer. Raises Conflict while a VM there, whoever's, has a disk in it; NotFound, Transient."""
+        there = self._dc.host(host)
+        keys = {pool_key(host, replace(pool, shared=shared)) for shared in (False, True)}
+        for name in _in_place(there.pools, pool):
+            if user := next((vm for vm in there.vms.values() if keys & _pools_of(vm)), None):
+                raise Conflict(f"VM {user.instance} has a disk in pool {pool.name!r}", native_code="SIM_POOL_IN_USE")
+            del there.pools[name]
+            self._dc.dirty.add(("host", host))
+        return Done()
+
+    def list_pools(self, host: HostID) -> tuple[PoolSpec, ...]:
+        """The pools that a host has. Raises NotFound, Transient."""
+        return tuple(self._dc.host(host).pools.values())
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether an image is there."""
@@ -73,6 +99,15 @@ class Storage:
     def list_files(self, host: HostID, pool: PoolSpec) -> tuple[StoredFile, ...]:
         """All that is in a pool. Raises NotFound, Transient."""
         return _files(self._dc.pool(host, pool))
+
+
+def _in_place(known: Mapping[str, PoolSpec], pool: PoolSpec) -> list[str]:
+    """Names of the pools of a host that are where this one is."""
+    return [name for name, each in known.items() if (each.path, each.nfs) == (pool.path, pool.nfs)]
+
+
+def _pools_of(vm: VM) -> set[PoolKey]:
+    return {disk.pool for disk in vm.disks.values()} | {each.volume.pool for each in vm.volumes.values()}
 
 
 def _files(pool: Pool) -> tuple[StoredFile, ...]:

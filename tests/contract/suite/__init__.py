@@ -26,6 +26,7 @@ from .moving import Moving
 from .observing import Observing
 from .owning import Owning
 from .powering import Powering
+from .releasing import Releasing
 from .replies import LostReplies
 from .snapshot_memory import SnapshotMemory, SnapshotQuiesce
 from .snapshots import Snapshots
@@ -75,6 +76,7 @@ class DriverContract(
     Applying,
     Powering,
     Storing,
+    Releasing,
     Owning,
     Tasks,
     Eventing,

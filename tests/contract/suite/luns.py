@@ -67,6 +67,12 @@ class LUNs(ContractBase):
         assert (contents.disks, contents.volumes, contents.snapshots) == ((), (), ())
         assert list(make.connection.storage.list_files(make.binding.host, san)) == []
 
+    def test_hosts_keep_nothing_of_it(self, make: Maker, san: PoolSpec) -> None:
+        assert san.name not in {pool.name for pool in make.connection.storage.list_pools(make.binding.host)}
+        for _ in range(2):
+            assert make.connection.storage.release_pool(make.binding.host, san) == Done()
+        assert len(make.connection.volumes.contents(make.binding.host, san).luns) == 2
+
     def test_it_comes_and_goes(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         one, two = attachment(san), attachment(san, SECOND, "more")
         for _ in range(2):

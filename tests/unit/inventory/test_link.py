@@ -163,6 +163,8 @@ CALLS = [
     lambda link: link.start(WEB),
     lambda link: link.stop(WEB, StopMode.HARD),
     lambda link: link.ensure_pool(PoolSpec("s1", "/srv")),
+    lambda link: link.release_pool(PoolSpec("s1", "/srv")),
+    lambda link: link.list_pools(),
     lambda link: link.has_image(PoolSpec("s1", "/srv"), "image"),
     lambda link: link.delete_image(PoolSpec("s1", "/srv"), "image"),
     lambda link: link.list_files(PoolSpec("s1", "/srv")),

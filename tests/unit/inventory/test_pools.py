@@ -1,4 +1,4 @@
-"""Which pool is ready on which host: asked once for each connection, failures retried in their time."""
+"""Which pool is ready on which host, and which was let go: asked once for each connection, failures retried in their time."""
 
 from __future__ import annotations
 

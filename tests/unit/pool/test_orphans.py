@@ -299,6 +299,7 @@ def test_they_are_never_touched() -> None:
             "list_hosts",
             "observe_all",
             "ensure_pool",
+            "list_pools",
             "ensure_pool on h1",
             "wait",
             "subscribe",

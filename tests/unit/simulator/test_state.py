@@ -1,6 +1,7 @@
 """What a state file keeps. That it keeps all of it is a property in test_invariants."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from drivers.simulator.engine.settings import Settings
 from drivers.simulator.local import LocalTransport
 from drivers.simulator.server.state import StateFile
 from drivers.simulator.service import Service
-from drivers.types import Credentials, Power, StopMode
+from drivers.types import Credentials, NFSExport, PoolSpec, Power, StopMode
 
 from .world import HOST, POOL, SHARED, World, attachment, snapshot
 
@@ -46,6 +47,19 @@ def test_vms_run_on(tmp_path: Path) -> None:
     connection.compute.delete(HOST, wanted.instance, [POOL])
     connection.compute.delete(HOST, off.instance, [POOL])
     assert connection.compute.observe_all() == {}
+
+
+def test_hosts_have_the_pools_that_they_had(tmp_path: Path) -> None:
+    world = World()
+    export = PoolSpec("net", "/mnt/net", shared=True, nfs=NFSExport("nfs1", "/vms"))
+    for pool in (SHARED, export):
+        world.connection.storage.ensure_pool(HOST, pool)
+    had = world.connection.storage.list_pools(HOST)
+    assert replace(export, shared=False) in had
+    _, connection, _ = reopened(world, tmp_path / "state")
+    assert connection.storage.list_pools(HOST) == had
+    connection.storage.release_pool(HOST, export)
+    assert connection.storage.list_pools(HOST) == tuple(pool for pool in had if pool.name != "net")
 
 
 def test_guests_go_on_booting_and_stopping(tmp_path: Path) -> None:

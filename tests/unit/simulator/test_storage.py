@@ -1,5 +1,7 @@
 """Pools and images of simulated hosts beyond the contract: sharing, room, sums."""
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Transient
@@ -8,7 +10,7 @@ from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.engine.settings import Settings
 from drivers.types import HostID, NFSExport, PoolSpec, Power, StopMode
 
-from .world import HOST, IMAGE, MIB, OTHER, POOL, SHARED, World, disk, vm
+from .world import HOST, IMAGE, MIB, OTHER, POOL, SHARED, World, attachment, disk, vm, volume
 
 THIRD = HostID("host-00003")
 
@@ -143,3 +145,67 @@ def test_a_path_that_is_no_directory_for_disks_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["/var/lib/vireo", "/procession", "/a b", "/ä"])
 def test_other_paths_are_fine(path: str) -> None:
     assert World().connection.storage.ensure_pool(HOST, PoolSpec("p", path)).capacity > 0
+
+
+# What a host has -------------------------------------------------------------------------------------------------------
+
+EXPORT = NFSExport("nfs1", "/vms")
+NET = PoolSpec("net", "/mnt/net", shared=True, nfs=EXPORT)
+
+
+def has(world: World, host: HostID = HOST) -> list[str]:
+    return [pool.name for pool in world.connection.storage.list_pools(host)]
+
+
+def test_a_host_has_what_was_made_for_it_and_no_other_has_it() -> None:
+    world = World()
+    before = has(world)
+    world.connection.storage.ensure_pool(OTHER, NET)
+    assert NET.name in has(world, OTHER)
+    assert has(world) == before
+    world.connection.storage.release_pool(HOST, NET)
+    assert NET.name in has(world, OTHER)
+
+
+def test_two_names_for_one_place_are_one_pool() -> None:
+    world = World()
+    place = PoolSpec("first", "/srv/place")
+    for name in ("first", "second"):
+        world.connection.storage.ensure_pool(HOST, replace(place, name=name))
+    assert "second" not in has(world)
+    world.connection.storage.release_pool(HOST, replace(place, name="second"))
+    assert "first" not in has(world)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("pool", [POOL, SHARED], ids=["local", "shared"])
+def test_it_stays_while_a_vm_of_the_host_has_a_disk_there(pool: PoolSpec, shared: bool) -> None:
+    """Whoever asks may not know whether it is shared."""
+    world = World()
+    wanted = world.created(disks=(disk(pool=pool),))
+    world.connection.storage.ensure_pool(HOST, pool)
+    world.connection.storage.ensure_pool(OTHER, pool)
+    with pytest.raises(Conflict, match=wanted.instance):
+        world.connection.storage.release_pool(HOST, replace(pool, shared=shared))
+    world.connection.storage.release_pool(OTHER, replace(pool, shared=shared))
+    world.connection.compute.delete(HOST, wanted.instance)
+    world.connection.storage.release_pool(HOST, replace(pool, shared=shared))
+    assert pool.name not in has(world)
+
+
+def test_a_volume_keeps_it_where_it_is_attached() -> None:
+    world = World()
+    world.connection.storage.ensure_pool(HOST, SHARED)
+    one = volume(pool=SHARED)
+    world.connection.volumes.create_volume(HOST, one)
+    wanted = world.created(disks=(disk(),), volumes=(attachment(one),))
+    with pytest.raises(Conflict, match=wanted.instance):
+        world.connection.storage.release_pool(HOST, SHARED)
+
+
+def test_what_is_in_it_stays() -> None:
+    world = World()
+    world.put(HOST, POOL, "debian.qcow2")
+    world.connection.storage.release_pool(HOST, POOL)
+    world.connection.storage.ensure_pool(HOST, POOL)
+    assert world.connection.storage.has_image(HOST, POOL, "debian.qcow2")
