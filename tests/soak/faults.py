@@ -77,10 +77,10 @@ def _to_host(act: Act, value: str, undo: Act) -> Begin:
 def _crash_host(site: Site, random: Random) -> Trouble:
     """A host loses its power for a while; who has other VMs there switches them on again."""
     name = random.choice(host_names(HOSTS))
-    control = site.cloud.control
-    control.act(Act.CRASH_HOST, name)
+    site.cloud.control.act(Act.CRASH_HOST, name)
 
     def boot() -> None:
+        control = site.cloud.control  # another one if the server was restarted meanwhile
         control.act(Act.BOOT_HOST, name)
         for vm in control.census().vms:
             if vm.host == name and not vm.owner:
@@ -95,10 +95,10 @@ def _restart_simulator(site: Site, _: Random) -> Trouble:
 
 
 def _rotate(site: Site, random: Random) -> Trouble:
-    """The hypervisors have another password; somebody tells Vireo later."""
+    """The hypervisors have another password; somebody tells Vireo later: the newest, if there are two by then."""
     password = f"password-{random.randrange(10**6)}"
     site.restart_simulator(password)
-    return Trouble("another password", lambda: site.trust(password))
+    return Trouble("another password", lambda: site.trust(site.cloud.simulator.credentials.password))
 
 
 def _administer(state: AdminState) -> Begin:
@@ -128,8 +128,10 @@ def _kill(site: Site, random: Random) -> Trouble | None:
 
 
 def _terminate(site: Site, random: Random) -> Trouble | None:
+    """One that sleeps is woken up for it."""
     if not (replica := _running(site, random)):
         return None
+    replica.process.thaw()
     began = replica.process.began
     code = replica.process.stop()
     if code != 0 and (began or code != -signal.SIGTERM):  # the interpreter itself, just started, knows no better
