@@ -191,13 +191,19 @@ class LeaderElector:
         self._woken.set()
 
     async def hold(self) -> None:
-        """Renew; return once the lease is lost.  Raises Restored, when it is lost too."""
+        """Renew; return once the lease is lost, also if a renewal came too late.  Raises Restored, when it is lost too.
+
+        What the fence has refused since is not tried again: whoever holds the lease begins anew.
+        """
         while self.is_leader:
             await self._rest(min(self._pause(), self._left()))
+            until = self._held_until or 0.0
             try:
                 async with asyncio.timeout(self._left()):
                     await self.attempt()
             except TimeoutError:
+                break
+            if self._clock.monotonic() >= until:  # the process stood still, and heard of the renewal before its own alarm
                 break
         self._held_until = None
         self._log.warning("lease lost", identity=self._identity)

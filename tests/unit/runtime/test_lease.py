@@ -115,6 +115,36 @@ def test_a_hanging_renewal_does_not_outlast_the_deadline() -> None:
     run(main())
 
 
+class Leaping(LoopClock):
+    """A clock of a process that stands still now and then: no alarm of its rings meanwhile."""
+
+    leapt = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.leapt
+
+
+@pytest.mark.parametrize(("seconds", "lost"), [(5.0, False), (9.0, True)])
+def test_a_renewal_that_a_process_hears_of_too_late_is_none(seconds: float, lost: bool) -> None:
+    """Between the end of the lease and that moment its writes were refused, and nobody would make them again."""
+
+    async def main() -> None:
+        server, clock = Server(), Leaping()
+
+        def stand_still() -> str:
+            clock.leapt += seconds if server.writes == 1 else 0.0
+            return ""
+
+        one = LeaderElector(Line(server, stand_still), "one", TIMES, clock, random.Random(0).random, QUIET)
+        await one.acquire()
+        holding = asyncio.create_task(one.hold())
+        await asyncio.sleep(6)
+        assert (holding.done(), one.is_leader) == (lost, not lost)
+        holding.cancel()
+
+    run(main())
+
+
 def test_a_short_outage_is_survived() -> None:
     async def main() -> None:
         server, trouble = Server(), [""]
