@@ -89,7 +89,7 @@ class KVMCompute:
         def make(connection: Any) -> None:
             rules.apply(connection, instance, changes, self._hosts.profile, self._segments, luns)
             self._guard(connection, instance, [change.nic.name for change in changes if isinstance(change, AttachNIC)])
-            if any(isinstance(change, DetachNIC) for change in changes):
+            if any(isinstance(change, AttachNIC | DetachNIC) for change in changes):  # one that is put back leaves a segment too
                 self._segments.release(connection)
 
         self._change("change", instance, make, [attachment.volume for attachment in coming])

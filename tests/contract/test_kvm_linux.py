@@ -1,6 +1,7 @@
 """Segments that Vireo makes on a real host over a real sshd: when they come, when they go, and what it never touches."""
 
 import itertools
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import uuid4
@@ -24,7 +25,7 @@ from drivers.types import (
     Power,
     Segment,
 )
-from tests.contract.kvm_binding import MIB, PATIENT
+from tests.contract.kvm_binding import MIB, PATIENT, move
 from tests.contract.kvm_pair import Site
 from tests.contract.kvm_remote_pair import Remote, connect, remote
 from tests.lab.guests import eventually
@@ -97,6 +98,29 @@ def test_a_nic_that_goes_from_a_vm_that_is_off_takes_its_segment_along(here: Sit
     assert ours(here) == of(10), "the VM needs it again when it starts"
     here.connection.compute.apply(here.id, vm.instance, [DetachNIC("eth10")])
     assert ours(here) == set()
+
+
+def test_a_nic_moved_to_another_segment_is_seen_and_put_back(here: Site) -> None:
+    front, compute = nic(10), here.connection.compute
+    vm, other = create(here, front), create(here, nic(20))
+    for each in (vm, other):
+        here.connection.power.start(here.id, each.instance)
+    before = compute.observe(here.id, vm.instance)
+    assert before.nics[0].moved is None
+    move(here.admin.lookupByUUIDString(vm.instance), front.mac, _to_segment_20)
+    [seen] = compute.observe(here.id, vm.instance).nics
+    assert str(seen.moved) == "on bridge vireo-b20 instead of bridge vireo-b10"
+    compute.delete(here.id, other.instance)
+    compute.apply(here.id, vm.instance, [AttachNIC(front)])
+    assert compute.observe(here.id, vm.instance) == before
+    assert len(run_in(here.host, "ls", "/sys/class/net/vireo-b10/brif").split()) == 2, "the way out, and the guest's port"
+    assert ours(here) == of(10)
+
+
+def _to_segment_20(interface: ET.Element) -> None:
+    source = interface.find("source")
+    assert source is not None
+    source.set("bridge", "vireo-b20")
 
 
 def test_the_host_has_no_address_in_a_guest_network(here: Site) -> None:
