@@ -30,7 +30,8 @@ test: lint plane ## everything that can run here; ends with a list of what did N
 test-unit: bootstrap ## the tests that need no control plane and no hypervisor
 	$(PYTEST) tests/unit
 
-test-slow: bootstrap plane ## the tests that take minutes
+test-slow: plane ## the tests that take minutes; as root on Debian it installs what only they need
+	@scripts/bootstrap slow
 	$(PYTEST) --slow -m slow
 
 crds: bootstrap ## regenerate the CRD manifests and the API reference
@@ -44,6 +45,7 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 1000,10000 --minutes 10": all of them)
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench.bench_store
+	@$(BIN)/python -m tests.bench.bench_endpoints
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 bench-kvm: bootstrap plane ## boot 24 guests through Vireo and by QEMU alone, in pairs (BENCH="--guests 24 --hosts 3"; root)
