@@ -141,11 +141,11 @@ def controller_kubectl(plane: ControlPlane) -> Kubectl:
 
 @pytest.fixture(scope="session")
 def crds(kubectl: Kubectl) -> list[str]:
-    """The names of Vireo's CRDs, all installed from crds/manifests and established."""
+    """The names of Vireo's CRDs, all installed from crds/manifests and served."""
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(MANIFESTS))
-    names = kubectl("get", "-f", str(MANIFESTS), "-o", "name").split()
-    kubectl("wait", "--for=condition=Established", "--timeout=200s", *names)
-    return [name.partition("/")[2] for name in names]
+    names = [name.partition("/")[2] for name in kubectl("get", "-f", str(MANIFESTS), "-o", "name").split()]
+    kubectl.define(names)
+    return names
 
 
 @pytest.fixture

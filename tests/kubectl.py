@@ -3,11 +3,14 @@
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 Manifest = Mapping[str, Any]
 OWN_LIMIT = re.compile(r"--timeout=(\d+)s")
+FOUND_LIMIT = 240.0
+"""Seconds until a busy server lists what it serves."""
 
 
 class KubectlError(AssertionError):
@@ -40,6 +43,14 @@ class Kubectl:
     def json(self, *arguments: str) -> Any:
         """The answer of `kubectl ARGUMENTS -o json`, parsed. Raises KubectlError if it fails."""
         return json.loads(self(*arguments, "-o", "json"))
+
+    def define(self, names: Iterable[str]) -> None:
+        """Wait until the kinds of these CRDs, by name, are served and found by clients: a server says too early that they are."""
+        wanted, end = set(names), time.monotonic() + FOUND_LIMIT
+        self("wait", "--for=condition=Established", "--timeout=200s", *(f"crd/{name}" for name in sorted(wanted)))
+        while missing := wanted - set(self.run("api-resources", "-o", "name").stdout.split()):
+            assert time.monotonic() < end, f"not served: {missing}"
+            time.sleep(0.1)
 
     def apply(self, *manifests: Manifest, field_manager: str = "tests") -> None:
         """Server-side apply, unknown fields refused. Raises KubectlError with the server's reasons."""

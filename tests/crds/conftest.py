@@ -23,8 +23,8 @@ def api(plane: ControlPlane, crds: list[str]) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def shelf(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace for the tests here: a hundred short-lived objects need no namespace each."""
+def shelf(kubectl: Kubectl, crds: list[str]) -> Iterator[str]:
+    """A namespace for the tests here, the CRDs being there: a hundred short-lived objects need no namespace each."""
     name = f"crds-{uuid.uuid4().hex[:10]}"
     kubectl("create", "namespace", name)
     yield name

@@ -61,7 +61,7 @@ def probe_crd() -> dict[str, Any]:
 def probe(kubectl: Kubectl, api: Api) -> Iterator[Api]:
     """The API with the probe kind being served."""
     kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(probe_crd()))
-    kubectl("wait", "--for=condition=Established", "--timeout=200s", "crd/unitprobes.test.vireo.dev")
+    kubectl.define(["unitprobes.test.vireo.dev"])
     yield api
     kubectl("delete", "crd", "unitprobes.test.vireo.dev", "--wait=false")
 

@@ -136,7 +136,7 @@ def look_at_a_foreign_clusters_demo(own_machine: Machine, kubectl: Kubectl) -> N
 def test_a_cluster_with_vireo_objects_of_its_own(own_machine: Machine, foreign: ControlPlane) -> None:
     kubectl = Kubectl(foreign.kubectl())
     kubectl("apply", "--server-side", "-f", str(MANIFESTS))
-    kubectl("wait", "--for=condition=Established", "--timeout=200s", "-f", str(MANIFESTS))
+    kubectl.define(name.partition("/")[2] for name in kubectl("get", "-f", str(MANIFESTS), "-o", "name").split())
     kubectl.apply({"apiVersion": "vireo.dev/v1alpha1", "kind": "Zone", "metadata": {"name": "theirs"}, "spec": {}})
     started(own_machine, KUBECONFIG=str(foreign.kubeconfig))
     assert own_machine.demo("down").returncode == 0
