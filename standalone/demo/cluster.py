@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ LABEL = "vireo.dev/demo"
 
 OLDEST = (1, 31)
 """Kubernetes' minor version that the CRDs need: selectable fields."""
+
+SERVED_SECONDS = 120.0
+"""From when a CRD is established until its objects can be asked for; usually none."""
+
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,23 @@ def install(kubectl: Kubectl) -> None:
     if new := sorted(names - there):
         kubectl("mark the CRDs", "label", "--overwrite", *new, f"{LABEL}=true")
     kubectl("install the CRDs", "wait", "--for=condition=Established", "--timeout=60s", *sorted(names))
+    _await_served(kubectl, sorted(name.partition("/")[2] for name in names))
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE, "labels": {LABEL: "true"}}}
     kubectl(f"make namespace {LEASE_NAMESPACE}", "apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+
+
+def _await_served(kubectl: Kubectl, kinds: Collection[str]) -> None:
+    """Wait until kubectl finds the kinds: a server calls a CRD established some time before clients can find what it defines."""
+    deadline = time.monotonic() + SERVED_SECONDS
+    while True:
+        try:
+            kubectl("use the CRDs", "get", ",".join(kinds), "--all-namespaces", "-o", "name")
+        except StandaloneError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return
 
 
 def leave(kubectl: Kubectl, applied: Collection[Key]) -> None:

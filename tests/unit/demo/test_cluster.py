@@ -107,6 +107,35 @@ esac
     assert labels == [f"label --overwrite {names} {LABEL}=true"]
 
 
+def serving_after(tmp_path: Path, looks: int) -> tuple[FakeKubectl, Path]:
+    """A server whose clients find what a CRD defines only when they look for so many times; and the looks."""
+    fake, seen = FakeKubectl(tmp_path, {}), tmp_path / "seen"
+    fake.program.write_text(
+        f"""#!/bin/sh
+case "$*" in
+*a.vireo.dev*--all-namespaces*) echo "$*" >> {seen}
+    [ $(wc -l < {seen}) -ge {looks} ] || {{ echo "error: the server doesn't have a resource type" >&2; exit 1; }} ;;
+get*) echo '{json.dumps(installed("a.vireo.dev", "b.vireo.dev")[1])}' ;;
+esac
+"""
+    )
+    return fake, seen
+
+
+def test_nothing_is_applied_before_the_kinds_can_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_POLL_SECONDS", 0.01)
+    fake, seen = serving_after(tmp_path, 3)
+    cluster.install(fake.kubectl)
+    assert seen.read_text().splitlines() == ["get a.vireo.dev,b.vireo.dev --all-namespaces -o name"] * 3
+
+
+def test_kinds_that_are_never_found_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "SERVED_SECONDS", 0.0)
+    fake, _ = serving_after(tmp_path, 1000)
+    with pytest.raises(StandaloneError, match="cannot use the CRDs: the server doesn't have a resource type"):
+        cluster.install(fake.kubectl)
+
+
 def leave(tmp_path: Path, crds: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[tuple[list[str], str]]:
     """What kubectl was told when the demo left a cluster where it had applied Zone z and VM demo/v; no looking."""
     fake = FakeKubectl(
