@@ -226,3 +226,14 @@ def test_a_pool_that_is_let_go_is_unmounted(world: World) -> None:
         world.connection.storage.release_pool(HOST, world.pool)
     assert (world.mounts, list(world.connection.storage.list_pools(HOST))) == ([], [])
     assert (world.files, world.below) == ({nfs.MARKER}, [])
+
+
+def test_a_pool_whose_server_is_away_is_let_go_too(world: World) -> None:
+    """In a time that has a bound, and the host goes on meanwhile."""
+    world.ensure()
+    world.server.stop()
+    world.connection.storage.release_pool(HOST, world.pool)
+    assert (world.mounts, list(world.connection.storage.list_pools(HOST))) == ([], [])
+    world.connection.hosts.list_hosts()
+    world.server.start()
+    assert (world.files, world.below) == ({nfs.MARKER}, [])
