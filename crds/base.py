@@ -16,6 +16,7 @@ __all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Definition", "Model", "
 GROUP = "vireo.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+_NESTED = (dict, list)
 _UPPER = {"id": "ID", "cidr": "CIDR", "iops": "IOPS"}
 
 
@@ -44,22 +45,27 @@ class Model(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The structure as the API wants it: camelCase, without what is unset or empty; False, 0 and "" stay."""
-        return {key: _compact(value) for key, value in self.model_dump(mode="json", by_alias=True).items() if not _blank(value)}
+        return _compact_map(self.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def _blank(value: object) -> bool:
-    """True for None, and for a list or map with nothing in it; a map whose values are all blank counts as empty."""
-    if isinstance(value, dict):
-        return all(_blank(item) for item in value.values())
-    return value is None or value == []
+def _compact_map(found: dict[str, Any]) -> dict[str, Any]:
+    """The map without blank entries, all the way down: None, an empty list, and a map with nothing but blank entries."""
+    kept = {}
+    for key, value in found.items():
+        if isinstance(value, _NESTED):
+            if inner := _compact(value):
+                kept[key] = inner
+        elif value is not None:
+            kept[key] = value
+    return kept
 
 
 def _compact(value: Any) -> Any:
-    """`value` without blank map entries, all the way down; list items are kept, empty or not."""
+    """`value` without blank map entries; list items are kept, empty or not."""
     if isinstance(value, dict):
-        return {key: _compact(item) for key, item in value.items() if not _blank(item)}
+        return _compact_map(value)
     if isinstance(value, list):
-        return [_compact(item) for item in value]
+        return [_compact(item) if isinstance(item, _NESTED) else item for item in value]
     return value
 
 

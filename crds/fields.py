@@ -9,6 +9,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -129,6 +130,11 @@ Tags = Annotated[list[Tag], Field(max_length=32), ListType("set")]
 """Host or storage tags, each once."""
 
 
+_FACTOR = {s: 1024**i for i, s in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))} | {
+    s: 1000**i for i, s in enumerate(("", "k", "M", "G", "T", "P", "E"))
+}
+
+
 class Quantity(str):
     """A size as a Kubernetes quantity, in bytes: `2Gi`, `500M`, `1.5Gi`, `1e9`, `1073741824`.
 
@@ -138,9 +144,6 @@ class Quantity(str):
     __slots__ = ()
 
     PATTERN = r"^[0-9]{1,19}(\.[0-9]{1,9})?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E|[eE][0-9]{1,2})?$"
-    _FACTOR: ClassVar[dict[str, int]] = {s: 1024**i for i, s in enumerate(("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"))} | {
-        s: 1000**i for i, s in enumerate(("", "k", "M", "G", "T", "P", "E"))
-    }
 
     @classmethod
     def of(cls, size: int) -> Self:
@@ -149,20 +152,15 @@ class Quantity(str):
             raise ValueError(f"a size is not negative: {size}")
         suffix = next(
             s
-            for s, f in reversed(cls._FACTOR.items())
+            for s, f in reversed(_FACTOR.items())
             if s in ("", "Ei", "Pi", "Ti", "Gi", "Mi", "Ki") and size % f == 0 and size >= f * bool(s)
         )
-        return cls(f"{size // cls._FACTOR[suffix]}{suffix}")
+        return cls(f"{size // _FACTOR[suffix]}{suffix}")
 
     @property
     def bytes(self) -> int:
         """The size in bytes, a fraction rounded up, as Kubernetes does. Raises ValueError on text that is no quantity."""
-        match = re.fullmatch(r"([0-9.]+)([A-Za-z]{0,2})([0-9]*)", self)
-        if not match or not re.fullmatch(self.PATTERN[1:-1], self):
-            raise ValueError(f"not a quantity: {str(self)[:64]!r}; write 2Gi, 500M or a number of bytes")
-        number, suffix, exponent = match.groups()
-        factor = 10 ** int(exponent) if exponent else self._FACTOR[suffix]
-        return int((Decimal(number) * factor).to_integral_value(ROUND_CEILING))
+        return _bytes(str(self))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -181,6 +179,17 @@ class Quantity(str):
             "maxLength": 32,
             "minimum": 0,
         }
+
+
+@lru_cache(maxsize=1024)
+def _bytes(text: str) -> int:
+    """See `Quantity.bytes`; thousands of objects share few sizes."""
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]{0,2})([0-9]*)", text)
+    if not match or not re.fullmatch(Quantity.PATTERN[1:-1], text):
+        raise ValueError(f"not a quantity: {text[:64]!r}; write 2Gi, 500M or a number of bytes")
+    number, suffix, exponent = match.groups()
+    factor = 10 ** int(exponent) if exponent else _FACTOR[suffix]
+    return int((Decimal(number) * factor).to_integral_value(ROUND_CEILING))
 
 
 Size = Annotated[

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from controller.scheduler import Usage
 from crds.fields import Quantity
 from crds.references import Allocated, Capacity
 from crds.v1alpha1 import Host
@@ -21,18 +22,18 @@ class Sums:
     allocated: Allocated
 
 
-def sums(hosts: Sequence[Host]) -> Sums:
-    """Add up what the hosts' statuses say; a host that is not up counts with what it had."""
+def sums(hosts: Iterable[Host]) -> Sums:
+    """Add up what the hosts' statuses say; a host that is not up counts with what it had. Each host is looked at once."""
+    total = up = 0
+    has, given = Usage(), Usage()
+    for status in (host.status for host in hosts):
+        total, up = total + 1, up + (status.state == HostState.UP)
+        has = Usage(has.cpus + status.capacity.cpus, has.memory + status.capacity.memory.bytes)
+        promised = status.allocated
+        given = Usage(given.cpus + promised.cpus, given.memory + promised.memory.bytes, given.vms + promised.vms)
     return Sums(
-        total=len(hosts),
-        up=sum(host.status.state == HostState.UP for host in hosts),
-        capacity=Capacity(
-            cpus=sum(host.status.capacity.cpus for host in hosts),
-            memory=Quantity.of(sum(host.status.capacity.memory.bytes for host in hosts)),
-        ),
-        allocated=Allocated(
-            cpus=sum(host.status.allocated.cpus for host in hosts),
-            memory=Quantity.of(sum(host.status.allocated.memory.bytes for host in hosts)),
-            vms=sum(host.status.allocated.vms for host in hosts),
-        ),
+        total=total,
+        up=up,
+        capacity=Capacity(cpus=has.cpus, memory=Quantity.of(has.memory)),
+        allocated=Allocated(cpus=given.cpus, memory=Quantity.of(given.memory), vms=given.vms),
     )

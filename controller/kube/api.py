@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from controller.kube import events
 from controller.kube.http import Http
-from controller.kube.kinds import Kinds
+from controller.kube.kinds import ApiKind, Kinds
 from controller.runtime.keys import Key
 from controller.runtime.ports import EventRecord, Gone, Page
 
@@ -30,20 +31,31 @@ class KubeApi:
         raw: Mapping[str, Any] = await self._http.get(path, values)
         return raw
 
-    async def list(self, kind: str) -> AsyncIterator[Page]:
-        """Yield all objects of a kind, chunk by chunk of one consistent list.  Raises ApiError."""
+    async def list(self, kind: str) -> AsyncGenerator[Page, None]:
+        """Yield all objects of a kind, chunk by chunk of one consistent list; the next is on its way while one is worked on.
+
+        Raises ApiError.
+        """
         known = self._kinds[kind]
-        proceed = ""
-        while True:
-            query = [("limit", _CHUNK)] + ([("continue", proceed)] if proceed else [])
-            found = await self._http.get(known.path, query=query)
-            for raw in found["items"]:  # the items of a built-in kind don't repeat it
-                raw.setdefault("kind", known.kind)
-                raw.setdefault("apiVersion", known.api_version)
-            yield Page(found["items"], found["metadata"]["resourceVersion"])
-            proceed = found["metadata"].get("continue", "")
-            if not proceed:
-                return
+        coming: asyncio.Task[Any] | None = asyncio.create_task(self._chunk(known, ""))
+        try:
+            while coming:
+                found = await coming
+                proceed = found["metadata"].get("continue", "")
+                coming = asyncio.create_task(self._chunk(known, proceed)) if proceed else None
+                yield Page(found["items"], found["metadata"]["resourceVersion"])
+        finally:
+            if coming:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    async def _chunk(self, kind: ApiKind, proceed: str) -> Any:
+        query = [("limit", _CHUNK)] + ([("continue", proceed)] if proceed else [])
+        found = await self._http.get(kind.path, query=query)
+        for raw in found["items"]:  # the items of a built-in kind don't repeat it
+            raw.setdefault("kind", kind.kind)
+            raw.setdefault("apiVersion", kind.api_version)
+        return found
 
     async def patch_status(self, key: Key, uid: str, resource_version: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Merge `patch` into the status.  Raises ApiError."""

@@ -46,13 +46,20 @@ class Conditions:
     def set(self, type: str, status: ConditionStatus | bool, reason: str, message: str = "") -> None:
         """Set a condition for the generation being reconciled; `reason` is CamelCase and never empty."""
         value: ConditionStatus = status if isinstance(status, str) else ("True" if status else "False")
-        old = self.get(type)
+        told, old = _shorten(message), self.get(type)
+        if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (
+            value,
+            reason,
+            told,
+            self._generation,
+        ):
+            return
         since = old.last_transition_time if old is not None and old.status == value else _written(self._now)
         new = self._make(
             type=type,
             status=value,
             reason=reason,
-            message=_shorten(message),
+            message=told,
             observed_generation=self._generation,
             last_transition_time=since,
         )

@@ -72,6 +72,8 @@ class _Entry:
     metadata: bytes
     spec: bytes
     status: bytes
+    settled: bool | None = None
+    """See `Store.settled`; None as long as nobody has asked."""
 
 
 class _Packing:
@@ -270,9 +272,11 @@ class Store:
         entry = kind.entries.get(key)
         if entry is None:
             return False
-        status = kind.packing.status.value(entry.status)
-        ready = any(each.get("type") == READY and each.get("status") == "True" for each in status.get("conditions") or ())
-        return ready and status.get("observedGeneration") == entry.generation
+        if entry.settled is None:
+            status = kind.packing.status.value(entry.status)
+            ready = any(each.get("type") == READY and each.get("status") == "True" for each in status.get("conditions") or ())
+            entry.settled = ready and status.get("observedGeneration") == entry.generation
+        return entry.settled
 
     def checkout(self, key: Key) -> tuple[Any, dict[str, Any]] | None:
         """Return a private copy of an object to work on, and its raw status; None when there is none.  Raises Unparsable."""

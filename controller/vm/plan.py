@@ -153,6 +153,8 @@ def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action |
 
 def held_by_snapshots(want: DesiredVM, have: ObservedVM) -> list[str]:
     """Fields whose change waits until the VM has no snapshots any more."""
+    if not have.snapshots:
+        return []
     return sorted({f"spec.{_described(change, have)[0]}" for change in differences(want, have) if _held(change, have)})
 
 

@@ -44,7 +44,12 @@ class Controller:
         command = [sys.executable, "-m", "controller", "run", "--kubeconfig", str(self.kubeconfig), "--identity", "bench"]
         command += ["--probe-port", str(self._port), "--image-directory", str(self.directory / "images"), "--log-level", "warning"]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment(), stdout=log, stderr=log)
+
+    def _environment(self) -> dict[str, str]:
+        """Ours; but a controller finds its modules compiled, as an installed one does, whatever this process was told."""
+        ours = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return ours | {"PYTHONPYCACHEPREFIX": str(self.directory / "bytecode")}
 
     def stop(self) -> None:
         """Ask it to end, and wait; nothing to do if it doesn't run."""

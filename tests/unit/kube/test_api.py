@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from kubernetes.aio.client.configuration import Configuration
+from prometheus_client import CollectorRegistry
 
 from controller.kube.api import KubeApi
+from controller.kube.http import Http
 from controller.kube.leases import KubeLease
+from controller.kube.metrics import ApiMetrics
 from controller.runtime.keys import Key
 from controller.runtime.lease import LeaseRecord
-from controller.runtime.ports import Conflict, EventRecord, Gone
+from controller.runtime.ports import Conflict, EventRecord, Gone, Page
 
-from .server import KINDS, NAMESPACES, WIDGETS, ZONES, Answer, Request, raw, serving, status
+from .server import KINDS, NAMESPACES, WIDGETS, ZONES, Answer, Request, listening, raw, serving, status, until
 
 KEY = Key("Widget", "ns", "a")
 AT = datetime(2026, 11, 20, 10, 0, 0, 123456, tzinfo=UTC)
@@ -96,6 +103,62 @@ async def test_an_expired_list_is_a_conflict() -> None:
         await anext(pages)
         with pytest.raises(Conflict):
             await anext(pages)
+
+
+def _first(request: Request) -> Answer:
+    """A list of two chunks, of which only the first is there."""
+    if "continue" in request.query:
+        return status(410, "The provided continue parameter is too old")
+    return Answer(200, {"metadata": {"resourceVersion": "9", "continue": "t1"}, "items": [raw()]})
+
+
+async def test_the_next_chunk_is_on_its_way_while_one_is_worked_on() -> None:
+    async with serving(_first) as (server, http):
+        pages = KubeApi(http, KINDS, "me").list("Widget")
+        await anext(pages)
+        await until(lambda: len(server.requests) == 2)  # nobody has asked for more yet
+        await pages.aclose()
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_list_that_nobody_goes_on_with_leaves_nothing_behind(answered: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a request under way, nor a failure that nobody has looked at."""
+    async with serving(_first) as (server, http):
+        pages = KubeApi(http, KINDS, "me").list("Widget")
+        await anext(pages)
+        if answered:
+            await until(lambda: len(server.requests) == 2 and all(task.done() for task in _chunks()))
+        await pages.aclose()
+        assert not _chunks()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_list_that_is_cancelled_while_it_waits_ends() -> None:
+    came, never = asyncio.Event(), asyncio.Event()
+
+    async def stall(_: Any) -> None:
+        came.set()
+        await never.wait()
+
+    async with listening(stall) as url:
+        http = Http(Configuration(host=url), ApiMetrics(CollectorRegistry()))
+        waiting = asyncio.create_task(_all(KubeApi(http, KINDS, "me").list("Widget")))
+        await came.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not _chunks()
+        await http.close()
+
+
+def _chunks() -> list[asyncio.Task[Any]]:
+    """Requests for a chunk of a list that are under way."""
+    return [task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "_chunk"]
+
+
+async def _all(pages: AsyncIterator[Page]) -> list[Page]:
+    return [page async for page in pages]
 
 
 @pytest.mark.parametrize(

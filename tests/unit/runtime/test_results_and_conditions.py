@@ -66,6 +66,27 @@ def test_last_transition_time_moves_with_the_status_only() -> None:
     assert (items[0].reason, items[0].message) == ("Other", "text")
 
 
+def test_what_is_said_again_stays_the_condition_that_it_was() -> None:
+    items: list[Any] = []
+    editor(items).set("Placed", True, "Reason", "text" * 1000)
+    [before] = items
+    editor(items, now=NOW + timedelta(seconds=9)).set("Placed", True, "Reason", "text" * 1000)
+    assert items[0] is before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"status": False}, {"status": "Unknown"}, {"reason": "Other"}, {"message": "other"}, {"generation": 2}],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_part_of_a_condition_counts(change: dict[str, Any]) -> None:
+    items: list[Any] = []
+    editor(items).set("Placed", True, "Reason", "text")
+    [before], now = items, {"status": True, "reason": "Reason", "message": "text", "generation": 1} | change
+    editor(items, generation=now.pop("generation")).set("Placed", **now)
+    assert items[0] != before
+
+
 def test_times_are_whole_seconds_in_utc() -> None:
     items: list[Any] = []
     editor(items, now=NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))).set("Placed", True, "Reason")
