@@ -257,6 +257,16 @@ def test_what_does_not_exist_is_not_settled() -> None:
     assert not store().settled(KEY)
 
 
+def test_what_was_found_out_holds_for_one_version_only() -> None:
+    have, well = store(), {"observedGeneration": 1, "conditions": [_READY]}
+    versions = [(1, well, True), (1, {}, False), (1, well, True), (2, well, False)]
+    for version, (generation, status, settled) in enumerate(versions, start=1):
+        have.upsert(raw(version, metadata__generation=generation, status=status))
+        assert (have.settled(KEY), have.settled(KEY)) == (settled, settled)
+    have.delete(KEY)
+    assert not have.settled(KEY)
+
+
 def test_the_version_before_is_not_parsed_again() -> None:
     have = store()
     have.upsert(raw(1))
