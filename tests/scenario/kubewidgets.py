@@ -79,13 +79,8 @@ def manifest(group: str) -> dict[str, Any]:
 
 
 def install(kubectl: Kubectl, group: str) -> None:
-    """Install the CRD, and wait until kubectl finds the kind, which is some time after it is established."""
     kubectl.apply(manifest(group))
-    kubectl("wait", "--for=condition=Established", "--timeout=200s", f"crd/widgets.{group}")
-    deadline = time.monotonic() + 200
-    while (done := kubectl.run("get", f"widgets.{group}", "--all-namespaces")).returncode:
-        assert time.monotonic() < deadline, done.stderr
-        time.sleep(0.2)
+    kubectl.define([f"widgets.{group}"])
 
 
 def widget(group: str, namespace: str, name: str, **spec: Any) -> dict[str, Any]:
