@@ -45,13 +45,14 @@ class Process:
         prefix = _DIE_WITH_PARENT if die_with_parent else []
         if prefix and not shutil.which(prefix[0]):
             raise StandaloneError("the command setpriv (Debian package util-linux) is missing")
-        if not shutil.which(argv[0]):
-            raise StandaloneError(f"cannot start {self.name}: there is no program {argv[0]}")
         try:
             with self.log_file.open("w") as log:
-                _launch([*prefix, *_WHEN_TOLD, *argv], argv, log, lambda pid: self._record(pid, argv))
+                runs = _launch([*prefix, *_WHEN_TOLD, *argv], argv, log, lambda pid: self._record(pid, argv))
         except OSError as error:
             raise StandaloneError(f"cannot start {self.name}: {error.strerror}") from error
+        if not runs:
+            self.stop(0)
+            raise StandaloneError(f"cannot start {self.name}: {self.last_words().rpartition('exec: ')[2]}")
 
     def pid(self) -> int | None:
         """The pid if it runs, else None: no pid file, a stale or a damaged one, or a zombie."""
@@ -114,8 +115,8 @@ def command_line(pid: int) -> list[str]:
     return [word.decode(errors="replace") for word in raw.split(b"\0")[:-1]]
 
 
-def _launch(command: list[str], argv: list[str], log: IO[str], record: Callable[[int], None]) -> None:
-    """Start `command`, which becomes `argv` when it is told to, which is when `record` has its pid."""
+def _launch(command: list[str], argv: list[str], log: IO[str], record: Callable[[int], None]) -> bool:
+    """Start `command`, which becomes `argv` when it is told to, which is when `record` has its pid; whether it could."""
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, bufsize=0)
     assert child.stdin is not None
     with child.stdin as told:
@@ -126,17 +127,21 @@ def _launch(command: list[str], argv: list[str], log: IO[str], record: Callable[
             child.wait()
             raise
         told.write(b"\n")
-    _await_exec(child.pid, argv)
     child.returncode = 0  # it is left running on purpose: keeps Popen from warning; `stop` reaps it
+    return _await_exec(child.pid, argv)
 
 
-def _await_exec(pid: int, argv: list[str]) -> None:
-    """Return once the child runs `argv` itself or has ended: during execve(2) its command line reads empty."""
-    while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+def _await_exec(pid: int, argv: list[str]) -> bool:
+    """Return once the child runs `argv` itself or has ended: during execve(2) its command line reads empty.
+
+    False if a shell's exit code says that it can't be run (POSIX, Shell Command Language, 2.8.2).
+    """
+    while (ended := os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
         words = command_line(pid)
         if words[-len(argv) :] == argv and _WHEN_TOLD[2] not in words:
-            return
+            return True
         time.sleep(0.001)
+    return not (ended.si_code == os.CLD_EXITED and ended.si_status in (126, 127))
 
 
 def _runs(pid: int, argv: list[str]) -> bool:
