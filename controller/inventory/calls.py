@@ -42,14 +42,14 @@ class VolumeCalls:
     async def create(self, volume: DesiredVolume) -> Done | Started:
         """See `drivers.base.Volumes.create_volume`."""
         host, connection, lanes = self._host(), self._session.connection(), self._session.lanes
-        copied = volume.image or volume.snapshot
+        copied = volume.image or volume.snapshot or volume.pool.raw
         return await (lanes.copy if copied else lanes.change)(connection.volumes.create_volume, host, volume)
 
     async def grow(self, pool: PoolSpec, volume: VolumeID, size: int, instance: InstanceID | None = None) -> Done | Started:
         """See `drivers.base.Volumes.grow_volume`; name the VM that has it attached."""
-        host, connection = self._host(), self._session.connection()
+        host, connection, lanes = self._host(), self._session.connection(), self._session.lanes
         with self._changing(instance):
-            return await self._session.lanes.change(connection.volumes.grow_volume, host, pool, volume, size)
+            return await (lanes.copy if pool.raw else lanes.change)(connection.volumes.grow_volume, host, pool, volume, size)
 
     async def delete(self, pool: PoolSpec, volume: VolumeID) -> Done | Started:
         """See `drivers.base.Volumes.delete_volume`."""

@@ -186,8 +186,9 @@ class HostLink:
     async def create(self, vm: DesiredVM) -> Done | Started:
         """See `drivers.base.Compute.create`."""
         host, connection = self._host(), self._session.connection()
+        lanes, copied = self._session.lanes, any(disk.pool.raw for disk in vm.disks)
         with self._changing(vm.instance):
-            return await self._session.lanes.change(connection.compute.create, host, vm)
+            return await (lanes.copy if copied else lanes.change)(connection.compute.create, host, vm)
 
     async def apply(self, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
         """See `drivers.base.Compute.apply`."""

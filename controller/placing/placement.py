@@ -23,7 +23,7 @@ from controller.scheduler import (
 from controller.scheduler.index import HostIndex
 from controller.scheduler.report import show_size
 from controller.shared.lookups import clusters_by_pod, clusters_by_zone, qualified, vms_by_offering
-from controller.shared.translate import has_files
+from controller.shared.translate import has_files, pool_spec
 from crds.references import AllocationState
 from crds.v1alpha1.cluster import Cluster
 from crds.v1alpha1.host import AdminState, Host, HostState
@@ -202,6 +202,7 @@ class Placements:
                 and not pool.deleting,
                 tags=frozenset(spec.tags),
                 failing=frozenset(pool.status.hosts_failing),
+                thick=pool_spec(pool).raw,
             )
         )
 

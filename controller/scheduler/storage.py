@@ -26,7 +26,9 @@ Choice = tuple[float, str]
 
 
 def shortage(pool: PoolView, allocated: int, disk: int) -> int:
-    """How many bytes the pool lacks for a thin disk of this size; 0 or less if it fits."""
+    """How many bytes the pool lacks for a disk of this size; 0 or less if it fits."""
+    if pool.thick:
+        return max(allocated + disk - pool.capacity, disk - pool.available)
     promised = allocated + disk - pool.capacity * _OVERPROVISIONING
     really = min(disk, pool.capacity // _KEPT_FREE) - pool.available
     return promised if promised > really else really

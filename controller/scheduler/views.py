@@ -102,7 +102,7 @@ class PoolScope(StrEnum):
 class PoolView:
     """A StoragePool; `of` is the name of the zone, cluster or host that its scope means. `enabled`: allowed and working.
 
-    `failing`: hosts in its scope that can't use it.
+    `failing`: hosts in its scope that can't use it. `thick`: a disk there takes its full size at once.
     """
 
     name: str
@@ -113,6 +113,7 @@ class PoolView:
     enabled: bool = True
     tags: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
+    thick: bool = False
 
 
 @dataclass(frozen=True, slots=True)

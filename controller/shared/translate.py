@@ -11,7 +11,13 @@ def pool_spec(pool: StoragePool) -> PoolSpec:
     shared, target = pool.spec.scope is not PoolScope.HOST, pool.spec.iscsi
     nfs = NFSExport(pool.spec.nfs.server, pool.spec.nfs.export) if pool.spec.nfs else None
     iscsi = ISCSITarget(target.server, target.target, target.port) if target else None
-    return PoolSpec(pool.metadata.name, pool.spec.path or "", shared=shared, nfs=nfs, iscsi=iscsi)
+    group = pool.spec.lvm.volume_group if pool.spec.lvm else ""
+    return PoolSpec(pool.metadata.name, pool.spec.path or "", shared=shared, nfs=nfs, iscsi=iscsi, volume_group=group)
+
+
+def keeps_snapshots(pool: StoragePool) -> bool:
+    """Whether there can be snapshots of what is in the pool."""
+    return pool.spec.type not in (PoolType.ISCSI, PoolType.LVM)
 
 
 def has_files(pool: StoragePool) -> bool:

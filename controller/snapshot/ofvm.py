@@ -13,10 +13,12 @@ from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.instances import instance_of, may_be
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, volumes_by_id
+from controller.shared.translate import keeps_snapshots
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
 from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
+from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from crds.v1alpha1.volume import Volume
 from drivers.errors import Conflict
@@ -169,6 +171,10 @@ def _forbidden(ctx: Context[Snapshot], vm: VirtualMachine, link: HostLink, have:
         return failed("SnapshotsUnsupported", f"host {link.name} lacks the capability {', '.join(lacking)}", terminal=True)
     if luns := [each.metadata.name for one in have.volumes for each in volumes_by_id.of(ctx.store, one.volume) if _is_lun(each)]:
         text = f"VM {vm.metadata.name} has the volume {luns[0]}, a LUN, which no snapshot can keep: take it off the VM first"
+        return failed("SnapshotsUnsupported", text, terminal=True)
+    pools = {disk.pool for disk in have.disks} | {each.pool for each in have.volumes}
+    if without := [name for name in sorted(pools) if (pool := ctx.store.get(StoragePool, name)) and not keeps_snapshots(pool)]:
+        text = f"VM {vm.metadata.name} has a disk in storage pool {without[0]}, of whose disks there are no snapshots"
         return failed("SnapshotsUnsupported", text, terminal=True)
     if spec.include_memory and not running:
         text = f"VM {vm.metadata.name} does not run, so it has no memory to keep"

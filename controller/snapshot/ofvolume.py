@@ -13,7 +13,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.deletion import listing
-from controller.shared.translate import has_files, pool_spec
+from controller.shared.translate import has_files, keeps_snapshots, pool_spec
 from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, readers
 from crds.fields import Quantity, Timestamp
 from crds.status import Job
@@ -197,6 +197,12 @@ class OfVolume:
         """What the VMs that have the volume keep from being done; `link` is their host then."""
         if volume.spec.lun is not None:
             message = f"volume {volume.metadata.name} is a LUN: only its storage server can take snapshots of it"
+            return failed("SnapshotsUnsupported", message, terminal=True)
+        pool = ctx.store.get(StoragePool, volume.status.pool or "")
+        if pool is not None and not keeps_snapshots(pool):
+            message = (
+                f"volume {volume.metadata.name} is in storage pool {pool.metadata.name}, of whose volumes there are no snapshots"
+            )
             return failed("SnapshotsUnsupported", message, terminal=True)
         if Capability.VOLUME_SNAPSHOTS not in link.capabilities:
             message = f"host {link.name} can't take snapshots of volumes"

@@ -183,18 +183,19 @@ def differences(want: DesiredVM, have: ObservedVM) -> list[Change]:
 
 
 def pending(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
-    """What the running VM does not have yet; empty for one that is off, which gets everything before it starts."""
+    """What the VM does not have yet. One that is off gets everything before it starts, but what only a new VM can have."""
     return _by_field(each for each in _each(want, have, mode_of) if each.needs is not ApplyMode.LIVE)
 
 
 def outlook(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> list[Pending]:
-    """Every difference, with what it needs; a VM that is off gets everything at once."""
+    """Every difference, with what it needs; a VM that is off gets everything at once that it can get at all."""
     return _by_field(_each(want, have, mode_of))
 
 
 def _each(want: DesiredVM, have: ObservedVM, mode_of: ModeOf) -> Iterator[Pending]:
     for change in differences(want, have):
-        yield Pending(*_described(change, have), mode_of(change, have) if is_on(have) else ApplyMode.LIVE)
+        needs = mode_of(change, have)
+        yield Pending(*_described(change, have), needs if is_on(have) or needs is ApplyMode.RECREATE else ApplyMode.LIVE)
 
 
 def _by_field(changes: Iterable[Pending]) -> list[Pending]:
@@ -214,7 +215,7 @@ def _joined(one: Pending, two: Pending) -> Pending:
 
 def _due(change: Change, have: ObservedVM, mode_of: ModeOf) -> bool:
     if not is_on(have):
-        return True
+        return mode_of(change, have) is not ApplyMode.RECREATE
     match mode_of(change, have):
         case ApplyMode.LIVE:
             return True

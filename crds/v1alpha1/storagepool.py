@@ -15,6 +15,7 @@ from crds.status import Known, Status
 
 __all__ = [
     "ISCSITarget",
+    "LVMGroup",
     "NFSExport",
     "OrphanKind",
     "OrphanedFile",
@@ -43,6 +44,7 @@ class PoolType(StrEnum):
     DIRECTORY = "Directory"
     NFS = "NFS"
     ISCSI = "ISCSI"
+    LVM = "LVM"
 
 
 class PoolState(StrEnum):
@@ -83,6 +85,13 @@ class ISCSITarget(Model):
     """iSCSI qualified name of the target (RFC 3720 3.2.6.3.1, letters in lower case). Immutable."""
 
 
+class LVMGroup(Model):
+    """A volume group of LVM that the host has: used, never made, changed or removed."""
+
+    volume_group: Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9_][A-Za-z0-9+_.-]*$"), IMMUTABLE]
+    """Its name on the host, as vgs(8) prints it. Immutable."""
+
+
 class StoragePoolSpec(Model):
     """What a pool is."""
 
@@ -97,6 +106,11 @@ class StoragePoolSpec(Model):
             "type ISCSI needs iscsi and no path; other types need path and no iscsi",
         ),
         Rule("self.type != 'ISCSI' || self.scope != 'Host'", "type ISCSI goes with scope Zone or Cluster"),
+        Rule("(self.type == 'LVM') == has(self.lvm)", "type LVM needs lvm, which goes with no other type"),
+        Rule(
+            "self.type != 'LVM' || self.scope == 'Host'",
+            "type LVM goes with scope Host: hosts that share a volume group need a lock manager, which Vireo does not run",
+        ),
     )
 
     zone: Annotated[Name, IMMUTABLE]
@@ -110,11 +124,13 @@ class StoragePoolSpec(Model):
     type: Annotated[PoolType, IMMUTABLE]
     """Kind of storage. Directory: a directory on each host; for scope Zone or Cluster the same one, mounted by you.
     NFS: an export that each host mounts by itself. ISCSI: the LUNs of a target, each for one Volume; nothing else is ever placed
-    there. Immutable."""
+    there. LVM: logical volumes of a volume group of the host. Immutable."""
     nfs: NFSExport | None = None
     """What is mounted at path; with type NFS only. Immutable."""
     iscsi: ISCSITarget | None = None
     """Where the LUNs are; with type ISCSI only. Immutable."""
+    lvm: LVMGroup | None = None
+    """Where disks and volumes are made; with type LVM only. Immutable."""
     path: (
         Annotated[
             str,
@@ -124,8 +140,8 @@ class StoragePoolSpec(Model):
         ]
         | None
     ) = None
-    """Absolute path on the hosts of the directory, or with type NFS of the mount point; letters, digits and ._- in its parts.
-    With types Directory and NFS only, which need it. Immutable."""
+    """Absolute path on the hosts of the directory, with type NFS of the mount point, with type LVM of the directory for template
+    images and cloud-init seeds; letters, digits and ._- in its parts. Every type but ISCSI needs it. Immutable."""
     tags: Tags = Field(default_factory=list)
     """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED

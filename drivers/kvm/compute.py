@@ -12,7 +12,7 @@ from drivers.kvm import domains
 from drivers.kvm.domain import observe
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks, volume_key
-from drivers.kvm.link.session import Role, Session
+from drivers.kvm.link.session import COPY_LIMIT, Role, Session
 from drivers.kvm.machine import agent, creation, deletion
 from drivers.kvm.machine import changes as rules
 from drivers.kvm.network.segments import Segments
@@ -77,7 +77,8 @@ class KVMCompute:
         self._hosts.require(host)
         volumes = [attachment.volume for attachment in vm.volumes]
         luns, profile = self._targets.find(vm.volumes), self._hosts.profile
-        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, profile, luns), volumes)
+        extra = COPY_LIMIT if any(disk.pool.raw for disk in vm.disks) else 0.0
+        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, profile, luns), volumes, extra)
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
@@ -122,8 +123,15 @@ class KVMCompute:
             rules.apply(connection, instance, [DetachNIC(name) for name in attached], self._hosts.profile, self._segments, {})
             raise
 
-    def _change(self, verb: str, instance: InstanceID, function: Callable[[Any], None], volumes: Sequence[VolumeID] = ()) -> None:
-        """Changes to one VM, and to volumes that come to it, follow each other.
+    def _change(
+        self,
+        verb: str,
+        instance: InstanceID,
+        function: Callable[[Any], None],
+        volumes: Sequence[VolumeID] = (),
+        extra: float = 0.0,
+    ) -> None:
+        """Changes to one VM, and to volumes that come to it, follow each other; `extra` as of `Session.run`.
 
         The turn is held by the call itself, which may outlast who waits for it.
         """
@@ -134,4 +142,4 @@ class KVMCompute:
                     turns.enter_context(self._locks.hold(key, self._session.timeouts.turn))
                 function(connection)
 
-        self._session.run(Role.WORK, f"{verb} the VM {instance}", run, mutating=True)
+        self._session.run(Role.WORK, f"{verb} the VM {instance}", run, mutating=True, extra=extra)

@@ -20,7 +20,8 @@ from drivers.kvm.machine import attaching
 from drivers.kvm.names import Kind
 from drivers.kvm.snapshot import backup
 from drivers.kvm.snapshot.freeze import frozen
-from drivers.kvm.store import holdings, images, pools, volumes
+from drivers.kvm.store import blocks, holdings, images, pools, volumes
+from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.store.targets import Targets
 from drivers.kvm.subject import Subject, subject
 from drivers.types import DesiredSnapshot, DesiredVolume, Done, HostID, InstanceID, PoolContents, PoolSpec, SnapshotID, VolumeID
@@ -51,7 +52,7 @@ class KVMVolumes:
         return self._session.run(Role.WORK, f"list the pool {pool.name}", run)
 
     def create_volume(self, host: HostID, volume: DesiredVolume) -> Done:
-        """Empty and thin, or a whole copy of its source."""
+        """Empty and thin, or a whole copy of its source; a logical volume is written whole in any case."""
         _require_files(volume.pool)
 
         def run(connection: Any) -> None:
@@ -86,7 +87,7 @@ class KVMVolumes:
 
     def snapshot_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: DesiredSnapshot) -> Done:
         """A whole copy: by QEMU, of one moment, where a VM runs with it."""
-        _require_files(pool)
+        _require_snapshots(pool)
         timeout = self._session.timeouts.agent
 
         def run(connection: Any) -> None:
@@ -98,7 +99,7 @@ class KVMVolumes:
 
     def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done:
         """The snapshot's content is copied beside the volume's, and takes its place when it is complete."""
-        _require_files(pool)
+        _require_snapshots(pool)
 
         def run(connection: Any) -> None:
             with self._turn(volume):
@@ -156,6 +157,12 @@ def _require_files(pool: PoolSpec) -> None:
         raise InvalidSpec(f"the pool {pool.name} has LUNs only: nothing can be made in it")
 
 
+def _require_snapshots(pool: PoolSpec) -> None:
+    _require_files(pool)
+    if pool.raw:
+        raise InvalidSpec(f"the pool {pool.name} is a volume group of LVM, which keeps no snapshots")
+
+
 def _create(pool: Any, volume: DesiredVolume) -> None:
     if holdings.find(pool, Kind.VOLUME, volume.volume) is not None:
         return
@@ -165,6 +172,8 @@ def _create(pool: Any, volume: DesiredVolume) -> None:
     def fill(name: str) -> None:
         if source:
             holdings.copy(pool, name, source, volume.size)
+        elif isinstance(pool, GroupPool):
+            blocks.write(pool, name, volume.size)
         else:
             volumes.create_disk(pool, name, volume.size)
 
@@ -193,6 +202,9 @@ def _source(pool: Any, volume: DesiredVolume) -> str:
 def _grow(pool: Any, volume: VolumeID, size: int, vm: Subject | None) -> None:
     _check_size(pool, size)
     name = holdings.get(pool, Kind.VOLUME, volume).file
+    if isinstance(pool, GroupPool):
+        _grow_block(pool, volume, name, size, vm)
+        return
     rounded = volumes.rounded(size)
     if volumes.capacity(pool, name) < rounded:
         if vm is not None:
@@ -203,6 +215,15 @@ def _grow(pool: Any, volume: VolumeID, size: int, vm: Subject | None) -> None:
             volumes.get(pool, name).resize(rounded, 0)
     if vm is not None:
         _note_size(vm, volume, volumes.capacity(pool, name))
+
+
+def _grow_block(pool: GroupPool, volume: VolumeID, name: str, size: int, vm: Subject | None) -> None:
+    """Libvirt cannot make a logical volume larger: a larger copy takes its place, which no VM may have under its old name."""
+    if volumes.capacity(pool, name) >= size:
+        return
+    if vm is not None:
+        raise Conflict("a logical volume of LVM cannot grow while a VM has it; detach it")
+    holdings.make(pool, Kind.VOLUME, volume, lambda fresh: holdings.copy(pool, fresh, name, size))
 
 
 def _follow_lun(volume: VolumeID, size: int, vm: Subject) -> None:

@@ -8,7 +8,10 @@
 | image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
+| where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
+| what such a one is filled from | the same with `.draft` |
 | storage pool | `vireo-<pool>`, with a UUID that follows from that name |
+| volume group of a storage pool | `vireo-<pool>_lvm`, which can be no other pool's name |
 | initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
@@ -29,25 +32,31 @@ from drivers.types import InstanceID, ISCSITarget, NFSExport, StoredKind
 
 MAX_DOMAIN_NAME = 60
 
+QCOW2 = "qcow2"
+RAW = "raw"
+"""What disks and volumes are: files of that format, or block devices. It ends their names."""
+
 INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 """Names of interfaces that are accepted: at most 15 characters (IFNAMSIZ), and none that a shell or ip(8) reads as more."""
 
 CONSOLE_LOGS = "/var/log/libvirt/qemu"
 """Directory of console logs, where libvirt has its own logs of domains."""
 
+_OF_VMS = (".qcow2", ".iso", ".raw", ".complete", ".draft")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 _POOL = re.compile(r"[a-z0-9]([a-z0-9.-]{0,198}[a-z0-9])?")
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _INSTANCE = re.compile(_UUID)
-_DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.qcow2")
+_DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.(?:qcow2|raw)")
 _SEED = re.compile(rf"({_UUID})-seed-[^/]+\.iso")
 _STORED_IMAGE = re.compile(rf"vireo-image-({_IMAGE.pattern})\.qcow2")
-_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|complete)")
+_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|raw|complete|draft)")
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
+_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+_.-]{0,62}")
 _IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,209}")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
 
@@ -75,9 +84,19 @@ def label(name: str) -> str:
     return _checked(_PART, name, "the disk name")
 
 
-def disk(instance: InstanceID, name: str) -> str:
+def disk(instance: InstanceID, name: str, form: str = QCOW2) -> str:
     """Volume of the disk `name`. Raises InvalidSpec for a name that is not a DNS label."""
-    return f"{instance_id(instance)}-{label(name)}.qcow2"
+    return f"{instance_id(instance)}-{label(name)}.{form}"
+
+
+def marker(file: str) -> str:
+    """Empty volume whose presence says that the block device `file` of a VM's disk is complete."""
+    return f"{file.removesuffix(f'.{RAW}')}.complete"
+
+
+def draft(file: str) -> str:
+    """Volume that the block device `file` is filled from."""
+    return f"{file.removesuffix(f'.{RAW}')}.draft"
 
 
 def disk_of(volume: str) -> tuple[InstanceID, str] | None:
@@ -104,8 +123,8 @@ def stored(volume: str) -> tuple[StoredKind, str] | None:
 
 
 def belongs(volume: str, instance: InstanceID) -> bool:
-    """Whether the volume is a disk or a seed of the instance."""
-    return volume.startswith(f"{instance_id(instance)}-") and volume.endswith((".qcow2", ".iso"))
+    """Whether the volume is a disk or a seed of the instance, or was made with its disk."""
+    return volume.startswith(f"{instance_id(instance)}-") and volume.endswith(_OF_VMS)
 
 
 def is_seed(volume: str, instance: InstanceID) -> bool:
@@ -144,6 +163,21 @@ def pool_of(native: str, identity: str) -> str | None:
     name = native.removeprefix("vireo-")
     ours = name != native and _POOL.fullmatch(name) is not None
     return name if ours and pool_uuid(name) == identity else None
+
+
+def volume_group(name: str) -> str:
+    """`name` if a volume group may have it. Raises InvalidSpec."""
+    return _checked(_GROUP, name, "the name of the volume group")
+
+
+def group_pool(pool_name: str) -> str:
+    """Name in libvirt of the volume group of a pool. Raises InvalidSpec unless the pool's is a DNS subdomain."""
+    return f"{pool(pool_name)}_lvm"
+
+
+def device(group: str, volume: str) -> str:
+    """Path of a logical volume on the host, as libvirt names it. Raises InvalidSpec for a name that is none."""
+    return f"/dev/{volume_group(group)}/{volume}"
 
 
 def target(target: ISCSITarget) -> ISCSITarget:
@@ -214,11 +248,12 @@ class Content:
     kind: Kind
     identity: str
     number: int
+    form: str = QCOW2
 
     @property
     def file(self) -> str:
         """The volume with the content. Raises InvalidSpec for an identity that is not a UUID."""
-        return f"{self._stem}.qcow2"
+        return f"{self._stem}.{self.form}"
 
     @property
     def marker(self) -> str:
@@ -231,9 +266,9 @@ class Content:
 
 
 def content_of(volume: str) -> Content | None:
-    """The content that the volume is the file or the marker of; None for any other volume."""
+    """The content that the volume is the file, the marker or the draft of; None for any other volume. A file tells its form."""
     found = _CONTENT.fullmatch(volume)
-    return Content(Kind(found[1]), found[2], int(found[3])) if found else None
+    return Content(Kind(found[1]), found[2], int(found[3]), RAW if found[4] == RAW else QCOW2) if found else None
 
 
 def uuid_text(text: str) -> str:

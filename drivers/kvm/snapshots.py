@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 import libvirt
@@ -102,9 +104,17 @@ def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
         raise InvalidSpec("the VM has no disk that a snapshot could be kept in")
     if luns := [observe.device(disk) for disk in vm.inactive.iterfind("devices/disk") if volumes.lun_of(disk)]:
         raise Conflict(f"the disk {luns[0]} is a LUN, whose content no snapshot can keep; detach it")
+    if blocks := [observe.device(disk) for disk in vm.inactive.iterfind("devices/disk") if _is_block(disk)]:
+        raise Conflict(f"the disk {blocks[0]} is a logical volume of LVM, which keeps no snapshot")
     unfit = snapshots.unfit(vm.inactive if vm.live is None else vm.live)
     if unfit:
         raise Conflict(f"the disk {unfit[0]}, which Vireo did not make, cannot keep a snapshot; detach it or make it qcow2")
+
+
+def _is_block(disk: ET.Element) -> bool:
+    """Whether a disk is a logical volume that Vireo made."""
+    name = PurePosixPath(observe.medium(disk)).name
+    return name.endswith(f".{names.RAW}") and (names.disk_of(name) is not None or names.content_of(name) is not None)
 
 
 def _uefi(vm: Subject) -> bool:

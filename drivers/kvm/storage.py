@@ -14,14 +14,12 @@ from drivers.kvm.store import images, nfs, pools, release, stored
 from drivers.kvm.store.targets import Targets
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
-_NFS = "NFS"
-
 SLOWEST_UPLOAD = 1 << 20
 """Bytes in a second; an upload that is slower does not end."""
 
 
 class KVMStorage:
-    """Directories and NFS exports as pools of libvirt's storage driver; and iSCSI targets, which keep nothing of these.
+    """Directories, NFS exports and volume groups as pools of libvirt's storage driver; iSCSI targets keep nothing of these.
 
     An image is uploaded under its own name, then an empty marker volume is made beside it: libvirt cannot rename, and without the
     marker the image does not count. Its content is named by its checksum, so it never changes once it is complete.
@@ -131,15 +129,15 @@ class KVMStorage:
 
     @contextmanager
     def _noted(self, pool: PoolSpec) -> Iterator[None]:
-        """Have the host tell that it cannot mount NFS as long as that is so: libvirt knows it only by trying."""
+        """Have the host tell that it cannot mount NFS, or has no LVM, as long as that is so: libvirt knows it only by trying."""
+        kind = "NFS" if pool.nfs is not None else "LVM" if pool.volume_group else ""
         try:
             yield
         except Unsupported as error:
-            if pool.nfs is not None:
-                self._hosts.lacks[_NFS] = f"NFS pools: {error.message}"
+            if kind:
+                self._hosts.lacks[kind] = f"{kind} pools: {error.message}"
             raise
-        if pool.nfs is not None:
-            self._hosts.lacks.pop(_NFS, None)
+        self._hosts.lacks.pop(kind, None)
 
     def _turn(self, name: str) -> AbstractContextManager[None]:
         return self._locks.hold(name, self._session.timeouts.turn)

@@ -76,7 +76,8 @@ class ISCSITarget:
 class PoolSpec:
     """A storage pool by its directory on the hosts; with `nfs` that is where each host mounts the export.
 
-    With `iscsi` it is the LUNs of that target, and `path` is empty.
+    With `iscsi` it is the LUNs of that target, and `path` is empty. With `volume_group`, the name of one of LVM on the host, disks
+    and volumes are its logical volumes, and `path` keeps images, seeds and what is noted of them.
     `name` is unique within the cloud. `shared`: other hosts have the same directory.
     """
 
@@ -85,6 +86,15 @@ class PoolSpec:
     shared: bool = False
     nfs: NFSExport | None = None
     iscsi: ISCSITarget | None = None
+    volume_group: str = ""
+
+    @property
+    def raw(self) -> bool:
+        """Whether its disks and volumes are block devices that are written whole when they are made.
+
+        Such a one takes its full size at once, does not grow while a VM has it, and keeps no snapshots.
+        """
+        return bool(self.volume_group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from crds.v1alpha1 import (
 )
 from tests.crds import rules_of_vms
 from tests.crds.cases import CIDR, DISABLED, NOT_CIDR, OFFERING, SCOPE, Spec, change, endpoint, fixed, grant, ipv4, size, value
-from tests.crds.samples import FULL, ISCSI_POOL, MINIMAL
+from tests.crds.samples import FULL, ISCSI_POOL, LVM_POOL, MINIMAL
 
 
 def vlans(start: int, end: int) -> Spec:
@@ -93,6 +93,8 @@ _ON_NFS = FULL[StoragePool][2]
 _NFS = "type NFS needs nfs, which goes with no other type"
 _TARGET = ISCSI_POOL["iscsi"]
 _KINDS = "type ISCSI needs iscsi and no path; other types need path and no iscsi"
+_LVM = "type LVM needs lvm, which goes with no other type"
+_ONE_HOST = "type LVM goes with scope Host: hosts that share a volume group need a lock manager, which Vireo does not run"
 _DOTS = "must not contain . or .. as a part"
 
 STORAGE = [
@@ -137,6 +139,12 @@ STORAGE = [
         {"scope": "Host", "host": "h"},
         ISCSI_POOL,
     ),
+    *fixed(StoragePool, "spec.lvm.volumeGroup", DISABLED, {"lvm": {"volumeGroup": "other"}}, old=LVM_POOL),
+    value(StoragePool, "spec", _LVM, LVM_POOL, {"lvm": LVM_POOL["lvm"]}),
+    value(StoragePool, "spec", _LVM, {}, {"lvm": None}, LVM_POOL),
+    value(StoragePool, "spec", _KINDS, {}, {"path": None}, LVM_POOL),
+    value(StoragePool, "spec", _ONE_HOST, {}, {"scope": "Zone", "host": None}, LVM_POOL),
+    value(StoragePool, "spec", _ONE_HOST, {}, {"scope": "Cluster", "host": None, "cluster": "c"}, LVM_POOL),
     *(
         value(StoragePool, "spec.path", _DOTS, {"path": "/srv/..a/.b/c."}, {"path": text})
         for text in ("/srv/../etc", "/..", "/srv/..", "/./srv", "/srv/./a")

@@ -55,6 +55,8 @@ MINIMAL: dict[Kind, Spec] = {
 ADOPTING = {"zone": "z", "offering": "small", "adopt": {"instanceID": "5f3c0000-0000-5000-8000-000000000000", "mode": "Report"}}
 """A VirtualMachine that has its VM already."""
 
+LVM_POOL = MINIMAL[StoragePool] | {"scope": "Host", "host": "h1", "type": "LVM", "lvm": {"volumeGroup": "vg-1"}}
+
 ISCSI_POOL = {
     "zone": "z",
     "scope": "Zone",
@@ -99,6 +101,7 @@ FULL: dict[Kind, list[Spec]] = {
         MINIMAL[StoragePool] | {"scope": "Cluster", "cluster": "c", "tags": ["ssd"], "allocationState": "Disabled"},
         MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
         MINIMAL[StoragePool] | {"type": "NFS", "nfs": {"server": "nfs1.example.org", "export": "/exports/vms"}},
+        LVM_POOL,
         ISCSI_POOL | {"iscsi": {"server": "192.0.2.9", "port": 3261, "target": "iqn.2026-01.org.example:storage:data-1.x"}},
     ],
     ServiceOffering: [

@@ -172,6 +172,11 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], str]] = [
         for export in ("", "vms", "/vms/", "/a b", "/a,b", "//a", "/'$(reboot)'", "/a\n", "/" + "e" * 512)
     ),
     (StoragePool, {"type": "NFS", "nfs": {"server": "a"}}, "spec.nfs.export"),
+    (StoragePool, {"type": "LVM", "lvm": {}}, "spec.lvm.volumeGroup"),
+    *(
+        (StoragePool, {"type": "LVM", "lvm": {"volumeGroup": group}}, "spec.lvm.volumeGroup")
+        for group in ("", "-a", "..", ".", "a/b", "a b", "../etc", "a\n", "a'/><x", "$(reboot)", "--yes", "a,b", "v" * 64, "ä")
+    ),
     (StoragePool, {"iscsi": {"server": "san"}}, "spec.iscsi.target"),
     (StoragePool, {"iscsi": {"server": "", "target": IQN}}, "spec.iscsi.server"),
     (StoragePool, {"iscsi": {"server": "a b", "target": IQN}}, "spec.iscsi.server"),

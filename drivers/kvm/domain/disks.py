@@ -35,17 +35,30 @@ def _place(disk: ET.Element, port: int) -> None:
 
 def path(vm: DesiredVM, disk: DesiredDisk) -> str:
     """Path of the disk's volume on the host. Raises InvalidSpec for names that would lead out of the pool."""
+    if disk.pool.volume_group:
+        return names.device(disk.pool.volume_group, names.disk(vm.instance, disk.name, names.RAW))
     return f"{names.pool_path(disk.pool.path)}/{names.disk(vm.instance, disk.name)}"
 
 
 def driver(pool: PoolSpec) -> dict[str, str]:
-    """How QEMU treats the qcow2 file of a disk or volume in a pool.
+    """How QEMU treats the qcow2 file, or the logical volume, of a disk or volume in a pool.
 
     A disk on NFS waits for its server: the VM is suspended on an error, and what failed is done again when it goes on. For that
-    QEMU must learn of each write whether it arrived, so the host's page cache is left out.
+    QEMU must learn of each write whether it arrived, so the host's page cache is left out; as it is for logical volumes.
     """
+    if pool.volume_group:
+        return {"name": "qemu", "type": "raw", "discard": "unmap", "cache": "none"}
     plain = {"name": "qemu", "type": "qcow2", "discard": "unmap"}
     return plain | {"cache": "none", "error_policy": "stop"} if pool.nfs is not None else plain
+
+
+def medium(pool: PoolSpec, where: str) -> ET.Element:
+    """A disk of the VM that is the file or the logical volume at that path."""
+    kind, place = ("block", "dev") if pool.volume_group else ("file", "file")
+    item = ET.Element("disk", {"type": kind, "device": "disk"})
+    add(item, "driver", driver(pool))
+    add(item, "source", {place: where})
+    return item
 
 
 def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
@@ -56,9 +69,8 @@ def add_disks(devices: ET.Element, vm: DesiredVM) -> None:
     if vm.devices is Devices.EMULATED and len(vm.disks) >= _SATA_PORTS:
         raise InvalidSpec(f"a VM with emulated devices has at most {_SATA_PORTS - 1} disks")
     for index, disk in enumerate(vm.disks):
-        item = add(devices, "disk", {"type": "file", "device": "disk"})
-        add(item, "driver", driver(disk.pool))
-        add(item, "source", {"file": path(vm, disk)})
+        item = medium(disk.pool, path(vm, disk))
+        devices.append(item)
         add(item, "target", {"dev": target(index), "bus": _BUS[vm.devices]})
         add(item, "serial", text=disk.name[:20])
         limits.build(item, disk.limits)

@@ -178,7 +178,7 @@ def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
     """
     if not known.pool:
         return True
-    return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(source(disk)).name, instance)
+    return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(medium(disk)).name, instance)
 
 
 def is_seed(disk: ET.Element, instance: InstanceID) -> bool:

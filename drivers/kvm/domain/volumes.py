@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from drivers.errors import InvalidSpec
 from drivers.kvm import names
 from drivers.kvm.domain import limits
-from drivers.kvm.domain.disks import driver
+from drivers.kvm.domain.disks import medium as disk_at
 from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.names import Kind
 from drivers.kvm.xmltext import add
@@ -36,7 +36,7 @@ class LUN:
 
 
 Medium = str | LUN
-"""What a volume is on the host: the path of its file, or a LUN."""
+"""What a volume is on the host: the path of its file or logical volume, or a LUN."""
 
 BUS = "sd"
 LIMIT = 64
@@ -55,12 +55,7 @@ def has_controller(domain: ET.Element) -> bool:
 
 def build(volume: MarkedVolume, medium: Medium, wanted: VolumeAttachment) -> ET.Element:
     """The disk with that medium. Raises InvalidSpec for limits that no disk can have."""
-    if isinstance(medium, LUN):
-        item = _network_disk(medium)
-    else:
-        item = ET.Element("disk", {"type": "file", "device": "disk"})
-        add(item, "driver", driver(wanted.pool))
-        add(item, "source", {"file": medium})
+    item = _network_disk(medium) if isinstance(medium, LUN) else disk_at(wanted.pool, medium)
     add(item, "target", {"dev": volume.target, "bus": "scsi"})
     add(item, "serial", text=volume.volume)
     where = {"controller": "0", "bus": "0", "target": "0", "unit": str(_targets().index(volume.target))}
@@ -112,7 +107,7 @@ def identities(disk: ET.Element) -> Iterator[str]:
     if lun_of(disk) and names.is_uuid(serial):
         yield serial
     for source in disk.iterfind("source"):
-        content = names.content_of(PurePosixPath(source.get("file", "")).name)
+        content = names.content_of(PurePosixPath(source.get("file", "") or source.get("dev", "")).name)
         if content is not None and content.kind is Kind.VOLUME:
             yield content.identity
 

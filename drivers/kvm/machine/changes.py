@@ -44,8 +44,10 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
 
     `domain_type` is that of the host's guests. CPUs can be added up to the room that the VM was started with, never taken away
     while it runs: guests let them go late or not at all. So it is with memory, and what a guest was given and has not taken waits
-    for a restart. Disks grow and get other limits, and NICs come and go, while the guest runs.
+    for a restart. Disks grow, unless they are logical volumes, and get other limits, and NICs come and go, while the guest runs.
     """
+    if isinstance(change, GrowDisk):
+        return ApplyMode.RECREATE if _is_block(change.name, observed) else ApplyMode.LIVE
     if observed.power in {Power.OFF, Power.CRASHED}:
         return ApplyMode.LIVE
     match change:
@@ -58,8 +60,14 @@ def mode(change: Change, observed: ObservedVM, domain_type: str) -> ApplyMode:
             return ApplyMode.LIVE if fits or memory == observed.running_memory else ApplyMode.RESTART
         case SetSeed(seed):
             return ApplyMode.LIVE if seed.digest == observed.seed_digest else ApplyMode.RESTART
-        case GrowDisk() | SetDiskLimits() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
+        case SetDiskLimits() | AttachNIC() | DetachNIC() | AttachVolume() | DetachVolume():
             return ApplyMode.LIVE
+
+
+def _is_block(name: str, observed: ObservedVM) -> bool:
+    """Whether a disk of ours is a logical volume."""
+    paths = [PurePosixPath(disk.volume_id) for disk in observed.disks if disk.name == name]
+    return any(path.suffix == f".{names.RAW}" and names.disk_of(path.name) for path in paths)
 
 
 def check(vm: Subject, change: Change, host: HostProfile) -> None:
@@ -171,6 +179,8 @@ def _volume(vm: Subject, disk: MarkedDisk) -> Any:
 
 def _require_growth(vm: Subject, disk: MarkedDisk, size: int) -> int:
     """The present size. Raises InvalidSpec if `size` is below it, Conflict if snapshots hold the disk where it is."""
+    if names.disk_of(file := PurePosixPath(_file(vm.inactive, disk)).name) and file.endswith(f".{names.RAW}"):
+        raise InvalidSpec(f"the disk {disk.name} is a logical volume of LVM, which cannot grow: make the VM anew")
     current = int(vm.domain.blockInfo(disk.target, 0)[0])
     if volumes.rounded(size) < current:
         raise InvalidSpec(f"the disk {disk.name} has {current} bytes; it cannot shrink to {size}")
@@ -187,7 +197,7 @@ def _marked_disk(vm: Subject, name: str) -> MarkedDisk:
 
 
 def _file(domain: ET.Element, disk: MarkedDisk) -> str:
-    return next(map(observe.source, _at(domain, disk)), "")
+    return next(map(observe.medium, _at(domain, disk)), "")
 
 
 def _at(domain: ET.Element, disk: MarkedDisk) -> list[ET.Element]:
@@ -201,8 +211,7 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     """
     if vm.mark.seed == change.seed.digest:
         return
-    disk = _file(vm.inactive, _require_disk(vm))
-    pool = vm.connection.storageVolLookupByPath(disk).storagePoolLookupByVolume()
+    pool = _seed_pool(vm)
     name = names.seed(vm.instance, change.seed.digest)
     path = creation.put_seed(vm.connection, pool, name, change.seed)
     change_device = vm.domain.updateDeviceFlags if _seed_file(vm.inactive) else vm.domain.attachDeviceFlags
@@ -214,6 +223,18 @@ def _set_seed(vm: Subject, change: SetSeed) -> None:
     for other in volumes.names_in(pool):
         if names.is_seed(other, vm.instance) and other not in in_use:
             volumes.remove(pool, other)
+
+
+def _seed_pool(vm: Subject) -> Any:
+    """The pool of the first disk, or the directory beside its volume group."""
+    disk = _require_disk(vm)
+    path = _file(vm.inactive, disk)
+    if PurePosixPath(path).name == names.disk(vm.instance, disk.name, names.RAW):
+        seed = _seed_file(vm.inactive)
+        if not seed:
+            return vm.connection.storagePoolLookupByName(names.pool(disk.pool))
+        path = seed
+    return vm.connection.storageVolLookupByPath(path).storagePoolLookupByVolume()
 
 
 def _require_disk(vm: Subject) -> MarkedDisk:

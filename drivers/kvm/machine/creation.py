@@ -18,7 +18,8 @@ from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.machine import attaching, seed
 from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.network import filters
-from drivers.kvm.store import images, pools, volumes
+from drivers.kvm.store import blocks, images, pools, volumes
+from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import render
 from drivers.types import DesiredDisk, DesiredVM, PoolSpec, Seed, VolumeID
 
@@ -73,12 +74,30 @@ def _attached(connection: Any, vm: DesiredVM, luns: Mapping[VolumeID, tuple[LUN,
 def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> DesiredDisk:
     """The disk as it is in the end: one that was there may have another size."""
     pool = pools.get(connection, disk.pool)
+    if isinstance(pool, GroupPool):
+        return _create_block(pool, vm, disk, made)
     name = names.disk(vm.instance, disk.name)
     backing = _image_path(pool, disk) if disk.image else ""
     if volumes.find(pool, name) is None and volumes.create_disk(pool, name, disk.size, backing):
         made.append((pool, name))
         return disk
     return replace(disk, size=volumes.capacity(pool, name))
+
+
+def _create_block(pool: GroupPool, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> DesiredDisk:
+    """A whole copy of its image; one that broke off before its marker was made is made anew."""
+    name = names.disk(vm.instance, disk.name, names.RAW)
+    marker, source = names.marker(name), names.image(disk.image) if disk.image else ""
+    if disk.image:
+        _image_path(pool, disk)
+    if volumes.find(pool, marker) is not None and volumes.find(pool, name) is not None:
+        return replace(disk, size=volumes.capacity(pool, name))
+    volumes.remove(pool, marker)
+    volumes.remove(pool, name)
+    made += [(pool, marker), (pool, name)]
+    blocks.write(pool, name, disk.size, source)
+    volumes.create_empty(pool, marker)
+    return disk
 
 
 def _image_path(pool: Any, disk: DesiredDisk) -> str:

@@ -10,7 +10,7 @@ import libvirt
 
 from drivers.kvm import domains, names
 from drivers.kvm.console import log
-from drivers.kvm.domain.observe import source
+from drivers.kvm.domain.observe import medium
 from drivers.kvm.domain.volumes import identities
 from drivers.kvm.machine import shared
 from drivers.kvm.store import pools, volumes
@@ -77,7 +77,7 @@ def _files(domain: Any | None) -> Iterator[str]:
         return
     instance = InstanceID(domain.UUIDString())
     for item in parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).iterfind("devices/disk"):
-        path = source(item)
+        path = medium(item)
         if names.belongs(PurePosixPath(path).name, instance):
             yield path
 

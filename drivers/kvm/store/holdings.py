@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import libvirt
 
 from drivers.errors import Busy, DriverError, InvalidSpec, NotFound
-from drivers.kvm import errors, names
+from drivers.kvm import names
 from drivers.kvm.names import Content, Kind
-from drivers.kvm.store import volumes
+from drivers.kvm.store import blocks, volumes
+from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import parse
 from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, VolumeID, VolumeSnapshot
 
@@ -25,7 +27,7 @@ from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, Volu
 def find(pool: Any, kind: Kind, identity: str) -> Content | None:
     """The complete content of the volume or snapshot, or None."""
     listed = set(volumes.names_in(pool))
-    whole = [content for content in _all(listed, kind, identity) if {content.file, content.marker} <= listed]
+    whole = [content for content in _all(pool, listed, kind, identity) if {content.file, content.marker} <= listed]
     return max(whole, key=lambda content: content.number, default=None)
 
 
@@ -40,8 +42,8 @@ def get(pool: Any, kind: Kind, identity: str) -> Content:
 
 def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> None:
     """Let `fill` write a content into the file that it is told, and make it that of the volume or snapshot."""
-    used = _all(set(volumes.names_in(pool)), kind, identity)
-    content = Content(kind, identity, max((other.number for other in used), default=-1) + 1)
+    used = _all(pool, set(volumes.names_in(pool)), kind, identity)
+    content = Content(kind, identity, max((other.number for other in used), default=-1) + 1, blocks.form(pool))
     try:
         fill(content.file)
         volumes.create_empty(pool, content.marker)
@@ -56,19 +58,16 @@ def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> N
 
 def remove(pool: Any, kind: Kind, identity: str) -> None:
     """Remove all contents, complete or not. Raises Busy while one is still being written."""
-    for content in sorted(_all(set(volumes.names_in(pool)), kind, identity), key=lambda content: content.number):
+    for content in sorted(_all(pool, set(volumes.names_in(pool)), kind, identity), key=lambda content: content.number):
         discard(pool, content)
 
 
 def discard(pool: Any, content: Content) -> None:
     """Remove the marker, then the content: half of it never counts. Raises Busy while it is being written."""
     volumes.remove(pool, content.marker)
-    try:
-        volumes.remove(pool, content.file)
-    except libvirt.libvirtError as error:
-        if errors.code(error) != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise
-        raise Busy("the host is still writing to that volume", retry_after=5.0) from None
+    volumes.remove(pool, content.file)
+    if content.form == names.RAW:
+        volumes.remove(pool, names.draft(content.file))
 
 
 def copy(pool: Any, name: str, source: str, size: int) -> None:
@@ -82,6 +81,9 @@ def copy(pool: Any, name: str, source: str, size: int) -> None:
     rounded = volumes.rounded(size)
     if capacity > rounded:
         raise InvalidSpec(f"a volume of {size} bytes is too small for its source, which has {capacity}")
+    if isinstance(pool, GroupPool):
+        blocks.write(pool, name, size, source)
+        return
     available = int(pool.info()[3])
     if allocation > available:
         raise InvalidSpec(f"the pool has {available} bytes left; the copy needs {allocation}")
@@ -92,6 +94,8 @@ def copy(pool: Any, name: str, source: str, size: int) -> None:
 
 def path(pool: Any, name: str) -> str:
     """Where the volume is on the host, or will be."""
+    if isinstance(pool, GroupPool) and name.endswith(f".{names.RAW}"):
+        return pool.device(name)
     directory = parse(pool.XMLDesc(0)).findtext("target/path", "").rstrip("/")
     return str(PurePosixPath(directory) / name)
 
@@ -99,9 +103,9 @@ def path(pool: Any, name: str) -> str:
 def read(pool: Any) -> PoolContents:
     """All in the pool under our names. Its directory must have been read just now."""
     known = {str(volume.name()): volume for volume in pool.listAllVolumes(0)}
-    directory = PurePosixPath(path(pool, ""))
     sizes = {name: int(volume.info()[1]) for name, volume in known.items() if _ours(name)}
-    paths = {name: str(directory / name) for name in sizes}
+    directory = PurePosixPath(path(pool, ""))
+    paths = {name: path(pool, name) if name.endswith(f".{names.RAW}") else str(directory / name) for name in sizes}
     disks = [
         VMDisk(owner[0], owner[1], paths[name], size) for name, size in sizes.items() if (owner := names.disk_of(name)) is not None
     ]
@@ -118,10 +122,11 @@ def read(pool: Any) -> PoolContents:
 
 
 def _ours(name: str) -> bool:
-    return name.endswith(".qcow2") and (names.disk_of(name) is not None or names.content_of(name) is not None)
+    return name.endswith((".qcow2", ".raw")) and (names.disk_of(name) is not None or names.content_of(name) is not None)
 
 
-def _all(listed: set[str], kind: Kind, identity: str) -> set[Content]:
+def _all(pool: Any, listed: set[str], kind: Kind, identity: str) -> set[Content]:
     names.uuid_text(identity)
     contents = filter(None, map(names.content_of, listed))
-    return {content for content in contents if (content.kind, content.identity) == (kind, identity)}
+    form = blocks.form(pool)
+    return {replace(content, form=form) for content in contents if (content.kind, content.identity) == (kind, identity)}

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from drivers.errors import Conflict, InvalidSpec, Transient
 from drivers.kvm import names
 from drivers.kvm.store import qcow2, volumes
+from drivers.kvm.store.groups import GroupPool
 from drivers.types import ImageFile, PoolSpec
 
 
@@ -34,8 +35,9 @@ def complete(pool: Any, image: str) -> bool:
 
 
 def require_room(found: Any, pool: PoolSpec, needed: int) -> None:
-    """Raises InvalidSpec if the pool has not `needed` bytes left."""
-    available = int(found.info()[3])
+    """Raises InvalidSpec if the pool, or the directory beside its volume group, has not `needed` bytes left."""
+    directory = found.files if isinstance(found, GroupPool) else found
+    available = int(directory.info()[3])
     if available < needed:
         raise InvalidSpec(f"the pool {pool.name} has {available} bytes left; the image needs {needed}")
 

@@ -1,4 +1,4 @@
-"""Pools of one host: directories, and NFS exports that libvirt mounts. Runs on the caller's connection."""
+"""Pools of one host: directories, NFS exports that libvirt mounts, volume groups. Runs on the caller's connection."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import errno
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import libvirt
 
 from drivers.errors import InvalidSpec, NotFound
 from drivers.kvm import errors, names
-from drivers.kvm.store import nfs, volumes
+from drivers.kvm.store import groups, nfs, volumes
+from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import add, element, parse, render
 from drivers.types import NFSExport, PoolSpec
 
@@ -46,8 +47,10 @@ def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | Non
     """The running libvirt pool for `pool`, or None. It is ours by name, or somebody's in the same place.
 
     With `refresh`, or when other hosts write to it too, libvirt reads the directory again. An NFS export is mounted if need be.
-    Raises InvalidSpec if our name is used for another place; StorageUnavailable, Unsupported for an export.
+    Raises InvalidSpec if our name is used for another place; StorageUnavailable, Unsupported for an export or a volume group.
     """
+    if pool.volume_group:
+        return _find_group(connection, pool, refresh=refresh)
     wanted = _wanted(pool)
     found = _by_name(connection, names.pool(pool.name)) or _by_place(connection, wanted)
     if found is None:
@@ -61,6 +64,12 @@ def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | Non
     elif refresh or pool.shared:
         reread(found)
     return found
+
+
+def _find_group(connection: Any, pool: PoolSpec, *, refresh: bool) -> GroupPool | None:
+    group = groups.find(connection, pool, refresh=refresh)
+    files = None if group is None else find(connection, replace(pool, volume_group=""), refresh=refresh)
+    return None if files is None else GroupPool(files, group, pool.volume_group)
 
 
 def get(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any:
@@ -110,8 +119,10 @@ def missing_is_fine() -> Iterator[None]:
 def define(connection: Any, pool: PoolSpec) -> Any:
     """Make the pool, its directory included, and start it; a directory also with the host. Nothing is left if that fails.
 
-    Raises InvalidSpec if the directory cannot be a pool; StorageUnavailable, Unsupported for an export.
+    Raises InvalidSpec if the directory cannot be a pool; StorageUnavailable, Unsupported for an export or a volume group.
     """
+    if pool.volume_group:
+        return _define_group(connection, pool)
     made = _define(connection, pool)
     try:
         made.build(0)
@@ -130,6 +141,15 @@ def define(connection: Any, pool: PoolSpec) -> Any:
             ) from None
         raise
     return made
+
+
+def _define_group(connection: Any, pool: PoolSpec) -> GroupPool:
+    """The directory comes last: until it is there the group is checked again."""
+    plain = replace(pool, volume_group="")
+    _wanted(plain)
+    group = groups.find(connection, pool, refresh=True) or groups.define(connection, pool)
+    groups.check(connection, group, pool.volume_group)
+    return GroupPool(find(connection, plain) or define(connection, plain), group, pool.volume_group)
 
 
 def _define(connection: Any, pool: PoolSpec) -> Any:

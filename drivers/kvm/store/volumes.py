@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import libvirt
 
-from drivers.errors import InvalidSpec, NotFound
+from drivers.errors import Busy, DriverError, InvalidSpec, NotFound
 from drivers.kvm import errors
 from drivers.kvm.domain.disks import DISK_STEP
 from drivers.kvm.xmltext import add, element, parse, render
@@ -31,8 +31,8 @@ def find(pool: Any, name: str) -> Any | None:
         raise
 
 
-def create_disk(pool: Any, name: str, size: int, backing: str = "") -> bool:
-    """A thin qcow2 disk of `size` bytes, layered on the qcow2 file `backing` if given.
+def create_disk(pool: Any, name: str, size: int, backing: str = "", form: str = "qcow2") -> bool:
+    """A thin qcow2 disk of `size` bytes, layered on the file or device `backing` of that format if given.
 
     One that is there already, known to libvirt or not, is kept; the answer tells whether this call made it.
     """
@@ -41,7 +41,7 @@ def create_disk(pool: Any, name: str, size: int, backing: str = "") -> bool:
     if backing:
         store = add(volume, "backingStore")
         add(store, "path", text=backing)
-        add(store, "format", {"type": "qcow2"})
+        add(store, "format", {"type": form})
     try:
         pool.createXML(render(volume), 0)
     except libvirt.libvirtError as error:
@@ -70,6 +70,13 @@ def description(name: str, size: int) -> str:
     return render(_volume(name, size, "qcow2"))
 
 
+def block(name: str, size: int) -> str:
+    """The document of a logical volume of `size` bytes, all of them allocated: without that libvirt makes a sparse one."""
+    root = _volume(name, size, "raw")
+    root.remove(root.findall("allocation")[0])
+    return render(root)
+
+
 def create_empty(pool: Any, name: str) -> None:
     """A file of no bytes."""
     pool.createXML(render(_volume(name, 0, "raw")), 0)
@@ -89,6 +96,16 @@ def _upload(connection: Any, pool: Any, description: ET.Element, content: Binary
     name = description.findtext("name", "")
     remove(pool, name)
     volume = pool.createXML(render(description), 0)
+    try:
+        send(connection, volume, content, length)
+    except BaseException:
+        with suppress(libvirt.libvirtError, DriverError):
+            remove(pool, name)
+        raise
+
+
+def send(connection: Any, volume: Any, content: BinaryIO, length: int) -> None:
+    """Write `length` bytes of `content` at the volume's beginning."""
     stream = connection.newStream(0)
     try:
         volume.upload(stream, 0, length, 0)
@@ -97,8 +114,6 @@ def _upload(connection: Any, pool: Any, description: ET.Element, content: Binary
     except BaseException:
         with suppress(libvirt.libvirtError):
             stream.abort()
-        with suppress(libvirt.libvirtError):
-            remove(pool, name)
         raise
 
 
@@ -107,13 +122,15 @@ def _read(_stream: object, length: int, content: BinaryIO) -> bytes:
 
 
 def remove(pool: Any, name: str) -> None:
-    """Remove the volume; absent is success."""
+    """Remove the volume; absent is success. Raises Busy while the host is still writing it."""
     volume = find(pool, name)
     if volume is None:
         return
     try:
         volume.delete(0)
     except libvirt.libvirtError as error:
+        if errors.code(error) == libvirt.VIR_ERR_OPERATION_INVALID:
+            raise Busy("the host is still writing to that volume", retry_after=5.0) from None
         if errors.code(error) != libvirt.VIR_ERR_NO_STORAGE_VOL:
             raise
 

@@ -1,0 +1,243 @@
+"""Pools of type LVM on a real host with a device mapper: disks and volumes are logical volumes that show nothing of others."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from drivers.base import Connection
+from drivers.errors import Conflict, DriverError, InvalidSpec, StorageUnavailable
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.link.session import Timeouts
+from drivers.types import (
+    ApplyMode,
+    AttachVolume,
+    DesiredDisk,
+    DesiredSnapshot,
+    DesiredVM,
+    DesiredVolume,
+    DetachVolume,
+    DiskLimits,
+    Endpoint,
+    GrowDisk,
+    HostID,
+    ImageFile,
+    InstanceID,
+    Owner,
+    PoolSpec,
+    SnapshotID,
+    StopMode,
+    StoredKind,
+    VolumeAttachment,
+    VolumeID,
+)
+from tests.contract.kvm_binding import MIB, bootable_image
+from tests.lab import disposable
+from tests.lab.complete import NAME, CompleteHost
+from tests.lab.guests import execute
+from tests.lab.shell import run
+from tests.lab.volumegroup import NAME as GROUP
+from tests.lab.volumegroup import SIZE_MIB, LabVolumeGroup
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(5400)]
+
+PATIENCE = 1200.0
+"""Seconds for anything on a host that is five times slower than a busy machine."""
+
+HOST = HostID(NAME)
+OWNER = Owner("uid", "shop", "web")
+INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b31")
+EMPTY = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b32")
+COPY = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b33")
+SNAPSHOT = SnapshotID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b34")
+ROOT = f"{INSTANCE}-root.raw"
+FIND = "for disk in /sys/block/sd*; do echo /dev/${disk##*/}; done"
+
+
+@dataclass
+class World:
+    """A host with a volume group, and the VM `web` that boots from it."""
+
+    host: CompleteHost
+    group: LabVolumeGroup
+    connection: Connection
+    admin: Any
+    pool: PoolSpec
+    image: ImageFile
+
+    @property
+    def size(self) -> int:
+        """Of the root disk: larger than its image, and a multiple of what LVM gives out."""
+        return -(-self.image.virtual_size // (4 * MIB)) * 4 * MIB + 64 * MIB
+
+    @property
+    def files(self) -> set[str]:
+        return {path.name for path in Path(self.pool.path).iterdir()}
+
+    @property
+    def domain(self) -> Any:
+        return self.admin.lookupByUUIDString(INSTANCE)
+
+    @property
+    def vm(self) -> DesiredVM:
+        disk = DesiredDisk("root", self.pool, self.size, self.image.name)
+        return DesiredVM(INSTANCE, "web", OWNER, 1, 96 * MIB, (disk,))
+
+    def volume(self, volume: VolumeID, size: int, **source: Any) -> None:
+        self.connection.volumes.create_volume(HOST, DesiredVolume(volume, "data", OWNER, self.pool, size, **source))
+
+    def attachment(self, limits: DiskLimits) -> VolumeAttachment:
+        return VolumeAttachment("data", EMPTY, self.pool, limits)
+
+    def seen(self) -> dict[VolumeID, int]:
+        return {one.volume: one.size for one in self.connection.volumes.contents(HOST, self.pool).volumes}
+
+    def guest(self, script: str) -> str:
+        return patiently(lambda: execute(self.domain, script).strip())
+
+
+def patiently(look: Callable[[], Any]) -> Any:
+    """What `look` returns once that is true and no error."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        complaint: object = "nothing"
+        try:
+            if found := look():
+                return found
+        except (DriverError, libvirt.libvirtError) as error:
+            complaint = error
+        assert time.monotonic() < deadline, complaint
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with disposable() as lab:
+        lab.up(hosts=1)
+        host = CompleteHost(lab)
+        host.start()
+        directory = lab.layout.state / NAME
+        group = LabVolumeGroup(host, str(directory))
+        group.make()
+        driver = KVMDriver(Timeouts(connect=120.0, keepalive=10, keepalive_count=12, agent=30, call=900.0, turn=300.0))
+        pool = PoolSpec("fast", str(directory / "images"), volume_group=GROUP)
+        with closing(driver.connect(Endpoint(host.uri))) as connection, closing(libvirt.open(host.uri)) as admin:
+            yield World(host, group, connection, admin, pool, bootable_image())
+        host.stop()
+
+
+def test_lvm_that_would_ask_questions_is_refused_until_it_does_not(world: World) -> None:
+    with pytest.raises(InvalidSpec, match="wipe_signatures_when_zeroing_new_lvs to 0"):
+        world.connection.storage.ensure_pool(HOST, world.pool)
+    world.group.ask_before_wiping(0)
+    seen = world.connection.storage.ensure_pool(HOST, world.pool)
+    assert SIZE_MIB - 8 < seen.capacity // MIB < SIZE_MIB
+    assert seen.capacity - seen.available == 8 * MIB, "that of the others"
+    assert world.group.volumes() == ["others"]
+    assert world.connection.storage.ensure_pool(HOST, world.pool) == seen
+
+
+def test_a_template_is_seeded_and_a_vm_boots_from_a_logical_volume(world: World) -> None:
+    """Also where an earlier attempt broke off in the middle of the copy."""
+    world.connection.storage.put_image(HOST, world.pool, world.image)
+    assert world.connection.storage.has_image(HOST, world.pool, world.image.name)
+    world.host.run(f"lvcreate -q -Wn -n {ROOT} -L 8M {GROUP}")
+    world.connection.compute.create(HOST, world.vm)
+    assert world.group.foreign(ROOT, world.image.virtual_size, world.size) == 0, "behind the image there is nothing of others"
+    world.connection.power.start(HOST, INSTANCE)
+    assert world.guest("echo written > /root/word; sync; cat /root/word") == "written"
+    assert world.files == {f"vireo-image-{world.image.name}.{kind}" for kind in ("qcow2", "complete")} | {
+        f"{INSTANCE}-root.complete"
+    }
+    [disk] = world.connection.compute.observe(HOST, INSTANCE).disks
+    assert (disk.pool, disk.volume_id, disk.size) == ("fast", f"/dev/{GROUP}/{ROOT}", world.size)
+    grow = GrowDisk("root", 2 * world.size)
+    assert world.connection.compute.apply_mode(grow, world.connection.compute.observe(HOST, INSTANCE)) is ApplyMode.RECREATE
+    with pytest.raises(InvalidSpec, match="cannot grow"):
+        world.connection.compute.apply(HOST, INSTANCE, [grow])
+
+
+def test_a_volume_is_empty_comes_and_goes_while_the_guest_runs_and_has_limits(world: World) -> None:
+    world.volume(EMPTY, 16 * MIB)
+    [name] = [name for name in world.group.volumes() if EMPTY in name]
+    assert world.group.foreign(name, 0, 16 * MIB) == 0
+    world.connection.compute.apply(HOST, INSTANCE, [AttachVolume(world.attachment(DiskLimits(write_iops=500)))])
+    device = patiently(lambda: found if (found := world.guest(FIND)) != "/dev/sd*" else "")
+    assert world.guest(f"blockdev --getsize64 {device}") == str(16 * MIB)
+    world.guest(f"printf kept | dd of={device} conv=notrunc; sync; echo done")
+    [attached] = world.connection.compute.observe(HOST, INSTANCE).volumes
+    assert attached.limits == DiskLimits(write_iops=500)
+    with pytest.raises(Conflict, match="detach it"):
+        world.connection.volumes.grow_volume(HOST, world.pool, EMPTY, 32 * MIB)
+    with pytest.raises(Conflict, match="attached"):
+        world.connection.volumes.delete_volume(HOST, world.pool, EMPTY)
+    with pytest.raises(Conflict, match="logical volume"):
+        world.connection.snapshots.create_snapshot(HOST, INSTANCE, DesiredSnapshot(SNAPSHOT, "no", OWNER))
+    with pytest.raises(InvalidSpec, match="no snapshots"):
+        world.connection.volumes.snapshot_volume(HOST, world.pool, EMPTY, DesiredSnapshot(SNAPSHOT, "no", OWNER))
+    world.connection.compute.apply(HOST, INSTANCE, [DetachVolume(EMPTY)])
+    assert patiently(lambda: world.guest(FIND) == "/dev/sd*")
+
+
+def test_a_volume_that_nobody_has_grows_and_keeps_what_it_has(world: World) -> None:
+    world.connection.volumes.grow_volume(HOST, world.pool, EMPTY, 30 * MIB)
+    [name] = [name for name in world.group.volumes() if EMPTY in name]
+    assert world.host.run(f"head -c 4 /dev/{GROUP}/{name}") == "kept"
+    assert world.group.foreign(name, 4, 32 * MIB) == 0
+    assert world.seen() == {EMPTY: 32 * MIB}
+
+
+def test_a_volume_of_a_template_is_a_copy_of_it(world: World, tmp_path: Path) -> None:
+    world.volume(COPY, world.size, image=world.image.name)
+    [name] = [name for name in world.group.volumes() if COPY in name]
+    run("qemu-img", "convert", "-O", "raw", world.image.path, str(tmp_path / "raw"))
+    wanted = hashlib.sha256((tmp_path / "raw").read_bytes()).hexdigest()
+    assert world.host.run(f"head -c {world.image.virtual_size} /dev/{GROUP}/{name} | sha256sum").split()[0] == wanted
+    assert world.group.foreign(name, world.image.virtual_size, world.size) == 0
+
+
+def test_what_is_ours_is_told_and_nothing_else(world: World) -> None:
+    found = world.connection.storage.list_files(HOST, world.pool)
+    assert {(one.kind, one.identity) for one in found} == {
+        (StoredKind.IMAGE, world.image.name),
+        (StoredKind.DISK, INSTANCE),
+        (StoredKind.VOLUME, EMPTY),
+        (StoredKind.VOLUME, COPY),
+    }
+    assert {one.identity: one.allocated for one in found if one.kind is StoredKind.VOLUME} == {EMPTY: 32 * MIB, COPY: world.size}
+    with pytest.raises(InvalidSpec, match="bytes left"):
+        world.volume(VolumeID(str(SNAPSHOT)), (SIZE_MIB - 64) * MIB)
+    assert not [name for name in (*world.group.volumes(), *world.files) if SNAPSHOT in name], "nothing is left of it"
+
+
+def test_the_group_is_gone_and_comes_back(world: World) -> None:
+    world.connection.power.stop(HOST, INSTANCE, StopMode.HARD)
+    world.group.unplug()
+    with pytest.raises(StorageUnavailable, match=f"no volume group {GROUP}"):
+        world.connection.storage.ensure_pool(HOST, world.pool)
+    world.connection.storage.ensure_pool(HOST, PoolSpec("local", str(Path(world.pool.path).with_name("local"))))
+    world.group.plug()
+    world.connection.storage.ensure_pool(HOST, world.pool)
+    world.connection.power.start(HOST, INSTANCE)
+    assert world.guest("cat /root/word") == "written"
+
+
+def test_what_was_made_is_removed_and_its_room_is_given_out_clean(world: World) -> None:
+    world.connection.compute.delete(HOST, INSTANCE, [world.pool])
+    for volume in (EMPTY, COPY):
+        world.connection.volumes.delete_volume(HOST, world.pool, volume)
+    world.volume(EMPTY, 512 * MIB)
+    [name] = [name for name in world.group.volumes() if EMPTY in name]
+    assert world.group.foreign(name, 0, 512 * MIB) == 0
+    world.connection.volumes.delete_volume(HOST, world.pool, EMPTY)
+    world.connection.storage.delete_image(HOST, world.pool, world.image.name)
+    assert (world.files, world.group.volumes()) == (set(), ["others"])
+    assert world.host.run(f"head -c 4 /dev/{GROUP}/others") == "mine"
