@@ -30,7 +30,7 @@ class LabVolumeGroup:
         """A group whose room is not empty, with the logical volume `others`."""
         self._host.run("for module in loop dm-mod; do /run/kernel/modprobe $module || exit 1; done")
         self._host.run("mkdir -p /run/own/etc/lvm && mount --bind /run/own/etc/lvm /etc/lvm")
-        self.ask_before_wiping()
+        self._host.run(f"cat > /etc/lvm/lvm.conf <<'X'{_CONFIG}X")
         self._host.run(f"truncate -s {SIZE_MIB}M {self._disk}")
         self.plug()
         self._host.run(f"pvcreate -q /dev/loop0 && vgcreate -q {NAME} /dev/loop0")
@@ -39,10 +39,6 @@ class LabVolumeGroup:
             f"yes {LEFT} | dd of=/dev/{NAME}/full bs=1M iflag=fullblock oflag=direct status=none; sync; lvremove -qf {NAME}/full"
         )
         self._host.run(f"lvcreate -q -Wn -n others -L 8M {NAME} && echo mine | dd of=/dev/{NAME}/others conv=notrunc status=none")
-
-    def ask_before_wiping(self, ask: int = 1) -> None:
-        """Whether LVM asks before it gives out room with signatures, as it comes."""
-        self._host.run(f"cat > /etc/lvm/lvm.conf <<'X'\nallocation {{ wipe_signatures_when_zeroing_new_lvs={ask} }}{_CONFIG}X")
 
     def plug(self) -> None:
         """Its disk is there."""

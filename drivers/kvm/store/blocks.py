@@ -11,7 +11,7 @@ from typing import Any
 
 from drivers.errors import InvalidSpec
 from drivers.kvm import names
-from drivers.kvm.store import groups, volumes
+from drivers.kvm.store import volumes
 from drivers.kvm.store.groups import STEP, GroupPool
 
 
@@ -47,8 +47,7 @@ def _write(pool: GroupPool, name: str, size: int, source: str) -> int:
     volumes.remove(pool.files, draft)
     volumes.create_disk(pool.files, draft, size, below, kind)
     try:
-        with groups.explained(pool.name):
-            pool.group.createXMLFrom(volumes.block(name, size), volumes.get(pool.files, draft), 0)
+        pool.group.createXMLFrom(volumes.block(name, size), volumes.get(pool.files, draft), 0)
     finally:
         volumes.remove(pool.files, draft)
     return volumes.capacity(pool, name)

@@ -11,25 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, InvalidSpec, StorageUnavailable, Unsupported
+from drivers.errors import DriverError, StorageUnavailable, Unsupported
 from drivers.kvm import errors, names
-from drivers.kvm.store import volumes
 from drivers.kvm.xmltext import add, element, parse, render
 from drivers.types import PoolSpec
 
-PROBE = "vireo-probe.raw"
 STEP = 4 << 20
 """Sizes of logical volumes in bytes are rounded up to this, an extent of most volume groups."""
 
-_SIGNATURE = b"hsqs" + bytes(24) + b"\x04"
-"""The beginning of a SquashFS 4.0, as blkid(8) knows it (Linux, fs/squashfs/squashfs_fs.h)."""
-
-_PROMPTED = ("signature detected", "existing signature")
 _ABSENT = {
     "missing backend": "its libvirt has no storage driver for LVM",
     "Cannot find": "LVM is not installed: install lvm2",
@@ -166,35 +159,3 @@ def explain(error: libvirt.libvirtError, name: str) -> DriverError:
         return StorageUnavailable(f"the host has no volume group {name}", native_code=errors.native(error))
     said = errors.redact(text.rpartition("unexpected exit status")[2].partition(":")[2].strip() or text)
     return StorageUnavailable(f"the volume group {name} cannot be used: {said}", native_code=errors.native(error))
-
-
-def check(connection: Any, group: Any, name: str) -> None:
-    """Raises InvalidSpec if LVM on the host refuses room where somebody had a file system.
-
-    It asks whether to wipe such signatures, and nobody is there to answer. So one is left, and its room is asked for again.
-    """
-    if int(group.info()[3]) < STEP:
-        return
-    for content in (_SIGNATURE, bytes(4096)):
-        volumes.remove(group, PROBE)
-        with explained(name):
-            made = group.createXML(volumes.block(PROBE, STEP), 0)
-        try:
-            volumes.send(connection, made, BytesIO(content), len(content))
-        finally:
-            volumes.remove(group, PROBE)
-
-
-@contextmanager
-def explained(name: str) -> Iterator[None]:
-    """Have it said what to do where LVM refuses room because of a signature."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        if not any(sign in (error.get_error_message() or "") for sign in _PROMPTED):
-            raise
-        raise InvalidSpec(
-            f"LVM on the host asks before it gives out room of the volume group {name} that was in use before: "
-            "set allocation/wipe_signatures_when_zeroing_new_lvs to 0 in lvm.conf(5)",
-            native_code=errors.native(error),
-        ) from None

@@ -144,11 +144,10 @@ def define(connection: Any, pool: PoolSpec) -> Any:
 
 
 def _define_group(connection: Any, pool: PoolSpec) -> GroupPool:
-    """The directory comes last: until it is there the group is checked again."""
+    """The group first: without it no directory is made."""
     plain = replace(pool, volume_group="")
     _wanted(plain)
     group = groups.find(connection, pool, refresh=True) or groups.define(connection, pool)
-    groups.check(connection, group, pool.volume_group)
     return GroupPool(find(connection, plain) or define(connection, plain), group, pool.volume_group)
 
 

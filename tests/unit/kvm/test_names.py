@@ -66,7 +66,7 @@ def test_one_vm_has_one_name_for_each_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    "volume", [f"{ONE}.qcow2", f"{ONE}-root.raw", f"x{ONE}-root.qcow2", "vireo-image-a.qcow2", "", f"{ONE}root.qcow2"]
+    "volume", [f"{ONE}.qcow2", f"{ONE}-root.img", f"x{ONE}-root.qcow2", "vireo-image-a.qcow2", "", f"{ONE}root.qcow2"]
 )
 def test_other_files_belong_to_nobody(volume: str) -> None:
     assert not names.belongs(volume, ONE)
