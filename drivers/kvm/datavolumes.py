@@ -57,7 +57,7 @@ class KVMVolumes:
 
         def run(connection: Any) -> None:
             with self._turn(volume.volume):
-                _create(pools.get(connection, volume.pool), volume)
+                _create(pools.get(connection, volume.pool, refresh=volume.pool.raw), volume)
 
         return self._run(host, f"make the volume {volume.volume}", run)
 
@@ -67,7 +67,7 @@ class KVMVolumes:
         def run(connection: Any) -> None:
             with self._turn_with_user(connection, volume) as vm:
                 if pool.iscsi is None:
-                    _grow(pools.get(connection, pool), volume, size, vm)
+                    _grow(pools.get(connection, pool, refresh=pool.raw), volume, size, vm)
                 elif vm is not None:
                     _follow_lun(volume, size, vm)
 

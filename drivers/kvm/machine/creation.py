@@ -73,7 +73,7 @@ def _attached(connection: Any, vm: DesiredVM, luns: Mapping[VolumeID, tuple[LUN,
 
 def _create_disk(connection: Any, vm: DesiredVM, disk: DesiredDisk, made: list[tuple[Any, str]]) -> DesiredDisk:
     """The disk as it is in the end: one that was there may have another size."""
-    pool = pools.get(connection, disk.pool)
+    pool = pools.get(connection, disk.pool, refresh=disk.pool.raw)
     if isinstance(pool, GroupPool):
         return _create_block(pool, vm, disk, made)
     name = names.disk(vm.instance, disk.name)

@@ -180,6 +180,8 @@ def _check_snapshots(vm: VM, change: Change) -> None:
 def _check_grow(vm: VM, name: str, size: int) -> None:
     if name not in vm.disks:
         raise NotFound(f"VM {vm.instance} has no disk {name!r}", native_code="SIM_DISK_UNKNOWN")
+    if vm.disks[name].pool.raw and size > vm.disks[name].size:
+        raise InvalidSpec(f"disk {name!r} is in a volume group, where it can't grow", native_code="SIM_RAW")
     if size < vm.disks[name].size:
         raise InvalidSpec(f"disk {name!r} can't shrink", native_code="SIM_DISK_SMALL")
 

@@ -19,7 +19,7 @@ from drivers.types import (
 )
 
 from .adoption import require_unshared
-from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
+from .datacentre import Datacentre, Scope, pool_key, takes
 from .guest import read_seed
 from .interfaces import observed_nic, port_of
 from .model import VM, Disk, GuestConfig, Host
@@ -127,7 +127,7 @@ class Compute:
             raise NotFound(f"no image {disk.image!r} in pool {disk.pool.name!r}", native_code="SIM_IMAGE_UNKNOWN")
         if disk.image and disk.size < pool.images[disk.image].virtual_size:
             raise InvalidSpec(f"disk {disk.name!r} is smaller than its image {disk.image!r}", native_code="SIM_DISK_SMALL")
-        if pool.capacity - pool.used < DISK_OVERHEAD:
+        if pool.capacity - pool.used < takes(pool, disk.size):
             raise Transient(f"pool {disk.pool.name!r} is full", native_code="SIM_NO_SPACE")
 
     def _define(self, scope: Scope, host: Host, vm: DesiredVM) -> None:

@@ -12,11 +12,11 @@ from drivers.types import Capability, Done, Failed, HostID, InstanceID, PoolSpec
 
 from .changes import Changes
 from .clock import Clock, Timers
-from .model import VM, Attached, Disk, Host, Pool, PoolKey, PoolSnapshot, Volume
+from .model import GROUP, VM, Attached, Disk, Host, Pool, PoolKey, PoolSnapshot, Volume
 from .settings import Settings
 from .tasks import Tasks
 
-__all__ = ["Datacentre", "Scope", "pool_key"]
+__all__ = ["Datacentre", "Scope", "pool_key", "takes"]
 
 DISK_OVERHEAD = 256 * 1024
 """Bytes that a fresh thin disk takes in its pool."""
@@ -26,12 +26,22 @@ Scope = HostID | None
 
 
 def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
-    """A shared pool is the same on all hosts, an NFS export wherever it is mounted, and so is an iSCSI target."""
+    """A shared pool is the same on all hosts, an NFS export wherever it is mounted, and so is an iSCSI target.
+
+    A volume group is its host's.
+    """
     if pool.nfs is not None:
         return PoolKey("", f"nfs://{pool.nfs.server}{pool.nfs.export}")
     if pool.iscsi is not None:
         return PoolKey("", f"{pool.iscsi.name}@{pool.iscsi.server}:{pool.iscsi.port}")
+    if pool.volume_group:
+        return PoolKey(host, f"{GROUP}{pool.volume_group}")
     return PoolKey("" if pool.shared else host, pool.path)
+
+
+def takes(pool: Pool, size: int) -> int:
+    """Bytes that a new disk or volume of this size takes in a pool."""
+    return size if pool.raw else DISK_OVERHEAD
 
 
 @dataclass(slots=True)
@@ -131,11 +141,11 @@ class Datacentre:
     # Disks ---------------------------------------------------------------------------------------------------------
 
     def add_disk(self, instance: InstanceID, disk: Disk) -> None:
-        """Put a new thin disk into its pool."""
+        """Put a new disk into its pool: thin, on top of its image, or as a copy where disks are raw."""
         pool = self.pools[disk.pool]
         pool.disks.setdefault(instance, {})[disk.name] = disk
-        pool.used += DISK_OVERHEAD
-        if disk.image:
+        pool.used += takes(pool, disk.size)
+        if disk.image and not pool.raw:
             pool.layered[disk.image] = pool.layered.get(disk.image, 0) + 1
         self.disk_changed(instance, disk)
 
@@ -147,8 +157,8 @@ class Datacentre:
             return
         if not disks:
             del pool.disks[instance]
-        pool.used -= DISK_OVERHEAD
-        if disk.image:
+        pool.used -= takes(pool, disk.size)
+        if disk.image and not pool.raw:
             pool.layered[disk.image] -= 1
         self.disk_changed(instance, disk)
 
@@ -166,10 +176,10 @@ class Datacentre:
         return found
 
     def add_volume(self, volume: Volume) -> None:
-        """Put a new thin volume into its pool. A VM that still names one that was deleted under it has this one then."""
+        """Put a new volume into its pool. A VM that still names one that was deleted under it has this one then."""
         pool = self.pools[volume.pool]
         pool.volumes[volume.volume] = volume
-        pool.used += DISK_OVERHEAD
+        pool.used += takes(pool, volume.size)
         for vm in self.attached.get((volume.pool, volume.volume), ()):
             vm.volumes[volume.volume].volume = volume
         self.volume_changed(volume)
@@ -178,7 +188,7 @@ class Datacentre:
         """Take a volume out of its pool; a VM that has it keeps its entry, as a definition does."""
         pool = self.pools[volume.pool]
         del pool.volumes[volume.volume]
-        pool.used -= DISK_OVERHEAD
+        pool.used -= takes(pool, volume.size)
         self.volume_changed(volume)
 
     def volume_changed(self, volume: Volume) -> None:

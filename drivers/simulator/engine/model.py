@@ -20,6 +20,7 @@ from drivers.types import (
 )
 
 __all__ = [
+    "GROUP",
     "VM",
     "Attached",
     "Disk",
@@ -35,15 +36,23 @@ __all__ = [
     "Volume",
 ]
 
+GROUP = "lvm://"
+"""Begins the path of a volume group, and of what is in it."""
+
 
 class PoolKey(NamedTuple):
     """Where a pool is: its directory on one host, or, with an empty host, the same shared directory on all hosts.
 
-    Of an iSCSI target `path` is IQN@SERVER:PORT, and the host is empty.
+    Of an iSCSI target `path` is IQN@SERVER:PORT, and the host is empty; of a volume group it is lvm://NAME.
     """
 
     host: str
     path: str
+
+    @property
+    def raw(self) -> bool:
+        """Whether it is a volume group: see `drivers.types.PoolSpec.raw`."""
+        return self.path.startswith(GROUP)
 
 
 class Port(NamedTuple):
@@ -136,6 +145,11 @@ class Pool:
     """How many disks are layered on an image."""
     luns: dict[int, int] = field(default_factory=dict)
     """Bytes of each LUN, if this is an iSCSI target."""
+
+    @property
+    def raw(self) -> bool:
+        """As of its key."""
+        return self.key.raw
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,15 +18,19 @@ from drivers.types import (
     SetMemory,
 )
 
+from .model import GROUP
+
 __all__ = ["apply_mode"]
 
 
 def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Capability]) -> ApplyMode:
     """LIVE while the VM is off. On a running VM CPUs and memory only grow live, a disk grows, and NICs and volumes come
-    and go, if declared.
+    and go, if declared. A disk in a volume group never grows.
 
     Memory that its guest was offered and has not taken waits for the next start, as a seed does. Limits of disks hold at once.
     """
+    if isinstance(change, GrowDisk) and _is_raw(change.name, observed):
+        return ApplyMode.RECREATE
     if observed.power in (Power.OFF, Power.CRASHED):
         return ApplyMode.LIVE
     match change:
@@ -47,3 +51,7 @@ def apply_mode(change: Change, observed: ObservedVM, capabilities: frozenset[Cap
             return ApplyMode.LIVE if Capability.VOLUME_HOTPLUG in capabilities else ApplyMode.POWER_OFF
         case _:
             return ApplyMode.RESTART
+
+
+def _is_raw(name: str, observed: ObservedVM) -> bool:
+    return any(disk.name == name and disk.volume_id.startswith(GROUP) for disk in observed.disks)

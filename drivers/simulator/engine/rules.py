@@ -28,6 +28,7 @@ __all__ = [
     "check_identity",
     "check_image",
     "check_image_file",
+    "check_keeping",
     "check_limits",
     "check_nic",
     "check_pool",
@@ -42,6 +43,7 @@ _MAC = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _NOT_STORAGE = ("/dev", "/proc", "/sys")
 _IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,210}")
+_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+_.-]{0,62}")
 _PORTS = range(1, 1 << 16)
 
 
@@ -52,7 +54,8 @@ def _refuse(message: str) -> InvalidSpec:
 def check_pool(pool: PoolSpec) -> None:
     """Raises InvalidSpec unless the path is absolute, normal, and a directory that can be written to on every host.
 
-    Likewise for a server's name that is none, an export that is no absolute and normal path, and a target without a proper name.
+    Likewise for a server's name that is none, an export that is no absolute and normal path, a target or a volume group without a
+    proper name.
     """
     path, target = pool.path, pool.iscsi
     if target is not None:
@@ -63,6 +66,8 @@ def check_pool(pool: PoolSpec) -> None:
         raise _refuse(f"pool {pool.name!r}: {path!r} is not a directory that can be written to")
     if pool.nfs is not None and not (_SERVER.fullmatch(pool.nfs.server) and _is_normal(pool.nfs.export)):
         raise _refuse(f"pool {pool.name!r}: {str(pool.nfs)!r} is not an NFS export")
+    if pool.volume_group and not _GROUP.fullmatch(pool.volume_group):
+        raise _refuse(f"pool {pool.name!r}: {pool.volume_group!r} is not the name of a volume group")
 
 
 def _is_normal(path: str) -> bool:
@@ -74,6 +79,13 @@ def check_files(pool: PoolSpec) -> None:
     check_pool(pool)
     if pool.iscsi is not None:
         raise _refuse(f"pool {pool.name!r} has LUNs only")
+
+
+def check_keeping(pool: PoolSpec) -> None:
+    """Raises InvalidSpec for a pool that no snapshot can be kept in."""
+    check_files(pool)
+    if pool.raw:
+        raise _refuse(f"pool {pool.name!r} keeps no snapshots")
 
 
 def check_image(name: str) -> None:

@@ -42,6 +42,8 @@ class Snapshots:
             raise Conflict(f"VM {vm.instance} runs", native_code="SIM_VM_RUNS")
         if luns := [one.name for one in vm.volumes.values() if one.volume.lun is not None]:
             raise Conflict(f"VM {vm.instance} has a LUN as {luns[0]!r}, which can't be kept", native_code="SIM_LUN")
+        if raw := [one.name for one in (*vm.disks.values(), *(each.volume for each in vm.volumes.values())) if one.pool.raw]:
+            raise Conflict(f"VM {vm.instance} has {raw[0]!r} in a volume group, which keeps no snapshots", native_code="SIM_RAW")
         require_disks(self._dc, vm)
 
     def _take(self, vm: VM, snapshot: DesiredSnapshot) -> None:

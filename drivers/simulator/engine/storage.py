@@ -8,7 +8,7 @@ from dataclasses import replace
 from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
-from .datacentre import DISK_OVERHEAD, Datacentre, pool_key
+from .datacentre import DISK_OVERHEAD, Datacentre, pool_key, takes
 from .model import VM, Image, Pool, PoolKey
 from .observe import observed_pool, pool_contents
 from .rules import check_files, check_image, check_image_file, check_pool
@@ -118,7 +118,7 @@ def _files(pool: Pool) -> tuple[StoredFile, ...]:
     ]
     return (
         *images,
-        *(StoredFile(StoredKind.DISK, one.instance, one.volume_id, DISK_OVERHEAD) for one in contents.disks),
-        *(StoredFile(StoredKind.VOLUME, one.volume, one.volume_id, DISK_OVERHEAD) for one in contents.volumes),
+        *(StoredFile(StoredKind.DISK, one.instance, one.volume_id, takes(pool, one.size)) for one in contents.disks),
+        *(StoredFile(StoredKind.VOLUME, one.volume, one.volume_id, takes(pool, one.size)) for one in contents.volumes),
         *(StoredFile(StoredKind.SNAPSHOT, one.snapshot, one.volume_id, DISK_OVERHEAD) for one in contents.snapshots),
     )

@@ -19,11 +19,11 @@ from drivers.types import (
     VolumeID,
 )
 
-from .datacentre import DISK_OVERHEAD, Datacentre, Scope, pool_key
+from .datacentre import Datacentre, Scope, pool_key, takes
 from .model import VM, Pool, PoolKey, PoolSnapshot, Volume
 from .observe import pool_contents
 from .quiesce import check_quiesce
-from .rules import check_files, check_snapshot, check_volume
+from .rules import check_keeping, check_snapshot, check_volume
 
 __all__ = ["Volumes", "attachable"]
 
@@ -105,6 +105,9 @@ class Volumes:
         found = self._dc.pool(host, pool)
         if size > found.capacity:
             raise _no_room(pool.name)
+        if found.raw:
+            _check_room(found, pool.name, size)
+            self._require_detached(scope, found.key, volume)
         for vm in self._dc.users(scope, found.key, volume):
             if vm.snapshots:
                 raise Conflict(f"VM {vm.instance}, which has the volume, has snapshots", native_code="SIM_VM_HAS_SNAPSHOTS")
@@ -114,6 +117,8 @@ class Volumes:
     def _grow(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> None:
         found = self._volume(host, pool, volume)
         self._check_grow(scope, host, pool, volume, size)
+        pool_of = self._dc.pools[found.pool]
+        pool_of.used += takes(pool_of, size) - takes(pool_of, found.size)
         found.size = max(found.size, size)
         self._dc.volume_changed(found)
 
@@ -143,7 +148,7 @@ class Volumes:
     ) -> Done | Started:
         """Keep a volume's content. Raises NotFound, Conflict, InvalidSpec, Busy, Transient, Unsupported."""
         self._dc.host(host)
-        check_files(pool)
+        check_keeping(pool)
         check_snapshot(snapshot)
         if snapshot.memory:
             raise InvalidSpec(f"volume {volume} has no memory to keep", native_code="SIM_INVALID")
@@ -176,7 +181,7 @@ class Volumes:
 
     def restore_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
         """Give a volume a snapshot's content. Raises Conflict while a VM has it, NotFound, InvalidSpec, Busy, Transient."""
-        check_files(pool)
+        check_keeping(pool)
         self._check_restore(scope, host, pool, volume, snapshot)
         subject = self._idle(host, pool, volume)
         return self._dc.run("volumes.restore_volume", subject, lambda: self._restore(scope, host, pool, volume, snapshot))
@@ -257,8 +262,8 @@ def _snapshot(pool: Pool, name: str, snapshot: SnapshotID) -> PoolSnapshot:
 
 
 def _check_room(pool: Pool, name: str, size: int) -> None:
-    """A thin volume takes little at first, but one that is larger than its pool could never be filled."""
-    if size > pool.capacity or pool.capacity - pool.used < DISK_OVERHEAD:
+    """A thin volume takes little at first, but one that is larger than its pool could never be filled; a raw one takes all."""
+    if size > pool.capacity or pool.capacity - pool.used < takes(pool, size):
         raise _no_room(name)
 
 

@@ -131,7 +131,7 @@ def test_contents_are_found_again_by_their_names(kind: names.Kind, identity: str
         f"vireo-vol-{ONE}.qcow2",
         f"vireo-vol-{ONE}.01.qcow2",
         f"vireo-vol-{ONE}.-1.qcow2",
-        f"vireo-vol-{ONE}.0.raw",
+        f"vireo-vol-{ONE}.0.img",
         f"vireo-vol-{ONE.upper()}.0.qcow2",
         f"vireo-disk-{ONE}.0.qcow2",
         f"vireo-vol-{ONE}.0.qcow2\n",
