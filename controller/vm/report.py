@@ -20,7 +20,7 @@ from crds.v1alpha1.virtualmachinestatus import (
     VirtualMachineState,
     VirtualMachineStatus,
 )
-from drivers.types import ObservedVM, Power
+from drivers.types import ApplyMode, ObservedVM, Power
 
 SYNCED, IN_SYNC = "PowerStateSynced", "InSync"
 DISK_MISSING, FOREIGN_DEVICES, DRIFT = "DiskMissing", "ForeignDevices", "Drift"
@@ -86,13 +86,14 @@ def short(name: str) -> str:
 
 
 def pending(status: VirtualMachineStatus, changes: Sequence[Pending], conditions: Conditions) -> None:
-    """Record what the running VM does not have yet."""
+    """Record what the VM does not have yet, and whether a restart brings any of it."""
     status.pending_changes = [
         PendingChange(field=f"spec.{each.field}", current=each.current, desired=each.desired, needs=Needs(each.needs.value))
         for each in changes
     ]
-    if changes:
-        fields = ", ".join(each.field for each in changes)
+    coming = [each for each in changes if each.needs is not ApplyMode.RECREATE]
+    if coming:
+        fields = ", ".join(each.field for each in coming)
         conditions.set("RestartRequired", True, "ChangesPending", f"takes effect at the next restart: {fields}")
     else:
         conditions.remove("RestartRequired")

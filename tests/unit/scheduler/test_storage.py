@@ -78,6 +78,22 @@ def test_room_for_a_thin_disk(capacity: int, available: int, allocated: int, dis
     assert max(0, shortage(pool(capacity=capacity, available=available), allocated, disk)) == lacking
 
 
+@pytest.mark.parametrize(
+    ("capacity", "available", "allocated", "disk", "lacking"),
+    [
+        (100, 100, 0, 100, 0),
+        (100, 100, 0, 101, 1),
+        (100, 100, 60, 50, 10),
+        (100, 30, 0, 40, 10),
+        (100, 30, 60, 30, 0),
+        (0, 0, 0, 5, 5),
+    ],
+)
+def test_room_for_a_thick_disk(capacity: int, available: int, allocated: int, disk: int, lacking: int) -> None:
+    """Promised at most once, and all of it really free."""
+    assert max(0, shortage(pool(capacity=capacity, available=available, thick=True), allocated, disk)) == lacking
+
+
 def test_the_emptiest_pool_is_taken() -> None:
     index = cloud(cluster(), host(), pool("a", capacity=100 * GI), pool("b", capacity=200 * GI))
     index.assign("x", Allocation("h1", "a", 0, 0, 40 * GI))

@@ -168,6 +168,22 @@ def test_when_nothing_but_the_guest_is_waited_for(have: dict[str, int], expected
     assert not awaits_guest(SetCPUs(2), observed)
 
 
+@pytest.mark.parametrize("power", [Power.ON, Power.OFF])
+def test_what_only_a_new_vm_can_have_is_pending_and_never_tried(power: Power) -> None:
+    """A VM that is off starts without it."""
+    vm = wanted()
+    larger = replace(vm, disks=tuple(replace(disk, size=disk.size + GIB) for disk in vm.disks))
+    have = replace(as_made(vm), power=power)
+
+    def mode_of(change: Change, _have: ObservedVM) -> ApplyMode:
+        return ApplyMode.RECREATE if isinstance(change, GrowDisk) else ApplyMode.LIVE
+
+    for found in (pending(larger, have, mode_of), outlook(larger, have, mode_of)):
+        assert [(each.field, each.needs) for each in found] == [("rootDisk.size", ApplyMode.RECREATE)]
+    action = plan(Want(larger, power_on=True), have, mode_of)
+    assert action == (Start() if power is Power.OFF else None)
+
+
 def test_several_changes_of_one_field_are_pending_as_one() -> None:
     """The list is keyed by field: two entries with one could not be written."""
     vm = wanted(nics=(nic(mac="02:00:00:00:00:09"),))

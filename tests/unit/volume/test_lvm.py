@@ -1,0 +1,123 @@
+"""Volumes and VMs in pools of type LVM: made, and what can't be done with them is said before it is tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from controller.runtime.keys import Key
+from tests.support.vms import GIB, VMCloud, play, site, vm
+from tests.support.volumes import edit, has, mounted, ready, status, text, volume
+
+POOL = """
+kind: StoragePool
+metadata: {name: fast}
+spec:
+  zone: z1
+  scope: Host
+  host: h1
+  type: LVM
+  lvm: {volumeGroup: vg-1}
+  path: /var/lib/vireo-fast
+  tags: [fast]
+"""
+SNAPSHOT = """
+kind: Snapshot
+metadata: {{name: before, namespace: shop}}
+spec: {{{of}}}
+"""
+ROOT = "rootDisk: {{size: {size}, tags: [fast]}}"
+
+
+def data(size: str = "5Gi") -> str:
+    return volume("data", size, "pool: fast")
+
+
+def change(cloud: VMCloud, **spec: Any) -> None:
+    """Change the spec of the VM."""
+    cloud.api.edit(Key("VirtualMachine", "shop", "web"), **spec)
+
+
+async def begin(cloud: VMCloud, *texts: str) -> None:
+    cloud.apply(site(1))
+    cloud.apply(POOL)
+    await cloud.settle(30)
+    for each in texts:
+        cloud.apply(each)
+    await cloud.settle(60)
+
+
+def test_a_vm_and_a_volume_are_there_with_all_their_room() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, data(), vm(extra=f"{ROOT.format(size='8Gi')}, {mounted('data')}"))
+        assert (ready(cloud), cloud.reason(), has(cloud)) == (("True", "Ready"), ("True", "Running"), ["data"]), text(cloud)
+        assert [disk["pool"] for disk in cloud.vm()["disks"]] == ["fast"]
+        [disk] = [each for each in cloud.datacentre.census.disks if each.path == "lvm://vg-1"]
+        assert disk.size == 8 * GIB
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("of", "extra"), [("volume: data", ""), ("virtualMachine: web", ""), ("virtualMachine: web", ROOT.format(size="8Gi"))]
+)
+def test_snapshots_are_refused_before_they_are_tried(of: str, extra: str) -> None:
+    """Of the volume, of a VM that has it, and of a VM with its root disk there."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, data(), vm(extra=extra or mounted("data")))
+        cloud.apply(SNAPSHOT.format(of=of))
+        await cloud.settle(30)
+        assert cloud.condition("Snapshot", "shop/before", "Ready") == ("False", "SnapshotsUnsupported")
+        assert "storage pool fast" in cloud.message("Snapshot", "shop/before", "Ready")
+        assert cloud.condition("Snapshot", "shop/before", "Stalled") is not None
+        assert not cloud.points["before create_snapshot"] + cloud.points["before snapshot_volume"], "nothing was tried"
+
+    play(story)
+
+
+def test_a_volume_grows_once_no_vm_has_it() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, data(), vm(extra=mounted("data")))
+        edit(cloud, size="6Gi")
+        await cloud.settle(60)
+        assert ready(cloud) == ("False", "GrowNotPossible")
+        assert status(cloud)["size"] == "5Gi"
+        change(cloud, volumes=[])
+        await cloud.settle(90)
+        assert (ready(cloud), status(cloud)["size"]) == (("True", "Ready"), "6Gi")
+
+    play(story)
+
+
+@pytest.mark.parametrize("power", ["On", "Off"])
+def test_a_root_disk_is_larger_in_a_new_vm_only_and_the_vm_goes_on(power: str) -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, vm(extra=ROOT.format(size="8Gi")))
+        change(cloud, rootDisk={"size": "9Gi", "tags": ["fast"]}, powerState=power)
+        await cloud.settle(120)
+        [pending] = cloud.vm()["pendingChanges"]
+        assert (pending["field"], pending["needs"]) == ("spec.rootDisk.size", "Recreate")
+        assert cloud.reason(type="RestartRequired") is None, "a restart would not bring it"
+        change(cloud, powerState="On")
+        await cloud.settle(60)
+        assert cloud.reason() == ("True", "Running")
+        assert [disk.size for disk in cloud.datacentre.census.disks] == [8 * GIB]
+
+    play(story)
+
+
+def test_a_pool_that_has_no_room_for_all_of_it_is_not_taken() -> None:
+    """A directory may be promised twice; a volume group can't."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        assert cloud.status("StoragePool", "fast")["capacity"]["total"] == "10Ti"
+        cloud.apply(data("8Ti"))
+        cloud.apply(volume("more", "5Ti", "pool: fast"))
+        await cloud.settle(60)
+        states = {name: cloud.condition("Volume", f"shop/{name}", "Ready") for name in ("data", "more")}
+        assert sorted(states.values(), key=str) == [("False", "InsufficientStorage"), ("True", "Ready")]
+
+    play(story)
