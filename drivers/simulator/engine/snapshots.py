@@ -42,7 +42,9 @@ class Snapshots:
             raise Conflict(f"VM {vm.instance} runs", native_code="SIM_VM_RUNS")
         if luns := [one.name for one in vm.volumes.values() if one.volume.lun is not None]:
             raise Conflict(f"VM {vm.instance} has a LUN as {luns[0]!r}, which can't be kept", native_code="SIM_LUN")
-        if raw := [one.name for one in (*vm.disks.values(), *(each.volume for each in vm.volumes.values())) if one.pool.raw]:
+        disks = [(disk.name, disk.pool) for disk in vm.disks.values()]
+        disks += [(each.name, each.volume.pool) for each in vm.volumes.values()]
+        if raw := [name for name, pool in disks if pool.raw]:
             raise Conflict(f"VM {vm.instance} has {raw[0]!r} in a volume group, which keeps no snapshots", native_code="SIM_RAW")
         require_disks(self._dc, vm)
 
