@@ -42,7 +42,8 @@ INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 CONSOLE_LOGS = "/var/log/libvirt/qemu"
 """Directory of console logs, where libvirt has its own logs of domains."""
 
-_OF_VMS = (".qcow2", ".iso", ".raw", ".complete", ".draft")
+_OF_VMS = (".qcow2", ".iso")
+_OF_BLOCKS = (".raw", ".complete", ".draft", ".iso")
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -122,9 +123,9 @@ def stored(volume: str) -> tuple[StoredKind, str] | None:
     return None
 
 
-def belongs(volume: str, instance: InstanceID) -> bool:
-    """Whether the volume is a disk or a seed of the instance, or was made with its disk."""
-    return volume.startswith(f"{instance_id(instance)}-") and volume.endswith(_OF_VMS)
+def belongs(volume: str, instance: InstanceID, form: str = QCOW2) -> bool:
+    """Whether the volume is a disk or a seed of the instance, or was made with its disk, in a pool where disks are of that form."""
+    return volume.startswith(f"{instance_id(instance)}-") and volume.endswith(_OF_BLOCKS if form == RAW else _OF_VMS)
 
 
 def is_seed(volume: str, instance: InstanceID) -> bool:

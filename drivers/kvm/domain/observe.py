@@ -171,6 +171,11 @@ def medium(disk: ET.Element) -> str:
     return "" if item is None else item.get("file", "") or item.get("dev", "")
 
 
+def form(disk: ET.Element) -> str:
+    """What a disk of ours is, if it is one."""
+    return names.RAW if disk.get("type") == "block" else names.QCOW2
+
+
 def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
     """Whether a disk is the one that the mark means: by our name of its file, or as it was found when the VM was adopted.
 
@@ -178,7 +183,7 @@ def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
     """
     if not known.pool:
         return True
-    return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(medium(disk)).name, instance)
+    return medium(disk) == known.path if known.path else names.belongs(PurePosixPath(medium(disk)).name, instance, form(disk))
 
 
 def is_seed(disk: ET.Element, instance: InstanceID) -> bool:

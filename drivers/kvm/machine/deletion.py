@@ -10,10 +10,10 @@ import libvirt
 
 from drivers.kvm import domains, names
 from drivers.kvm.console import log
-from drivers.kvm.domain.observe import medium
+from drivers.kvm.domain.observe import form, medium
 from drivers.kvm.domain.volumes import identities
 from drivers.kvm.machine import shared
-from drivers.kvm.store import pools, volumes
+from drivers.kvm.store import blocks, pools, volumes
 from drivers.kvm.xmltext import parse
 from drivers.types import InstanceID, PoolSpec
 
@@ -78,11 +78,11 @@ def _files(domain: Any | None) -> Iterator[str]:
     instance = InstanceID(domain.UUIDString())
     for item in parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).iterfind("devices/disk"):
         path = medium(item)
-        if names.belongs(PurePosixPath(path).name, instance):
+        if names.belongs(PurePosixPath(path).name, instance, form(item)):
             yield path
 
 
 def _clean(pool: Any, instance: InstanceID) -> None:
     for name in volumes.names_in(pool):
-        if names.belongs(name, instance):
+        if names.belongs(name, instance, blocks.form(pool)):
             volumes.remove(pool, name)

@@ -11,13 +11,15 @@ from typing import Any
 
 from drivers.errors import InvalidSpec
 from drivers.kvm import names
-from drivers.kvm.store import volumes
+from drivers.kvm.store import groups, volumes
 from drivers.kvm.store.groups import STEP, GroupPool
+from drivers.kvm.xmltext import parse
 
 
 def form(pool: Any) -> str:
-    """What disks and volumes in the pool are."""
-    return names.RAW if isinstance(pool, GroupPool) else names.QCOW2
+    """What disks and volumes in the pool are; also in a volume group without the directory beside it."""
+    raw = isinstance(pool, GroupPool) or parse(pool.XMLDesc(0)).get("type") == groups.KIND
+    return names.RAW if raw else names.QCOW2
 
 
 def rounded(size: int) -> int:

@@ -15,11 +15,12 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, StorageUnavailable, Unsupported
+from drivers.errors import DriverError, InvalidSpec, StorageUnavailable, Unsupported
 from drivers.kvm import errors, names
 from drivers.kvm.xmltext import add, element, parse, render
 from drivers.types import PoolSpec
 
+KIND = "logical"
 STEP = 4 << 20
 """Sizes of logical volumes in bytes are rounded up to this, an extent of most volume groups."""
 
@@ -86,17 +87,25 @@ def _is_block(name: str) -> bool:
 def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | None:
     """The running libvirt pool of the group, ours or somebody's; None if there is none yet.
 
-    Raises InvalidSpec for a name that is none, StorageUnavailable while the host has no such group, Unsupported without LVM.
+    Raises InvalidSpec for a name that is none, and where libvirt has another group under the pool's name; StorageUnavailable while
+    the host has no such group, Unsupported without LVM.
     """
     name = names.volume_group(pool.volume_group)
-    for found in connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_LOGICAL):
-        with suppress(libvirt.libvirtError):
-            if parse(found.XMLDesc(0)).findtext("source/name", "") == name:
-                break
-    else:
-        return None
-    _settle(connection, found, name, refresh=refresh)
+    ours = names.group_pool(pool.name)
+    listed = connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_LOGICAL)
+    found = next((each for each in listed if _group_of(each) == name), None)
+    if found is not None:
+        _settle(connection, found, name, refresh=refresh)
+    elif any(each.name() == ours for each in listed):
+        raise InvalidSpec(f"the pool {pool.name} exists on the host with another volume group (virsh pool-dumpxml {ours})")
     return found
+
+
+def _group_of(pool: Any) -> str:
+    """The volume group of a libvirt pool; empty for one that has just gone."""
+    with suppress(libvirt.libvirtError):
+        return parse(pool.XMLDesc(0)).findtext("source/name", "")
+    return ""
 
 
 def define(connection: Any, pool: PoolSpec) -> Any:
@@ -116,7 +125,7 @@ def define(connection: Any, pool: PoolSpec) -> Any:
 
 
 def _describe(pool: PoolSpec, name: str) -> Any:
-    root = element("pool", {"type": "logical"})
+    root = element("pool", {"type": KIND})
     add(root, "name", text=names.group_pool(pool.name))
     source = add(root, "source")
     add(source, "name", text=name)

@@ -41,7 +41,12 @@ def get(pool: Any, kind: Kind, identity: str) -> Content:
 
 
 def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> None:
-    """Let `fill` write a content into the file that it is told, and make it that of the volume or snapshot."""
+    """Let `fill` write a content into the file that it is told, and make it that of the volume or snapshot.
+
+    Raises Busy where the host is still writing a logical volume for it.
+    """
+    if blocks.form(pool) == names.RAW:
+        _tidy(pool, kind, identity)
     used = _all(pool, set(volumes.names_in(pool)), kind, identity)
     content = Content(kind, identity, max((other.number for other in used), default=-1) + 1, blocks.form(pool))
     try:
@@ -54,6 +59,14 @@ def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> N
     for other in sorted(used, key=lambda other: other.number):
         with suppress(Busy):
             discard(pool, other)
+
+
+def _tidy(pool: Any, kind: Kind, identity: str) -> None:
+    """Remove what broke off, and what an older content left: each would take its full size."""
+    whole = find(pool, kind, identity)
+    for content in _all(pool, set(volumes.names_in(pool)), kind, identity):
+        if content != whole:
+            discard(pool, content)
 
 
 def remove(pool: Any, kind: Kind, identity: str) -> None:

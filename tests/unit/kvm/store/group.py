@@ -40,6 +40,9 @@ class FakeGroup(FakePool):
 
     extent: int = 4 * MIB
 
+    def XMLDesc(self, _flags: int) -> str:
+        return "<pool type='logical'><source><name>vg-1</name></source></pool>"
+
     def createXML(self, document: str, flags: int) -> FakeVolume:
         raise AssertionError("a logical volume that is not written whole")
 

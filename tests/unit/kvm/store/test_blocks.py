@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
 from drivers.kvm import datavolumes, names
-from drivers.kvm.machine import creation
+from drivers.kvm.machine import creation, deletion
 from drivers.kvm.names import Kind
 from drivers.kvm.store import blocks, holdings, images
 from drivers.types import (
@@ -120,6 +120,9 @@ def test_one_that_is_still_being_written_is_left_to_it() -> None:
     world.group.put(f"vireo-vol-{ONE}.0.raw").building = True
     with pytest.raises(Busy):
         holdings.remove(world.pool, Kind.VOLUME, ONE)
+    with pytest.raises(Busy):
+        create(world)
+    assert set(world.group.volumes) == {f"vireo-vol-{ONE}.0.raw"}, "no second one is begun beside it"
     assert holdings.find(world.pool, Kind.VOLUME, ONE) is None
 
 
@@ -174,9 +177,31 @@ def test_a_disk_is_no_smaller_than_its_image(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_everything_of_a_vm_goes_and_nothing_else() -> None:
     ours = [f"{INSTANCE}-root.{end}" for end in ("raw", "complete", "draft")]
-    assert all(names.belongs(name, INSTANCE) for name in ours)
-    assert not any(names.belongs(name, InstanceID(ONE)) for name in ours)
-    assert not names.belongs("others", INSTANCE)
+    assert all(names.belongs(name, INSTANCE, names.RAW) for name in (*ours, names.seed(INSTANCE, "abc")))
+    assert not any(names.belongs(name, InstanceID(ONE), names.RAW) for name in ours)
+    assert not any(names.belongs(name, INSTANCE) for name in ours), "in a directory such files are somebody's"
+    assert not names.belongs("others", INSTANCE, names.RAW)
+
+
+def test_a_vm_is_removed_from_its_pool_with_its_notes_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = world_with_image()
+    make_disk(world, monkeypatch)
+    world.files.put(names.seed(INSTANCE, "abc"))
+    world.files.put(f"{INSTANCE}-root.qcow2", "somebody's")
+    create(world)
+    world.group.put("others", "mine")
+    deletion._clean(world.pool, INSTANCE)
+    assert set(world.group.volumes) == {f"vireo-vol-{ONE}.0.raw", "others"}
+    assert {name for name in world.files.volumes if INSTANCE in name} == {f"{INSTANCE}-root.qcow2"}
+
+
+def test_a_group_without_its_directory_is_cleaned_too() -> None:
+    """Where a VM's disk is all that tells of the pool."""
+    world = World()
+    world.group.put(f"{INSTANCE}-root.raw")
+    world.group.put("others")
+    deletion._clean(world.group, INSTANCE)
+    assert set(world.group.volumes) == {"others"}
 
 
 # What is told ----------------------------------------------------------------------------------------------------------

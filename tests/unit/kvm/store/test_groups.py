@@ -49,13 +49,16 @@ class LogicalPool:
     """A logical pool: libvirt runs LVM when it starts or reads it, and stops one that cannot be read."""
 
     host: LVMHost
-    name: str
+    title: str
     group: str
     active: bool = False
     autostart: int = 0
 
+    def name(self) -> str:
+        return self.title
+
     def XMLDesc(self, _flags: int) -> str:
-        return f"<pool type='logical'><name>{self.name}</name><source><name>{self.group}</name></source></pool>"
+        return f"<pool type='logical'><name>{self.title}</name><source><name>{self.group}</name></source></pool>"
 
     def isActive(self) -> bool:
         return self.active
@@ -121,7 +124,7 @@ def test_a_group_is_told_to_libvirt_once_and_started_with_the_host() -> None:
     host = LVMHost()
     assert groups.find(host, SPEC) is None
     made = groups.define(host, SPEC)
-    assert (made.name, made.group, made.active, made.autostart) == ("vireo-fast_lvm", "vg-1", True, 1)
+    assert (made.title, made.group, made.active, made.autostart) == ("vireo-fast_lvm", "vg-1", True, 1)
     assert groups.find(host, SPEC, refresh=True) is made
 
 
@@ -131,6 +134,13 @@ def test_somebody_s_pool_of_the_group_is_used_as_it_is() -> None:
     found = groups.find(host, SPEC)
     assert found is host.pools[1]
     assert (found.active, found.autostart, host.pools[0].active) == (True, 0, True)
+
+
+def test_another_group_under_its_name_is_refused() -> None:
+    host = LVMHost({"vg-0", "vg-1"})
+    groups.define(host, replace(SPEC, volume_group="vg-0"))
+    with pytest.raises(InvalidSpec, match="another volume group"):
+        groups.find(host, SPEC)
 
 
 @given(LABELS)
