@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tests.lab.complete import CompleteHost
+from tests.lab.shell import LabError, find
 
 NAME = "vg-1"
 SIZE_MIB = 768
 LEFT = "LEFT-BY-SOMEBODY"
 """What all of the group's room is full of."""
 
-COMMANDS = {"vgcreate": "lvm2", "losetup": "mount"}
+COMMANDS = {"vgcreate": "lvm2"}
 
 _CONFIG = """
 activation { udev_sync=0 udev_rules=0 }
@@ -27,7 +28,9 @@ class LabVolumeGroup:
         self._disk = f"{directory}/{NAME}.img"
 
     def make(self) -> None:
-        """A group whose room is not empty, with the logical volume `others`."""
+        """A group whose room is not empty, with the logical volume `others`. Raises LabError."""
+        if absent := sorted({package for command, package in COMMANDS.items() if find(command) is None}):
+            raise LabError(f"it needs Debian packages that are not installed: apt-get install {' '.join(absent)}")
         self._host.run("for module in loop dm-mod; do /run/kernel/modprobe $module || exit 1; done")
         self._host.run("mkdir -p /run/own/etc/lvm && mount --bind /run/own/etc/lvm /etc/lvm")
         self._host.run(f"cat > /etc/lvm/lvm.conf <<'X'{_CONFIG}X")

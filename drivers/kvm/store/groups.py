@@ -54,11 +54,6 @@ class GroupPool:
         """State, capacity, allocation and room of the group."""
         return self.group.info()
 
-    def refresh(self, flags: int) -> None:
-        """Read both again."""
-        self.files.refresh(flags)
-        self.group.refresh(flags)
-
     def listVolumes(self) -> list[str]:
         """Names in both."""
         return [*self.files.listVolumes(), *filter(_is_block, self.group.listVolumes())]
