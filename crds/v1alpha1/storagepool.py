@@ -141,7 +141,7 @@ class StoragePoolSpec(Model):
         | None
     ) = None
     """Absolute path on the hosts of the directory, with type NFS of the mount point, with type LVM of the directory for template
-    images and cloud-init seeds; letters, digits and ._- in its parts. Every type but ISCSI needs it. Immutable."""
+    images and cloud-init seeds; letters, digits and ._- in its parts. Required for every type but ISCSI. Immutable."""
     tags: Tags = Field(default_factory=list)
     """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED
