@@ -11,7 +11,7 @@
 | where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
 | what such a one is filled from | the same with `.draft` |
 | storage pool | `vireo-<pool>`, with a UUID that follows from that name |
-| volume group of a storage pool | `vireo-<pool>_lvm`, which can be no other pool's name |
+| volume group | the storage pool `vireo-lvm_<group>`, which can be no other pool's name |
 | initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
@@ -171,9 +171,9 @@ def volume_group(name: str) -> str:
     return _checked(_GROUP, name, "the name of the volume group")
 
 
-def group_pool(pool_name: str) -> str:
-    """Name in libvirt of the volume group of a pool. Raises InvalidSpec unless the pool's is a DNS subdomain."""
-    return f"{pool(pool_name)}_lvm"
+def group_pool(group: str) -> str:
+    """Name of the pool in libvirt that is the volume group. Raises InvalidSpec for a name that is none."""
+    return f"vireo-lvm_{volume_group(group)}"
 
 
 def device(group: str, volume: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, InvalidSpec, StorageUnavailable, Unsupported
+from drivers.errors import DriverError, StorageUnavailable, Unsupported
 from drivers.kvm import errors, names
 from drivers.kvm.xmltext import add, element, parse, render
 from drivers.types import PoolSpec
@@ -82,17 +82,13 @@ def _is_block(name: str) -> bool:
 def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | None:
     """The running libvirt pool of the group, ours or somebody's; None if there is none yet.
 
-    Raises InvalidSpec for a name that is none, and where libvirt has another group under the pool's name; StorageUnavailable while
-    the host has no such group, Unsupported without LVM.
+    Raises InvalidSpec for a name that is none, StorageUnavailable while the host has no such group, Unsupported without LVM.
     """
     name = names.volume_group(pool.volume_group)
-    ours = names.group_pool(pool.name)
     listed = connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_LOGICAL)
     found = next((each for each in listed if _group_of(each) == name), None)
     if found is not None:
         _settle(connection, found, name, refresh=refresh)
-    elif any(each.name() == ours for each in listed):
-        raise InvalidSpec(f"the pool {pool.name} exists on the host with another volume group (virsh pool-dumpxml {ours})")
     return found
 
 
@@ -107,7 +103,7 @@ def define(connection: Any, pool: PoolSpec) -> Any:
     """Tell libvirt of the group, and have it started with the host. Raises like `find`; then nothing is left."""
     name = names.volume_group(pool.volume_group)
     with told(connection, name):
-        made = connection.storagePoolDefineXML(render(_describe(pool, name)), 0)
+        made = connection.storagePoolDefineXML(render(_describe(name)), 0)
     try:
         _settle(connection, made, name, refresh=False)
         made.setAutostart(1)
@@ -119,9 +115,9 @@ def define(connection: Any, pool: PoolSpec) -> Any:
     return made
 
 
-def _describe(pool: PoolSpec, name: str) -> Any:
+def _describe(name: str) -> Any:
     root = element("pool", {"type": KIND})
-    add(root, "name", text=names.group_pool(pool.name))
+    add(root, "name", text=names.group_pool(name))
     source = add(root, "source")
     add(source, "name", text=name)
     add(source, "format", {"type": "lvm2"})

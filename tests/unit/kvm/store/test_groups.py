@@ -33,7 +33,6 @@ from drivers.types import (
     VolumeID,
 )
 from tests.unit.kvm.fakes import HOST, libvirt_error
-from tests.unit.kvm.vms import LABELS
 
 SPEC = PoolSpec("fast", "/srv/fast", volume_group="vg-1")
 INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
@@ -124,7 +123,7 @@ def test_a_group_is_told_to_libvirt_once_and_started_with_the_host() -> None:
     host = LVMHost()
     assert groups.find(host, SPEC) is None
     made = groups.define(host, SPEC)
-    assert (made.title, made.group, made.active, made.autostart) == ("vireo-fast_lvm", "vg-1", True, 1)
+    assert (made.title, made.group, made.active, made.autostart) == ("vireo-lvm_vg-1", "vg-1", True, 1)
     assert groups.find(host, SPEC, refresh=True) is made
 
 
@@ -136,14 +135,16 @@ def test_somebody_s_pool_of_the_group_is_used_as_it_is() -> None:
     assert (found.active, found.autostart, host.pools[0].active) == (True, 0, True)
 
 
-def test_another_group_under_its_name_is_refused() -> None:
+def test_another_group_under_the_pool_s_name_is_no_matter() -> None:
+    """A StoragePool may be made again with another group; what libvirt has of the first one stays."""
     host = LVMHost({"vg-0", "vg-1"})
-    groups.define(host, replace(SPEC, volume_group="vg-0"))
-    with pytest.raises(InvalidSpec, match="another volume group"):
-        groups.find(host, SPEC)
+    first = groups.define(host, replace(SPEC, volume_group="vg-0"))
+    assert groups.find(host, SPEC) is None
+    assert groups.define(host, SPEC) is not first
+    assert [pool.title for pool in host.pools] == ["vireo-lvm_vg-0", "vireo-lvm_vg-1"]
 
 
-@given(LABELS)
+@given(GROUPS)
 def test_its_name_is_no_other_pool_s(name: str) -> None:
     with pytest.raises(InvalidSpec):
         names.pool(names.group_pool(name).removeprefix("vireo-"))
@@ -182,7 +183,7 @@ def test_other_names_are_fine(name: str) -> None:
 def test_what_is_wrong_is_said(complaint: str, kind: type[DriverError], said: str, look: Callable[..., object]) -> None:
     host = LVMHost(set(), complaint=complaint)
     if look is groups.find:
-        host.pools = [LogicalPool(host, "vireo-fast_lvm", "vg-1")]
+        host.pools = [LogicalPool(host, "vireo-lvm_vg-1", "vg-1")]
     with pytest.raises(kind, match=said) as caught:
         look(host, SPEC)
     assert "/sbin" not in caught.value.message
