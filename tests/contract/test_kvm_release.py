@@ -11,7 +11,7 @@ from drivers.base import Connection
 from drivers.errors import Conflict
 from drivers.kvm.connection import KVMDriver
 from drivers.types import Endpoint, HostID, PoolSpec
-from tests.contract.kvm_binding import QUICK, one_host
+from tests.contract.kvm_binding import PATIENT, one_host
 from tests.lab.host import Host
 
 pytestmark = pytest.mark.lab
@@ -27,7 +27,7 @@ def host() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def first(host: Host) -> Iterator[Connection]:
-    with closing(KVMDriver(QUICK).connect(Endpoint(host.uri))) as connection:
+    with closing(KVMDriver(PATIENT).connect(Endpoint(host.uri))) as connection:
         yield connection
 
 
