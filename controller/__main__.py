@@ -90,11 +90,14 @@ async def _serve(settings: Settings) -> int:
     log, stop = configure(settings.log_level, settings.log_format), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    looking = asyncio.create_task(memory.collect_old())
     try:
         await serve(settings, stop, log)
     except (CredentialsError, OSError) as error:
         print(f"vireo: {error}", file=sys.stderr)
         return 1
+    finally:
+        looking.cancel()
     return 0
 
 

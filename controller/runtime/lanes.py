@@ -161,8 +161,11 @@ class Lane:
             raise self._late(call, timeout)
         self._seconds.observe(self._clock() - started)
         self._judge(call)
-        result: R = call.future.result()
-        return result
+        try:
+            result: R = call.future.result()
+            return result
+        finally:
+            del call  # as in `_run`
 
     def close(self) -> None:
         """Accept no more calls; those that run or wait are left to end by themselves."""
@@ -207,7 +210,10 @@ class Lane:
         except BaseException as raised:
             plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
             error = raised if plain else RuntimeError(f"{type(raised).__name__} out of a call")
-        return partial(call.loop.call_soon_threadsafe, self._returned, call, value, error)
+        try:
+            return partial(call.loop.call_soon_threadsafe, self._returned, call, value, error)
+        finally:
+            del call, error  # an exception holds this frame: with them it would be garbage that only the collector finds
 
     def _returned(self, call: _Call, value: Any, error: BaseException | None) -> None:
         self._held -= 1

@@ -36,25 +36,24 @@ class Threads:
         """Have `work` called at once in a thread that bears this name meanwhile.  Raises RuntimeError if there can be no more."""
         with self._lock:
             inbox = self._idle.pop() if self._idle else None  # the last to come: the others may end
-        if inbox is not None:
-            inbox.put((name, work))
-        else:
-            threading.Thread(target=self._serve, args=(name, work), name=name, daemon=True).start()
+        if inbox is None:
+            inbox = _Inbox()
+            threading.Thread(target=self._serve, args=(inbox,), name=name, daemon=True).start()
+        inbox.put((name, work))
 
-    def _serve(self, name: str, work: Work) -> None:
-        thread, inbox = threading.current_thread(), _Inbox()
-        while True:
-            thread.name = name
+    def _serve(self, inbox: _Inbox) -> None:
+        """Do what comes; nothing of it is held once it is done, for as long as the thread may live."""
+        thread = threading.current_thread()
+        found: tuple[str, Work] | None = inbox.get()
+        while found is not None:
+            thread.name, work = found
             tell = work()
             with self._lock:
                 self._idle.append(inbox)  # before the outcome is known: it often leads to the next call
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 tell()
-            del tell, work
+            del found, tell, work
             found = self._next(inbox)
-            if found is None:
-                return
-            name, work = found
 
     def _next(self, inbox: _Inbox) -> tuple[str, Work] | None:
         """Wait for work; None when there was none for so long that the thread may end."""

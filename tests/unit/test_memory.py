@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
+
+from controller import memory
+from tests.unit.runtime.virtual import run
 
 _TRY = """
 import ctypes, gc, json
@@ -53,6 +60,28 @@ def test_garbage_is_looked_for_rarely_and_not_among_what_was_imported() -> None:
 
 def test_another_libc_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
-    from controller import memory
-
     memory._give_back()
+
+
+class Node:
+    """Something that holds itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_old_garbage_goes_within_minutes() -> None:
+    async def main() -> bool:
+        looking = asyncio.create_task(memory.collect_old())
+        seen = weakref.ref(Node())
+        gc.disable()  # nobody else looks
+        try:
+            await asyncio.sleep(301)
+        finally:
+            gc.enable()
+            looking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await looking
+        return seen() is None
+
+    assert run(main())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -329,3 +331,26 @@ async def test_the_guard_knows_what_is_being_reconciled() -> None:
         await bench.lane.call(lambda: "done", timeout=LONG)
     await bench.lane.call(lambda: "done", timeout=LONG)
     assert seen == [scope, None]
+
+
+async def test_an_error_goes_with_the_last_who_looks_at_it(make: Callable[..., Bench]) -> None:
+    """Its traceback holds all that was under way: an endpoint that fails often must not fill the memory until a collector looks."""
+
+    def refuse() -> None:
+        raise Refused("not today")
+
+    async def refused(lane: Lane) -> weakref.ref[Refused] | None:
+        try:
+            await lane.call(refuse, timeout=LONG)
+        except Refused as error:
+            return weakref.ref(error)
+        return None
+
+    bench = make()
+    gc.disable()
+    try:
+        error = await refused(bench.lane)
+        assert error is not None
+        await until(lambda: error() is None)
+    finally:
+        gc.enable()
