@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from controller.vm.plainyaml import text
+import yaml
+
 from drivers.types import Seed
 
 
@@ -45,7 +46,7 @@ def _documents(instance: str, hostname: str, ssh_keys: tuple[str, ...], nics: tu
     if ssh_keys:
         meta["public-keys"] = list(ssh_keys)
     network = {"version": 2, "ethernets": {nic.name: _ethernet(nic) for nic in nics}}
-    return text(meta), text(network)
+    return _dump(meta), _dump(network)
 
 
 def _ethernet(nic: GuestNIC) -> dict[str, Any]:
@@ -58,3 +59,7 @@ def _ethernet(nic: GuestNIC) -> dict[str, Any]:
     if nic.dns:
         found["nameservers"] = {"addresses": list(nic.dns)}
     return found
+
+
+def _dump(document: dict[str, Any]) -> str:
+    return str(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False))
