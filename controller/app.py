@@ -51,7 +51,7 @@ from controller.scheduler.index import HostIndex
 from controller.settings import Settings
 from controller.shared.calls import Calls
 from controller.shared.library import Library
-from controller.shared.lookups import SETTLE, hosts_using_secret, qualified, register_all, vms_by_secret
+from controller.shared.lookups import SETTLE, register_all, users_of_secret
 from controller.shared.namespace import Namespace
 from controller.shared.reach import Reach
 from controller.snapshot import SnapshotReconciler
@@ -207,7 +207,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         PodReconciler(),
         ClusterReconciler(),
         HostReconciler(parts.inventory, secrets, left, parts.placements, parts.pools),
-        StoragePoolReconciler(parts.inventory, parts.pools, parts.library),
+        StoragePoolReconciler(parts.inventory, parts.pools, parts.library, secrets),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),
         NetworkReconciler(parts.segments, left, parts.recovery, parts.inventory),
@@ -313,7 +313,7 @@ def _manager(
 
 def _secret_changed(secrets: SecretCache, store: Store, wake: Callable[[Key], None], namespace: str, name: str) -> None:
     secrets.changed(namespace, name)
-    for key in (*hosts_using_secret(store, namespace, name), *vms_by_secret.keys(store, qualified(namespace, name))):
+    for key in users_of_secret(store, namespace, name):
         wake(key)
 
 

@@ -126,16 +126,18 @@ class Storage(Protocol):
 
         An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it. VMs that
         were suspended because the export did not answer go on.
+        Of a Ceph pool the key is taken over, if it is given, in place of the one that the host had.
         Raises InvalidSpec if the path can't be a pool (not a directory, not writable), StorageUnavailable if the NFS or iSCSI
-        server does not answer or refuses, Unsupported if the host can't use such a server, Transient.
+        server or the Ceph cluster does not answer or refuses, Unsupported if the host can't use such a server, Transient.
         """
 
     def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
         """Have this host let go of what `ensure_pool` made of it: an export is unmounted, a definition removed. No file is touched.
 
         What somebody else made in the same place stays as it is. A pool that is not there, or could not be, is success, and so is
-        an iSCSI target, of which hosts keep nothing. Raises Conflict while a VM of this host, whoever's, has a disk in it or the
-        host uses the mount, StorageUnavailable if it can't be unmounted for want of its server, Busy, Transient.
+        an iSCSI target or a Ceph pool, of which hosts keep nothing, a key in memory aside. Raises Conflict while a VM of this host,
+        whoever's, has a disk in it or the host uses the mount, StorageUnavailable if it can't be unmounted for want of its server,
+        Busy, Transient.
         """
 
     def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
@@ -172,6 +174,9 @@ class Volumes(Protocol):
     In a pool of an iSCSI target a volume is a LUN that is there already, named with each `VolumeAttachment`; nothing is written to
     it but by guests. Such a pool keeps nothing else: what would make something there raises InvalidSpec, and what would remove
     something finds nothing. `contents` lists the LUNs, and `grow_volume` tells the VM that has one how large it has become.
+
+    A pool of a Ceph cluster keeps empty volumes and nothing else: an image, a disk, a snapshot of a volume, or a volume made of
+    something raises InvalidSpec, and a snapshot of a VM that has one of its volumes Conflict.
     """
 
     def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from controller.inventory import Inventory, PoolRegistry
+from controller.inventory.secrets import Secrets
+from controller.pool.ceph import with_key
 from controller.pool.images import remove_images
 from controller.pool.orphans import Orphans
 from controller.pool.release import Release
@@ -29,13 +31,14 @@ from controller.shared.lookups import (
     volumes_by_pool,
 )
 from controller.shared.standing import standing
-from controller.shared.translate import has_files, pool_spec
+from controller.shared.translate import has_files, has_volumes, pool_spec
 from crds.v1alpha1 import Cluster, Host, Snapshot, StoragePool, VirtualMachine, Volume, Zone
 from crds.v1alpha1.storagepool import PoolType
+from drivers.types import PoolSpec
 
 REFRESH = 600.0
 PROMPT = 60.0
-"""Seconds between two looks at a pool whose server may go away: VMs that wait for it go on with the look that finds it back."""
+"""Seconds between two looks at a pool whose servers may go away. VMs that wait for NFS go on with the look that finds it back."""
 
 PATIENCE = 2.0
 START = 60.0
@@ -82,7 +85,7 @@ def _size(content: Volume | Snapshot) -> object:
 
 def _pace(pool: StoragePool) -> float:
     """Seconds between two looks at how the pool is."""
-    return PROMPT if pool.spec.type is PoolType.NFS else REFRESH
+    return PROMPT if pool.spec.type in (PoolType.NFS, PoolType.RBD) else REFRESH
 
 
 class StoragePoolReconciler:
@@ -99,11 +102,12 @@ class StoragePoolReconciler:
         *(Watch(kind, if_deleting(StoragePool, _home_of), of=_home_of) for kind in (Volume, Snapshot)),
     )
 
-    def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library) -> None:
+    def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library, secrets: Secrets) -> None:
         self._inventory = inventory
         self._registry = registry
         self._library = library
         self._release = Release(inventory, registry)
+        self._secrets = secrets
         self._orphans = Orphans(inventory)
         self._started: float | None = None
 
@@ -117,12 +121,15 @@ class StoragePoolReconciler:
         if not isinstance(hosts, list):
             describe(pool, ctx.conditions, Survey())
             return hosts
-        await self._registry.ensure(pool_spec(pool), hosts, older_than=_pace(pool), patience=PATIENCE)
+        spec = await with_key(pool_spec(pool), pool.spec.rbd, self._secrets)
+        if not isinstance(spec, PoolSpec):
+            return spec
+        await self._registry.ensure(spec, hosts, older_than=_pace(pool), patience=PATIENCE)
         survey = self._survey(pool.metadata.name, hosts)
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
         await self._measure(ctx, survey)
-        if has_files(pool):
+        if has_volumes(pool):
             await self._orphans.look(ctx, hosts, survey.ready)
         describe(pool, ctx.conditions, survey)
         return self._again(ctx, result(pool, survey))

@@ -56,6 +56,7 @@ __all__ = [
     "pools_by_cluster",
     "pools_by_host",
     "pools_by_scope",
+    "pools_by_secret",
     "pools_by_zone",
     "pools_of_host",
     "qualified",
@@ -154,6 +155,16 @@ def hosts_using_secret(store: Store, namespace: str, name: str) -> list[Key]:
     return sorted({*hosts_by_secret.keys(store, secret), *shared})
 
 
+def users_of_secret(store: Store, namespace: str, name: str) -> list[Key]:
+    """The keys of all objects that something is done with whenever the Secret is another one."""
+    secret = qualified(namespace, name)
+    return [
+        *hosts_using_secret(store, namespace, name),
+        *pools_by_secret.keys(store, secret),
+        *vms_by_secret.keys(store, secret),
+    ]
+
+
 def pools_of_host(store: Store, host: str, cluster: Cluster) -> list[Key]:
     """The keys of the StoragePools that a Host of this Cluster reaches."""
     scopes = (f"{PoolScope.ZONE}/{cluster.spec.zone}", f"{PoolScope.CLUSTER}/{cluster.metadata.name}", f"{PoolScope.HOST}/{host}")
@@ -214,6 +225,11 @@ def _user_data_secret(vm: VirtualMachine) -> Iterable[str]:
     return (qualified(vm.metadata.namespace, secret.name),) if secret else ()
 
 
+def _ceph_secret(pool: StoragePool) -> Iterable[str]:
+    secret = pool.spec.rbd.secret_ref if pool.spec.rbd else None
+    return (qualified(secret.namespace, secret.name),) if secret else ()
+
+
 def _scope(pool: StoragePool) -> Iterable[str]:
     return (f"{pool.spec.scope}/{pool.spec.host or pool.spec.cluster or pool.spec.zone}",)
 
@@ -228,6 +244,7 @@ hosts_with_orphans = Lookup(Host, "orphans", lambda host: (str(bool(host.status.
 hosts_by_native_id = Lookup(Host, "nativeID", lambda host: _some(host.status.native_id))
 hosts_by_secret = Lookup(Host, "secret", lambda host: _secrets(host.spec.endpoint))
 pools_by_scope = Lookup(StoragePool, "scope", _scope)
+pools_by_secret = Lookup(StoragePool, "secret", _ceph_secret)
 pools_by_zone = Lookup(StoragePool, "zone", lambda pool: (pool.spec.zone,))
 pools_by_cluster = Lookup(StoragePool, "cluster", lambda pool: _some(pool.spec.cluster))
 pools_by_host = Lookup(StoragePool, "host", lambda pool: _some(pool.spec.host))
@@ -269,6 +286,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     hosts_with_orphans,
     hosts_by_secret,
     pools_by_scope,
+    pools_by_secret,
     pools_by_zone,
     pools_by_cluster,
     pools_by_host,

@@ -10,7 +10,7 @@ from controller.scheduler import PoolScope, Reason
 from controller.scheduler.report import show_size
 from controller.shared.lookups import pools_by_zone
 from controller.shared.lunpools import only_luns
-from controller.shared.translate import has_files, pool_spec
+from controller.shared.translate import has_files, has_volumes, pool_spec
 from controller.volume.reach import Reach
 from controller.volume.services import Services
 from controller.volume.source import Source
@@ -75,7 +75,7 @@ class Home:
         if volume.spec.pool and source.pool and volume.spec.pool != source.pool:
             message = f"the snapshot is in storage pool {source.pool}: the volume can't be made in {volume.spec.pool}"
             return failed("SourceInOtherPool", message, terminal=True)
-        name = self._pinned(ctx, pinned) if pinned else self._fitting(ctx)
+        name = self._pinned(ctx, pinned, source) if pinned else self._fitting(ctx)
         if not isinstance(name, str):
             return name
         pool = ctx.store.get(StoragePool, name)
@@ -85,15 +85,20 @@ class Home:
         volume.status.pool = name
         return pool
 
-    def _pinned(self, ctx: Context[Volume], name: str) -> str | Result:
+    def _pinned(self, ctx: Context[Volume], name: str, source: Source) -> str | Result:
         pool, zone = ctx.store.get(StoragePool, name), ctx.object.spec.zone
         if pool is None:
             return waiting("PoolNotFound", f"storage pool {name} does not exist")
         if pool.spec.zone != zone:
             return failed("PoolNotInZone", f"storage pool {name} is in zone {pool.spec.zone}, the volume in {zone}", terminal=True)
-        if not has_files(pool):
+        if not has_volumes(pool):
             message = f"storage pool {name} has LUNs only: apply the volume anew with one of them as lun, or with another pool"
             return failed("LUNNotNamed", message, terminal=True)
+        if not has_files(pool) and source != Source():
+            message = (
+                f"volumes in storage pool {name}, of type {pool.spec.type}, are made empty: apply the volume anew without source"
+            )
+            return failed("SourceNotPossible", message, terminal=True)
         if pool.deleting:
             return waiting("PoolNotReady", f"storage pool {name} is being deleted")
         return lacking(self._services, ctx, name) or name
@@ -122,7 +127,7 @@ class Home:
 
     def _in_question(self, ctx: Context[Volume]) -> list[StoragePool]:
         pinned = ctx.object.spec.pool
-        pools = filter(has_files, pools_by_zone.of(ctx.store, ctx.object.spec.zone))
+        pools = filter(has_volumes, pools_by_zone.of(ctx.store, ctx.object.spec.zone))
         return [pool for pool in pools if pinned in (None, pool.metadata.name)]
 
     def _take_over(self, ctx: Context[Volume], pool: StoragePool, host: str, found: ObservedVolume) -> None:

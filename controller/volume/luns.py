@@ -7,7 +7,7 @@ from controller.ipam import volume_id
 from controller.runtime.context import Context
 from controller.runtime.results import Result, done, failed, waiting
 from controller.shared.lookups import lun_of, volumes_by_lun
-from controller.shared.translate import has_files, pool_spec
+from controller.shared.translate import has_volumes, pool_spec
 from controller.volume.reach import Reach
 from controller.volume.services import Services
 from crds.fields import Quantity
@@ -75,7 +75,7 @@ class Luns:
             return waiting("PoolNotFound", f"storage pool {name} does not exist")
         if pool.spec.zone != zone:
             return failed("PoolNotInZone", f"storage pool {name} is in zone {pool.spec.zone}, the volume in {zone}", terminal=True)
-        if has_files(pool):
+        if has_volumes(pool):
             message = f"storage pool {name} has no LUNs, it is of type {pool.spec.type}: apply the volume anew without lun"
             return failed("PoolHasNoLUNs", message, terminal=True)
         if pool.deleting and not ctx.has_finalizer:

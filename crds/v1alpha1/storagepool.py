@@ -10,7 +10,7 @@ from pydantic import Field
 from crds.base import Column, Definition, Model, Resource
 from crds.cel import IMMUTABLE, Rule
 from crds.fields import Count, ListType, Name, Quantity, Tags
-from crds.references import AllocationState
+from crds.references import AllocationState, SecretRef
 from crds.status import Known, Status
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "PoolScope",
     "PoolState",
     "PoolType",
+    "RBDPool",
     "StoragePool",
     "StoragePoolSpec",
     "StoragePoolStatus",
@@ -45,6 +46,7 @@ class PoolType(StrEnum):
     NFS = "NFS"
     ISCSI = "ISCSI"
     LVM = "LVM"
+    RBD = "RBD"
 
 
 class PoolState(StrEnum):
@@ -92,6 +94,34 @@ class LVMGroup(Model):
     """Its name on the host, as vgs(8) prints it. Immutable."""
 
 
+class RBDPool(Model):
+    """A pool of a Ceph cluster, for RADOS block devices."""
+
+    monitors: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(
+                    max_length=259,
+                    pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+                    r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$",
+                ),
+            ]
+        ],
+        Field(min_length=1, max_length=9),
+        ListType("set"),
+        IMMUTABLE,
+    ]
+    """The cluster's monitors as the hosts know them: each a host name or IPv4 address, with `:` and its port where that is not one
+    of Ceph's own, 3300 and 6789. Immutable."""
+    pool: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"), IMMUTABLE]
+    """Name of the pool in Ceph; it must be there and be initialised for rbd. Immutable."""
+    user: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"), IMMUTABLE]
+    """Who hosts are to Ceph, without `client.` before it. Immutable."""
+    secret_ref: SecretRef
+    """Secret with the user's key under `key`, as in Secrets of type kubernetes.io/rbd. A change goes to the hosts at once."""
+
+
 class StoragePoolSpec(Model):
     """What a pool is."""
 
@@ -101,11 +131,16 @@ class StoragePoolSpec(Model):
             "scope Cluster needs cluster, scope Host needs host, and neither goes with another scope",
         ),
         Rule("(self.type == 'NFS') == has(self.nfs)", "type NFS needs nfs, which goes with no other type"),
+        Rule("(self.type == 'ISCSI') == has(self.iscsi)", "type ISCSI needs iscsi, which goes with no other type"),
+        Rule("(self.type == 'RBD') == has(self.rbd)", "type RBD needs rbd, which goes with no other type"),
         Rule(
-            "(self.type == 'ISCSI') == has(self.iscsi) && (self.type == 'ISCSI') != has(self.path)",
-            "type ISCSI needs iscsi and no path; other types need path and no iscsi",
+            "(self.type in ['ISCSI', 'RBD']) != has(self.path)",
+            "types ISCSI and RBD need no path; other types need path",
         ),
-        Rule("self.type != 'ISCSI' || self.scope != 'Host'", "type ISCSI goes with scope Zone or Cluster"),
+        Rule(
+            "!(self.type in ['ISCSI', 'RBD']) || self.scope != 'Host'",
+            "types ISCSI and RBD go with scope Zone or Cluster",
+        ),
         Rule("(self.type == 'LVM') == has(self.lvm)", "type LVM needs lvm, which goes with no other type"),
         Rule(
             "self.type != 'LVM' || self.scope == 'Host'",
@@ -124,13 +159,16 @@ class StoragePoolSpec(Model):
     type: Annotated[PoolType, IMMUTABLE]
     """Kind of storage. Directory: a directory on each host; for scope Zone or Cluster the same one, mounted by you.
     NFS: an export that each host mounts by itself. ISCSI: the LUNs of a target, each for one Volume; nothing else is ever placed
-    there. LVM: logical volumes of a volume group of the host. Immutable."""
+    there. LVM: logical volumes of a volume group of the host. RBD: a pool of a Ceph cluster, for empty Volumes that name it;
+    nothing else is ever placed there. Immutable."""
     nfs: NFSExport | None = None
     """What is mounted at path; with type NFS only. Immutable."""
     iscsi: ISCSITarget | None = None
     """Where the LUNs are; with type ISCSI only. Immutable."""
     lvm: LVMGroup | None = None
     """Where disks and volumes are made; with type LVM only. Immutable."""
+    rbd: RBDPool | None = None
+    """Which pool of which Ceph cluster; with type RBD only."""
     path: (
         Annotated[
             str,
@@ -141,7 +179,7 @@ class StoragePoolSpec(Model):
         | None
     ) = None
     """Absolute path on the hosts of the directory, with type NFS of the mount point, with type LVM of the directory for template
-    images and cloud-init seeds; letters, digits and ._- in its parts. Required for every type but ISCSI. Immutable."""
+    images and cloud-init seeds; letters, digits and ._- in its parts. Required for every type but ISCSI and RBD. Immutable."""
     tags: Tags = Field(default_factory=list)
     """Storage tags; offerings and VMs ask for them. Default: none."""
     allocation_state: AllocationState = AllocationState.ENABLED

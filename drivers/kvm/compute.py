@@ -76,19 +76,19 @@ class KVMCompute:
         """Disks, seed and domain; see `drivers.kvm.machine.creation`."""
         self._hosts.require(host)
         volumes = [attachment.volume for attachment in vm.volumes]
-        luns, profile = self._targets.find(vm.volumes), self._hosts.profile
+        remotes, profile = self._targets.find(vm.volumes), self._hosts.profile
         extra = COPY_LIMIT if any(disk.pool.raw for disk in vm.disks) else 0.0
-        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, profile, luns), volumes, extra)
+        self._change("create", vm.instance, lambda connection: creation.create(connection, vm, profile, remotes), volumes, extra)
         return Done()
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done:
         """All changes are checked before the first is made; each is made on the VM as the one before left it."""
         self._hosts.require(host)
         coming = [change.attachment for change in changes if isinstance(change, AttachVolume)]
-        luns = self._targets.find(coming)
+        remotes = self._targets.find(coming)
 
         def make(connection: Any) -> None:
-            rules.apply(connection, instance, changes, self._hosts.profile, self._segments, luns)
+            rules.apply(connection, instance, changes, self._hosts.profile, self._segments, remotes)
             self._guard(connection, instance, [change.nic.name for change in changes if isinstance(change, AttachNIC)])
             if any(isinstance(change, AttachNIC | DetachNIC) for change in changes):  # one that is put back leaves a segment too
                 self._segments.release(connection)

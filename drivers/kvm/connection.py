@@ -22,6 +22,7 @@ from drivers.kvm.network.switches import Switches
 from drivers.kvm.power import KVMPower
 from drivers.kvm.snapshots import KVMSnapshots
 from drivers.kvm.storage import KVMStorage
+from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import Targets
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
@@ -82,11 +83,12 @@ class KVMConnection:
         networks = Networks(shell, segments, switches, sync, filters=profile.filters)
         networks.support()
         self.hosts = KVMHosts(session, profile, networks)
-        locks, targets = KeyedLocks(), Targets(session, profile)
+        locks, clusters = KeyedLocks(), Clusters(session.timeouts.turn)
+        targets = Targets(session, profile, clusters)
         self.compute = KVMCompute(session, self.hosts, locks, segments, switches, targets)
         self.power = KVMPower(session, self.hosts, locks, segments, switches)
-        self.storage = KVMStorage(session, self.hosts, targets)
-        self.volumes = KVMVolumes(session, self.hosts, locks, targets)
+        self.storage = KVMStorage(session, self.hosts, targets, clusters)
+        self.volumes = KVMVolumes(session, self.hosts, locks, targets, clusters)
         self.snapshots = KVMSnapshots(session, self.hosts, locks, segments, switches)
         self.adoption = KVMAdoption(session, self.hosts, locks)
         self.consoles = KVMConsoles(session, self.hosts)

@@ -22,6 +22,7 @@ from drivers.kvm.snapshot import backup
 from drivers.kvm.snapshot.freeze import frozen
 from drivers.kvm.store import blocks, holdings, images, pools, volumes
 from drivers.kvm.store.groups import GroupPool
+from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import Targets
 from drivers.kvm.subject import Subject, subject
 from drivers.types import DesiredSnapshot, DesiredVolume, Done, HostID, InstanceID, PoolContents, PoolSpec, SnapshotID, VolumeID
@@ -33,18 +34,23 @@ class KVMVolumes:
     Calls on one volume follow each other, and calls on the VM that has it too. Every call is synchronous, so none returns a task.
     """
 
-    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, targets: Targets) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, locks: KeyedLocks, targets: Targets, clusters: Clusters) -> None:
         """`locks` by instance and by volume are shared with KVMCompute."""
         self._session = session
         self._hosts = hosts
         self._locks = locks
         self._targets = targets
+        self._clusters = clusters
 
     def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:
         """The directory is read again first: QEMU grows files, and other hosts write into a shared pool."""
         self._hosts.require(host)
         if pool.iscsi is not None:
             return PoolContents(luns=self._targets.read(pool))
+        if pool.rbd is not None:
+            action = f"list the pool {pool.name}"
+            found = self._session.run(Role.STORAGE, action, lambda connection: self._clusters.contents(connection, pool))
+            return PoolContents(volumes=found)
 
         def run(connection: Any) -> PoolContents:
             return holdings.read(pools.get(connection, pool, refresh=True))
@@ -53,11 +59,15 @@ class KVMVolumes:
 
     def create_volume(self, host: HostID, volume: DesiredVolume) -> Done:
         """Empty and thin, or a whole copy of its source; a logical volume is written whole in any case."""
-        _require_files(volume.pool)
+        if volume.pool.iscsi is not None:
+            raise InvalidSpec(f"the pool {volume.pool.name} has LUNs only: nothing can be made in it")
 
         def run(connection: Any) -> None:
             with self._turn(volume.volume):
-                _create(pools.get(connection, volume.pool, refresh=volume.pool.raw), volume)
+                if volume.pool.rbd is not None:
+                    self._clusters.create(connection, volume)
+                else:
+                    _create(pools.get(connection, volume.pool, refresh=volume.pool.raw), volume)
 
         return self._run(host, f"make the volume {volume.volume}", run)
 
@@ -66,7 +76,9 @@ class KVMVolumes:
 
         def run(connection: Any) -> None:
             with self._turn_with_user(connection, volume) as vm:
-                if pool.iscsi is None:
+                if pool.rbd is not None:
+                    _grow_image(connection, self._clusters, pool, volume, size, vm)
+                elif pool.iscsi is None:
                     _grow(pools.get(connection, pool, refresh=pool.raw), volume, size, vm)
                 elif vm is not None:
                     _follow_lun(volume, size, vm)
@@ -79,7 +91,9 @@ class KVMVolumes:
         def run(connection: Any) -> None:
             with self._turn(volume):
                 _require_detached(connection, volume)
-                found = None if pool.iscsi is not None else pools.find(connection, pool, refresh=True)
+                if pool.rbd is not None:
+                    self._clusters.delete(connection, pool, volume)
+                found = pools.find(connection, pool, refresh=True) if pool.has_files else None
                 if found is not None:
                     holdings.remove(found, Kind.VOLUME, volume)
 
@@ -112,7 +126,7 @@ class KVMVolumes:
         """Nothing depends on it."""
 
         def run(connection: Any) -> None:
-            found = None if pool.iscsi is not None else pools.find(connection, pool, refresh=True)
+            found = pools.find(connection, pool, refresh=True) if pool.has_files else None
             if found is not None:
                 holdings.remove(found, Kind.SNAPSHOT, snapshot)
 
@@ -153,8 +167,9 @@ def _require_detached(connection: Any, volume: VolumeID) -> None:
 
 
 def _require_files(pool: PoolSpec) -> None:
-    if pool.iscsi is not None:
-        raise InvalidSpec(f"the pool {pool.name} has LUNs only: nothing can be made in it")
+    if not pool.has_files:
+        what = "has LUNs only" if pool.iscsi is not None else "is of Ceph"
+        raise InvalidSpec(f"the pool {pool.name} {what}: no snapshot of a volume can be kept in it")
 
 
 def _require_snapshots(pool: PoolSpec) -> None:
@@ -224,6 +239,19 @@ def _grow_block(pool: GroupPool, volume: VolumeID, name: str, size: int, vm: Sub
     if vm is not None:
         raise Conflict("a logical volume of LVM cannot grow while a VM has it; detach it")
     holdings.make(pool, Kind.VOLUME, volume, lambda fresh: holdings.copy(pool, fresh, name, size))
+
+
+def _grow_image(connection: Any, clusters: Clusters, pool: PoolSpec, volume: VolumeID, size: int, vm: Subject | None) -> None:
+    """By QEMU where a VM runs with it."""
+    if vm is None or vm.live is None:
+        seen = clusters.grow(connection, pool, volume, size)
+    else:
+        seen, wanted = clusters.size(connection, pool, volume, size), volumes.rounded(size)
+        if seen < wanted:
+            vm.domain.blockResize(_target(vm, volume), wanted, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
+            seen = wanted
+    if vm is not None:
+        _note_size(vm, volume, seen)
 
 
 def _follow_lun(volume: VolumeID, size: int, vm: Subject) -> None:

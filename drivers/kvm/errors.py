@@ -64,8 +64,9 @@ _BROKEN_OFF = (
 """What GnuTLS says of a handshake that ended without a word of the peer (gnutls_strerror(3)). Both sides look at the other's
 certificate only after it, so nothing was refused.
 """
-_NO_ISCSI = re.compile(r"Unknown driver '?iscsi'?", re.IGNORECASE)
-_INSTALL_ISCSI = "the host's QEMU can't use iSCSI, its block driver for that is not installed (on Debian: qemu-block-extra)"
+_NO_DRIVER = re.compile(r"Unknown driver '?(iscsi|rbd)'?", re.IGNORECASE)
+_INSTALL = "its block driver for that is not installed (on Debian: qemu-block-extra)"
+_NETWORKS = {"iscsi": "iSCSI", "rbd": "Ceph"}
 _FULL = "No space left on device"
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
@@ -105,8 +106,9 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
     `lost` says that the connection is gone: then a mutating call may have taken effect or not.
     """
     message = f"cannot {action}: {redact(error.get_error_message() or 'the hypervisor gave no reason')}"
-    if _NO_ISCSI.search(message):
-        return Unsupported(f"cannot {action}: {_INSTALL_ISCSI}", native_code=native(error))
+    if found := _NO_DRIVER.search(message):
+        lacking = _NETWORKS[found[1].lower()]
+        return Unsupported(f"cannot {action}: the host's QEMU can't use {lacking}, {_INSTALL}", native_code=native(error))
     if lost:
         return Unanswered(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
     # a full file system is no sign of a host that does not answer: calls for other pools must go on

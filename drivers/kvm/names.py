@@ -11,6 +11,8 @@
 | where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
 | what such a one is filled from | the same with `.draft` |
 | storage pool | `vireo-<pool>`, with a UUID that follows from that name |
+| secret with the key of a Ceph pool | `vireo-<pool>`, likewise |
+| volume in a Ceph pool | `vireo-vol-<volume>` |
 | volume group | the storage pool `vireo-lvm_<group>`, which can be no other pool's name |
 | initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
@@ -28,7 +30,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from drivers.errors import InvalidSpec
-from drivers.types import InstanceID, ISCSITarget, NFSExport, StoredKind
+from drivers.types import InstanceID, ISCSITarget, NFSExport, RBDPool, StoredKind, VolumeID
 
 MAX_DOMAIN_NAME = 60
 
@@ -58,6 +60,9 @@ _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+_.-]{0,62}")
+_CEPH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_RBD_VOLUME = re.compile(rf"vireo-vol-({_UUID})")
+_SECRETS = uuid.UUID("6f1a2f0e-3c58-5d0b-9c1e-0d6f7c1b9a44")
 _IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,209}")
 _SYSTEM = frozenset({"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "proc", "run", "sbin", "sys", "usr"})
 
@@ -188,6 +193,44 @@ def target(target: ISCSITarget) -> ISCSITarget:
     if not 1 <= target.port <= 65535:
         raise InvalidSpec(f"a TCP port is 1 to 65535, not {target.port}")
     return target
+
+
+def rbd(pool: RBDPool) -> RBDPool:
+    """`pool` if monitors, names of pool and user are well formed. Raises InvalidSpec."""
+    _checked(_CEPH, pool.pool, "the name of the Ceph pool")
+    _checked(_CEPH, pool.user, "the name of the Ceph user")
+    if not pool.monitors:
+        raise InvalidSpec("a Ceph pool needs a monitor")
+    for each in pool.monitors:
+        monitor(each)
+    return pool
+
+
+def monitor(text: str) -> dict[str, str]:
+    """Name, and port if there is one, of a Ceph monitor, as libvirt's <host> has them. Raises InvalidSpec."""
+    name, colon, port = text.partition(":")
+    _checked(_SERVER, name, "the name of the Ceph monitor")
+    if not colon:
+        return {"name": name}
+    if not (port.isascii() and port.isdecimal() and len(port) < 6 and 1 <= int(port) <= 65535):
+        raise InvalidSpec(f"a TCP port is 1 to 65535, not {port[:16]!r}")
+    return {"name": name, "port": str(int(port))}
+
+
+def rbd_image(volume: str) -> str:
+    """The image of a volume in a Ceph pool. Raises InvalidSpec for an identity that is not a UUID."""
+    return f"vireo-vol-{uuid_text(volume)}"
+
+
+def rbd_volume(image: str) -> VolumeID | None:
+    """The volume of an image; None for any other image."""
+    found = _RBD_VOLUME.fullmatch(image)
+    return VolumeID(found[1]) if found else None
+
+
+def secret(pool: str) -> str:
+    """UUID of the secret with the key of a Ceph pool, the same on all hosts."""
+    return str(uuid.uuid5(_SECRETS, pool))
 
 
 def initiator(host: str) -> str:

@@ -106,6 +106,8 @@ def _require_possible(vm: Subject, snapshot: DesiredSnapshot) -> None:
         raise Conflict(f"the disk {luns[0]} is a LUN, whose content no snapshot can keep; detach it")
     if blocks := [observe.device(disk) for disk in vm.inactive.iterfind("devices/disk") if _is_block(disk)]:
         raise Conflict(f"the disk {blocks[0]} is a logical volume of LVM, which keeps no snapshot")
+    if images := [observe.device(disk) for disk in vm.inactive.iterfind("devices/disk") if volumes.is_rbd(disk)]:
+        raise Conflict(f"the disk {images[0]} is in a Ceph pool, whose content no snapshot of a VM can keep; detach it")
     unfit = snapshots.unfit(vm.inactive if vm.live is None else vm.live)
     if unfit:
         raise Conflict(f"the disk {unfit[0]}, which Vireo did not make, cannot keep a snapshot; detach it or make it qcow2")

@@ -11,6 +11,7 @@ from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
 from drivers.kvm.store import images, nfs, pools, release, stored
+from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import Targets
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
 
@@ -19,26 +20,29 @@ SLOWEST_UPLOAD = 1 << 20
 
 
 class KVMStorage:
-    """Directories, NFS exports and volume groups as pools of libvirt's storage driver; iSCSI targets keep nothing of these.
+    """Directories, NFS exports and volume groups as pools of libvirt's storage driver; iSCSI targets and Ceph pools keep no images.
 
     An image is uploaded under its own name, then an empty marker volume is made beside it: libvirt cannot rename, and without the
     marker the image does not count. Its content is named by its checksum, so it never changes once it is complete.
     """
 
-    def __init__(self, session: Session, hosts: KVMHosts, targets: Targets) -> None:
+    def __init__(self, session: Session, hosts: KVMHosts, targets: Targets, clusters: Clusters) -> None:
         self._session = session
         self._hosts = hosts
         self._targets = targets
+        self._clusters = clusters
         self._locks = KeyedLocks()
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         """Define, build and start the pool; its directory is made if need be. VMs that waited for its NFS server go on.
 
-        Of an iSCSI target only the LUNs are looked at.
+        An iSCSI target and a Ceph pool are only looked at.
         """
         self._hosts.require(host)
         if pool.iscsi is not None:
             return ObservedPool(pool.name, sum(each.size for each in self._targets.read(pool)), 0)
+        if pool.rbd is not None:
+            return self._ceph(pool)
 
         def run(connection: Any) -> ObservedPool:
             with self._turn(pool.name):
@@ -61,7 +65,7 @@ class KVMStorage:
                 release.release(connection, pool)
 
         extra = 0.0 if pool.nfs is None else nfs.PATIENCE
-        if pool.iscsi is None:
+        if pool.has_files:
             self._session.run(Role.WORK, f"let go of the pool {pool.name}", run, mutating=True, extra=extra)
         return Done()
 
@@ -72,10 +76,15 @@ class KVMStorage:
             Role.WORK, "list the storage pools", lambda connection: tuple(each for _, each in pools.ours(connection))
         )
 
+    def _ceph(self, pool: PoolSpec) -> ObservedPool:
+        with self._noted(pool):
+            action = f"look at the pool {pool.name}"
+            return self._session.run(Role.STORAGE, action, lambda connection: self._clusters.ensure(connection, pool))
+
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether image and marker are there."""
         self._hosts.require(host)
-        if pool.iscsi is not None:
+        if not pool.has_files:
             return False
 
         def run(connection: Any) -> bool:
@@ -87,8 +96,8 @@ class KVMStorage:
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done:
         """Upload the image through libvirt; what an interrupted upload left is replaced."""
         self._hosts.require(host)
-        if pool.iscsi is not None:
-            raise InvalidSpec(f"the pool {pool.name} has LUNs only: no image can be put there")
+        if not pool.has_files:
+            raise InvalidSpec(f"the pool {pool.name} is for volumes only: no image can be put there")
 
         def run(connection: Any) -> None:
             with self._turn(f"{pool.name}/{image.name}"), images.opened(image) as content:
@@ -104,7 +113,7 @@ class KVMStorage:
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
         """Remove marker, then image, unless a disk in the pool is layered on it."""
         self._hosts.require(host)
-        if pool.iscsi is not None:
+        if not pool.has_files:
             return Done()
 
         def run(connection: Any) -> None:
@@ -121,6 +130,9 @@ class KVMStorage:
         self._hosts.require(host)
         if pool.iscsi is not None:
             return ()
+        if pool.rbd is not None:
+            action = f"list the images of the pool {pool.name}"
+            return self._session.run(Role.STORAGE, action, lambda connection: self._clusters.files(connection, pool))
 
         def run(connection: Any) -> tuple[StoredFile, ...]:
             return stored.read(pools.get(connection, pool, refresh=True))
@@ -129,8 +141,8 @@ class KVMStorage:
 
     @contextmanager
     def _noted(self, pool: PoolSpec) -> Iterator[None]:
-        """Have the host tell that it cannot mount NFS, or has no LVM, as long as that is so: libvirt knows it only by trying."""
-        kind = "NFS" if pool.nfs is not None else "LVM" if pool.volume_group else ""
+        """Have the host tell that it lacks NFS, LVM or Ceph, as long as that is so: it is known only by trying."""
+        kind = "NFS" if pool.nfs is not None else "RBD" if pool.rbd is not None else "LVM" if pool.volume_group else ""
         try:
             yield
         except Unsupported as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -73,11 +73,28 @@ class ISCSITarget:
 
 
 @dataclass(frozen=True, slots=True)
+class RBDPool:
+    """The pool `pool` of a Ceph cluster. `monitors`: each a host name or IPv4 address, and `:PORT` where it is not Ceph's own.
+
+    `user` is who hosts are to Ceph, `key` what he proves it with, in base64 as Ceph prints it. Only `Storage.ensure_pool` needs it.
+    """
+
+    monitors: tuple[str, ...]
+    pool: str
+    user: str
+    key: str = field(default="", repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.pool} at {', '.join(self.monitors)}"
+
+
+@dataclass(frozen=True, slots=True)
 class PoolSpec:
     """A storage pool by its directory on the hosts; with `nfs` that is where each host mounts the export.
 
-    With `iscsi` it is the LUNs of that target, and `path` is empty. With `volume_group`, the name of one of LVM on the host, disks
-    and volumes are its logical volumes, and `path` keeps images, seeds and what is noted of them.
+    With `iscsi` it is the LUNs of that target, with `rbd` that pool of a Ceph cluster, and `path` is empty. With `volume_group`,
+    the name of one of LVM on the host, disks and volumes are its logical volumes, and `path` keeps images, seeds and what is noted
+    of them.
     `name` is unique within the cloud. `shared`: other hosts have the same directory.
     """
 
@@ -87,6 +104,12 @@ class PoolSpec:
     nfs: NFSExport | None = None
     iscsi: ISCSITarget | None = None
     volume_group: str = ""
+    rbd: RBDPool | None = None
+
+    @property
+    def has_files(self) -> bool:
+        """Whether disks, images, and volumes with a content can be made there."""
+        return self.iscsi is None and self.rbd is None
 
     @property
     def raw(self) -> bool:

@@ -24,6 +24,7 @@ from drivers.types import (
     NetworkBackend,
     NFSExport,
     PoolSpec,
+    RBDPool,
     SnapshotID,
     VolumeID,
 )
@@ -52,6 +53,7 @@ class SimulatorBinding:
     """What the paths of its files begin with."""
     _other = PoolSpec("other", "/var/lib/vireo/other")
     san = PoolSpec("san", "", shared=True, iscsi=ISCSITarget("san.example.org", "iqn.2026-01.org.example:contract"))
+    ceph = PoolSpec("ceph", "", shared=True, rbd=RBDPool(("mon1.example.org", "192.0.2.9:6789"), "vms", "vireo", "c2VjcmV0"))
     attachment = Attachment(NetworkBackend.OVS, "br-guests")
     memory = 64 * 1024**2
     bad_urls: Sequence[str] = (

@@ -15,6 +15,7 @@ from .suite import (
     Adopting,
     Attaching,
     Capabilities,
+    CephVolumes,
     Credentialed,
     DriverContract,
     Guests,
@@ -37,7 +38,17 @@ TASKS = ["--hosts", "3", "--boot", "0.02", "--shutdown", "0.02"] + [f"--duration
 
 
 class Storage(
-    Volumes, Attaching, Limiting, Listing, LUNs, VolumeSnapshots, Snapshots, SnapshotMemory, SnapshotQuiesce, LostStorageReplies
+    Volumes,
+    Attaching,
+    Limiting,
+    Listing,
+    LUNs,
+    CephVolumes,
+    VolumeSnapshots,
+    Snapshots,
+    SnapshotMemory,
+    SnapshotQuiesce,
+    LostStorageReplies,
 ):
     """Everything about volumes and snapshots."""
 

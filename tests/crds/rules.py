@@ -14,7 +14,7 @@ from crds.v1alpha1 import (
 )
 from tests.crds import rules_of_vms
 from tests.crds.cases import CIDR, DISABLED, NOT_CIDR, OFFERING, SCOPE, Spec, change, endpoint, fixed, grant, ipv4, size, value
-from tests.crds.samples import FULL, ISCSI_POOL, LVM_POOL, MINIMAL
+from tests.crds.samples import FULL, ISCSI_POOL, LVM_POOL, MINIMAL, RBD_POOL
 
 
 def vlans(start: int, end: int) -> Spec:
@@ -92,7 +92,10 @@ _ON_HOST = MINIMAL[StoragePool] | {"scope": "Host", "host": "h"}
 _ON_NFS = FULL[StoragePool][2]
 _NFS = "type NFS needs nfs, which goes with no other type"
 _TARGET = ISCSI_POOL["iscsi"]
-_KINDS = "type ISCSI needs iscsi and no path; other types need path and no iscsi"
+_CEPH = RBD_POOL["rbd"]
+_ISCSI = "type ISCSI needs iscsi, which goes with no other type"
+_RBD = "type RBD needs rbd, which goes with no other type"
+_PATH = "types ISCSI and RBD need no path; other types need path"
 _LVM = "type LVM needs lvm, which goes with no other type"
 _ONE_HOST = "type LVM goes with scope Host: hosts that share a volume group need a lock manager, which Vireo does not run"
 _DOTS = "must not contain . or .. as a part"
@@ -126,23 +129,38 @@ STORAGE = [
     *fixed(StoragePool, "spec.iscsi.server", DISABLED, {"iscsi": {"server": "other"}}, old=ISCSI_POOL),
     *fixed(StoragePool, "spec.iscsi.port", DISABLED, {"iscsi": {"port": 3261}}, old=ISCSI_POOL),
     *fixed(StoragePool, "spec.iscsi.target", DISABLED, {"iscsi": {"target": "iqn.2026-01.org.example:b"}}, old=ISCSI_POOL),
-    value(StoragePool, "spec", _KINDS, {}, {"iscsi": _TARGET}),
-    value(StoragePool, "spec", _KINDS, {}, {"path": None}),
-    value(StoragePool, "spec", _KINDS, {}, {"path": None, "iscsi": _TARGET}),
-    value(StoragePool, "spec", _KINDS, {}, {"path": "/srv/vireo"}, ISCSI_POOL),
-    value(StoragePool, "spec", _KINDS, {}, {"iscsi": None}, ISCSI_POOL),
-    value(
+    value(StoragePool, "spec", _ISCSI, {}, {"iscsi": _TARGET}),
+    value(StoragePool, "spec", _ISCSI, {}, {"iscsi": None}, ISCSI_POOL),
+    value(StoragePool, "spec", _RBD, {}, {"rbd": _CEPH}),
+    value(StoragePool, "spec", _RBD, {}, {"rbd": None}, RBD_POOL),
+    value(StoragePool, "spec", _RBD, {}, {"rbd": _CEPH}, ISCSI_POOL),
+    value(StoragePool, "spec", _PATH, {}, {"path": None}),
+    value(StoragePool, "spec", _PATH, {}, {"path": "/srv/vireo"}, ISCSI_POOL),
+    value(StoragePool, "spec", _PATH, {}, {"path": "/srv/vireo"}, RBD_POOL),
+    *(
+        value(
+            StoragePool,
+            "spec",
+            "types ISCSI and RBD go with scope Zone or Cluster",
+            {"scope": "Cluster", "cluster": "c"},
+            {"scope": "Host", "host": "h"},
+            old,
+        )
+        for old in (ISCSI_POOL, RBD_POOL)
+    ),
+    *fixed(StoragePool, "spec.rbd.monitors", DISABLED, {"rbd": {"monitors": ["other"]}}, old=RBD_POOL),
+    *fixed(StoragePool, "spec.rbd.pool", DISABLED, {"rbd": {"pool": "other"}}, old=RBD_POOL),
+    *fixed(
         StoragePool,
-        "spec",
-        "type ISCSI goes with scope Zone or Cluster",
-        {"scope": "Cluster", "cluster": "c"},
-        {"scope": "Host", "host": "h"},
-        ISCSI_POOL,
+        "spec.rbd.user",
+        {"rbd": _CEPH | {"secretRef": {"namespace": "x", "name": "y"}}},
+        {"rbd": {"user": "other"}},
+        old=RBD_POOL,
     ),
     *fixed(StoragePool, "spec.lvm.volumeGroup", DISABLED, {"lvm": {"volumeGroup": "other"}}, old=LVM_POOL),
     value(StoragePool, "spec", _LVM, LVM_POOL, {"lvm": LVM_POOL["lvm"]}),
     value(StoragePool, "spec", _LVM, {}, {"lvm": None}, LVM_POOL),
-    value(StoragePool, "spec", _KINDS, {}, {"path": None}, LVM_POOL),
+    value(StoragePool, "spec", _PATH, {}, {"path": None}, LVM_POOL),
     value(StoragePool, "spec", _ONE_HOST, {}, {"scope": "Zone", "host": None}, LVM_POOL),
     value(StoragePool, "spec", _ONE_HOST, {}, {"scope": "Cluster", "host": None, "cluster": "c"}, LVM_POOL),
     *(

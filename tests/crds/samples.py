@@ -65,6 +65,19 @@ ISCSI_POOL = {
 }
 """A StoragePool of a target's LUNs."""
 
+RBD_POOL = {
+    "zone": "z",
+    "scope": "Zone",
+    "type": "RBD",
+    "rbd": {
+        "monitors": ["mon1.example.org", "192.0.2.9:6789"],
+        "pool": "vms",
+        "user": "vireo",
+        "secretRef": {"namespace": "vireo-system", "name": "ceph"},
+    },
+}
+"""A StoragePool in a Ceph cluster."""
+
 FULL: dict[Kind, list[Spec]] = {
     Zone: [
         {
@@ -102,6 +115,7 @@ FULL: dict[Kind, list[Spec]] = {
         MINIMAL[StoragePool] | {"scope": "Host", "host": "h1.example.org"},
         MINIMAL[StoragePool] | {"type": "NFS", "nfs": {"server": "nfs1.example.org", "export": "/exports/vms"}},
         LVM_POOL,
+        RBD_POOL,
         ISCSI_POOL | {"iscsi": {"server": "192.0.2.9", "port": 3261, "target": "iqn.2026-01.org.example:storage:data-1.x"}},
     ],
     ServiceOffering: [

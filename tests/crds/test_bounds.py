@@ -22,10 +22,11 @@ from crds.v1alpha1 import (
 )
 from tests.crds.api import Api, merged
 from tests.crds.conftest import Make
-from tests.crds.samples import KEY, MINIMAL
+from tests.crds.samples import KEY, MINIMAL, RBD_POOL
 from tests.crds.test_accepted import schema_of
 
 IQN = "iqn.2026-01.org.example"
+CEPH: dict[str, Any] = RBD_POOL["rbd"]
 LONG_NAME = ".".join(["n" * 63] * 3 + ["n" * 61])  # 253 characters
 
 
@@ -188,6 +189,20 @@ REFUSED: list[tuple[type[Resource], dict[str, Any], str]] = [
     (StoragePool, {"iscsi": {"server": "san", "target": f"{IQN}:a b"}}, "spec.iscsi.target"),
     (StoragePool, {"iscsi": {"server": "san", "target": f"{IQN}:" + "a" * 220}}, "spec.iscsi.target"),
     (StoragePool, {"iscsi": {"server": "san", "target": "eui.02004567A425678D"}}, "spec.iscsi.target"),
+    (StoragePool, {"rbd": CEPH | {"monitors": []}}, "spec.rbd.monitors"),
+    (StoragePool, {"rbd": CEPH | {"monitors": [f"m{n}" for n in range(10)]}}, "spec.rbd.monitors"),
+    (StoragePool, {"rbd": CEPH | {"monitors": ["m", "m"]}}, "spec.rbd.monitors[1]"),
+    (StoragePool, {"rbd": CEPH | {"monitors": ["m:0"]}}, "spec.rbd.monitors[0]"),
+    (StoragePool, {"rbd": CEPH | {"monitors": ["m:65536"]}}, "spec.rbd.monitors[0]"),
+    (StoragePool, {"rbd": CEPH | {"monitors": ["m'/><host"]}}, "spec.rbd.monitors[0]"),
+    (StoragePool, {"rbd": CEPH | {"monitors": ["m -k x"]}}, "spec.rbd.monitors[0]"),
+    (StoragePool, {"rbd": CEPH | {"pool": ""}}, "spec.rbd.pool"),
+    (StoragePool, {"rbd": CEPH | {"pool": "a/b"}}, "spec.rbd.pool"),
+    (StoragePool, {"rbd": CEPH | {"pool": "--x"}}, "spec.rbd.pool"),
+    (StoragePool, {"rbd": CEPH | {"pool": "a" * 129}}, "spec.rbd.pool"),
+    (StoragePool, {"rbd": CEPH | {"user": "x:key=y"}}, "spec.rbd.user"),
+    (StoragePool, {"rbd": CEPH | {"user": ""}}, "spec.rbd.user"),
+    (StoragePool, {"rbd": CEPH | {"secretRef": {"name": "ceph"}}}, "spec.rbd.secretRef.namespace"),
     (Volume, {"pool": "san", "lun": -1}, "spec.lun"),
     (Volume, {"pool": "san", "lun": 16384}, "spec.lun"),
     (Volume, {"pool": "san", "lun": "1"}, "spec.lun"),

@@ -45,12 +45,12 @@ class Layout:
             raise LabError(f"state directory {self.state}: too long for the path of a unix socket, use a shorter one")
 
     def namespace(self, place: str) -> str:
-        """Name of the network namespace of a place: h1, ctl, fabric, stor, iscsi or vlan10."""
+        """Name of the network namespace of a place: h1, ctl, fabric, stor, iscsi, ceph or vlan10."""
         return f"{self.prefix}-{place}"
 
     def owns_namespace(self, name: str) -> bool:
         """Whether a network namespace belongs to this lab."""
-        return re.fullmatch(rf"{self.prefix}-(h\d+|ctl|fabric|stor|iscsi|vlan\d+)", name) is not None
+        return re.fullmatch(rf"{self.prefix}-(h\d+|ctl|fabric|stor|iscsi|ceph|vlan\d+)", name) is not None
 
     @property
     def cgroup(self) -> str:

@@ -63,6 +63,12 @@ def daemon(name: str, command: str) -> int | None:
     return None
 
 
+def command(pid: int) -> str:
+    """Name of the command that a process runs; empty when it has ended."""
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
 def send(pid: int, number: signal.Signals) -> None:
     """Send a signal; a process that has ended meanwhile is no error."""
     try:

@@ -34,7 +34,7 @@ from controller.runtime.resync import Resync
 from controller.runtime.store import Store
 from controller.scheduler import HostIndex
 from controller.shared.library import Library
-from controller.shared.lookups import SETTLE, hosts_using_secret, register_all
+from controller.shared.lookups import SETTLE, register_all, users_of_secret
 from controller.zone import ZoneReconciler
 from crds.status import Condition
 from crds.v1alpha1 import KINDS
@@ -80,7 +80,7 @@ class Controller:
                 PodReconciler(),
                 ClusterReconciler(),
                 HostReconciler(self.inventory, self.secrets, LeftNICs(self.store, self.addresses), self.placements, self.registry),
-                StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library)),
+                StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library), self.secrets),
                 ServiceOfferingReconciler(),
             ],
             options=Options(FINALIZER, "vireo.dev/paused"),
@@ -240,7 +240,7 @@ class Cloud:
 
     def _secret_changed(self, namespace: str, name: str) -> None:
         self.controller.secrets.changed(namespace, name)
-        for key in hosts_using_secret(self.controller.store, namespace, name):
+        for key in users_of_secret(self.controller.store, namespace, name):
             self.controller.enqueue(key)
 
 

@@ -88,6 +88,7 @@ class Hypervisor:
         self.vms: dict[InstanceID, ObservedVM] = {}
         self.pools: dict[tuple[HostID, str], ObservedPool] = {}
         self.defined: dict[tuple[HostID, str], PoolSpec] = {}
+        self.ensured: list[PoolSpec] = []
         self.images: set[tuple[str, str]] = set()
         self.files: list[StoredFile] = []
         self.faults: dict[str, Exception] = {}
@@ -170,6 +171,7 @@ class FakeConnection:
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         self._of.did("ensure_pool")
         self._of.did(f"ensure_pool on {host}")
+        self._of.ensured.append(pool)
         size = replace(self._of.pool_size, name=pool.name)
         self._of.pools[host, pool.name] = size
         self._of.defined.setdefault((host, pool.path), replace(pool, shared=False))

@@ -18,7 +18,7 @@ from drivers.kvm.domain.disks import medium as disk_at
 from drivers.kvm.mark import MarkedVolume, target
 from drivers.kvm.names import Kind
 from drivers.kvm.xmltext import add
-from drivers.types import ISCSITarget, VolumeAttachment
+from drivers.types import ISCSITarget, RBDPool, VolumeAttachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,25 @@ class LUN:
         return f"{self.target.name}/{self.number}"
 
 
-Medium = str | LUN
-"""What a volume is on the host: the path of its file or logical volume, or a LUN."""
+@dataclass(frozen=True, slots=True)
+class RBDImage:
+    """An image of a Ceph pool that QEMU itself reaches; libvirt's secret `secret` has the key of the pool's user."""
+
+    pool: RBDPool
+    image: str
+    secret: str
+
+    @property
+    def name(self) -> str:
+        """How libvirt calls it."""
+        return f"{self.pool.pool}/{self.image}"
+
+
+Remote = LUN | RBDImage
+"""What QEMU reaches over the network by itself."""
+
+Medium = str | Remote
+"""What a volume is on the host: the path of its file or logical volume, or something remote."""
 
 BUS = "sd"
 LIMIT = 64
@@ -55,7 +72,12 @@ def has_controller(domain: ET.Element) -> bool:
 
 def build(volume: MarkedVolume, medium: Medium, wanted: VolumeAttachment) -> ET.Element:
     """The disk with that medium. Raises InvalidSpec for limits that no disk can have."""
-    item = _network_disk(medium) if isinstance(medium, LUN) else disk_at(wanted.pool, medium)
+    if isinstance(medium, LUN):
+        item = _network_disk(medium)
+    elif isinstance(medium, RBDImage):
+        item = _rbd_disk(medium)
+    else:
+        item = disk_at(wanted.pool, medium)
     add(item, "target", {"dev": volume.target, "bus": "scsi"})
     add(item, "serial", text=volume.volume)
     where = {"controller": "0", "bus": "0", "target": "0", "unit": str(_targets().index(volume.target))}
@@ -71,6 +93,22 @@ def _network_disk(lun: LUN) -> ET.Element:
     add(source, "host", {"name": lun.target.server, "port": str(lun.target.port)})
     add(add(source, "initiator"), "iqn", {"name": lun.initiator})
     return item
+
+
+def _rbd_disk(image: RBDImage) -> ET.Element:
+    item = ET.Element("disk", {"type": "network", "device": "disk"})
+    add(item, "driver", {"name": "qemu", "type": "raw", "discard": "unmap"})
+    auth = add(item, "auth", {"username": image.pool.user})
+    add(auth, "secret", {"type": "ceph", "uuid": image.secret})
+    source = add(item, "source", {"protocol": "rbd", "name": image.name})
+    for each in image.pool.monitors:
+        add(source, "host", names.monitor(each))
+    return item
+
+
+def is_rbd(disk: ET.Element) -> bool:
+    """Whether a disk is an image of a Ceph pool, whoever made it."""
+    return disk.find("source[@protocol='rbd']") is not None
 
 
 def lun_of(disk: ET.Element) -> str:
@@ -102,10 +140,13 @@ def find(domain: ET.Element, volume: str) -> ET.Element | None:
 
 
 def identities(disk: ET.Element) -> Iterator[str]:
-    """The volume whose content the disk has, if it is one: by the name of its file, or of a LUN by its serial number."""
+    """The volume whose content the disk has, if it is one: by the name of its file or image, or of a LUN by its serial number."""
     serial = disk.findtext("serial", "")
     if lun_of(disk) and names.is_uuid(serial):
         yield serial
+    for source in disk.iterfind("source[@protocol='rbd']"):
+        if (volume := names.rbd_volume(source.get("name", "").rpartition("/")[2])) is not None:
+            yield volume
     for source in disk.iterfind("source"):
         content = names.content_of(PurePosixPath(source.get("file", "") or source.get("dev", "")).name)
         if content is not None and content.kind is Kind.VOLUME:

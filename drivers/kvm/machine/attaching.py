@@ -21,8 +21,8 @@ from drivers.kvm.subject import LIVE, Subject
 from drivers.kvm.xmltext import parse, render
 from drivers.types import InstanceID, VolumeAttachment, VolumeID
 
-LUNs = Mapping[VolumeID, tuple[volumes.LUN, int]]
-"""Those of the volumes in question that are LUNs, with their sizes in bytes."""
+Remotes = Mapping[VolumeID, tuple[volumes.Remote, int]]
+"""Those of the volumes in question that QEMU reaches by itself, LUNs and images of Ceph, with their sizes in bytes."""
 
 
 def user(connection: Any, volume: str) -> Any | None:
@@ -43,9 +43,9 @@ def _documents(domain: Any) -> Iterator[str]:
         yield domain.XMLDesc(0)
 
 
-def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID, luns: LUNs) -> tuple[volumes.Medium, int]:
+def find(connection: Any, attachment: VolumeAttachment, instance: InstanceID, remotes: Remotes) -> tuple[volumes.Medium, int]:
     """Medium and size of the volume. Raises NotFound, and Conflict if another domain has it, under whatever name."""
-    medium, size = luns.get(attachment.volume) or _file(connection, attachment)
+    medium, size = remotes.get(attachment.volume) or _file(connection, attachment)
     name = medium.name if isinstance(medium, volumes.LUN) else ""
 
     def has(document: ET.Element) -> bool:
@@ -63,11 +63,11 @@ def _file(connection: Any, attachment: VolumeAttachment) -> tuple[str, int]:
     return files.path_of(pool, content.file), files.capacity(pool, content.file)
 
 
-def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID], luns: LUNs) -> None:
+def check_attach(vm: Subject, attachment: VolumeAttachment, leaving: Collection[VolumeID], remotes: Remotes) -> None:
     """Raises InvalidSpec, NotFound, and Conflict for a volume or a name that is taken. Those `leaving` are as good as gone."""
     names.label(attachment.name)
     limits.check(attachment.limits)
-    find(vm.connection, attachment, vm.instance, luns)
+    find(vm.connection, attachment, vm.instance, remotes)
     if any(disk.name == attachment.name for disk in vm.mark.disks):
         raise Conflict(f"the VM has a disk named {attachment.name}")
     _require_free(attachment, [volume for volume in vm.mark.volumes if volume.volume not in leaving])
@@ -104,10 +104,10 @@ def _require_free(attachment: VolumeAttachment, attached: Iterable[MarkedVolume]
             raise Conflict(f"the VM has the volume {other.volume} as {other.name}; it must be detached first")
 
 
-def attach(vm: Subject, attachment: VolumeAttachment, luns: LUNs) -> None:
+def attach(vm: Subject, attachment: VolumeAttachment, remotes: Remotes) -> None:
     """The mark first, as for NICs; then the next start, then what runs."""
     missing = _missing(vm, attachment.volume)
-    medium, size = find(vm.connection, attachment, vm.instance, luns)
+    medium, size = find(vm.connection, attachment, vm.instance, remotes)
     marked = _marked(vm, attachment, size)
     if marked not in vm.mark.volumes:
         others = (other for other in vm.mark.volumes if other.volume != marked.volume)

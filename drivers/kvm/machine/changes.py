@@ -98,18 +98,19 @@ def apply(
     changes: Sequence[Change],
     host: HostProfile,
     segments: Segments,
-    luns: attaching.LUNs,
+    remotes: attaching.Remotes,
 ) -> None:
     """Check all changes, then make one after the other, each on the VM as the one before left it.
 
-    `segments` are those of the host, `luns` those of the volumes to be attached that are LUNs.
+    `segments` are those of the host, `remotes` those of the volumes to be attached that QEMU
+    reaches by itself.
     """
     before = subject(connection, instance)
     leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
     for change in changes:
         check(before, change, host)
         if isinstance(change, AttachVolume):
-            attaching.check_attach(before, change.attachment, leaving, luns)
+            attaching.check_attach(before, change.attachment, leaving, remotes)
     for change in changes:
         vm = subject(connection, instance)
         if isinstance(change, AttachNIC):
@@ -117,10 +118,10 @@ def apply(
         elif isinstance(change, SetMemory):
             enlarging.apply(vm, change.memory, host)
         else:
-            _apply(vm, change, luns)
+            _apply(vm, change, remotes)
 
 
-def _apply(vm: Subject, change: Change, luns: attaching.LUNs) -> None:
+def _apply(vm: Subject, change: Change, remotes: attaching.Remotes) -> None:
     """Make the change; in effect already is success."""
     match change:
         case SetCPUs(cpus):
@@ -134,7 +135,7 @@ def _apply(vm: Subject, change: Change, luns: attaching.LUNs) -> None:
         case SetSeed():
             _set_seed(vm, change)
         case AttachVolume(attachment):
-            attaching.attach(vm, attachment, luns)
+            attaching.attach(vm, attachment, remotes)
         case DetachVolume(volume):
             attaching.detach(vm, volume)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
@@ -13,7 +12,7 @@ import libvirt
 from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
 from drivers.kvm import domains, names
 from drivers.kvm.domain.build import Attached, build
-from drivers.kvm.domain.volumes import BUS, LUN
+from drivers.kvm.domain.volumes import BUS
 from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.machine import attaching, seed
 from drivers.kvm.mark import MarkedVolume, target
@@ -21,17 +20,19 @@ from drivers.kvm.network import filters
 from drivers.kvm.store import blocks, images, pools, volumes
 from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import render
-from drivers.types import DesiredDisk, DesiredVM, PoolSpec, Seed, VolumeID
+from drivers.types import DesiredDisk, DesiredVM, PoolSpec, Seed
 
 
-def create(connection: Any, vm: DesiredVM, host: HostProfile, luns: Mapping[VolumeID, tuple[LUN, int]]) -> None:
-    """Define the VM, powered off; an existing one with our mark is left as it is. `luns`: those of its volumes that are LUNs.
+def create(connection: Any, vm: DesiredVM, host: HostProfile, remotes: attaching.Remotes) -> None:
+    """Define the VM, powered off; an existing one with our mark is left as it is.
+
+    `remotes`: those of its volumes that QEMU reaches by itself.
 
     Raises Conflict, NotFound for a pool or an image that is not there, InvalidSpec.
     """
     if domains.find_owned(connection, vm.instance) is not None:
         return
-    attached = _attached(connection, vm, luns)
+    attached = _attached(connection, vm, remotes)
     render(build(vm, host, "/seed", attached))
     _require_free(connection, names.domain(vm.name, vm.instance), vm)
     if host.filters and vm.nics:
@@ -61,11 +62,11 @@ def _require_free(connection: Any, name: str, vm: DesiredVM) -> None:
         raise Conflict(f"the name {name} is taken on the host by another VM, {other.UUIDString()}, not {vm.instance}")
 
 
-def _attached(connection: Any, vm: DesiredVM, luns: Mapping[VolumeID, tuple[LUN, int]]) -> list[Attached]:
+def _attached(connection: Any, vm: DesiredVM, remotes: attaching.Remotes) -> list[Attached]:
     """The volumes, each with its medium. Raises NotFound, and Conflict for one that another VM has."""
     found = []
     for index, attachment in enumerate(vm.volumes):
-        medium, size = attaching.find(connection, attachment, vm.instance, luns)
+        medium, size = attaching.find(connection, attachment, vm.instance, remotes)
         place = target(index, BUS)
         found.append((MarkedVolume(attachment.name, attachment.volume, attachment.pool.name, place, size), medium))
     return found

@@ -61,7 +61,7 @@ def _free_volumes(domain: Any) -> None:
 def _pools(connection: Any, domain: Any | None, specs: Sequence[PoolSpec]) -> list[Any]:
     """Each pool once, its directory read now: another host may have made a volume in it."""
     known = {}
-    for spec in (spec for spec in specs if spec.iscsi is None):
+    for spec in (spec for spec in specs if spec.has_files):
         pool = pools.find(connection, spec, refresh=True)
         if pool is not None:
             known[pool.UUIDString()] = pool

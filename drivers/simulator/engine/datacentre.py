@@ -21,12 +21,15 @@ __all__ = ["Datacentre", "Scope", "pool_key", "takes"]
 DISK_OVERHEAD = 256 * 1024
 """Bytes that a fresh thin disk takes in its pool."""
 
+RBD = "rbd://"
+"""What keys of Ceph pools begin with."""
+
 Scope = HostID | None
 """Which hosts an endpoint reaches: one, or with None all."""
 
 
 def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
-    """A shared pool is the same on all hosts, an NFS export wherever it is mounted, and so is an iSCSI target.
+    """A shared pool is the same on all hosts, an NFS export wherever it is mounted, and so are an iSCSI target and a Ceph pool.
 
     A volume group is its host's.
     """
@@ -36,6 +39,8 @@ def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
         return PoolKey("", f"{pool.iscsi.name}@{pool.iscsi.server}:{pool.iscsi.port}")
     if pool.volume_group:
         return PoolKey(host, f"{GROUP}{pool.volume_group}")
+    if pool.rbd is not None:
+        return PoolKey("", f"{RBD}{','.join(sorted(pool.rbd.monitors))}/{pool.rbd.pool}")
     return PoolKey("" if pool.shared else host, pool.path)
 
 

@@ -43,7 +43,8 @@ GROUP = "lvm://"
 class PoolKey(NamedTuple):
     """Where a pool is: its directory on one host, or, with an empty host, the same shared directory on all hosts.
 
-    Of an iSCSI target `path` is IQN@SERVER:PORT, and the host is empty; of a volume group it is lvm://NAME.
+    Of an iSCSI target `path` is IQN@SERVER:PORT, of a Ceph pool rbd://MONITORS/POOL, and the host is empty; of a volume group it is
+    lvm://NAME.
     """
 
     host: str

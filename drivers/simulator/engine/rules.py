@@ -19,6 +19,7 @@ from drivers.types import (
     Firmware,
     ImageFile,
     PoolSpec,
+    RBDPool,
     VolumeAttachment,
 )
 
@@ -45,6 +46,7 @@ _NOT_STORAGE = ("/dev", "/proc", "/sys")
 _IQN = re.compile(r"iqn\.[0-9]{4}-[0-9]{2}\.[a-z0-9][a-z0-9.:-]{0,210}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9+_.-]{0,62}")
 _PORTS = range(1, 1 << 16)
+_CEPH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 
 
 def _refuse(message: str) -> InvalidSpec:
@@ -54,10 +56,14 @@ def _refuse(message: str) -> InvalidSpec:
 def check_pool(pool: PoolSpec) -> None:
     """Raises InvalidSpec unless the path is absolute, normal, and a directory that can be written to on every host.
 
-    Likewise for a server's name that is none, an export that is no absolute and normal path, a target or a volume group without a
-    proper name.
+    Likewise for a server's name that is none, an export that is no absolute and normal path, a target, a Ceph pool or a volume
+    group without a proper name.
     """
     path, target = pool.path, pool.iscsi
+    if pool.rbd is not None:
+        if path or not _is_ceph(pool.rbd):
+            raise _refuse(f"pool {pool.name!r}: {str(pool.rbd)!r} as {pool.rbd.user!r} is not a Ceph pool")
+        return
     if target is not None:
         if path or not (_SERVER.fullmatch(target.server) and _IQN.fullmatch(target.name) and target.port in _PORTS):
             raise _refuse(f"pool {pool.name!r}: {str(target)!r} is not an iSCSI target")
@@ -70,15 +76,27 @@ def check_pool(pool: PoolSpec) -> None:
         raise _refuse(f"pool {pool.name!r}: {pool.volume_group!r} is not the name of a volume group")
 
 
+def _is_ceph(pool: RBDPool) -> bool:
+    named = bool(_CEPH.fullmatch(pool.pool) and _CEPH.fullmatch(pool.user) and pool.monitors)
+    return named and all(map(_is_monitor, pool.monitors))
+
+
+def _is_monitor(text: str) -> bool:
+    name, colon, port = text.partition(":")
+    return _SERVER.fullmatch(name) is not None and (
+        not colon or (re.fullmatch("[0-9]{1,5}", port) is not None and int(port) in _PORTS)
+    )
+
+
 def _is_normal(path: str) -> bool:
     return path.isprintable() and path.startswith("/") and path == posixpath.normpath(path)
 
 
 def check_files(pool: PoolSpec) -> None:
-    """Raises InvalidSpec for a pool that nothing can be made in."""
+    """Raises InvalidSpec for a pool that no disk, image, or volume with a content can be made in."""
     check_pool(pool)
-    if pool.iscsi is not None:
-        raise _refuse(f"pool {pool.name!r} has LUNs only")
+    if not pool.has_files:
+        raise _refuse(f"pool {pool.name!r} is for volumes only, and they are LUNs or empty")
 
 
 def check_keeping(pool: PoolSpec) -> None:
@@ -132,7 +150,9 @@ def check_limits(limits: DiskLimits, capabilities: frozenset[Capability]) -> Non
 def check_volume(volume: DesiredVolume) -> None:
     """Raises InvalidSpec for a bad identity, name or size, or for two sources."""
     _check_identity(volume.volume, volume.name, "volume")
-    check_files(volume.pool)
+    check_pool(volume.pool)
+    if volume.pool.rbd is None or volume.image or volume.snapshot is not None:
+        check_files(volume.pool)
     if volume.size < 1:
         raise _refuse(f"volume {volume.name!r} has no size")
     if volume.image and volume.snapshot is not None:

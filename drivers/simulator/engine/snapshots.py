@@ -5,7 +5,7 @@ from __future__ import annotations
 from drivers.errors import Conflict, InvalidSpec, NotFound, Transient, Unsupported
 from drivers.types import Capability, DesiredSnapshot, Done, HostID, InstanceID, Power, SnapshotID, Started
 
-from .datacentre import Datacentre
+from .datacentre import RBD, Datacentre
 from .model import VM, RunningState, VMSnapshot
 from .power import power_off, require_disks, used_memory, watch_guest
 from .quiesce import check_quiesce
@@ -46,6 +46,8 @@ class Snapshots:
         disks += [(each.name, each.volume.pool) for each in vm.volumes.values()]
         if raw := [name for name, pool in disks if pool.raw]:
             raise Conflict(f"VM {vm.instance} has {raw[0]!r} in a volume group, which keeps no snapshots", native_code="SIM_RAW")
+        if ceph := [one.name for one in vm.volumes.values() if one.volume.pool.path.startswith(RBD)]:
+            raise Conflict(f"VM {vm.instance} has {ceph[0]!r} in a Ceph pool, which can't be kept", native_code="SIM_RBD")
         require_disks(self._dc, vm)
 
     def _take(self, vm: VM, snapshot: DesiredSnapshot) -> None:

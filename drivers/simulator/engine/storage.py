@@ -36,9 +36,9 @@ class Storage:
         return observed_pool(pool, self._dc.pools[key])
 
     def _note(self, host: HostID, pool: PoolSpec) -> None:
-        """The host has the pool, unless it has another one in that place; of a target hosts keep nothing."""
+        """The host has the pool, unless it has another one in that place; of a target or a Ceph pool hosts keep nothing."""
         known, place = self._dc.hosts[host].pools, replace(pool, shared=False)
-        if pool.iscsi is None and not _in_place(known, pool):
+        if pool.has_files and not _in_place(known, pool):
             known[pool.name] = place
             self._dc.dirty.add(("host", host))
 

@@ -23,7 +23,7 @@ from .datacentre import Datacentre, Scope, pool_key, takes
 from .model import VM, Pool, PoolKey, PoolSnapshot, Volume
 from .observe import pool_contents
 from .quiesce import check_quiesce
-from .rules import check_keeping, check_snapshot, check_volume
+from .rules import check_keeping, check_pool, check_snapshot, check_volume
 
 __all__ = ["Volumes", "attachable"]
 
@@ -36,6 +36,7 @@ class Volumes:
 
     def contents(self, host: HostID, pool: PoolSpec) -> PoolContents:
         """What is in a pool. Raises NotFound, Transient."""
+        check_pool(pool)
         return pool_contents(self._dc.pool(host, pool))
 
     # Volumes -------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from .adopting import Adopting
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, FaultyBinding, LUNBinding, MovingBinding, StorageBinding, UnmanagedBinding
+from .binding import Binding, CephBinding, FaultyBinding, LUNBinding, MovingBinding, StorageBinding, UnmanagedBinding
 from .capabilities import Capabilities
+from .ceph import CephVolumes
 from .connecting import Connecting, Credentialed
 from .consoles import Consoles
 from .creating import Creating
@@ -43,6 +44,8 @@ __all__ = [
     "Attaching",
     "Binding",
     "Capabilities",
+    "CephBinding",
+    "CephVolumes",
     "Consoles",
     "ContractBase",
     "Credentialed",

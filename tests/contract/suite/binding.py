@@ -70,6 +70,12 @@ class LUNBinding(Binding, Protocol):
         """Have a LUN of so many bytes, if there is none of that number."""
 
 
+class CephBinding(Binding, Protocol):
+    """A counterpart with a Ceph cluster: `ceph`, a pool of it, with the key."""
+
+    ceph: PoolSpec
+
+
 class FaultyBinding(Binding, Protocol):
     """A counterpart that can lose replies."""
 

@@ -202,4 +202,7 @@ def test_a_qemu_without_iscsi_is_said_to_lack_it() -> None:
     said = "internal error: unable to execute QEMU command 'blockdev-add': Unknown driver 'iscsi'"
     translated = errors.translate(libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, said), "change the VM x", mutating=True)
     assert type(translated) is Unsupported
+    assert "iSCSI" in str(translated)
     assert "qemu-block-extra" in str(translated)
+    translated = errors.translate(libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, said.replace("iscsi", "rbd")), "start the VM x")
+    assert (type(translated), "can't use Ceph" in str(translated)) == (Unsupported, True)

@@ -17,6 +17,7 @@ from drivers.kvm.domain.volumes import LUN
 from drivers.kvm.link.session import Role, Timeouts
 from drivers.kvm.names import initiator
 from drivers.kvm.store import luns
+from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import PATIENCE, Targets
 from drivers.types import ISCSITarget, ObservedLUN, PoolSpec, VolumeAttachment, VolumeID
 from tests.unit.kvm.fakes import HOST, libvirt_error
@@ -217,7 +218,7 @@ class FakeSession:
 
 
 def targets(session: FakeSession, *, iscsi: bool = True) -> Targets:
-    return Targets(session, replace(HOST, iscsi=iscsi))  # type: ignore[arg-type]
+    return Targets(session, replace(HOST, iscsi=iscsi), Clusters(1.0))  # type: ignore[arg-type]
 
 
 def test_a_silent_server_is_not_a_silent_host() -> None:
