@@ -61,10 +61,10 @@ class Changer:
         """Changes not in effect yet with their modes. Raises if any of them can't be made now."""
         assert vm.owner is not None
         observed = observed_vm(vm, vm.owner, self._dc.hosts[vm.host], self._dc.settings.capabilities)
-        pending = [change for change in changes if not in_effect(vm, change)]
-        moded = [(change, apply_mode(change, observed, self._dc.settings.capabilities)) for change in pending]
-        going = {change.name for change in pending if isinstance(change, DetachNIC)}
-        gone = {change.volume for change in pending if isinstance(change, DetachVolume)}
+        modes = [(change, apply_mode(change, observed, self._dc.settings.capabilities)) for change in changes]
+        moded = [(change, mode) for change, mode in modes if not in_effect(vm, change, live=mode is ApplyMode.LIVE)]
+        going = {change.name for change, _ in moded if isinstance(change, DetachNIC)}
+        gone = {change.volume for change, _ in moded if isinstance(change, DetachVolume)}
         for change, mode in moded:
             self._check(vm, change, live=mode is ApplyMode.LIVE)
             _check_snapshots(vm, change)
@@ -186,13 +186,16 @@ def _check_grow(vm: VM, name: str, size: int) -> None:
         raise InvalidSpec(f"disk {name!r} can't shrink", native_code="SIM_DISK_SMALL")
 
 
-def in_effect(vm: VM, change: Change) -> bool:
-    """Whether the next start would have it already, and a running VM too if it can."""
+def in_effect(vm: VM, change: Change, *, live: bool) -> bool:
+    """Whether the next start would have it already, and a running VM too if it can: one that was restored with its memory runs
+    with the size of then.
+    """
+    running = live and vm.has_power
     match change:
         case SetCPUs(cpus):
-            return vm.cpus == cpus
+            return vm.cpus == cpus and not (running and vm.running_cpus != cpus)
         case SetMemory(memory):
-            return vm.memory == memory
+            return vm.memory == memory and not (running and vm.running_memory != memory)
         case GrowDisk(name, size):
             return name in vm.disks and vm.disks[name].size == size
         case SetDiskLimits(name, limits):

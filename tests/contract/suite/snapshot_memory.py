@@ -2,7 +2,7 @@
 
 from drivers.base import Connection
 from drivers.errors import Conflict
-from drivers.types import Capability, Power
+from drivers.types import ApplyMode, Capability, Power, SetCPUs, SetMemory
 
 from .storebase import Store, StoreBase
 from .tools import eventually, raises_ours
@@ -77,6 +77,23 @@ class SnapshotMemory(StoreBase):
         store.make.stop(vm)
         seen = store.make.observe(vm)
         assert (seen.cpus, seen.memory, len(seen.disks), len(seen.nics)) == (vm.cpus, vm.memory, 1, 1)
+
+    def test_one_that_runs_with_the_size_of_then_is_brought_to_that_of_now(self, connection: Connection, store: Store) -> None:
+        """Where that can be done while it runs; the definition has it already."""
+        vm = store.vm()
+        store.make.start(vm)
+        snapshot = store.take(vm, store.snapshot(memory=True))
+        wanted = (SetCPUs(vm.cpus + 1), SetMemory(vm.memory * 2))
+        store.apply(vm, *wanted)
+        store.restore(vm, snapshot)
+        seen = store.make.observe(vm)
+        assert (seen.running_cpus, seen.running_memory) == (vm.cpus, vm.memory)
+        live = [change for change in wanted if connection.compute.apply_mode(change, seen) is ApplyMode.LIVE]
+        store.apply(vm, *live)
+        seen = store.make.observe(vm)
+        assert (seen.cpus, seen.memory) == (vm.cpus + 1, vm.memory * 2)
+        assert seen.running_cpus == vm.cpus + any(isinstance(change, SetCPUs) for change in live)
+        assert seen.running_memory == vm.memory * (1 + any(isinstance(change, SetMemory) for change in live))
 
     def test_it_goes_with_its_vm(self, store: Store) -> None:
         vm = store.vm()
