@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -165,3 +166,38 @@ def test_a_block_that_nobody_ends_changes_nothing() -> None:
     with tidy_end():
         assert [signal.getsignal(each) for each in TOLD] != before
     assert [signal.getsignal(each) for each in TOLD] == before
+
+
+def test_a_loop_ends_whatever_the_code_that_runs_in_it_catches() -> None:
+    steps = []
+
+    async def stubborn() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except BaseException:
+            steps.append("caught")
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            steps.append("tidied up")
+
+    with pytest.raises(SystemExit) as ended, tidy_end():
+        asyncio.run(stubborn())
+    assert (ended.value.code, steps) == (128 + signal.SIGTERM, ["tidied up"])
+
+
+def test_what_others_make_of_the_signal_ends_it_too() -> None:
+    def other() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        except SystemExit as told:
+            raise ValueError("something went wrong") from told
+
+    with pytest.raises(SystemExit) as ended, tidy_end():
+        other()
+    assert ended.value.code == 128 + signal.SIGHUP
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(ValueError, match="wrong"), tidy_end():
+        raise ValueError("something went wrong")
