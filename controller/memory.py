@@ -27,7 +27,7 @@ async def collect_old() -> NoReturn:
     """Look for old garbage every five minutes.
 
     The collector itself looks there only once a quarter of all objects is new, and a connection that was lost is a few objects
-    that hold much: errors hold their tracebacks, and these all that was under way.  It takes 0.1 s with half a million objects.
+    that hold much: errors hold their tracebacks, and these all that was under way.  With half a million objects it takes 0.05 s.
     """
     while True:
         await asyncio.sleep(_FULL_LOOK)

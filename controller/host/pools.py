@@ -16,7 +16,7 @@ from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import listing
 from controller.shared.lookups import pools_of_host
-from controller.shared.translate import pool_spec
+from controller.shared.translate import pool_spec, same_place
 from crds.v1alpha1 import Cluster, Host, StoragePool
 from drivers.types import Capability, PoolSpec
 
@@ -69,5 +69,4 @@ class Pools:
 def _is_declared(pool: PoolSpec, host: str, cluster: Cluster, store: Store) -> bool:
     """Whether a StoragePool of the host, by whatever name, is in that place; one that is being deleted sees to it itself."""
     declared = (store.get(StoragePool, key.name) for key in pools_of_host(store, host, cluster))
-    wanted = (pool_spec(each) for each in declared if each)
-    return any((each.path, each.nfs) == (pool.path, pool.nfs) for each in wanted)
+    return any(same_place(pool_spec(each), pool) for each in declared if each)

@@ -9,7 +9,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import listing
-from controller.shared.translate import pool_spec
+from controller.shared.translate import pool_spec, same_place
 from crds.v1alpha1 import StoragePool
 
 PATIENCE = 2.0
@@ -48,4 +48,4 @@ class Release:
 def _has_successor(pool: StoragePool, store: Store) -> bool:
     """Whether another StoragePool is in the same place: its hosts may have it under either name."""
     others = (each for each in store.list(StoragePool) if each.metadata.uid != pool.metadata.uid and not each.deleting)
-    return any((each.spec.path, each.spec.nfs) == (pool.spec.path, pool.spec.nfs) for each in others)
+    return any(same_place(pool_spec(each), pool_spec(pool)) for each in others)

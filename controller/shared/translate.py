@@ -29,3 +29,8 @@ def has_files(pool: StoragePool) -> bool:
 def has_volumes(pool: StoragePool) -> bool:
     """Whether volumes can be made in the pool; LUNs are there or not."""
     return pool.spec.type is not PoolType.ISCSI
+
+
+def same_place(one: PoolSpec, other: PoolSpec) -> bool:
+    """Whether two pools, by whatever names, are the same directory or mount on a host."""
+    return (one.path, one.nfs) == (other.path, other.nfs)

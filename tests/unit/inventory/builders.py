@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from controller.inventory import Cadence, HostLink, Inventory
+from controller.inventory import Cadence, HostLink, Inventory, PoolRegistry
 from controller.runtime.keys import Key
 from drivers.types import Capability, Credentials, Endpoint, InstanceID
 from tests.support.hypervisors import ALL, Hypervisor, Hypervisors, host, inline_lanes, vm
@@ -66,3 +66,17 @@ def play(story: Callable[[Bench], Awaitable[None]]) -> None:
             await bench.inventory.close()
 
     run(told())
+
+
+def story_of(tell: Callable[[Bench, PoolRegistry], Awaitable[None]]) -> None:
+    """Tell a story about storage pools on hosts."""
+
+    async def story(bench: Bench) -> None:
+        clock = asyncio.get_running_loop().time
+        registry = PoolRegistry(bench.inventory.link, bench.woken.append, clock, quiet_log())
+        try:
+            await tell(bench, registry)
+        finally:
+            await registry.close()
+
+    play(story)

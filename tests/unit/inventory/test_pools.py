@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -17,22 +16,10 @@ from drivers.errors import InvalidSpec, Transient
 from drivers.types import NFSExport, PoolSpec
 from tests.support.hypervisors import Hang, Hypervisor, host
 
-from .builders import Bench, play, quiet_log
+from .builders import Bench, play, story_of
 
 S1 = PoolSpec("s1", "/srv")
 POOL = Key("StoragePool", "", "s1")
-
-
-def story_of(tell: Callable[[Bench, PoolRegistry], Awaitable[None]]) -> None:
-    async def story(bench: Bench) -> None:
-        clock = asyncio.get_running_loop().time
-        registry = PoolRegistry(bench.inventory.link, bench.woken.append, clock, quiet_log())
-        try:
-            await tell(bench, registry)
-        finally:
-            await registry.close()
-
-    play(story)
 
 
 async def hosts(bench: Bench, count: int) -> list[str]:

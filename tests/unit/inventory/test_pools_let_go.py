@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -15,23 +14,11 @@ from drivers.errors import Conflict, DriverError, InvalidSpec, StorageUnavailabl
 from drivers.types import HostID, NFSExport, PoolSpec
 from tests.support.hypervisors import Hang, Hypervisor, host
 
-from .builders import Bench, play, quiet_log
+from .builders import Bench, story_of
 
 S1 = PoolSpec("s1", "/srv")
 S2 = PoolSpec("s2", "/other")
 POOL = Key("StoragePool", "", "s1")
-
-
-def story_of(tell: Callable[[Bench, PoolRegistry], Awaitable[None]]) -> None:
-    async def story(bench: Bench) -> None:
-        clock = asyncio.get_running_loop().time
-        registry = PoolRegistry(bench.inventory.link, bench.woken.append, clock, quiet_log())
-        try:
-            await tell(bench, registry)
-        finally:
-            await registry.close()
-
-    play(story)
 
 
 async def ready(bench: Bench, registry: PoolRegistry, count: int = 2) -> list[str]:
