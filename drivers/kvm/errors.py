@@ -69,6 +69,7 @@ _INSTALL = "its block driver for that is not installed (on Debian: qemu-block-ex
 _NETWORKS = {"iscsi": "iSCSI", "rbd": "Ceph"}
 _FULL = "No space left on device"
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
+_CUT = frozenset({errno.EIO, errno.EPIPE, errno.ECONNRESET})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _SSH_PEER = re.compile(r"(connect to host) \S+ port \d+")
@@ -143,6 +144,17 @@ def ssh_refusal(text: str) -> str:
     if "error in libcrypto" in text or "invalid format" in text:
         return "ssh-privatekey is not a private key that ssh can read, or it has a passphrase"
     return ""
+
+
+def cut_off(error: libvirt.libvirtError) -> bool:
+    """Whether a daemon of libvirt lost its connection to another one that it passed our call on to, as virtqemud to virtstoraged.
+
+    It opens none again for a client that it has: "the client's socket is closed" is all that such a client hears from then on
+    (remoteOpenConn in libvirt's remote_daemon_dispatch.c). A new client gets new ones.
+    """
+    if error.get_error_domain() != libvirt.VIR_FROM_RPC:
+        return False
+    return code(error) == libvirt.VIR_ERR_INTERNAL_ERROR or system_errno(error) in _CUT
 
 
 def hung_up(error: libvirt.libvirtError) -> bool:

@@ -98,7 +98,7 @@ class Session:
             message = f"cannot {action}: the host did not answer within {limit:g} seconds"
             raise Unanswered(message, outcome_unknown=mutating) from None
         except libvirt.libvirtError as error:
-            lost = not line.alive
+            lost = not line.alive or errors.cut_off(error)
             if lost:
                 self._slots[role].forget(line)
             raise errors.translate(error, action, mutating=mutating, lost=lost) from None

@@ -21,8 +21,8 @@ HOST = HostProfile(
 )
 
 
-def libvirt_error(code: int, message: str = "", number: int = -1) -> libvirt.libvirtError:
+def libvirt_error(code: int, message: str = "", number: int = -1, domain: int = 0) -> libvirt.libvirtError:
     """An error as libvirt-python raises it: code, domain, message, level, three strings, two integers."""
     error = libvirt.libvirtError("ignored")
-    error.err = (code, 0, message, 2, message, None, None, number, -1)
+    error.err = (code, domain, message, 2, message, None, None, number, -1)
     return error

@@ -198,6 +198,49 @@ def test_an_error_that_may_pass_on_a_live_connection_is_an_answer(fake: FakeLibv
     assert type(caught.value) is Transient
 
 
+CLOSED = (libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: client socket is closed", -1, libvirt.VIR_FROM_RPC)
+ENDED = (libvirt.VIR_ERR_SYSTEM_ERROR, "End of file while reading data: Input/output error", errno.EIO, libvirt.VIR_FROM_RPC)
+
+
+@pytest.mark.parametrize("mutating", [True, False])
+@pytest.mark.parametrize("said", [CLOSED, ENDED])
+def test_a_daemon_behind_ours_that_went_away_is_reached_on_a_new_connection(
+    fake: FakeLibvirt, said: tuple[int, str, int, int], mutating: bool
+) -> None:
+    """As on hosts where libvirt is split: ours stays open, and whatever goes to the other daemon fails on it forever.
+
+    The errors are as libvirt's source has them (virnetclient.c, virnetsocket.c); there is no such host among the tests'.
+    """
+    session = Session(ENDPOINT, PATIENT)
+    first, other = used(session, Role.STORAGE), used(session)
+    with pytest.raises(Unanswered, match="read the pool") as caught:
+        session.run(Role.STORAGE, "read the pool", failing(libvirt_error(*said)), mutating=mutating)
+    assert caught.value.outcome_unknown is mutating
+    assert first.alive
+    assert used(session, Role.STORAGE) is not first
+    assert used(session) is other
+    settle()
+    assert first.closed == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        (libvirt.VIR_ERR_INTERNAL_ERROR, "internal error: client socket is closed", -1, libvirt.VIR_FROM_QEMU),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "cannot read /srv/disk: Input/output error", errno.EIO, libvirt.VIR_FROM_STORAGE),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "Failed to connect socket to 'virtlogd-sock'", errno.ECONNREFUSED, libvirt.VIR_FROM_RPC),
+        (libvirt.VIR_ERR_RPC, "Unable to encode message payload", -1, libvirt.VIR_FROM_RPC),
+    ],
+)
+def test_what_else_fails_behind_it_leaves_the_connection(fake: FakeLibvirt, said: tuple[int, str, int, int]) -> None:
+    session = Session(ENDPOINT, PATIENT)
+    first = used(session)
+    with pytest.raises(Transient) as caught:
+        session.run(Role.STATE, "look", failing(libvirt_error(*said)))
+    assert type(caught.value) is Transient
+    assert used(session) is first
+
+
 def test_errors_of_the_contract_pass_through(fake: FakeLibvirt) -> None:
     with pytest.raises(InvalidSpec, match="mine"):
         Session(ENDPOINT, PATIENT).run(Role.STATE, "look", failing(InvalidSpec("mine")))
