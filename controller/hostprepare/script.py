@@ -17,9 +17,11 @@ PLACE = "/etc/libvirt/vireo"
 
 _PACKAGES = {
     Distribution.DEBIAN: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils ovmf",
-    Distribution.ROCKY: "libvirt-daemon-kvm libvirt-client qemu-kvm qemu-img edk2-ovmf",
+    Distribution.ROCKY: "libvirt-daemon-kvm libvirt-client qemu-kvm qemu-img edk2-ovmf policycoreutils-python-utils",
 }
 _SWITCH = {Distribution.DEBIAN: "openvswitch-switch", Distribution.ROCKY: "openvswitch"}
+"""Services of Open vSwitch. On Debian the package has the same name."""
+
 _FIREWALL = {Distribution.DEBIAN: "nftables", Distribution.ROCKY: "firewalld"}
 
 
@@ -50,14 +52,23 @@ cd "$(dirname "$0")\""""
 
 def _packages(wanted: Wanted) -> str:
     names = [_PACKAGES[wanted.distribution]]
-    names += [_SWITCH[wanted.distribution]] if wanted.bridge else []
     names += [_FIREWALL[wanted.distribution]] if wanted.controllers else []
     if wanted.distribution is Distribution.ROCKY:
-        repository = "dnf install -y centos-release-nfv-openvswitch\n" if wanted.bridge else ""
-        return f"# Packages\n{repository}dnf install -y {' '.join(names)}"
+        return f"# Packages\ndnf install -y {' '.join(names)}" + (_switch_of_rocky() if wanted.bridge else "")
+    names += [_SWITCH[wanted.distribution]] if wanted.bridge else []
     return (
         f"# Packages\napt-get update\nDEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {' '.join(names)}"
     )
+
+
+def _switch_of_rocky() -> str:
+    """Its packages come from CentOS, each version under a name of its own, such as openvswitch3.3; two don't go together."""
+    return """
+if ! command -v ovs-vsctl >/dev/null; then
+    dnf install -y centos-release-nfv-openvswitch
+    newest=$(dnf -q repoquery --qf '%{name}\\n' 'openvswitch*' | grep -xE 'openvswitch[0-9]+\\.[0-9]+' | sort -V | tail -n 1)
+    dnf install -y "${newest:-openvswitch}"
+fi"""
 
 
 def _certificates() -> str:
@@ -107,7 +118,18 @@ chmod 600 /root/.ssh/authorized_keys{labelled}"""
 
 
 def _pool(wanted: Wanted) -> str:
-    return f"# Disks of VMs\ninstall -d -m 711 {wanted.pool_path}"
+    made = f"# Disks of VMs\ninstall -d -m 711 {wanted.pool_path}"
+    return made + (_labelled(wanted.pool_path) if wanted.distribution is Distribution.ROCKY else "")
+
+
+def _labelled(path: str) -> str:
+    """SELinux: what libvirt makes there is of the type of its own image directory. A pattern of semanage-fcontext(8) is a regex."""
+    pattern = path.replace(".", r"\.").replace("+", r"\+")
+    return f"""
+if selinuxenabled; then
+    semanage fcontext -a -t virt_image_t '{pattern}(/.*)?' || semanage fcontext -m -t virt_image_t '{pattern}(/.*)?'
+    restorecon {path}
+fi"""
 
 
 def _bridge(wanted: Wanted) -> Iterator[str]:
@@ -174,6 +196,10 @@ fi"""
     lines = [
         "# Only the controller reaches libvirt's port, now and after a boot",
         "systemctl enable --now firewalld.service",
+        f"firewall-cmd --permanent --remove-port={PORT}/tcp",
+        f"firewall-cmd --permanent --list-rich-rules | grep -F 'port port=\"{PORT}\"' | while read -r rule; do",
+        '    firewall-cmd --permanent --remove-rich-rule "$rule"',
+        "done",
         *(f"firewall-cmd --permanent --add-rich-rule '{rule}'" for rule in rules),
         "firewall-cmd --reload",
     ]
