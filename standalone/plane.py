@@ -137,12 +137,13 @@ class ControlPlane:
     def _start_once(self, binary: Path, progress: Progress) -> None:
         layout = self._layout
         chosen = ports.choose(ports.load(layout.ports), self.api_port)
-        client = self._prepare(chosen)
         etcd, apiserver, manager = self.processes()
-        progress(f"starting the control plane on port {chosen.api}")
-        etcd.start(components.etcd(binary, layout, chosen, self.durable), self.die_with_parent)
-        apiserver.start(components.apiserver(binary, layout, chosen), self.die_with_parent)
-        self._await_ready(client, [etcd, apiserver])
+        with ports.held((chosen.api, chosen.etcd, chosen.peer)):
+            client = self._prepare(chosen)
+            progress(f"starting the control plane on port {chosen.api}")
+            etcd.start(components.etcd(binary, layout, chosen, self.durable), self.die_with_parent)
+            apiserver.start(components.apiserver(binary, layout, chosen), self.die_with_parent)
+            self._await_ready(client, [etcd, apiserver])
         manager.start(components.controller_manager(binary, layout), self.die_with_parent)
         rbac.apply(client)
         progress("the control plane is ready")

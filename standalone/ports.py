@@ -1,10 +1,11 @@
-"""TCP ports on 127.0.0.1: which are free, and remembering those that were chosen."""
+"""TCP ports on 127.0.0.1: which are free, holding those that were chosen until a server has them, and remembering them."""
 
 import errno
 import json
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,9 +29,21 @@ class Ports:
 
 
 def is_free(port: int) -> bool:
-    """Whether `port` can be bound on 127.0.0.1 now.  Raises StandaloneError for anything but "in use"."""
+    """Whether a server can listen on `port` of 127.0.0.1 now.  Raises StandaloneError for anything but "in use"."""
+    return _binds(port, reuse=True)
+
+
+def is_unclaimed(port: int) -> bool:
+    """Whether nobody has `port` of 127.0.0.1: no server, none that ended just now, and none who holds it for one.
+
+    Raises StandaloneError for anything but "in use".
+    """
+    return _binds(port, reuse=False)
+
+
+def _binds(port: int, *, reuse: bool) -> bool:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
             probe.bind((LOOPBACK, port))
         except OSError as error:
@@ -40,13 +53,29 @@ def is_free(port: int) -> bool:
     return True
 
 
+@contextmanager
+def held(chosen: Iterable[int]) -> Iterator[None]:
+    """Keep others from choosing these ports within the block. Servers that set SO_REUSEADDR, as ours do, can listen on them.
+
+    One that somebody has already is left to him.
+    """
+    with ExitStack() as ends:
+        for port in chosen:
+            holder = ends.enter_context(socket.socket())
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                holder.bind((LOOPBACK, port))
+        yield
+
+
 def choose(
     remembered: Ports | None,
     api: int | None,
     free: Callable[[int], bool] = is_free,
+    unclaimed: Callable[[int], bool] = is_unclaimed,
     pick: Callable[[Sequence[int]], int] = secrets.choice,
 ) -> Ports:
-    """Three free ports: `api` if demanded, else those of last time that are still free, else new ones.
+    """Three free ports: `api` if demanded, else those of last time that are still free, else new ones that are unclaimed.
 
     Raises StandaloneError if the demanded port is in use, or if no port of RANGE seems free.
     """
@@ -58,7 +87,7 @@ def choose(
     chosen: list[int] = []
     for wish in wishes:
         usable = wish is not None and wish not in chosen and free(wish)
-        chosen.append(wish if usable and wish is not None else _another(chosen, free, pick))
+        chosen.append(wish if usable and wish is not None else _another(chosen, unclaimed, pick))
     return Ports(*chosen)
 
 
@@ -76,9 +105,9 @@ def save(path: Path, ports: Ports) -> None:
     path.write_text(json.dumps(asdict(ports)) + "\n")
 
 
-def _another(taken: Sequence[int], free: Callable[[int], bool], pick: Callable[[Sequence[int]], int]) -> int:
+def _another(taken: Sequence[int], unclaimed: Callable[[int], bool], pick: Callable[[Sequence[int]], int]) -> int:
     for _ in range(_ATTEMPTS):
         port = pick(RANGE)
-        if port not in taken and free(port):
+        if port not in taken and unclaimed(port):
             return port
     raise StandaloneError(f"no free port found on {LOOPBACK} between {RANGE.start} and {RANGE.stop - 1}")

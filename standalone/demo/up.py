@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from standalone import ports
@@ -56,10 +57,11 @@ def up(demo: Demo) -> None:
     layout = demo.layout
     for directory in (layout.directory, layout.run, layout.log, layout.served, layout.temporary):
         make_directory(directory, 0o700)
-    cluster, known = _cluster(demo)
-    known = _image(demo, known)
-    variables = {**_variables(demo, known), **_libvirt(demo)}
-    running, settle = _services(demo, known, cluster)
+    with ExitStack() as holding:
+        cluster, known = _cluster(demo, holding)
+        known = _image(demo, known)
+        variables = {**_variables(demo, known), **_libvirt(demo)}
+        running, settle = _services(demo, known, cluster)
     wanted = _examples(demo, cluster, variables)
     with demo.display.step("waiting for the cloud") as progress:
         _wait(cluster, wanted, running, settle, progress)
@@ -67,15 +69,16 @@ def up(demo: Demo) -> None:
     report.show(demo.display, demo.runner, layout, cluster, demo.libvirt)
 
 
-def _cluster(demo: Demo) -> tuple[Cluster, Record]:
+def _cluster(demo: Demo, holding: ExitStack) -> tuple[Cluster, Record]:
+    """The control plane, and the record, whose ports are held until `holding` ends."""
     said = clusters.foreign_kubeconfig(demo.environ, demo.layout)
     with demo.display.step("control plane" if said is None else "cluster of KUBECONFIG") as progress:
         if said is None:
-            known = _record(demo.layout, record.OWN_CLUSTER, demo.libvirt)
+            known = _record(demo.layout, record.OWN_CLUSTER, demo.libvirt, holding)
             cluster = clusters.start_own(demo.layout, demo.runner, progress)
         else:
             kubeconfig = clusters.read_kubeconfig(demo.runner, said, progress)
-            known = _record(demo.layout, clusters.server(kubeconfig), demo.libvirt)
+            known = _record(demo.layout, clusters.server(kubeconfig), demo.libvirt, holding)
             cluster = clusters.join(demo.layout, demo.runner, kubeconfig, progress)
         known.save(demo.layout.record)
         progress("installing the CRDs")
@@ -83,12 +86,14 @@ def _cluster(demo: Demo) -> tuple[Cluster, Record]:
     return cluster, known
 
 
-def _record(layout: Layout, cluster: str, libvirt: bool) -> Record:
+def _record(layout: Layout, cluster: str, libvirt: bool, holding: ExitStack) -> Record:
     earlier = record.load(layout.record)
     ours = services.ports_in_use(layout, earlier) if earlier else set()
     free = ports.choose(None, None)
     picks = iter((free.api, free.etcd, free.peer))
-    return record.next_record(earlier, cluster, libvirt, lambda port: port not in ours and not ports.is_free(port), picks.__next__)
+    known = record.next_record(earlier, cluster, libvirt, lambda port: port not in ours and not ports.is_free(port), picks.__next__)
+    holding.enter_context(ports.held((known.image_port, known.simulator_port, known.probe_port)))
+    return known
 
 
 def _image(demo: Demo, known: Record) -> Record:

@@ -19,6 +19,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tests.support.ports import reserved
+
 T = TypeVar("T")
 _LIMIT = re.compile(r"\blimit=\d+")
 _HOP = {"host", "connection", "transfer-encoding", "content-length", "accept-encoding", "content-encoding", "keep-alive"}
@@ -112,7 +114,7 @@ class ApiProxy:
         self._loop = asyncio.new_event_loop()
         self._faults: tuple[Fault, ...] = ()
         self._dark = False
-        self._port = 0
+        self._holder = reserved()
         self._site: web.TCPSite | None = None
         self._carried: set[asyncio.Task[web.Response]] = set()
         self.asked: list[Asked] = []
@@ -162,6 +164,7 @@ class ApiProxy:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(120)
             self._loop.close()
+            self._holder.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(120)
@@ -177,17 +180,21 @@ class ApiProxy:
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=_LONGEST_LINE) as self._upstream:
             await self._open_door()
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._port}"
+            self._config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._port()}"
             self.kubeconfig.write_text(json.dumps(self._config))
             yield
             await self._abort()
             await self._runner.cleanup()
 
+    def _port(self) -> int:
+        """Its own whether the door is open or not."""
+        chosen: int = self._holder.getsockname()[1]
+        return chosen
+
     async def _open_door(self) -> None:
         if self._site is None:
-            self._site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
+            self._site = web.TCPSite(self._runner, "127.0.0.1", self._port(), ssl_context=self._tls)
             await self._site.start()
-            self._port = self._runner.addresses[0][1]
 
     async def _close_door(self) -> None:
         if self._site is not None:

@@ -17,6 +17,7 @@ import pytest
 
 from drivers.simulator.control import Control, open_control
 from drivers.types import Credentials, Endpoint
+from tests.support.ports import reserved
 
 START_DEADLINE = 120.0
 """Seconds that a start may take on a busy machine."""
@@ -34,7 +35,7 @@ class SimulatorProcess:
     url: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _port: socket.socket | None = field(default=None, repr=False)
-    """Holds the port while the server is down: the kernel gives it to nobody else."""
+    """Holds the port while the server is down."""
 
     def start(self) -> SimulatorProcess:
         """Start it and wait until it listens."""
@@ -48,9 +49,7 @@ class SimulatorProcess:
         return self
 
     def _reserved(self) -> str:
-        self._port = socket.socket()
-        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._port.bind(("127.0.0.1", 0))
+        self._port = reserved()
         return f"127.0.0.1:{self._port.getsockname()[1]}"
 
     def _read_url(self, process: subprocess.Popen[bytes]) -> str:

@@ -27,8 +27,11 @@ def ignore(_: str) -> None:
 
 
 @pytest.fixture
-def port() -> int:
-    return ports.choose(None, None).api
+def port() -> Iterator[int]:
+    """A port that no other program chooses meanwhile."""
+    chosen = ports.choose(None, None).api
+    with ports.held([chosen]):
+        yield chosen
 
 
 @pytest.fixture
@@ -94,10 +97,11 @@ def test_ends_at_its_start(process: Process, port: int, code: str, sentence: str
         service(process, port, code=code).start(ignore)
 
 
-def test_its_port_is_taken(process: Process, port: int) -> None:
+def test_its_port_is_taken(process: Process) -> None:
     """By one who does not answer as it should, or the demo would take him for its own."""
     with socket.socket() as other:
-        other.bind(("127.0.0.1", port))
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
         with pytest.raises(StandaloneError, match=f"port {port} on 127.0.0.1, which the listener needs, is in use: try again"):
             service(process, port).start(ignore)
 

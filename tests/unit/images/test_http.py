@@ -1,7 +1,6 @@
 """One GET: redirects, refusals, and nothing secret in any message or log."""
 
 import logging
-import socket
 import ssl
 import subprocess
 import threading
@@ -17,6 +16,7 @@ import pytest
 from controller.images import ImageError, Limits, Reason, http_client
 from controller.images.http import get
 from tests.support.files import FileServer, Served
+from tests.support.ports import reserved
 
 BODY = b"content"
 
@@ -145,9 +145,8 @@ async def test_an_encoded_answer_is_refused(server: FileServer, client: httpx.As
 
 
 async def test_nobody_there(client: httpx.AsyncClient, limits: Limits) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    error = await failure(client, f"http://127.0.0.1:{port}/x", limits)
+    with reserved() as silent:
+        error = await failure(client, f"http://127.0.0.1:{silent.getsockname()[1]}/x", limits)
     assert error.reason is Reason.DOWNLOAD_FAILED
     assert "can't connect" in error.message
 

@@ -1,6 +1,7 @@
 """Starting and stopping with a program that plays the components: what goes wrong, and what is left behind then."""
 
 import datetime
+import os
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,11 @@ PORTS = Ports(api=20001, etcd=20002, peer=20003)
 
 
 def control_plane(directory: Path, program: str) -> ControlPlane:
-    """A control plane whose binary is a shell script; `$1` is the component's name."""
-    binary = script(directory / "plane", f'echo "$1" >> {directory}/started\n{program}')
+    """A control plane whose binary is a shell script; `$1` is the component's name, and `stay` waits by the shell itself."""
+    never = directory / "never"
+    os.mkfifo(never)
+    stay = f"stay() {{ exec 3<>{never}; read -r _ <&3; }}"
+    binary = script(directory / "plane", f'{stay}\necho "$1" >> {directory}/started\n{program}')
     return ControlPlane(directory / "data", binary=lambda _: binary)
 
 
@@ -39,12 +43,12 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("program", "said"),
     [
-        ("[ $1 = etcd ] && echo bad data && exit 1; sleep 300", r"etcd stopped at its start: bad data \(log: .*/log/etcd\.log\)"),
+        ("[ $1 = etcd ] && echo bad data && exit 1; stay", r"etcd stopped at its start: bad data \(log: .*/log/etcd\.log\)"),
         (
-            "[ $1 = etcd ] && echo 'panic: write wal: no space left on device' && exit 2; sleep 300",
+            "[ $1 = etcd ] && echo 'panic: write wal: no space left on device' && exit 2; stay",
             r"etcd stopped: the disk is full \(.*/log\)",
         ),
-        ("[ $1 = kube-apiserver ] && exit 3; sleep 300", r"kube-apiserver stopped at its start: it logged nothing"),
+        ("[ $1 = kube-apiserver ] && exit 3; stay", r"kube-apiserver stopped at its start: it logged nothing"),
     ],
     ids=["dies", "disk full", "dies silently"],
 )
@@ -56,7 +60,7 @@ def test_failed_start_leaves_no_process(tmp_path: Path, program: str, said: str)
 def test_one_that_is_never_ready_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plane, "READY_SECONDS", 0.5)
     said = r"kube-apiserver is not ready after 0 s: it logged nothing \(.*/log/kube-apiserver\.log\)"
-    check_failed_start(tmp_path, "sleep 300", said)
+    check_failed_start(tmp_path, "stay", said)
 
 
 def check_failed_start(directory: Path, program: str, said: str) -> None:
@@ -70,7 +74,7 @@ def check_failed_start(directory: Path, program: str, said: str) -> None:
 @pytest.mark.usefixtures("patience")
 def test_a_port_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between choosing and listening another program may come: three attempts, then the reason."""
-    own = control_plane(tmp_path, "[ $1 = etcd ] && echo 'listen tcp: bind: address already in use' && exit 1; sleep 300")
+    own = control_plane(tmp_path, "[ $1 = etcd ] && echo 'listen tcp: bind: address already in use' && exit 1; stay")
     choices: list[Ports] = []
 
     def choose(remembered: Ports | None, api: int | None) -> Ports:
@@ -86,7 +90,7 @@ def test_a_port_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("patience")
 def test_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = control_plane(tmp_path, "sleep 300")
+    own = control_plane(tmp_path, "stay")
 
     def interrupt(*_: object) -> None:
         assert own.processes()[0].pid() is not None
@@ -167,7 +171,7 @@ def test_relative_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("number", range(3), ids=plane.NAMES)
 def test_one_that_lost_its_pid_file_is_stopped_too(tmp_path: Path, number: int) -> None:
-    own, layout = control_plane(tmp_path, "sleep 300"), Layout(tmp_path / "data")
+    own, layout = control_plane(tmp_path, "stay"), Layout(tmp_path / "data")
     for directory in (layout.run, layout.log):
         directory.mkdir(parents=True)
     binary, process = own.binary(lambda _: None), own.processes()[number]

@@ -2,6 +2,7 @@
 
 import random
 import socket
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,9 @@ def test_choose(remembered: Ports | None, api: int | None, busy: set[int], seed:
 
     if api in busy:
         with pytest.raises(StandaloneError, match=f"port {api} on 127.0.0.1 is in use"):
-            choose(remembered, api, free, random.Random(seed).choice)
+            choose(remembered, api, free, free, random.Random(seed).choice)
         return
-    chosen = choose(remembered, api, free, random.Random(seed).choice)
+    chosen = choose(remembered, api, free, free, random.Random(seed).choice)
     assert len({chosen.api, chosen.etcd, chosen.peer}) == 3
     assert busy.isdisjoint({chosen.api, chosen.etcd, chosen.peer})
     if api is not None:
@@ -42,7 +43,15 @@ def test_all_are_kept_if_free() -> None:
 
 def test_nothing_free() -> None:
     with pytest.raises(StandaloneError, match=r"no free port found on 127\.0\.0\.1 between 20000 and 32767"):
-        choose(None, None, lambda _: False)
+        choose(None, None, unclaimed=lambda _: False)
+
+
+def test_what_is_claimed_is_only_kept() -> None:
+    """A port that a server has just left is good for that server again, and not for a new one."""
+    last, claimed = Ports(20001, 20002, 20003), {20001, 20002, 20003, 20004}
+    picks = iter([20004, 20002, 20005, 20006, 20007])
+    assert choose(last, None, lambda _: True, lambda port: port not in claimed, lambda _: next(picks)) == last
+    assert choose(None, None, lambda _: True, lambda port: port not in claimed, lambda _: next(picks)) == Ports(20005, 20006, 20007)
 
 
 def test_chosen_outside_the_ephemeral_range() -> None:
@@ -56,6 +65,27 @@ def test_is_free() -> None:
         port = server.getsockname()[1]
         assert not ports.is_free(port)
     assert ports.is_free(port)
+
+
+def test_a_port_that_is_held_is_for_its_server_alone() -> None:
+    port = choose(None, None).api
+    with ports.held([port]):
+        assert not ports.is_unclaimed(port), "nobody else chooses it"
+        assert ports.is_free(port)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port)), ports.held([port]):
+            socket.create_connection(("127.0.0.1", port)).close()
+    assert ports.is_free(port)
+
+
+def test_two_that_start_at_once_choose_apart() -> None:
+    """Though the second meets the ports of the first before all others."""
+    first = astuple(choose(None, None))
+    offers = iter(first)
+    with ports.held(first):
+        second = astuple(choose(None, None, pick=lambda among: next(offers, None) or random.choice(among)))
+    assert set(first).isdisjoint(second)
 
 
 def test_everywhere_counts_as_here() -> None:

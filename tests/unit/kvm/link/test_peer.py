@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from drivers.kvm.link import peer
 from drivers.kvm.link.url import Target, Transport
+from tests.support.ports import reserved
 
 NOW = datetime.datetime(2026, 11, 21, tzinfo=datetime.UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -83,9 +84,8 @@ def test_who_says_nothing_is_not_waited_for() -> None:
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert peer.describe(Target(Transport.TLS, "127.0.0.1", port), 1) == ""
+    with reserved() as silent:
+        assert peer.describe(Target(Transport.TLS, "127.0.0.1", silent.getsockname()[1]), 1) == ""
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), min_size=1, max_size=16))
