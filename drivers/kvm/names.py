@@ -41,6 +41,9 @@ RAW = "raw"
 INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}")
 """Names of interfaces that are accepted: at most 15 characters (IFNAMSIZ), and none that a shell or ip(8) reads as more."""
 
+COOKIE = "0x766972656f"
+"""What our OpenFlow rules are known by on a host's Open vSwitch."""
+
 CONSOLE_LOGS = "/var/log/libvirt/qemu"
 """Directory of console logs, where libvirt has its own logs of domains."""
 

@@ -4,20 +4,22 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import libvirt
 import pytest
 
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.domain import guard
-from drivers.kvm.network import flows
+from drivers.kvm.names import COOKIE
+from drivers.kvm.network import support
 from drivers.types import Attachment, AttachNIC, DesiredNIC, Endpoint, NetworkBackend, Segment
 from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pair import Guest, Site, heard, ready, site, start
 from tests.contract.kvm_remote_pair import connect, remote
 from tests.lab import disposable
 from tests.lab.guests import eventually
-from tests.lab.host import run_in
+from tests.lab.host import Host, run_in
 from tests.lab.sshd import SSHServer
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # emulated guests boot in the first test's time
@@ -83,7 +85,7 @@ def unguard(guest: Guest) -> None:
     interface = ET.fromstring(guest.domain.XMLDesc()).find("devices/interface")
     assert interface is not None
     if guest.vm.nics[0].attachment is OVS:
-        run_in(guest.site.host, "ovs-ofctl", "del-flows", "ovsbr0", f"cookie={flows.COOKIE}/-1")
+        run_in(guest.site.host, "ovs-ofctl", "del-flows", "ovsbr0", f"cookie={COOKIE}/-1")
         return
     for item in interface.findall("filterref"):
         interface.remove(item)
@@ -173,7 +175,7 @@ def test_what_another_controller_finds_unguarded_on_open_vswitch_it_guards(
     crook.run(f"ip addr add {VICTIM}/24 dev eth0")
     unguard(crook)
     heard(honest, VICTIM)
-    stale = f"cookie={flows.COOKIE},priority=50000,in_port=4711,actions=drop"
+    stale = f"cookie={COOKIE},priority=50000,in_port=4711,actions=drop"
     run_in(crook.site.host, "ovs-ofctl", "add-flow", "ovsbr0", stale)
     later = connect(places[1][1])
     try:
@@ -183,6 +185,30 @@ def test_what_another_controller_finds_unguarded_on_open_vswitch_it_guards(
     assert told[NetworkBackend.OVS].guarded
     assert not honest.hears(VICTIM)
     assert "in_port=4711" not in run_in(crook.site.host, "ovs-ofctl", "dump-flows", "ovsbr0")
+
+
+def test_rules_that_open_vswitch_forgot_are_set_again(guests: tuple[Guest, Guest], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when it is updated: it starts anew under guests that run, and knows its ports, not its rules."""
+    honest, crook = guests
+    if crook.vm.nics[0].attachment is not OVS:
+        return
+    crook.run(f"ip addr add {VICTIM}/24 dev eth0")
+    assert not honest.hears(VICTIM)
+    restart_switch(crook.site.host)
+    heard(honest, VICTIM)
+    monkeypatch.setattr(support, "LOOKS", 0.0)
+    told = {each.backend: each for each in crook.site.connection.hosts.list_hosts()[0].networks}
+    assert told[NetworkBackend.OVS].guarded
+    assert not honest.hears(VICTIM)
+    heard(honest, CROOK)
+
+
+def restart_switch(host: Host) -> None:
+    """Start the host's ovs-vswitchd anew, with the same database."""
+    pid = Path("/run/openvswitch/ovs-vswitchd.pid")
+    run_in(host, "ovs-appctl", "exit")
+    eventually(lambda: "gone" in run_in(host, "sh", "-c", f"test -e {pid} || echo gone"), "Open vSwitch to end")
+    run_in(host, "ovs-vswitchd", "unix:/run/openvswitch/db.sock", f"--pidfile={pid}", "-vconsole:off", "--detach", "--no-chdir")
 
 
 def test_a_definition_from_before_is_guarded_when_it_starts(guests: tuple[Guest, Guest]) -> None:

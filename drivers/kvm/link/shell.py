@@ -26,7 +26,7 @@ from drivers.kvm import errors
 from drivers.kvm.link import credentials
 from drivers.kvm.link.credentials import KEY, KNOWN_HOSTS, MEMORY_DIRECTORY
 from drivers.kvm.link.url import Target, Transport, parse
-from drivers.kvm.names import INTERFACE
+from drivers.kvm.names import COOKIE, INTERFACE
 from drivers.types import Endpoint
 
 LONGEST_REPLY = 16 << 20
@@ -45,6 +45,7 @@ class Command(Enum):
     CHANGE_LINKS = ("ip", "-batch", "-")
     LIST_SWITCHES = ("ovs-vsctl", "--timeout=5", "list-br")
     LIST_PORTS = ("ovs-vsctl", "--timeout=5", "--format=json", "--columns=name,ofport", "list", "Interface")
+    COUNT_FLOWS = ("ovs-ofctl", "--timeout=5", "-O", "OpenFlow14", "dump-aggregate", BRIDGE, f"cookie={COOKIE}/-1")
     CHANGE_FLOWS = ("ovs-ofctl", "--timeout=5", "--bundle", "-O", "OpenFlow14", "add-flows", BRIDGE, "-")
 
     def text(self, bridge: str = "") -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from drivers.errors import Transient
 from drivers.kvm.domain import guard
 from drivers.kvm.domain.observe import mac
 from drivers.kvm.mark import Mark, MarkedNIC
-from drivers.kvm.names import INTERFACE
+from drivers.kvm.names import COOKIE, INTERFACE
 
-COOKIE = "0x766972656f"
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+_ADD = "add "
+_COUNT = re.compile(r"\bflow_count=([0-9]+)\b")
 
 
 class Port(NamedTuple):
@@ -55,6 +56,19 @@ def numbers(output: str) -> dict[str, int]:
         raise Transient("the host's list of Open vSwitch ports cannot be read") from None
 
 
+def set_by(lines: Iterable[str]) -> int:
+    """How many rules these lines set."""
+    return sum(line.startswith(_ADD) for line in lines)
+
+
+def count(output: str) -> int:
+    """How many rules of ours a bridge has, of `ovs-ofctl dump-aggregate`. Raises Transient for what does not say so."""
+    found = _COUNT.search(output)
+    if found is None:
+        raise Transient("how many rules a bridge of Open vSwitch has cannot be read")
+    return int(found[1])
+
+
 def cleared() -> str:
     """The line that removes all rules of ours."""
     return f"delete cookie={COOKIE}/-1"
@@ -80,4 +94,4 @@ def guarded(number: int, nic: MarkedNIC) -> list[str]:
 
 
 def _rule(priority: int, number: int, match: str, action: str) -> str:
-    return f"add cookie={COOKIE},priority={priority},in_port={number}{match},actions={action}"
+    return f"{_ADD}cookie={COOKIE},priority={priority},in_port={number}{match},actions={action}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 
-from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unsupported
+from drivers.errors import AuthFailed, DriverError, InvalidSpec, Transient, Unanswered, Unsupported
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.switches import Switches
 from drivers.types import NetworkBackend, NetworkSupport
+
+LOOKS = 300.0
+"""Seconds between two looks whether the rules on Open vSwitch are there: each is a login."""
 
 _NO_FILTERS = "this host's libvirt has no network filters, so guests can claim any address: install its nwfilter driver"
 _NO_PORT_RULES = "without rules on the ports of Open vSwitch, set over SSH, guests can claim any address of their segment"
@@ -18,12 +22,23 @@ _NOT_SEEN = "whether the host has Open vSwitch is seen over SSH only"
 
 
 class Networks:
-    """Asked when the host is connected, and again as long as the host did not let Vireo in over SSH. Safe to use from threads."""
+    """Asked when the host is connected, again as long as the host did not let Vireo in over SSH, and when rules are gone from its
+    Open vSwitch, which forgets them when it is started anew. Safe to use from threads.
+    """
 
     def __init__(
-        self, shell: Shell, segments: Segments, switches: Switches, sync: Callable[[Sequence[str]], None], *, filters: bool
+        self,
+        shell: Shell,
+        segments: Segments,
+        switches: Switches,
+        sync: Callable[[Sequence[str]], None],
+        *,
+        filters: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`filters`: whether its libvirt has network filters. `sync` guards all ports, on these bridges of Open vSwitch."""
+        """`filters`: whether its libvirt has network filters. `sync` guards all ports, on these bridges of Open vSwitch. `clock`
+        gives monotonic seconds.
+        """
         self._shell = shell
         self._segments = segments
         self._switches = switches
@@ -31,15 +46,30 @@ class Networks:
         self._filters = filters
         self._lock = threading.Lock()
         self._known: tuple[NetworkSupport, ...] = ()
+        self._clock = clock
+        self._looked = clock()
 
     def support(self) -> tuple[NetworkSupport, ...]:
         """One entry for each backend. Never raises: what goes wrong is in the message of the backend that it keeps away."""
         with self._lock:
-            if self._known:
+            if self._known and not self._lost_rules():
                 return self._known
             found, lasting = self._survey()
             self._known = found if lasting else ()
+            self._looked = self._clock()
             return found
+
+    def _lost_rules(self) -> bool:
+        """Whether guests on Open vSwitch are not guarded any more, looked at now and then. A login that fails tells nothing."""
+        if not self._switches.able or self._clock() < self._looked + LOOKS:
+            return False
+        self._looked = self._clock()
+        try:
+            return not self._switches.intact()
+        except (Unanswered, AuthFailed):
+            return False
+        except DriverError:  # the bridge is gone, or Open vSwitch does not run
+            return True
 
     def _survey(self) -> tuple[tuple[NetworkSupport, ...], bool]:
         """What was found, and whether it need not be asked again."""

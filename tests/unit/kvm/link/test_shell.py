@@ -1,5 +1,6 @@
 """Commands over SSH: the command line, what a host's answers mean, and bounds."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from drivers.kvm.link.url import parse
 from drivers.types import Credentials, Endpoint
 
 LOGIN = Credentials(ssh_key=b"KEY\n", known_hosts=b"kvm1 ssh-ed25519 AAAA\n")
+PAGE = Path(__file__).parents[4] / "docs/concepts/kvm.md"
 FILES = {"id": Path("/k/id"), "known_hosts": Path("/k/known_hosts")}
 
 
@@ -92,6 +94,12 @@ def test_a_command_is_words_that_no_shell_changes(command: Command) -> None:
     text = command.text("ovsbr0")
     assert shlex.split(text) == [word.replace(shell.BRIDGE, "ovsbr0") for word in command.value]
     assert text == " ".join(shlex.split(text)), "nothing in it needs quotes"
+
+
+def test_administrators_are_told_of_all_commands_and_of_no_others() -> None:
+    _, _, told = PAGE.read_text().partition("### Commands on hosts\n")
+    listed = re.findall(r"^\| `([^`]+)` \|", told.partition("\n### ")[0], re.MULTILINE)
+    assert sorted(listed) == sorted(command.text("BRIDGE") for command in Command)
 
 
 @given(st.text(max_size=20) | st.from_regex(r"[a-z0-9 ;$'\"`|&<>(){}\n-]{1,15}", fullmatch=True))

@@ -1,4 +1,4 @@
-"""A host's interfaces in memory, changed by the lines that `ip -batch` would read."""
+"""A host's interfaces and OpenFlow rules in memory, changed by the lines that `ip -batch` and `ovs-ofctl add-flows` would read."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,6 +16,19 @@ def interface(mtu: int = 1500, address: str = "", **more: Any) -> Link:
     return {"mtu": mtu, "flags": ["BROADCAST", "UP", "LOWER_UP"], "addr_info": told, **more}
 
 
+def changed(rules: list[str], lines: list[str]) -> list[str]:
+    """The rules after these lines; a rule with the match of another takes its place."""
+    kept = {rule.rpartition(",")[0]: rule for rule in rules}
+    for line in lines:
+        verb, rule = line.split(" ")
+        if verb == "add":
+            kept[rule.rpartition(",")[0]] = rule
+        else:
+            _cookie, _, port = rule.partition(",")
+            kept = {match: each for match, each in kept.items() if port and port not in match.split(",")}
+    return list(kept.values())
+
+
 @dataclass
 class FakeShell:
     """Answers like a host over SSH; `failure` is raised by every command, `breaks_at` once by that line of a change."""
@@ -28,6 +41,9 @@ class FakeShell:
     breaks_at: int | None = None
     ports: str = '{"data": []}'
     rules: dict[str, list[str]] = field(default_factory=dict)
+    """The last lines that a bridge was given."""
+    table: dict[str, list[str]] = field(default_factory=dict)
+    """The rules that a bridge has."""
     ran: list[Command] = field(default_factory=list)
 
     def run(self, command: Command, text: str = "", bridge: str = "") -> str:
@@ -45,6 +61,10 @@ class FakeShell:
                 return self.ports
             case Command.CHANGE_FLOWS:
                 self.rules[bridge] = text.splitlines()
+                self.table[bridge] = changed(self.table.get(bridge, []), self.rules[bridge])
+            case Command.COUNT_FLOWS:
+                count = len(self.table.get(bridge, []))
+                return f"OFPST_AGGREGATE reply (OF1.4) (xid=0x2): packet_count=7 byte_count=294 flow_count={count}\n"
             case Command.SHOW_LINKS:
                 return json.dumps([{"ifname": name, **link} for name, link in self.links.items()])
             case Command.CHANGE_LINKS:

@@ -16,12 +16,13 @@ from drivers.kvm import mark
 from drivers.kvm.domain import nics
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.mark import Mark, MarkedNIC
+from drivers.kvm.names import COOKIE
 from drivers.kvm.network import flows
 from drivers.kvm.network.switches import Switches
 from drivers.kvm.subject import Subject
 from drivers.types import Attachment, DesiredNIC, InstanceID, NetworkBackend, Owner, Segment
 from tests.unit.kvm.fakes import libvirt_error
-from tests.unit.kvm.network.iproute import FakeShell
+from tests.unit.kvm.network.iproute import FakeShell, changed
 from tests.unit.kvm.vms import NICS
 
 OVS = Attachment(NetworkBackend.OVS, "ovsbr0")
@@ -68,7 +69,7 @@ def test_what_passes(what: str, frame: Frame, addressed: bool, bare: bool) -> No
 def test_rules_are_for_one_port_ours_and_one_line_each(nic: DesiredNIC, number: int) -> None:
     lines = flows.guarded(number, mark.of_nic(nic))
     assert lines[0].startswith("delete ")
-    assert all(f"cookie={flows.COOKIE}" in line for line in lines)
+    assert all(f"cookie={COOKIE}" in line for line in lines)
     assert all(f"in_port={number}" in line.split(",") for line in lines)
     assert [line for line in lines if not re.fullmatch(r"(add|delete) [A-Za-z0-9_.:,=/-]+", line)] == []
 
@@ -112,6 +113,30 @@ def test_a_port_that_could_not_be_made_has_no_number() -> None:
 def test_a_host_that_talks_nonsense(output: str) -> None:
     with pytest.raises(Transient, match="cannot be read"):
         flows.numbers(output)
+
+
+@pytest.mark.parametrize(
+    ("output", "count"),
+    [
+        ("OFPST_AGGREGATE reply (OF1.4) (xid=0x2): packet_count=0 byte_count=0 flow_count=0\n", 0),
+        ("NXST_AGGREGATE reply (xid=0x4): packet_count=12 byte_count=720 flow_count=4096\n", 4096),
+    ],
+)
+def test_rules_are_counted(output: str, count: int) -> None:
+    assert flows.count(output) == count
+
+
+@pytest.mark.parametrize("output", ["", "flow_count=", "flow_count=-1", "flow_count=x", "overflow_count=3"])
+def test_a_count_that_makes_no_sense(output: str) -> None:
+    with pytest.raises(Transient, match="cannot be read"):
+        flows.count(output)
+
+
+@given(NICS, st.integers(1, 65279))
+def test_rules_that_lines_set_are_counted(nic: DesiredNIC, number: int) -> None:
+    lines = flows.guarded(number, mark.of_nic(nic))
+    assert flows.set_by(lines) == len(changed([], lines)), "no two of them have the same match"
+    assert flows.set_by([flows.cleared()]) == 0
 
 
 def ports(**numbers: int) -> str:

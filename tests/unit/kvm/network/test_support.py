@@ -6,13 +6,14 @@ from typing import cast
 
 import pytest
 
-from drivers.errors import AuthFailed, DriverError, Transient, Unsupported
-from drivers.kvm.link.shell import Shell
+from drivers.errors import AuthFailed, DriverError, Transient, Unanswered, Unsupported
+from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.network.segments import Segments
-from drivers.kvm.network.support import Networks
+from drivers.kvm.network.support import LOOKS, Networks
 from drivers.kvm.network.switches import Switches
 from drivers.types import NetworkBackend, NetworkSupport
 from tests.unit.kvm.network.iproute import FakeShell
+from tests.unit.kvm.network.test_flows import NIC, Host, live, ports
 
 OVS, BRIDGE, LINUX = NetworkBackend.OVS, NetworkBackend.BRIDGE, NetworkBackend.LINUX
 
@@ -25,11 +26,13 @@ class Asked:
     filters: bool = True
     failure: DriverError | None = None
     synced: list[list[str]] = field(default_factory=list)
+    now: float = 0.0
 
     def __post_init__(self) -> None:
         shell = cast(Shell, self.shell)
         self.switches = Switches(shell)
-        self.networks = Networks(shell, Segments(shell, 5.0), self.switches, self.sync, filters=self.filters)
+        segments = Segments(shell, 5.0)
+        self.networks = Networks(shell, segments, self.switches, self.sync, filters=self.filters, clock=lambda: self.now)
 
     def sync(self, bridges: Sequence[str]) -> None:
         if self.failure:
@@ -84,6 +87,74 @@ def test_ports_are_guarded_before_the_host_says_so() -> None:
     assert asked.told()[OVS].guarded
     assert asked.synced == [["ovsbr0", "br-ex"]]
     assert asked.switches.able
+
+
+class Guarded(Asked):
+    """One with a VM on Open vSwitch, whose rules are set for real; it was connected, and then looked at again."""
+
+    def __init__(self) -> None:
+        super().__init__(FakeShell(ports=ports(vnet0=3)))
+        assert self.told()[OVS].guarded
+        self.connected = list(self.shell.ran)
+
+    def sync(self, bridges: Sequence[str]) -> None:
+        self.switches.sync(Host(live((NIC, "vnet0"))), bridges)
+        super().sync(bridges)
+
+    def later(self, seconds: float = LOOKS) -> NetworkSupport:
+        self.now += seconds
+        self.shell.ran.clear()
+        return self.told()[OVS]
+
+
+def test_rules_that_are_there_cost_one_command_now_and_then() -> None:
+    host = Guarded()
+    assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, [])
+    assert (host.later(1).guarded, host.shell.ran) == (True, [Command.COUNT_FLOWS])
+    assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, [])
+    assert len(host.synced) == 1
+
+
+def test_rules_that_open_vswitch_forgot_are_set_again() -> None:
+    host = Guarded()
+    before = host.shell.table["ovsbr0"]
+    host.shell.table.clear()
+    assert host.later().guarded
+    assert host.shell.ran == [Command.COUNT_FLOWS, *host.connected]
+    assert host.shell.table["ovsbr0"] == before
+    assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, []), "it was looked at when they were set"
+
+
+@pytest.mark.parametrize("failure", [Unanswered("SSH to the host failed"), AuthFailed("cannot log in to the host")])
+def test_a_login_that_fails_says_nothing_of_the_rules(failure: DriverError) -> None:
+    host = Guarded()
+    host.shell.table.clear()
+    host.shell.failure = failure
+    assert (host.later().guarded, host.shell.ran) == (True, [Command.COUNT_FLOWS])
+    assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, []), "it is not tried all the time"
+    host.shell.failure = None
+    assert host.later(1).guarded
+    assert host.shell.table["ovsbr0"]
+
+
+def test_an_open_vswitch_that_is_gone_is_told_of_until_it_is_back() -> None:
+    host = Guarded()
+    host.shell.table.clear()
+    host.shell.failure = Transient("ovs-ofctl failed on the host: ovsbr0 is not a bridge or a socket")
+    for found in (host.later(), host.later(1)):
+        assert (found.guarded, "not a bridge" in found.message) == (False, True)
+        assert Command.WHO in host.shell.ran
+    host.shell.failure = None
+    assert host.later(1).guarded
+    assert host.shell.table["ovsbr0"]
+
+
+def test_a_host_that_cannot_be_guarded_is_not_asked_for_rules() -> None:
+    asked = Asked(FakeShell(user="1000\n"))
+    asked.told()
+    asked.now, before = 2 * LOOKS, len(asked.shell.ran)
+    assert not asked.told()[OVS].guarded
+    assert len(asked.shell.ran) == before
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
-"""Ports that come while all ports of a host are being guarded: none is left without rules, whoever was first."""
+"""Rules on ports: none is left without, whoever was first when all ports of a host are guarded; and rules that went are missed."""
 
 import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drivers.errors import Transient
 from drivers.kvm import mark
@@ -14,6 +17,7 @@ from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.network import flows
 from drivers.kvm.network.switches import Switches
 from drivers.kvm.subject import Subject
+from drivers.types import Attachment, NetworkBackend
 from tests.unit.kvm.network.iproute import FakeShell
 from tests.unit.kvm.network.test_flows import NIC, Host, live, ports, subject
 
@@ -92,3 +96,73 @@ def test_a_sync_that_fails_makes_no_host_able_and_holds_nobody_up() -> None:
     switches.sync(Host(), ["ovsbr0"])
     assert switches.able
     assert shell.ran.count(Command.CHANGE_FLOWS) == 1
+
+
+NUMBERS = {f"vnet{number}": number for number in range(1, 5)}
+STARTS = st.lists(st.tuples(st.sampled_from(sorted(NUMBERS)), st.sampled_from(["", "10.0.0.5"])), max_size=6)
+"""VMs that start one after the other: the device of each, and its address, if it has one."""
+
+
+def started(switches: Switches, device: str, ip: str) -> None:
+    switches.guard(subject(*live((replace(NIC, ip=ip), device))))
+
+
+def able() -> tuple[Switches, FakeShell]:
+    shell = FakeShell(ports=ports(**NUMBERS))
+    switches = Switches(cast(Shell, shell))
+    switches.sync(Host(), ["ovsbr0"])
+    return switches, shell
+
+
+@given(STARTS)
+def test_what_was_set_is_there(starts: list[tuple[str, str]]) -> None:
+    """Whatever was on a port before."""
+    switches, _shell = able()
+    for device, ip in starts:
+        started(switches, device, ip)
+        assert switches.intact()
+
+
+@given(STARTS, STARTS)
+def test_an_open_vswitch_that_was_started_anew_is_noticed(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> None:
+    """Also when VMs have started since, and their rules are there."""
+    switches, shell = able()
+    for device, ip in before:
+        started(switches, device, ip)
+    shell.table.clear()
+    for device, ip in after:
+        started(switches, device, ip)
+    assert switches.intact() == ({device for device, _ in before} <= {device for device, _ in after})
+    switches.sync(Host(), ["ovsbr0"])
+    assert switches.intact()
+
+
+@pytest.mark.parametrize("by_hand", [lambda rules: rules.pop(), lambda rules: rules.append("somebody's")], ids=["less", "more"])
+def test_rules_changed_by_hand_are_noticed(by_hand: Callable[[list[str]], object]) -> None:
+    switches, shell = able()
+    started(switches, "vnet1", "10.0.0.5")
+    by_hand(shell.table["ovsbr0"])
+    assert not switches.intact()
+
+
+def test_every_bridge_is_looked_at_and_one_without_rules_costs_no_command() -> None:
+    shell = FakeShell(ports=ports(**NUMBERS))
+    switches = Switches(cast(Shell, shell))
+    elsewhere = replace(NIC, attachment=Attachment(NetworkBackend.OVS, "ovsbr1"))
+    switches.sync(Host(live((NIC, "vnet1")), live((elsewhere, "vnet2"))), ["ovsbr0", "br-ex"])
+    assert switches.intact()
+    assert shell.ran.count(Command.COUNT_FLOWS) == 2
+    del shell.table["ovsbr1"]
+    assert not switches.intact()
+    switches.sync(Host(), ["ovsbr0", "ovsbr1"])
+    before = len(shell.ran)
+    assert switches.intact()
+    assert len(shell.ran) == before
+
+
+def test_whether_rules_are_there_cannot_always_be_told() -> None:
+    switches, shell = able()
+    started(switches, "vnet1", "")
+    shell.failure = Transient("ovs-ofctl failed on the host: ovsbr0 is not a bridge or a socket")
+    with pytest.raises(Transient, match="not a bridge"):
+        switches.intact()
