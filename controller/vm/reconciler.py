@@ -240,9 +240,10 @@ class VirtualMachineReconciler:
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM
     ) -> tuple[References, DesiredVM, str]:
         """What of the declared size the host and the pool have room for, and what they lack for the rest, "" if nothing."""
-        refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
         if ctx.object.status.room_released:
             await seat.link.observe(wanted.instance)  # it may have been started by hand
+        # from here on nobody else has a turn until the room is taken
+        refs, wanted, tight = growth.affordable(ctx, self._services, refs, wanted)
         wanted, lack = room.claim(ctx, self._services.placements, refs, seat, wanted)
         return refs, wanted, lack or tight
 

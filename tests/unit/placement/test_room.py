@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
 from drivers.types import Power
 from tests.support.vms import GIB, VMCloud, play, site, vm
+from tests.support.volumes import volume
 
 TIGHT = Settings(hosts=1, cpus=8, memory=8 * GIB, boot=1, shutdown=1)
 """Memory for two small VMs."""
@@ -207,3 +211,30 @@ def test_the_most_guests_of_a_host_bind_a_vm_that_comes_back_too() -> None:
         assert cloud.reason() == ("True", "Running")
 
     play(story, settings=Settings(hosts=1, cpus=32, memory=64 * GIB, boot=1, shutdown=1))
+
+
+def test_two_whose_disks_grow_at_once_are_not_given_the_same_room() -> None:
+    """Both gave their room on the host back, so each is looked at first; the last room of the pool is given once."""
+
+    async def story(cloud: VMCloud) -> None:
+        point = cloud.point
+
+        async def slow(name: str) -> None:
+            if name == "before observe":
+                await asyncio.sleep(2)
+            await point(name)
+
+        cloud.point = slow  # type: ignore[method-assign]
+        await stopped(cloud, "a", reservation="60s")
+        cloud.edit("a", powerState="Off")
+        cloud.apply(volume("data", "26Gi"))
+        await cloud.settle(180)
+        assert [cloud.vm(name)["roomReleased"] for name in ("web", "a")] == [True, True]
+        cloud.controller.inventory.doubt()
+        for name in ("web", "a"):
+            cloud.edit(name, rootDisk={"size": "10Gi"})
+        await cloud.settle(60)
+        assert sorted(cloud.vm(name)["disks"][0]["size"] for name in ("web", "a")) == ["10Gi", "2Gi"]
+        assert sorted(cloud.reason(name) or () for name in ("web", "a")) == [("False", "InsufficientCapacity"), ("True", "Stopped")]
+
+    play(story, settings=replace(TIGHT, pool_capacity=20 * GIB))
