@@ -14,6 +14,7 @@ from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
+from drivers.kvm.link import credentials
 from drivers.kvm.link.session import Role, Session, Timeouts
 from drivers.kvm.link.shell import Shell
 from drivers.kvm.network.segments import Segments
@@ -31,6 +32,7 @@ class KVMDriver:
     """Connects to libvirt. `timeouts` are the same for every endpoint."""
 
     def __init__(self, timeouts: Timeouts | None = None) -> None:
+        credentials.sweep()
         self._timeouts = timeouts or Timeouts()
         self._lock = threading.Lock()
         self._unanswered: dict[str, Session] = {}

@@ -1,14 +1,18 @@
 """Login material for libvirt, which reads certificates and keys from files only.
 
-They live in a private directory in memory (tmpfs) for as long as a connection is being opened, and no longer.
+They live in a private directory in memory (tmpfs) for as long as a connection is being opened, and no longer; those of a process
+that was killed meanwhile go when the next one starts.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,38 @@ MEMORY_DIRECTORY = Path("/dev/shm")  # noqa: S108  # tmpfs on every Linux; entri
 SSH = Path(__file__).parent / "ssh-known-hosts.sh"
 """Calls ssh with the known hosts beside the key: libvirt has no parameter for them."""
 
+FRESH = 60.0
+"""Seconds for which a directory is left alone, though nobody holds it: whoever makes one takes hold of it a moment later."""
+
+_PREFIX = "vireo-login-"
 KEY, KNOWN_HOSTS = "id", "known_hosts"
 """Names of the files for ssh."""
+
+
+@contextmanager
+def private(directory: Path = MEMORY_DIRECTORY) -> Iterator[Path]:
+    """A directory for this account only, gone when the context ends; its lock goes with this process, however that ends."""
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=directory) as made:
+        held = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield Path(made)
+        finally:
+            os.close(held)
+
+
+def sweep(directory: Path = MEMORY_DIRECTORY) -> None:
+    """Remove what processes of this account left that were killed."""
+    for left in directory.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # held by somebody who lives, or gone
+            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                found = os.fstat(held)
+                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > FRESH:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left)
+            finally:
+                os.close(held)
 
 
 @contextmanager
@@ -43,9 +77,9 @@ def login(endpoint: Endpoint, target: Target, directory: Path = MEMORY_DIRECTORY
     if not files:
         yield target.uri(parameters, user=endpoint.credentials.username)
         return
-    with tempfile.TemporaryDirectory(prefix="vireo-", dir=directory) as private:
-        write(Path(private), files)
-        where = {"pkipath": private} if target.transport is Transport.TLS else {"keyfile": f"{private}/{KEY}"}
+    with private(directory) as place:
+        write(place, files)
+        where = {"pkipath": str(place)} if target.transport is Transport.TLS else {"keyfile": f"{place}/{KEY}"}
         if KNOWN_HOSTS in files:
             where["command"] = str(SSH)
         yield target.uri({**parameters, **where}, user=endpoint.credentials.username)

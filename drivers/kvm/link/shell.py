@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from typing import IO
 from drivers.errors import AuthFailed, InvalidSpec, Transient, Unanswered, Unsupported
 from drivers.kvm import errors
 from drivers.kvm.link import credentials
-from drivers.kvm.link.credentials import KEY, KNOWN_HOSTS, MEMORY_DIRECTORY
+from drivers.kvm.link.credentials import KEY, KNOWN_HOSTS
 from drivers.kvm.link.url import Target, Transport, parse
 from drivers.kvm.names import COOKIE, INTERFACE
 from drivers.types import Endpoint
@@ -82,8 +81,8 @@ class Shell:
             raise Unsupported(self.missing)
         words = command.text(bridge)
         try:
-            with tempfile.TemporaryDirectory(prefix="vireo-", dir=MEMORY_DIRECTORY) as private:
-                done = self._call(words, text, Path(private))
+            with credentials.private() as place:
+                done = self._call(words, text, place)
         except OSError as error:
             raise Transient(f"ssh cannot be run: {error.strerror}") from None
         if done.status:

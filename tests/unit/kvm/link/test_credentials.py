@@ -1,7 +1,9 @@
 """Login material is on disk for as long as a connection is opened, for nobody else to read, and in no text."""
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,9 @@ import libvirt
 import pytest
 
 from drivers.errors import InvalidSpec
-from drivers.kvm.link.credentials import MEMORY_DIRECTORY, login, sasl
+from drivers.kvm.connection import KVMDriver
+from drivers.kvm.link import credentials
+from drivers.kvm.link.credentials import FRESH, MEMORY_DIRECTORY, login, private, sasl, sweep
 from drivers.kvm.link.url import parse
 from drivers.types import Credentials, Endpoint
 
@@ -160,3 +164,55 @@ def test_sasl(credentials: Credentials, kinds: list[int], result: int, answers: 
 def test_no_representation_shows_a_secret() -> None:
     shown = repr(Endpoint(TLS, FULL))
     assert [secret for secret in ("hunter2", "CERT", "KEY", "b'CA'", "SSH") if secret in shown] == []
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from drivers.kvm.link.credentials import private, write
+with private(pathlib.Path(sys.argv[1])) as place:
+    write(place, {"clientkey.pem": b"KEY"})
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def age(place: Path, seconds: float = FRESH + 1) -> None:
+    """Have it made so long ago."""
+    then = place.stat().st_mtime - seconds
+    os.utime(place, (then, then))
+
+
+def test_what_a_killed_process_left_goes_when_the_next_one_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    [left] = tmp_path.iterdir()
+    assert modes(left) == {"clientkey.pem": 0o600}
+    sweep(tmp_path)
+    assert left.exists(), "it may be of somebody who takes hold of it in a moment"
+    age(left)
+    monkeypatch.setattr(sweep, "__defaults__", (tmp_path,))
+    KVMDriver()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_somebody_holds_stays(tmp_path: Path) -> None:
+    with private(tmp_path) as place:
+        credentials.write(place, {"id": b"KEY"})
+        age(place)
+        sweep(tmp_path)
+        assert (place / "id").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_else_is_swept(tmp_path: Path) -> None:
+    """Neither other names nor what a name of ours only points to, nor a file."""
+    other, target, link, file = (tmp_path / name for name in ("vireo-hosts", "target", "vireo-login-link", "vireo-login-file"))
+    other.mkdir()
+    target.mkdir()
+    (target / "kept").touch()
+    link.symlink_to(target)
+    file.touch()
+    for place in (other, target, file):
+        age(place)
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"vireo-hosts", "target", "vireo-login-link", "vireo-login-file"}
+    assert (target / "kept").exists()
