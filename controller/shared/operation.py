@@ -152,10 +152,10 @@ def cancel(ctx: Context[Any], text: str) -> None:
         jobs.cancelled(job, ctx.conditions, at=now(ctx), text=text)
 
 
-def fail(ctx: Context[Any], text: str, code: int = INTERNAL_ERROR) -> None:
+def fail(ctx: Context[Any], text: str) -> None:
     """End the job under way badly."""
     if (job := current(ctx)) is not None:
-        jobs.failed(job, ctx.conditions, at=now(ctx), result_code=code, text=text)
+        jobs.failed(job, ctx.conditions, at=now(ctx), result_code=INTERNAL_ERROR, text=text)
 
 
 def now(ctx: Context[Any]) -> Timestamp:

@@ -11,12 +11,13 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, requeue
 from controller.runtime.store import Store
+from controller.shared import operation
 from controller.shared.deletion import blocked
 from controller.shared.errands import Broken, Finished, Working
 from controller.shared.library import Library, source_of
 from controller.shared.lookups import qualified, vms_by_template
 from controller.template.pools import PoolCopies
-from crds.fields import Quantity, Timestamp
+from crds.fields import Quantity
 from crds.status import Job
 from crds.v1alpha1.template import Template, TemplateState
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -24,7 +25,6 @@ from crds.v1alpha1.virtualmachine import VirtualMachine
 _LOOK = 2.0
 _SETTLE = 2.0
 _REGISTER = "RegisterTemplate"
-_INTERNAL_ERROR = 530
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
@@ -68,7 +68,7 @@ class TemplateReconciler:
     def _download(self, ctx: Context[Template]) -> Result | None:
         status = ctx.object.status
         if not jobs.running(status.job):
-            status.job = jobs.begin(Job, ctx.conditions, id=self._new_id(), command=_REGISTER, at=_now(ctx))
+            status.job = jobs.begin(Job, ctx.conditions, id=self._new_id(), command=_REGISTER, at=operation.now(ctx))
         match self._library.download(ctx.object):
             case Finished(image):
                 self._downloaded(ctx, image)
@@ -87,15 +87,14 @@ class TemplateReconciler:
         status.checksum = image.checksum
         status.virtual_size = Quantity.of(image.file.virtual_size)
         status.physical_size = Quantity.of(image.file.physical_size)
-        if status.job:
-            jobs.succeeded(status.job, ctx.conditions, at=_now(ctx))
+        operation.finish(ctx)
         ctx.event("Normal", "Downloaded", f"{image.file.physical_size} bytes, {image.checksum}")
 
     def _broken(self, ctx: Context[Template], broken: Broken) -> Result:
         status = ctx.object.status
         status.state, status.progress = TemplateState.DOWNLOAD_ERROR, None
-        if status.job and broken.terminal:
-            jobs.failed(status.job, ctx.conditions, at=_now(ctx), result_code=_INTERNAL_ERROR, text=broken.message)
+        if broken.terminal:
+            operation.fail(ctx, broken.message)
         ctx.event("Warning", broken.reason, broken.message)
         if broken.retry_at is None:
             return failed(broken.reason, broken.message, terminal=True)
@@ -114,7 +113,3 @@ def _users(ctx: Context[Template]) -> list[Key]:
     """VMs with a disk made from it. One that still waits for it waits for the next of that name, or a broken one could not go."""
     vms = vms_by_template.of(ctx.store, qualified(ctx.key.namespace, ctx.key.name))
     return [Key.of(vm) for vm in vms if vm.status.disks]
-
-
-def _now(ctx: Context[Template]) -> Timestamp:
-    return Timestamp.at(ctx.clock.now())

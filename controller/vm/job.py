@@ -17,7 +17,6 @@ from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
 
 _HELD_LOOKS = 1.0
-INSUFFICIENT_CAPACITY = 533
 
 
 class Command(StrEnum):

@@ -81,9 +81,9 @@ def test_ends() -> None:
     draft = Draft(running(Command.START))
     draft.clock.time = 5
     assert job.elapsed(draft.ctx, draft.object.status.job) == 5
-    job.fail(draft.ctx, "host says no", job.INSUFFICIENT_CAPACITY)
+    job.fail(draft.ctx, "host says no")
     found = draft.object.status.job
-    assert (found.status, found.result_code, found.result_text) == ("Failed", 533, "host says no")
+    assert (found.status, found.result_code, found.result_text) == ("Failed", 530, "host says no")
     condition = draft.conditions.get("JobSucceeded")
     assert condition is not None
     assert (condition.status, condition.reason) == ("False", "Failed")
