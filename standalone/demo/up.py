@@ -74,11 +74,11 @@ def _cluster(demo: Demo, holding: ExitStack) -> tuple[Cluster, Record]:
     said = clusters.foreign_kubeconfig(demo.environ, demo.layout)
     with demo.display.step("control plane" if said is None else "cluster of KUBECONFIG") as progress:
         if said is None:
-            known = _record(demo.layout, record.OWN_CLUSTER, demo.libvirt, holding)
+            known = decide(demo.layout, record.OWN_CLUSTER, demo.libvirt, holding)
             cluster = clusters.start_own(demo.layout, demo.runner, progress)
         else:
             kubeconfig = clusters.read_kubeconfig(demo.runner, said, progress)
-            known = _record(demo.layout, clusters.server(kubeconfig), demo.libvirt, holding)
+            known = decide(demo.layout, clusters.server(kubeconfig), demo.libvirt, holding)
             cluster = clusters.join(demo.layout, demo.runner, kubeconfig, progress)
         known.save(demo.layout.record)
         progress("installing the CRDs")
@@ -86,7 +86,8 @@ def _cluster(demo: Demo, holding: ExitStack) -> tuple[Cluster, Record]:
     return cluster, known
 
 
-def _record(layout: Layout, cluster: str, libvirt: bool, holding: ExitStack) -> Record:
+def decide(layout: Layout, cluster: str, libvirt: bool, holding: ExitStack) -> Record:
+    """The record to go on with; nobody else chooses its ports until `holding` ends. Raises StandaloneError."""
     earlier = record.load(layout.record)
     ours = services.ports_in_use(layout, earlier) if earlier else set()
     free = ports.choose(None, None)

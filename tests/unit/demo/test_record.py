@@ -1,11 +1,16 @@
 """What a run remembers, and what goes together with it."""
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from standalone import ports
+from standalone.demo import up
+from standalone.demo.layout import Layout
 from standalone.demo.record import OWN_CLUSTER, Record, load, next_record
 from standalone.errors import StandaloneError
 
@@ -45,6 +50,21 @@ def test_damaged(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("cluster", [OWN_CLUSTER, URL])
 def test_the_first_run_takes_free_ports(cluster: str, libvirt: bool) -> None:
     assert next_record(None, cluster, libvirt, busy(), picker()) == Record(cluster, libvirt, 2001, 2002, 2003)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first run", "next run"])
+def test_ports_are_kept_for_the_services_that_will_listen_there(tmp_path: Path, again: bool) -> None:
+    layout = Layout(tmp_path)
+    with ExitStack() as holding:
+        known = up.decide(layout, OWN_CLUSTER, False, holding)
+    if again:
+        known.save(layout.record)
+    with ExitStack() as holding:
+        found = up.decide(layout, OWN_CLUSTER, False, holding)
+        assert found == known or not again
+        for port in (found.image_port, found.simulator_port, found.probe_port):
+            assert not ports.is_unclaimed(port)
+            socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_the_next_run_keeps_everything() -> None:
