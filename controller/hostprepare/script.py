@@ -15,6 +15,8 @@ PORT = 16514
 PLACE = "/etc/libvirt/vireo"
 """Where the host keeps its certificate."""
 
+UPLINK_SERVICE = "vireo-uplink.service"
+
 _PACKAGES = {
     Distribution.DEBIAN: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils ovmf",
     Distribution.ROCKY: "libvirt-daemon-kvm libvirt-client qemu-kvm qemu-img edk2-ovmf policycoreutils-python-utils",
@@ -143,8 +145,31 @@ def _bridge(wanted: Wanted) -> Iterator[str]:
         f"ip link set {wanted.bridge} up",
     ]
     if wanted.uplink:
-        lines += [f"ovs-vsctl --may-exist add-port {wanted.bridge} {wanted.uplink}", f"ip link set {wanted.uplink} up"]
+        lines += [f"ovs-vsctl --may-exist add-port {wanted.bridge} {wanted.uplink}", _up_after_boots(wanted.uplink)]
     yield "\n".join(lines)
+
+
+def _up_after_boots(uplink: str) -> str:
+    """Open vSwitch remembers its ports and does not switch them on, and no configuration of the network knows this one."""
+    return f"""\
+cat >/etc/systemd/system/{UPLINK_SERVICE} <<'END'
+[Unit]
+Description=Switches on {uplink}, the uplink of the bridge of Vireo's guests
+After=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip link set {uplink} up
+Restart=on-failure
+RestartSec=2
+
+[Install]
+WantedBy=multi-user.target
+END
+systemctl daemon-reload
+systemctl enable {UPLINK_SERVICE}
+systemctl restart {UPLINK_SERVICE}"""
 
 
 def _nftables(wanted: Wanted) -> Iterator[str]:

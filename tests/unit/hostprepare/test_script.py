@@ -1,5 +1,6 @@
 """The script of a host: shell that parses, in which nothing is missing and nothing is asked for that was not wanted."""
 
+import configparser
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controller.hostprepare.authority import CLIENT
-from controller.hostprepare.script import PLACE, script
+from controller.hostprepare.script import PLACE, UPLINK_SERVICE, script
 from controller.hostprepare.wanted import Distribution, Wanted
 from tests.unit.hostprepare.test_wanted import GOOD, LOGIN
 
@@ -53,6 +54,23 @@ def test_a_bridge_only_if_one_is_wanted() -> None:
     assert "ovs-vsctl --may-exist add-port ovsbr0 eth1" in script(GOOD, LOGIN)
     assert "add-port" not in script(replace(GOOD, uplink=""), LOGIN)
     assert [word for word in ("ovs", "openvswitch", "ip link") if word in script(PLAIN, LOGIN)] == []
+
+
+@pytest.mark.parametrize("wanted", [GOOD, ROCKY])
+def test_the_uplink_is_on_after_a_boot_too(wanted: Wanted) -> None:
+    """By a service of systemd, which tries again while the interface is not there yet."""
+    text = script(wanted, LOGIN)
+    unit = text.partition(f"cat >/etc/systemd/system/{UPLINK_SERVICE} <<'END'\n")[2].partition("\nEND\n")[0]
+    parsed = configparser.ConfigParser()
+    parsed.read_string(unit)
+    assert parsed["Service"]["ExecStart"] == "ip link set eth1 up"
+    assert (parsed["Service"]["Type"], parsed["Service"]["Restart"]) == ("oneshot", "on-failure")
+    assert parsed["Install"]["WantedBy"] == "multi-user.target"
+    begun = [
+        text.index(f"systemctl {words}") for words in ("daemon-reload", f"enable {UPLINK_SERVICE}", f"restart {UPLINK_SERVICE}")
+    ]
+    assert begun == sorted(begun)
+    assert UPLINK_SERVICE not in script(replace(wanted, uplink=""), LOGIN)
 
 
 @pytest.mark.parametrize(("wanted", "word"), [(GOOD, "apt-get"), (ROCKY, "dnf")])
