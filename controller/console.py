@@ -100,7 +100,7 @@ async def _place(api: kube.Connection, key: Key) -> Place:
         raise ConsoleError(f"VM {key.namespace}/{key.name} is on no host yet: vireo why vm {key.name} -n {key.namespace}")
     host = await _read(api, Host, Key(Host.KIND, "", vm.status.host))
     cluster = await _read(api, Cluster, Key(Cluster.KIND, "", host.spec.cluster))
-    endpoint = await find_endpoint(host, cluster, api.secrets)
+    endpoint = await find_endpoint(host, cluster, api.secrets, cloud="")
     if not isinstance(endpoint, Endpoint):
         raise ConsoleError(f"host {vm.status.host} can't be asked: {endpoint.message}")
     native_name = host.spec.native_name or vm.status.host

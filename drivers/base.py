@@ -127,23 +127,26 @@ class Storage(Protocol):
         An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it. VMs that
         were suspended because the export did not answer go on.
         Of a Ceph pool the key is taken over, if it is given, in place of the one that the host had.
-        Raises InvalidSpec if the path can't be a pool (not a directory, not writable), StorageUnavailable if the NFS or iSCSI
-        server or the Ceph cluster does not answer or refuses, Unsupported if the host can't use such a server, Transient.
+        What somebody else, or another cloud, has in the same place is used as it is.
+        Raises InvalidSpec if the path can't be a pool (not a directory, not writable) or the host has one of that name elsewhere,
+        whoever's; StorageUnavailable if the NFS or iSCSI server or the Ceph cluster does not answer or refuses, Unsupported if the
+        host can't use such a server, Transient.
         """
 
     def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
         """Have this host let go of what `ensure_pool` made of it: an export is unmounted, a definition removed. No file is touched.
 
-        What somebody else made in the same place stays as it is. A pool that is not there, or could not be, is success, and so is
-        an iSCSI target or a Ceph pool, of which hosts keep nothing, a key in memory aside. Raises Conflict while a VM of this host,
-        whoever's, has a disk in it or the host uses the mount, StorageUnavailable if it can't be unmounted for want of its server,
-        Busy, Transient.
+        What somebody else made in the same place, or another cloud (`Endpoint.cloud`), stays as it is. A pool that is not there, or
+        could not be, is success, and so is an iSCSI target or a Ceph pool, of which hosts keep nothing, a key in memory aside.
+        Raises Conflict while a VM of this host, whoever's, has a disk in it, the host uses the mount, or letting a volume group go
+        would switch volumes off; StorageUnavailable if it can't be unmounted for want of its server, Busy, Transient.
         """
 
     def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
-        """The pools that `ensure_pool` made on this host and that were not released since, usable or not.
+        """The pools that `ensure_pool` made on this host for this cloud and that were not released since, usable or not.
 
-        Whether other hosts share them is not known here (`shared` is False). Raises Transient.
+        Whether other hosts share them is not known here (`shared` is False). One with a volume group may be told as two: its
+        directory, and its group without a path. What was made without a cloud is every cloud's. Raises Transient.
         """
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:

@@ -9,12 +9,14 @@ from controller.inventory.secrets import Secrets
 from controller.runtime.ports import Rejected
 from controller.runtime.results import Result, failed, waiting
 from controller.runtime.store import Store
+from controller.shared.namespace import SYSTEM
 from crds.references import Endpoint as DeclaredEndpoint
 from crds.references import SecretRef
 from crds.v1alpha1 import Cluster, Host, Pod, Zone
 from drivers.types import Credentials, Endpoint
 
 SECRET_RETRY = 30.0
+CLOUD_RETRY = 1.0
 
 
 class _Unusable(Exception):
@@ -37,20 +39,22 @@ def find_cluster(host: Host, store: Store) -> Cluster | Result:
     return cluster
 
 
-async def find_endpoint(host: Host, cluster: Cluster, secrets: Secrets) -> Endpoint | Result:
+async def find_endpoint(host: Host, cluster: Cluster, secrets: Secrets, cloud: str | None) -> Endpoint | Result:
     """The endpoint with its credentials, or why there is none. A missing Secret is looked for again every `SECRET_RETRY` seconds.
 
-    Raises ApiError.
+    Without a `cloud` that what is made there can be marked with, nothing is connected to. Raises ApiError.
     """
     declared = host.spec.endpoint or cluster.spec.endpoint
     if declared is None:
         message = f"neither the host nor cluster {cluster.metadata.name} has an endpoint"
         return failed("EndpointMissing", message, terminal=True)
+    if cloud is None:
+        return waiting("NamespaceNotFound", f"namespace {SYSTEM} does not exist yet", retry_after=CLOUD_RETRY)
     try:
         found = await _credentials(declared, secrets)
     except _Unusable as unusable:
         return unusable.result
-    return Endpoint(declared.url, found, insecure=bool(declared.tls and declared.tls.insecure))
+    return Endpoint(declared.url, found, insecure=bool(declared.tls and declared.tls.insecure), cloud=cloud)
 
 
 async def _credentials(declared: DeclaredEndpoint, secrets: Secrets) -> Credentials:

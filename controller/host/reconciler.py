@@ -35,6 +35,7 @@ from controller.shared.lookups import (
     pools_of_host,
     vms_by_host,
 )
+from controller.shared.namespace import cloud
 from controller.shared.standing import standing
 from crds.v1alpha1 import Cluster, Host, Pod, StoragePool, VirtualMachine, Zone
 from crds.v1alpha1.host import AdminState, HostState
@@ -144,7 +145,7 @@ class HostReconciler:
         if not isinstance(cluster, Cluster):
             self._inventory.pass_over(ctx.key.name)
             return cluster
-        endpoint = await find_endpoint(host, cluster, self._secrets)
+        endpoint = await find_endpoint(host, cluster, self._secrets, cloud(ctx.store))
         if not isinstance(endpoint, Endpoint):
             self._inventory.pass_over(ctx.key.name)
             return endpoint

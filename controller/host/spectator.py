@@ -12,6 +12,7 @@ from controller.placing.sharding import Sharding
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.shared.lookups import vms_by_host
+from controller.shared.namespace import cloud
 from crds.v1alpha1 import Cluster, Host
 from drivers.types import Endpoint
 
@@ -37,7 +38,7 @@ class HostSpectator:
             self._inventory.detach(key.name)
             self._announced.pop(key.name, None)
             return None
-        endpoint = await find_endpoint(host, cluster, self._secrets)
+        endpoint = await find_endpoint(host, cluster, self._secrets, cloud(self._store))
         if not isinstance(endpoint, Endpoint):
             return SECRET_RETRY
         native_name, own = host.spec.native_name or key.name, host.spec.endpoint is not None

@@ -1,4 +1,4 @@
-"""Kubernetes Namespaces, as far as grants by label need them."""
+"""Kubernetes Namespaces: their labels, by which grants choose, and the one by which clouds are told apart."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from controller.runtime.store import Store
 from crds.base import Model, ObjectMeta
 from crds.status import Status
+
+SYSTEM = "kube-system"
 
 
 class Namespace(Model):
@@ -17,3 +20,12 @@ class Namespace(Model):
 
     metadata: ObjectMeta
     status: Status = Field(default_factory=Status)
+
+
+def cloud(store: Store) -> str | None:
+    """What tells this cloud from all others: the uid of `kube-system`, which an API server makes before all else and never again.
+
+    None until it has.
+    """
+    found = store.get(Namespace, SYSTEM)
+    return found.metadata.uid if found else None

@@ -32,5 +32,7 @@ def has_volumes(pool: StoragePool) -> bool:
 
 
 def same_place(one: PoolSpec, other: PoolSpec) -> bool:
-    """Whether two pools, by whatever names, are the same directory or mount on a host."""
-    return (one.path, one.nfs) == (other.path, other.nfs)
+    """Whether two pools, by whatever names, are the same directory, mount or volume group on a host."""
+    if one.path and other.path:
+        return (one.path, one.nfs) == (other.path, other.nfs)
+    return one.volume_group == other.volume_group and (one.volume_group != "" or one.path == other.path)

@@ -10,10 +10,10 @@
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
 | what such a one is filled from | the same with `.draft` |
-| storage pool | `vireo-<pool>`, with a UUID that follows from that name |
-| secret with the key of a Ceph pool | `vireo-<pool>`, likewise |
+| storage pool | `vireo-<pool>`, with a UUID that follows from that name and the cloud |
+| secret with the key of a Ceph pool | `vireo-<pool>`, with a UUID that follows from that name |
 | volume in a Ceph pool | `vireo-vol-<volume>` |
-| volume group | the storage pool `vireo-lvm_<group>`, which can be no other pool's name |
+| volume group | the storage pool `vireo-lvm_<group>`, which can be no other pool's name, with such a UUID |
 | initiator of iSCSI | `iqn.2026-01.dev.vireo:<UUID of the host>` |
 | bridge of a segment | `vireo-b<segment>` |
 | the bridge's way out | `vireo-u<segment>` |
@@ -162,16 +162,23 @@ def pool(name: str) -> str:
     return f"vireo-{_checked(_POOL, name, 'the pool name')}"
 
 
-def pool_uuid(name: str) -> str:
-    """UUID of the pool in libvirt, which has no other place for a mark: we defined it. Raises InvalidSpec as `pool`."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://vireo.dev/libvirt/1/pool/{pool(name)}"))
+def pool_uuid(native: str, cloud: str) -> str:
+    """UUID of the libvirt pool `native`, which has no other place for a mark: a Vireo of that cloud defined it.
+
+    "" for a cloud is the mark from before it said which.
+    """
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://vireo.dev/libvirt/1/pool/{native}{cloud and f'/{cloud}'}"))
 
 
-def pool_of(native: str, identity: str) -> str | None:
-    """Our name of the libvirt pool with this name and UUID; None for one that we did not define."""
+def pool_of(native: str, identity: str, cloud: str) -> str | None:
+    """Our name of the libvirt pool with this name and UUID; None for one that this cloud did not define.
+
+    One with the mark from before is every cloud's, since nobody can tell whose it is: a cloud that does not declare it lets it go,
+    and another one that does defines it again, with its own mark.
+    """
     name = native.removeprefix("vireo-")
-    ours = name != native and _POOL.fullmatch(name) is not None
-    return name if ours and pool_uuid(name) == identity else None
+    ours = name != native and (_POOL.fullmatch(name) or volume_group_of(native)) is not None
+    return name if ours and identity in (pool_uuid(native, cloud), pool_uuid(native, "")) else None
 
 
 def volume_group(name: str) -> str:
@@ -182,6 +189,12 @@ def volume_group(name: str) -> str:
 def group_pool(group: str) -> str:
     """Name of the pool in libvirt that is the volume group. Raises InvalidSpec for a name that is none."""
     return f"vireo-lvm_{volume_group(group)}"
+
+
+def volume_group_of(native: str) -> str | None:
+    """The volume group that the libvirt pool is by its name; None for any other."""
+    group = native.removeprefix("vireo-lvm_")
+    return group if group != native and _GROUP.fullmatch(group) else None
 
 
 def device(group: str, volume: str) -> str:

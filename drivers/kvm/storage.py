@@ -10,7 +10,7 @@ from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
-from drivers.kvm.store import images, nfs, pools, release, stored
+from drivers.kvm.store import holdings, images, nfs, pools, release, stored
 from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import Targets
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, StoredFile
@@ -28,6 +28,7 @@ class KVMStorage:
 
     def __init__(self, session: Session, hosts: KVMHosts, targets: Targets, clusters: Clusters) -> None:
         self._session = session
+        self._cloud = session.endpoint.cloud
         self._hosts = hosts
         self._targets = targets
         self._clusters = clusters
@@ -46,7 +47,9 @@ class KVMStorage:
 
         def run(connection: Any) -> ObservedPool:
             with self._turn(pool.name):
-                found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool)
+                found = pools.find(connection, pool, refresh=True) or pools.define(connection, pool, self._cloud)
+                if pool.raw:
+                    holdings.drop_replaced(found)
                 _state, capacity, _allocation, available = found.info()
             if pool.nfs is not None:
                 nfs.resume(connection, pool.path)
@@ -62,7 +65,7 @@ class KVMStorage:
 
         def run(connection: Any) -> None:
             with self._turn(pool.name):
-                release.release(connection, pool)
+                release.release(connection, pool, self._cloud)
 
         extra = 0.0 if pool.nfs is None else nfs.PATIENCE
         if pool.has_files:
@@ -70,11 +73,13 @@ class KVMStorage:
         return Done()
 
     def list_pools(self, host: HostID) -> tuple[PoolSpec, ...]:
-        """Those that carry the UUID that only we give."""
+        """Those that carry the UUID that only this cloud gives, or the one from before clouds were told apart."""
         self._hosts.require(host)
-        return self._session.run(
-            Role.WORK, "list the storage pools", lambda connection: tuple(each for _, each in pools.ours(connection))
-        )
+
+        def run(connection: Any) -> tuple[PoolSpec, ...]:
+            return tuple(each for _, each in pools.ours(connection, self._cloud))
+
+        return self._session.run(Role.WORK, "list the storage pools", run)
 
     def _ceph(self, pool: PoolSpec) -> ObservedPool:
         with self._noted(pool):

@@ -39,7 +39,7 @@ class SimulatorDriver:
         target = parse_url(endpoint.url)
         transport = SocketTransport(target.address, self._polls, timeout=target.timeout)
         try:
-            return SimulatorConnection(transport, endpoint.credentials, target.host)
+            return SimulatorConnection(transport, endpoint.credentials, target.host, endpoint.cloud)
         except BaseException:
             transport.close("")
             raise

@@ -158,19 +158,20 @@ class _Power:
 
 
 class _Storage:
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, cloud: str) -> None:
         self._call = session.call
+        self._cloud = cloud
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
-        observed: ObservedPool = self._call("storage.ensure_pool", host, pool)
+        observed: ObservedPool = self._call("storage.ensure_pool", host, pool, self._cloud)
         return observed
 
     def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
-        done: Done = self._call("storage.release_pool", host, pool)
+        done: Done = self._call("storage.release_pool", host, pool, self._cloud)
         return done
 
     def list_pools(self, host: HostID) -> Sequence[PoolSpec]:
-        pools: Sequence[PoolSpec] = self._call("storage.list_pools", host)
+        pools: Sequence[PoolSpec] = self._call("storage.list_pools", host, self._cloud)
         return pools
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
@@ -255,13 +256,13 @@ class _Events:
 class SimulatorConnection:
     """A logged-in endpoint of the simulator; see `drivers.base.Connection`."""
 
-    def __init__(self, transport: Transport, credentials: Credentials, host: str = "") -> None:
+    def __init__(self, transport: Transport, credentials: Credentials, host: str = "", cloud: str = "") -> None:
         self._session = Session(transport, credentials, host)
         self.capabilities: frozenset[Capability] = self._session.welcome.capabilities
         self.hosts = _Hosts(self._session)
         self.compute = _Compute(self._session)
         self.power = _Power(self._session)
-        self.storage = _Storage(self._session)
+        self.storage = _Storage(self._session, cloud)
         self.volumes = VolumeCalls(self._session.call)
         self.snapshots = SnapshotCalls(self._session.call)
         self.adoption = AdoptionCalls(self._session.call)

@@ -93,7 +93,7 @@ class Service:
             "power.stop": lambda _, *args: power.stop(*args),
             "storage.ensure_pool": lambda _, *args: storage.ensure_pool(*args),
             "storage.release_pool": lambda _, *args: storage.release_pool(*args),
-            "storage.list_pools": lambda _, host: storage.list_pools(host),
+            "storage.list_pools": lambda _, *args: storage.list_pools(*args),
             "storage.has_image": lambda _, *args: storage.has_image(*args),
             "storage.put_image": lambda _, *args: storage.put_image(*args),
             "storage.delete_image": lambda _, *args: storage.delete_image(*args),

@@ -51,8 +51,13 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a hypervisor answers and how to log in."""
+    """Where a hypervisor answers, how to log in, and for which cloud.
+
+    `cloud` tells one cloud from all others: what has no owner of its own on a host, as storage pools, is let go by the cloud that
+    made it. Empty for who makes no such thing.
+    """
 
     url: str
     credentials: Credentials = Credentials()
     insecure: bool = False
+    cloud: str = ""

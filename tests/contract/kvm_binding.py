@@ -7,6 +7,7 @@ import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,8 @@ class KVMBinding:
         self.bad_pools: Sequence[str] = (str(host.local / "file"), "/proc/pool", "relative/pool", "/var/../etc/pool", "/dev/null")
         (host.local / "file").write_text("no directory")
 
-    def connect(self) -> Connection:
-        return self.driver.connect(self.endpoint)
+    def connect(self, cloud: str = "") -> Connection:
+        return self.driver.connect(replace(self.endpoint, cloud=cloud))
 
     def make_foreign_vm(self, instance: InstanceID) -> None:
         with self.admin() as admin:

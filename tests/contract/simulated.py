@@ -76,8 +76,8 @@ class SimulatorBinding:
         image.write_bytes(b"QFI\xfb" + b"\0" * 4092)
         self.image = ImageFile("contract-image-sha256-0.qcow2", str(image), 1024**2, 4096)
 
-    def connect(self) -> Connection:
-        return self.driver.connect(self.endpoint)
+    def connect(self, cloud: str = "") -> Connection:
+        return self.driver.connect(replace(self.endpoint, cloud=cloud))
 
     def make_foreign_vm(self, instance: InstanceID) -> None:
         self._control.act(Act.FOREIGN_VM, f"{self.host}/{instance}")
@@ -176,8 +176,8 @@ class LocalBinding(SimulatorBinding):
         super().__init__(Control(LocalTransport(service)), Endpoint("simulator://127.0.0.1:1"), directory)
         self._service = service
 
-    def connect(self) -> Connection:
-        return SimulatorConnection(LocalTransport(self._service), Credentials())
+    def connect(self, cloud: str = "") -> Connection:
+        return SimulatorConnection(LocalTransport(self._service), Credentials(), cloud=cloud)
 
 
 class NFSBinding(LocalBinding):

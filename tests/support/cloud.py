@@ -35,6 +35,7 @@ from controller.runtime.store import Store
 from controller.scheduler import HostIndex
 from controller.shared.library import Library
 from controller.shared.lookups import SETTLE, register_all, users_of_secret
+from controller.shared.namespace import SYSTEM, Namespace
 from controller.zone import ZoneReconciler
 from crds.status import Condition
 from crds.v1alpha1 import KINDS
@@ -65,6 +66,7 @@ class Controller:
         log = structlog.wrap_logger(structlog.testing.CapturingLogger(), processors=[])
         self.store = Store()
         register_all(self.store)
+        self.store.register(Namespace)
         self.inventory = Inventory(
             cloud.hypervisors.load, inline_lanes, self.enqueue, log, owned=lambda vm: declared(vm, self.store)
         )
@@ -94,7 +96,9 @@ class Controller:
             observers=[self.placements.take],
         )
         self.watcher = Watcher(cloud.api, self.manager.intake)
-        self.resync = Resync(cloud.api, self.manager.intake, [kind.KIND for kind in KINDS], random.Random(0).random, log)
+        self.resync = Resync(
+            cloud.api, self.manager.intake, [*(kind.KIND for kind in KINDS), Namespace.KIND], random.Random(0).random, log
+        )
         self.tasks: list[asyncio.Task[None]] = []
 
     def enqueue(self, key: Key) -> None:
@@ -121,12 +125,24 @@ class Controller:
         await self.inventory.close()
 
 
+CLOUD = "uid-of-kube-system"
+GIVEN = Key(Namespace.KIND, "", SYSTEM)
+AnyApi = TypeVar("AnyApi", bound=FakeApi)
+
+
+def furnished(api: AnyApi) -> AnyApi:
+    """With GIVEN, which a Kubernetes cluster has from its beginning."""
+    api.chunk = 500
+    metadata = {"name": GIVEN.name, "namespace": "", "uid": CLOUD, "generation": 1}
+    api._store(GIVEN, {"kind": GIVEN.kind, "metadata": metadata}, "ADDED")
+    return api
+
+
 class Cloud:
     """Users, an API server, hypervisors, Secrets, and one controller at a time."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.api = FakeApi()
-        self.api.chunk = 500
+        self.api = furnished(FakeApi())
         self.hypervisors = Hypervisors()
         self.library = StillLibrary()
         self.data: dict[tuple[str, str], Mapping[str, bytes]] = {}

@@ -105,7 +105,7 @@ class Datacentre:
 
     def connect(self, endpoint: Endpoint) -> Connection:
         transport = DirectTransport(self.service, self.woken)
-        return SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"))
+        return SimulatorConnection(transport, endpoint.credentials, endpoint.url.removeprefix("simulator://dc/"), endpoint.cloud)
 
     def fail(self, method: str, kind: FaultKind = FaultKind.ERROR, *, count: int | None = 1, **values: Any) -> None:
         """Let the next calls of a method go wrong."""

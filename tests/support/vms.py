@@ -182,8 +182,7 @@ class VMCloud(base.Cloud):
         self.stop: Stop | None = None
         self.stopped = asyncio.Event()
         super().__init__(seed)
-        self.api = PointedApi(self.point)
-        self.api.chunk = 500
+        self.api = base.furnished(PointedApi(self.point))
         self.controller = self.make_controller()
 
     def make_controller(self) -> VMController:

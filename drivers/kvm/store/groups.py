@@ -3,7 +3,8 @@
 libvirt can neither rename nor tag logical volumes, and has no empty ones. So images, seeds and the notes of what is complete are
 files in a directory beside the group, and both are one pool here. Of the group only what has our names is ever looked at.
 
-The libvirt pool is never built, stopped or deleted: that would make the group, switch off volumes of others, or remove the group.
+The libvirt pool is never built or deleted: that would make the group, or remove it. It is stopped only while the group has no
+volume at all: stopping it switches off all that nobody has open, those of others too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, StorageUnavailable, Unsupported
+from drivers.errors import Conflict, DriverError, StorageUnavailable, Unsupported
 from drivers.kvm import errors, names
 from drivers.kvm.xmltext import add, element, parse, render
 from drivers.types import PoolSpec
@@ -99,11 +100,19 @@ def _group_of(pool: Any) -> str:
     return ""
 
 
-def define(connection: Any, pool: PoolSpec) -> Any:
-    """Tell libvirt of the group, and have it started with the host. Raises like `find`; then nothing is left."""
-    name = names.volume_group(pool.volume_group)
+def ensure(connection: Any, pool: PoolSpec, cloud: str) -> Any:
+    """The libvirt pool of the group, which is started with the host if it is ours. Raises like `find`; then nothing is left."""
+    found = find(connection, pool, refresh=True)
+    if found is None:
+        return _define(connection, names.volume_group(pool.volume_group), cloud)
+    if names.pool_of(str(found.name()), str(found.UUIDString()), cloud) is not None:
+        found.setAutostart(1)  # it may be one that could not be let go
+    return found
+
+
+def _define(connection: Any, name: str, cloud: str) -> Any:
     with told(connection, name):
-        made = connection.storagePoolDefineXML(render(_describe(name)), 0)
+        made = connection.storagePoolDefineXML(render(_describe(name, cloud)), 0)
     try:
         _settle(connection, made, name, refresh=False)
         made.setAutostart(1)
@@ -115,9 +124,28 @@ def define(connection: Any, pool: PoolSpec) -> Any:
     return made
 
 
-def _describe(name: str) -> Any:
-    root = element("pool", {"type": KIND})
-    add(root, "name", text=names.group_pool(name))
+def let_go(connection: Any, group: Any, name: str) -> None:
+    """Stop the libvirt pool of the group, if that switches nothing off, and undefine it.
+
+    Raises Conflict while the group has volumes, whoever's: then it is not started with the host any more, so that it can be
+    undefined after the next restart of that.
+    """
+    group.setAutostart(0)
+    if group.isActive():
+        with suppress(libvirt.libvirtError):  # a group that is gone is stopped by that
+            group.refresh(0)
+    if group.isActive():
+        if int(group.info()[2]):
+            raise Conflict(f"the volume group {name} has volumes, which libvirt would switch off")
+        with told(connection, name):
+            group.destroy()
+    group.undefine()
+
+
+def _describe(name: str, cloud: str) -> Any:
+    root, native = element("pool", {"type": KIND}), names.group_pool(name)
+    add(root, "name", text=native)
+    add(root, "uuid", text=names.pool_uuid(native, cloud))
     source = add(root, "source")
     add(source, "name", text=name)
     add(source, "format", {"type": "lvm2"})

@@ -47,11 +47,15 @@ _NO_CLIENT = {
 """What mount(8), mount.nfs(8) and libvirt say on a host that cannot mount any export, and what that means."""
 
 
-def describe(spec: PoolSpec, nfs: NFSExport) -> ET.Element:
-    """The pool's document. It is not for libvirt to start by itself: a server that is away would hold up the start of libvirtd."""
+def describe(spec: PoolSpec, nfs: NFSExport, cloud: str) -> ET.Element:
+    """The pool's document, with the mark of the cloud.
+
+    It is not for libvirt to start by itself: a server that is away would hold up the start of libvirtd.
+    """
     root = ET.Element("pool", {"type": "netfs"})
-    add(root, "name", text=names.pool(spec.name))
-    add(root, "uuid", text=names.pool_uuid(spec.name))
+    native = names.pool(spec.name)
+    add(root, "name", text=native)
+    add(root, "uuid", text=names.pool_uuid(native, cloud))
     origin = add(root, "source")
     add(origin, "host", {"name": nfs.server})
     add(origin, "dir", {"path": nfs.export})

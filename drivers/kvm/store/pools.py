@@ -20,6 +20,7 @@ from drivers.types import NFSExport, PoolSpec
 
 PROBE = ".vireo-probe"
 _KINDS = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_DIR | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_NETFS
+_WITH_GROUPS = _KINDS | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_LOGICAL
 _UNUSABLE = frozenset(
     {
         errno.EACCES,
@@ -47,7 +48,8 @@ def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | Non
     """The running libvirt pool for `pool`, or None. It is ours by name, or somebody's in the same place.
 
     With `refresh`, or when other hosts write to it too, libvirt reads the directory again. An NFS export is mounted if need be.
-    Raises InvalidSpec if our name is used for another place; StorageUnavailable, Unsupported for an export or a volume group.
+    Raises InvalidSpec if our name is used for another place, maybe by another cloud; StorageUnavailable, Unsupported for an export
+    or a volume group.
     """
     if pool.volume_group:
         return _find_group(connection, pool, refresh=refresh)
@@ -56,7 +58,10 @@ def find(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any | Non
     if found is None:
         return None
     if _place(found) != wanted:
-        raise InvalidSpec(f"the pool {pool.name} exists on the host in another directory, or of another export")
+        raise InvalidSpec(
+            f"the host has a pool {found.name()} in another directory, or of another export; "
+            "if another cloud or its administrator made that, choose another name"
+        )
     if pool.nfs is not None:
         nfs.settle(found, pool.nfs)
     elif not found.isActive():
@@ -80,16 +85,23 @@ def get(connection: Any, pool: PoolSpec, *, refresh: bool = False) -> Any:
     return found
 
 
-def ours(connection: Any) -> list[tuple[Any, PoolSpec]]:
-    """The libvirt pools that `define` made, running or not, each with what it was made for."""
+def ours(connection: Any, cloud: str) -> list[tuple[Any, PoolSpec]]:
+    """The libvirt pools that `define` made for this cloud, running or not, each with what it was made for; volume groups last."""
     found = []
-    for pool in connection.listAllStoragePools(_KINDS):
+    for pool in connection.listAllStoragePools(_WITH_GROUPS):
         with missing_is_fine():
-            name = names.pool_of(str(pool.name()), str(pool.UUIDString()))
+            native = str(pool.name())
+            name = names.pool_of(native, str(pool.UUIDString()), cloud)
             if name is not None:
-                place = _place(pool)
-                found.append((pool, PoolSpec(name, place.path, nfs=place.nfs)))
-    return found
+                found.append((pool, _spec(pool, name, names.volume_group_of(native))))
+    return sorted(found, key=lambda each: each[1].volume_group != "")
+
+
+def _spec(pool: Any, name: str, group: str | None) -> PoolSpec:
+    if group is not None:
+        return PoolSpec(name, "", volume_group=group)
+    place = _place(pool)
+    return PoolSpec(name, place.path, nfs=place.nfs)
 
 
 def volume_at(connection: Any, path: str) -> Any | None:
@@ -116,14 +128,15 @@ def missing_is_fine() -> Iterator[None]:
             raise
 
 
-def define(connection: Any, pool: PoolSpec) -> Any:
+def define(connection: Any, pool: PoolSpec, cloud: str) -> Any:
     """Make the pool, its directory included, and start it; a directory also with the host. Nothing is left if that fails.
 
-    Raises InvalidSpec if the directory cannot be a pool; StorageUnavailable, Unsupported for an export or a volume group.
+    It carries the mark of the cloud. Raises InvalidSpec if the directory cannot be a pool; StorageUnavailable, Unsupported for an
+    export or a volume group.
     """
     if pool.volume_group:
-        return _define_group(connection, pool)
-    made = _define(connection, pool)
+        return _define_group(connection, pool, cloud)
+    made = _define(connection, pool, cloud)
     try:
         made.build(0)
         if pool.nfs is not None:
@@ -143,22 +156,22 @@ def define(connection: Any, pool: PoolSpec) -> Any:
     return made
 
 
-def _define_group(connection: Any, pool: PoolSpec) -> GroupPool:
+def _define_group(connection: Any, pool: PoolSpec, cloud: str) -> GroupPool:
     """The group first: without it no directory is made."""
     plain = replace(pool, volume_group="")
     _wanted(plain)
-    group = groups.find(connection, pool, refresh=True) or groups.define(connection, pool)
-    return GroupPool(find(connection, plain) or define(connection, plain), group, pool.volume_group)
+    group = groups.ensure(connection, pool, cloud)
+    return GroupPool(find(connection, plain) or define(connection, plain, cloud), group, pool.volume_group)
 
 
-def _define(connection: Any, pool: PoolSpec) -> Any:
-    place = _wanted(pool)
+def _define(connection: Any, pool: PoolSpec, cloud: str) -> Any:
+    place, native = _wanted(pool), names.pool(pool.name)
     if place.nfs is not None:
         with nfs.told(connection, place.nfs):
-            return connection.storagePoolDefineXML(render(nfs.describe(pool, place.nfs)), 0)
+            return connection.storagePoolDefineXML(render(nfs.describe(pool, place.nfs, cloud)), 0)
     root = element("pool", {"type": "dir"})
-    add(root, "name", text=names.pool(pool.name))
-    add(root, "uuid", text=names.pool_uuid(pool.name))
+    add(root, "name", text=native)
+    add(root, "uuid", text=names.pool_uuid(native, cloud))
     add(add(root, "target"), "path", text=place.path)
     return connection.storagePoolDefineXML(render(root), 0)
 

@@ -118,9 +118,7 @@ class Compute:
 
     def _check_disk(self, host: HostID, instance: InstanceID, disk: DesiredDisk) -> None:
         """Raises what forbids this disk; one of ours that exists is used as it is."""
-        pool = self._dc.pools.get(pool_key(host, disk.pool))
-        if pool is None:
-            raise NotFound(f"no pool {disk.pool.name!r} on host {host!r}", native_code="SIM_POOL_UNKNOWN")
+        pool = self._dc.pool(host, disk.pool)
         if disk.name in pool.disks.get(instance, {}):
             return
         if disk.image and disk.image not in pool.images:
@@ -184,7 +182,7 @@ class Compute:
         return self._dc.run("compute.delete", (host, instance), lambda: self._remove(there, instance, pools))
 
     def _leftovers(self, host: HostID, instance: InstanceID, pools: Sequence[PoolSpec]) -> list[Disk]:
-        found = (self._dc.pools.get(pool_key(host, pool)) for pool in pools)
+        found = (self._dc.find_pool(host, pool) for pool in pools)
         disks = (disk for pool in found if pool is not None for disk in pool.disks.get(instance, {}).values())
         return [disk for disk in disks if not disk.file]
 

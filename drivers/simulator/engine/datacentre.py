@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -16,7 +16,7 @@ from .model import GROUP, VM, Attached, Disk, Host, Pool, PoolKey, PoolSnapshot,
 from .settings import Settings
 from .tasks import Tasks
 
-__all__ = ["Datacentre", "Scope", "pool_key", "takes"]
+__all__ = ["Datacentre", "Scope", "in_place", "pool_key", "takes"]
 
 DISK_OVERHEAD = 256 * 1024
 """Bytes that a fresh thin disk takes in its pool."""
@@ -42,6 +42,11 @@ def pool_key(host: HostID, pool: PoolSpec) -> PoolKey:
     if pool.rbd is not None:
         return PoolKey("", f"{RBD}{','.join(sorted(pool.rbd.monitors))}/{pool.rbd.pool}")
     return PoolKey("" if pool.shared else host, pool.path)
+
+
+def in_place(known: Mapping[str, PoolSpec], pool: PoolSpec) -> list[str]:
+    """Names of the pools of a host that are where this one is."""
+    return [name for name, each in known.items() if (each.path, each.nfs) == (pool.path, pool.nfs)]
 
 
 def takes(pool: Pool, size: int) -> int:
@@ -174,11 +179,16 @@ class Datacentre:
     # Volumes -------------------------------------------------------------------------------------------------------
 
     def pool(self, host: HostID, pool: PoolSpec) -> Pool:
-        """A pool of a host. Raises NotFound, Transient."""
+        """A pool that a host has. Raises NotFound, Transient."""
         self.host(host)
-        if (found := self.pools.get(pool_key(host, pool))) is None:
+        if (found := self.find_pool(host, pool)) is None:
             raise NotFound(f"no pool {pool.name!r} on host {host!r}", native_code="SIM_POOL_UNKNOWN")
         return found
+
+    def find_pool(self, host: HostID, pool: PoolSpec) -> Pool | None:
+        """The same, or None: also for one that was never made there, or that the host has let go, whatever is in it."""
+        has = not pool.has_files or in_place(self.hosts[host].pools, pool)
+        return self.pools.get(pool_key(host, pool)) if has else None
 
     def add_volume(self, volume: Volume) -> None:
         """Put a new volume into its pool. A VM that still names one that was deleted under it has this one then."""

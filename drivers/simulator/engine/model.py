@@ -240,7 +240,8 @@ class VM:
 class Host:
     """A hypervisor host. `lie_*` are what it reports instead of the truth. `revision` grows with each change on it.
 
-    `pools` are those that it has defined or mounted, by name: what is in them is not the host's.
+    `pools` are those that it has defined or mounted, by name: what is in them is not the host's. `makers` are the clouds that had
+    them made; "" is every cloud's, as all were once.
     """
 
     host: HostID
@@ -253,3 +254,4 @@ class Host:
     revision: int = 0
     vms: dict[InstanceID, VM] = field(default_factory=dict)
     pools: dict[str, PoolSpec] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
-from .datacentre import DISK_OVERHEAD, Datacentre, pool_key, takes
-from .model import VM, Image, Pool, PoolKey
+from .datacentre import DISK_OVERHEAD, Datacentre, in_place, pool_key, takes
+from .model import VM, Host, Image, Pool, PoolKey
 from .observe import observed_pool, pool_contents
 from .rules import check_files, check_image, check_image_file, check_pool
 
@@ -22,45 +21,54 @@ class Storage:
     def __init__(self, datacentre: Datacentre) -> None:
         self._dc = datacentre
 
-    def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
+    def ensure_pool(self, host: HostID, pool: PoolSpec, cloud: str) -> ObservedPool:
         """Make or report a pool. Raises InvalidSpec, NotFound, Transient."""
-        self._dc.host(host)
+        there = self._dc.host(host)
         check_pool(pool)
         key = pool_key(host, pool)
         if key not in self._dc.pools and pool.iscsi is not None:
             raise StorageUnavailable(f"no iSCSI target answers as {pool.iscsi}", native_code="SIM_TARGET_UNREACHABLE")
+        if pool.has_files and not in_place(there.pools, pool):
+            self._define(there, pool, cloud)
         if key not in self._dc.pools:
             self._dc.pools[key] = Pool(key, self._dc.settings.pool_capacity)
             self._dc.dirty.add(("pool", *key))
-        self._note(host, pool)
         return observed_pool(pool, self._dc.pools[key])
 
-    def _note(self, host: HostID, pool: PoolSpec) -> None:
-        """The host has the pool, unless it has another one in that place; of a target or a Ceph pool hosts keep nothing."""
-        known, place = self._dc.hosts[host].pools, replace(pool, shared=False)
-        if pool.has_files and not _in_place(known, pool):
-            known[pool.name] = place
-            self._dc.dirty.add(("host", host))
+    def _define(self, host: Host, pool: PoolSpec, cloud: str) -> None:
+        """Have the host know the pool; of a target or a Ceph pool hosts keep nothing."""
+        if pool.name in host.pools:
+            raise InvalidSpec(f"host {host.host!r} has a pool {pool.name!r} in another place", native_code="SIM_POOL_NAME_TAKEN")
+        host.pools[pool.name] = replace(pool, shared=False)
+        host.makers[pool.name] = cloud
+        self._dc.dirty.add(("host", host.host))
 
-    def release_pool(self, host: HostID, pool: PoolSpec) -> Done:
-        """Let a host have a pool no longer. Raises Conflict while a VM there, whoever's, has a disk in it; NotFound, Transient."""
+    def release_pool(self, host: HostID, pool: PoolSpec, cloud: str) -> Done:
+        """Let a host have a pool of that cloud no longer.
+
+        Raises Conflict while a VM there, whoever's, has a disk in it; NotFound, Transient.
+        """
         there = self._dc.host(host)
         keys = {pool_key(host, replace(pool, shared=shared)) for shared in (False, True)}
-        for name in _in_place(there.pools, pool):
+        for name in in_place(there.pools, pool):
+            if not _is_of(there, name, cloud):
+                continue
             if user := next((vm for vm in there.vms.values() if keys & _pools_of(vm)), None):
                 raise Conflict(f"VM {user.instance} has a disk in pool {pool.name!r}", native_code="SIM_POOL_IN_USE")
             del there.pools[name]
+            there.makers.pop(name, None)
             self._dc.dirty.add(("host", host))
         return Done()
 
-    def list_pools(self, host: HostID) -> tuple[PoolSpec, ...]:
-        """The pools that a host has. Raises NotFound, Transient."""
-        return tuple(self._dc.host(host).pools.values())
+    def list_pools(self, host: HostID, cloud: str) -> tuple[PoolSpec, ...]:
+        """The pools that a host has of that cloud. Raises NotFound, Transient."""
+        there = self._dc.host(host)
+        return tuple(pool for name, pool in there.pools.items() if _is_of(there, name, cloud))
 
     def has_image(self, host: HostID, pool: PoolSpec, image: str) -> bool:
         """Whether an image is there."""
         self._dc.host(host)
-        found = self._dc.pools.get(pool_key(host, pool))
+        found = self._dc.find_pool(host, pool)
         return found is not None and image in found.images
 
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
@@ -87,7 +95,7 @@ class Storage:
         """Remove an image. Raises Conflict while a disk is layered on it."""
         self._dc.host(host)
         check_image(image)
-        found = self._dc.pools.get(pool_key(host, pool))
+        found = self._dc.find_pool(host, pool)
         if found is None or image not in found.images:
             return Done()
         if found.layered.get(image):
@@ -101,9 +109,8 @@ class Storage:
         return _files(self._dc.pool(host, pool))
 
 
-def _in_place(known: Mapping[str, PoolSpec], pool: PoolSpec) -> list[str]:
-    """Names of the pools of a host that are where this one is."""
-    return [name for name, each in known.items() if (each.path, each.nfs) == (pool.path, pool.nfs)]
+def _is_of(host: Host, pool: str, cloud: str) -> bool:
+    return host.makers.get(pool, "") in ("", cloud)
 
 
 def _pools_of(vm: VM) -> set[PoolKey]:

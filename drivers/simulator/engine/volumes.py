@@ -133,7 +133,7 @@ class Volumes:
         return self._dc.run("volumes.delete_volume", subject, lambda: self._remove(scope, host, pool, volume))
 
     def _has(self, host: HostID, pool: PoolSpec, volume: VolumeID) -> bool:
-        found = self._dc.pools.get(pool_key(host, pool))
+        found = self._dc.find_pool(host, pool)
         return found is not None and volume in found.volumes
 
     def _remove(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID) -> None:
@@ -202,7 +202,7 @@ class Volumes:
         """Remove a snapshot of a volume. Raises Busy, Transient."""
         self._dc.host(host)
         subject = self._idle(host, pool, snapshot)
-        found = self._dc.pools.get(pool_key(host, pool))
+        found = self._dc.find_pool(host, pool)
         if found is None or snapshot not in found.snapshots:
             return Done()
         return self._dc.run("volumes.delete_volume_snapshot", subject, lambda: self._forget(found.key, snapshot))

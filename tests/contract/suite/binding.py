@@ -27,8 +27,8 @@ class Binding(Protocol):
     dead: Endpoint
     bad_pools: Sequence[str]
 
-    def connect(self) -> Connection:
-        """A new connection to `endpoint`."""
+    def connect(self, cloud: str = "") -> Connection:
+        """A new connection to `endpoint`, of that cloud."""
 
     # Past the driver: what somebody does at the hypervisor itself.
 

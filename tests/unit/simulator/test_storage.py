@@ -23,6 +23,8 @@ def test_a_local_pool_is_its_host_s_and_a_shared_one_everybody_s() -> None:
     world = World()
     world.put(HOST, POOL, "local.qcow2")
     world.put(HOST, SHARED, "shared.qcow2")
+    assert not world.connection.storage.has_image(THIRD, SHARED, "shared.qcow2")
+    world.connection.storage.ensure_pool(THIRD, SHARED)
     has = world.connection.storage.has_image
     assert (has(HOST, POOL, "local.qcow2"), has(OTHER, POOL, "local.qcow2")) == (True, False)
     assert (has(HOST, SHARED, "shared.qcow2"), has(THIRD, SHARED, "shared.qcow2")) == (True, True)
@@ -35,6 +37,7 @@ def test_an_nfs_export_is_the_same_wherever_it_is_mounted_and_another_one_is_not
     other = PoolSpec("c", "/mnt/a", nfs=NFSExport("nfs2", "/vms"))
     world.connection.storage.ensure_pool(HOST, here)
     world.put(HOST, here, "debian.qcow2")
+    world.connection.storage.ensure_pool(OTHER, there)
     has = world.connection.storage.has_image
     assert (has(OTHER, there, "debian.qcow2"), has(HOST, other, "debian.qcow2")) == (True, False)
     [file] = world.connection.storage.list_files(OTHER, there)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controller.zone.status import vlan_ids
 from crds.v1alpha1.zone import VLANRange
-from tests.support.cloud import BASE, CLUSTER, HOST, OFFERING, POD, POOL, ZONE, Cloud, play, vm
+from tests.support.cloud import BASE, CLUSTER, GIVEN, HOST, OFFERING, POD, POOL, ZONE, Cloud, play, vm
 from tests.support.hypervisors import Hypervisor, host
 
 NETWORK = """
@@ -121,7 +121,7 @@ def test_everything_deleted_at_once_goes_in_the_right_order() -> None:
             cloud.delete(kind, name)
         cloud.delete("ServiceOffering", "small")
         await cloud.settle()
-        assert not cloud.api.objects
+        assert list(cloud.api.objects) == [GIVEN]
         assert cloud.hypervisors["fake://h1"].open == 0
 
     play(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import libvirt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from drivers.types import (
     StoredKind,
     VolumeID,
 )
+from tests.unit.kvm.fakes import libvirt_error
 from tests.unit.kvm.store.group import MIB, World
 from tests.unit.kvm.store.pool import FakePool, Killed
 
@@ -87,6 +89,60 @@ def test_a_volume_grows_into_a_copy_or_stays_as_it_was(breaks: list[tuple[int, i
     assert seen.volume_id == holdings.read(world.pool).volumes[0].volume_id, "it is as large already"
     holdings.remove(world.pool, Kind.VOLUME, ONE)
     assert world.group.volumes == {}, "with what went before, where that was not reached"
+
+
+@given(STEPS, STEPS)
+def test_a_look_at_the_pool_removes_what_was_replaced_and_nothing_else(broken: tuple[int, int], again: tuple[int, int]) -> None:
+    """Wherever a growth broke off, and the look itself."""
+    world = world_with_image()
+    create(world, image="debian")
+    create(world, volume=TWO)
+    world.allow(*broken)
+    with suppress(Killed):
+        datavolumes._grow(world.pool, ONE, 30 * MIB, None)
+    for steps in (again, (ALL, ALL)):
+        world.allow(*steps)
+        seen = set(holdings.read(world.pool).volumes)
+        with suppress(Killed):
+            holdings.drop_replaced(world.pool)
+        assert set(holdings.read(world.pool).volumes) == seen
+        assert content(world) == "debian"
+    [mine] = [each for each in seen if each.volume == ONE]
+    whole = {name for name in world.group.volumes if ONE in name and f"{name.removesuffix('.raw')}.complete" in world.files.volumes}
+    assert whole == {mine.volume_id.rpartition("/")[2]}
+    if mine.size == 32 * MIB:
+        assert len([name for name in (*world.group.volumes, *world.files.volumes) if ONE in name]) == 2, "nothing else has its room"
+    assert IMAGE in world.files.volumes
+
+
+def test_what_somebody_has_open_or_writes_waits_for_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    for number in (0, 1, 2):
+        world.group.put(f"vireo-vol-{ONE}.{number}.raw", "x", 4 * MIB)
+        world.files.put(f"vireo-vol-{ONE}.{number}.complete", capacity=0)
+    world.group.volumes[f"vireo-vol-{ONE}.0.raw"].building = True
+    monkeypatch.setattr(world.group.volumes[f"vireo-vol-{ONE}.1.raw"], "delete", refuse)
+    holdings.drop_replaced(world.pool)
+    assert set(world.group.volumes) == {f"vireo-vol-{ONE}.{number}.raw" for number in (0, 1, 2)}
+    world.group.volumes[f"vireo-vol-{ONE}.0.raw"].building = False
+    monkeypatch.undo()
+    holdings.drop_replaced(world.pool)
+    assert set(world.group.volumes) == {f"vireo-vol-{ONE}.2.raw"}
+
+
+def refuse(_flags: int) -> None:
+    raise libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, "Logical volume vg-1/x is used by another device.")
+
+
+def test_a_copy_that_is_not_complete_replaces_nothing() -> None:
+    world = World()
+    world.group.put(f"vireo-vol-{ONE}.0.raw", "old", 4 * MIB)
+    world.files.put(f"vireo-vol-{ONE}.0.complete", capacity=0)
+    world.group.put(f"vireo-vol-{ONE}.1.raw", "half", 8 * MIB)
+    world.files.put(f"vireo-vol-{TWO}.7.complete", capacity=0)
+    holdings.drop_replaced(world.pool)
+    assert content(world) == "old"
+    assert f"vireo-vol-{ONE}.1.raw" in world.group.volumes, "it may be being written"
 
 
 def test_a_volume_that_a_vm_has_does_not_grow() -> None:

@@ -36,7 +36,7 @@ VOLUME = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b12")
 
 @given(LABELS, EXPORTS)
 def test_the_document_says_where_from_and_where_to(name: str, export: NFSExport) -> None:
-    root = ET.fromstring(render(nfs.describe(PoolSpec(name, "/mnt/vms", nfs=export), export)))
+    root = ET.fromstring(render(nfs.describe(PoolSpec(name, "/mnt/vms", nfs=export), export, "")))
     assert (root.get("type"), root.findtext("name")) == ("netfs", f"vireo-{name}")
     found = [root.find(path) for path in ("source/host", "source/dir", "source/format")]
     assert [each.attrib for each in found if each is not None] == [
@@ -49,7 +49,7 @@ def test_the_document_says_where_from_and_where_to(name: str, export: NFSExport)
 
 def test_a_server_that_is_away_is_given_up() -> None:
     """With `hard`, which is the default of nfs(5), libvirt would wait for ever, with every pool of the host."""
-    options = {each.get("name") for each in nfs.describe(SPEC, EXPORT).iterfind("fs:mount_opts/fs:option", FS)}
+    options = {each.get("name") for each in nfs.describe(SPEC, EXPORT, "").iterfind("fs:mount_opts/fs:option", FS)}
     assert {"soft", "retry=0"} <= options
     assert "hard" not in options
 

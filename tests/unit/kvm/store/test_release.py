@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from tests.unit.kvm.vms import LABELS
 DIR = PoolSpec("local", "/srv/local")
 EXPORT = NFSExport("nfs1", "/vms")
 NET = PoolSpec("filer", "/mnt/vms", nfs=EXPORT)
+CLOUD, OTHER = "5b7f1f0e-cloud", "5b7f1f0e-other"
+CLOUDS = st.sampled_from([CLOUD, OTHER]) | st.uuids().map(str)
 
 
 @dataclass
@@ -85,7 +88,7 @@ class Host:
     domains: list[Domain] = field(default_factory=list)
 
     def listAllStoragePools(self, flags: int) -> list[LibvirtPool]:
-        assert flags == libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_DIR | libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_NETFS
+        assert flags == pools._WITH_GROUPS
         return [pool for pool in self.pools if "undefine" not in pool.acts]
 
     def listAllDomains(self, _flags: int) -> list[Domain]:
@@ -96,8 +99,9 @@ def in_directory(path: str) -> str:
     return f"<pool type='dir'><name>x</name><target><path>{path}</path></target></pool>"
 
 
-def ours(spec: PoolSpec = DIR, **values: bool) -> LibvirtPool:
-    return LibvirtPool(names.pool(spec.name), in_directory(spec.path), names.pool_uuid(spec.name), **values)
+def ours(spec: PoolSpec = DIR, cloud: str = CLOUD, **values: bool) -> LibvirtPool:
+    native = names.pool(spec.name)
+    return LibvirtPool(native, in_directory(spec.path), names.pool_uuid(native, cloud), **values)
 
 
 def vm(source: str) -> str:
@@ -107,20 +111,39 @@ def vm(source: str) -> str:
 # Whose it is -----------------------------------------------------------------------------------------------------------
 
 
-@given(LABELS, LABELS)
-def test_the_uuid_says_that_we_defined_it(name: str, other: str) -> None:
-    native, identity = names.pool(name), names.pool_uuid(name)
+@given(LABELS, LABELS, CLOUDS, CLOUDS)
+def test_the_uuid_says_that_our_cloud_defined_it(name: str, other: str, cloud: str, another: str) -> None:
+    native = names.pool(name)
+    identity = names.pool_uuid(native, cloud)
     assert names.is_uuid(identity)
-    assert names.pool_of(native, identity) == name
-    assert names.pool_of(name, identity) is None
-    assert names.pool_of(native, "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11") is None
-    assert (names.pool_of(names.pool(other), identity) == other) == (name == other)
+    assert names.pool_of(native, identity, cloud) == name
+    assert names.pool_of(name, identity, cloud) is None
+    assert names.pool_of(native, "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11", cloud) is None
+    assert (names.pool_of(names.pool(other), identity, cloud) == other) == (name == other)
+    assert (names.pool_of(native, identity, another) == name) == (cloud == another)
 
 
-@given(st.text(max_size=40), st.text(max_size=40))
-def test_any_name_and_uuid_can_be_asked_about(name: str, identity: str) -> None:
-    assert names.pool_of(name, identity) is None
-    assert names.pool_of(f"vireo-{name}", identity) is None
+@given(LABELS, CLOUDS)
+def test_the_uuid_from_before_clouds_were_told_apart_is_each_cloud_s(name: str, cloud: str) -> None:
+    """It is that of hosts that an earlier version prepared: it must never change."""
+    native = names.pool(name)
+    before = str(uuid.uuid5(uuid.NAMESPACE_URL, f"https://vireo.dev/libvirt/1/pool/vireo-{name}"))
+    assert names.pool_of(native, before, cloud) == name
+    assert names.pool_uuid(native, cloud) != before
+
+
+@given(st.text(max_size=40), st.text(max_size=40), CLOUDS)
+def test_any_name_and_uuid_can_be_asked_about(name: str, identity: str, cloud: str) -> None:
+    assert names.pool_of(name, identity, cloud) is None
+    assert names.pool_of(f"vireo-{name}", identity, cloud) is None
+    assert names.pool_of(f"vireo-lvm_{name}", identity, cloud) is None
+
+
+def test_a_volume_group_has_such_a_uuid_too() -> None:
+    native = names.group_pool("vg-1")
+    assert names.pool_of(native, names.pool_uuid(native, CLOUD), CLOUD) == "lvm_vg-1"
+    assert names.pool_of(native, names.pool_uuid(native, CLOUD), OTHER) is None
+    assert (names.volume_group_of(native), names.volume_group_of("vireo-vg-1")) == ("vg-1", None)
 
 
 def test_both_kinds_are_defined_with_it() -> None:
@@ -134,9 +157,9 @@ def test_both_kinds_are_defined_with_it() -> None:
 
     connection = Defining()
     with suppress(libvirt.libvirtError):
-        pools.define(connection, DIR)
-    for spec, text in ((DIR, connection.text), (NET, render(nfs.describe(NET, EXPORT)))):
-        assert f"<uuid>{names.pool_uuid(spec.name)}</uuid>" in text
+        pools.define(connection, DIR, CLOUD)
+    for spec, text in ((DIR, connection.text), (NET, render(nfs.describe(NET, EXPORT, CLOUD)))):
+        assert f"<uuid>{names.pool_uuid(names.pool(spec.name), CLOUD)}</uuid>" in text
 
 
 def test_those_of_others_are_not_listed() -> None:
@@ -144,11 +167,12 @@ def test_those_of_others_are_not_listed() -> None:
     theirs = [
         LibvirtPool("default", in_directory("/srv/local"), "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11"),
         LibvirtPool("vireo-local", in_directory("/srv/local"), "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11"),
-        LibvirtPool("vireo-other", in_directory("/srv/local"), names.pool_uuid("local")),
+        LibvirtPool("vireo-other", in_directory("/srv/local"), names.pool_uuid("vireo-local", CLOUD)),
+        ours(replace(DIR, name="another-cloud"), OTHER),
         LibvirtPool("vireo-console-logs", in_directory(names.CONSOLE_LOGS), "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b12"),
     ]
-    assert pools.ours(Host([*theirs, gone, mine])) == [(mine, DIR)]
-    release.release(Host(theirs), DIR)
+    assert pools.ours(Host([*theirs, gone, mine]), CLOUD) == [(mine, DIR)]
+    release.release(Host(theirs), DIR, CLOUD)
     assert not any(each.acts for each in theirs)
 
 
@@ -159,10 +183,17 @@ def test_those_of_others_are_not_listed() -> None:
 def test_it_is_stopped_and_undefined_under_whatever_name_we_have_it(active: bool) -> None:
     pool, other = ours(active=active), ours(PoolSpec("other", "/srv/other"))
     host = Host([other, pool])
-    release.release(host, PoolSpec("another-name", DIR.path, shared=True))
+    release.release(host, PoolSpec("another-name", DIR.path, shared=True), CLOUD)
     assert pool.acts == (["stop", "undefine"] if active else ["undefine"])
-    release.release(host, DIR)
+    release.release(host, DIR, CLOUD)
     assert not other.acts
+
+
+@pytest.mark.parametrize(("maker", "goes"), [(CLOUD, True), ("", True), (OTHER, False)])
+def test_a_cloud_lets_go_of_its_own_and_of_those_from_before(maker: str, goes: bool) -> None:
+    pool = ours(cloud=maker)
+    release.release(Host([pool]), DIR, CLOUD)
+    assert pool.acts == (["stop", "undefine"] if goes else [])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +207,7 @@ def test_it_is_stopped_and_undefined_under_whatever_name_we_have_it(active: bool
 )
 def test_another_place_is_another_pool(pool: PoolSpec) -> None:
     mine = ours()
-    release.release(Host([mine]), pool)
+    release.release(Host([mine]), pool, CLOUD)
     assert not mine.acts
 
 
@@ -195,7 +226,7 @@ def test_whoever_has_a_disk_there_keeps_it(source: str, running: bool) -> None:
     pool = ours()
     domain = Domain(vm(""), vm(source)) if running else Domain(vm(source), "")
     with pytest.raises(Conflict, match="VM web has a disk in the pool local"):
-        release.release(Host([pool], [Domain("", vanished=True), domain]), DIR)
+        release.release(Host([pool], [Domain("", vanished=True), domain]), DIR, CLOUD)
     assert not pool.acts
 
 
@@ -205,7 +236,7 @@ def test_whoever_has_a_disk_there_keeps_it(source: str, running: bool) -> None:
 )
 def test_what_lies_elsewhere_does_not(source: str) -> None:
     pool = ours()
-    release.release(Host([pool], [Domain(vm(source), vm(source))]), DIR)
+    release.release(Host([pool], [Domain(vm(source), vm(source))]), DIR, CLOUD)
     assert pool.acts == ["stop", "undefine"]
 
 
@@ -214,7 +245,8 @@ def test_one_that_goes_meanwhile_is_gone() -> None:
         def destroy(self) -> None:
             raise libvirt_error(libvirt.VIR_ERR_NO_STORAGE_POOL)
 
-    release.release(Host([Racing("vireo-local", in_directory(DIR.path), names.pool_uuid("local"))]), DIR)
+    racing = Racing("vireo-local", in_directory(DIR.path), names.pool_uuid("vireo-local", CLOUD))
+    release.release(Host([racing]), DIR, CLOUD)
 
 
 # Exports ---------------------------------------------------------------------------------------------------------------
