@@ -236,6 +236,16 @@ def test_written_files_are_exact(guest: libvirt.virDomain, content: str) -> None
     assert execute(guest, 'stat -c %a "/tmp/new dir/it\'s"') == "600\n"
 
 
+def test_files_are_there_before_anybody_can_log_in(guest: libvirt.virDomain) -> None:
+    """That is what the boot does between the two stages; commands of the user come after it."""
+    execute(guest, "rm -f /tmp/early /tmp/late")
+    user = {"write_files": [{"path": "/tmp/early", "content": "here"}], "runcmd": ["touch /tmp/late"]}
+    stages = APPLY.replace("cloud-lite early;", "cloud-lite early; cat /tmp/early; test -e /tmp/late || echo;")
+    seed = {"meta-data": "instance-id: i-4\n", "user-data": "#cloud-config\n" + yaml.safe_dump(user)}
+    assert execute(guest, stages, yaml.safe_dump(seed)) == f"here\n{DONE}"
+    execute(guest, "test -e /tmp/late")
+
+
 def test_compressed_and_appended_files(guest: libvirt.virDomain) -> None:
     execute(guest, "rm -f /tmp/log")
     entry = {"path": "/tmp/log", "encoding": "gz+b64", "append": True}

@@ -91,20 +91,21 @@ local function try(problems, name, step, ...)
   if not good then problems[#problems + 1] = name .. ": " .. tostring(complaint) end
 end
 
--- Host name, keys and passwords. clone: this disk was another instance before.
-function instance.identify(data, clone)
+-- Host name, keys, passwords and files: all is there before somebody can log in, as with cloud-init. clone: this disk was another
+-- instance before.
+function instance.prepare(data, clone)
   local problems = {}
   if clone then system.run("rm", "-f", "/etc/dropbear/key") end
   try(problems, "hostname", set_host_name, data)
   try(problems, "ssh keys", set_keys, data)
   try(problems, "chpasswd", set_passwords, data)
+  for _, entry in ipairs(data.config.write_files or {}) do try(problems, "write_files", write_file, entry) end
   return problems
 end
 
--- Files, commands and scripts of the user and the vendor.
+-- Commands and scripts of the user and the vendor.
 function instance.apply(data)
   local problems = {}
-  for _, entry in ipairs(data.config.write_files or {}) do try(problems, "write_files", write_file, entry) end
   for _, command in ipairs(data.config.runcmd or {}) do try(problems, "runcmd", run_command, command) end
   for number, script in pairs(data.scripts) do try(problems, "script", run_script, number, script) end
   return problems
