@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.support.live import manifests as make
 pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
 
 from tests.lab.debian import image
+from tests.lab.shell import run
 from tests.scenario.kvmguests import Guests, guests
 
 # The image is built by the first test, unless the cache has it.
@@ -25,6 +27,14 @@ write_files:
 runcmd:
 - echo ran >> /var/log/ran
 - [sh, -c, 'echo "$1" > /var/log/word', sh, "it's one 'word'"]
+"""
+
+
+LATER = """#cloud-config
+bootcmd:
+- echo booted > /var/log/booted
+runcmd:
+- echo again >> /var/log/ran
 """
 
 
@@ -98,4 +108,18 @@ def test_a_restart_keeps_the_instance_and_runs_nothing_again(world: Guests) -> N
     assert "status: done" in finish(world)
     assert world.run("web", once) == before
     assert world.run("web", "cat kept; test ! -e /etc/motto && echo absent") == "kept\nabsent"
+    assert world.identity("web") == identity
+
+
+def test_of_a_changed_seed_only_what_is_of_each_boot_takes_effect(world: Guests, tmp_path: Path) -> None:
+    """As docs/concepts/vm-life.md has it: host name and bootcmd at the next start, keys and the rest of user data never."""
+    identity, ran = world.identity("web"), world.run("web", "cat /var/log/ran; cat ~/.ssh/authorized_keys")
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other"))
+    other = (tmp_path / "other.pub").read_text().strip()
+    world.change("web", hostname="web-2", sshKeys=[world.public_key, other], userData={"inline": LATER})
+    assert world.run("web", "hostname; test -e /var/log/booted || echo not yet") == "web-1\nnot yet"
+    world.restart("web")
+    assert "status: done" in finish(world)
+    assert world.run("web", "hostname; cat /var/log/booted") == "web-2\nbooted"
+    assert world.run("web", "cat /var/log/ran; cat ~/.ssh/authorized_keys") == ran
     assert world.identity("web") == identity
