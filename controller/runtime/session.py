@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from controller.runtime.keys import Key
@@ -58,6 +58,9 @@ class Session(Generic[T]):
             self.object.status.observed_generation = self.object.metadata.generation
         draft = self.object.status.to_json()
         patch = merge_patch(self._raw_status, self._known, draft)
+        if "conditions" in patch:
+            _keep_times(self._known.get("conditions", ()), draft.get("conditions", ()))
+            patch = merge_patch(self._raw_status, self._known, draft)
         if not patch:
             return False
         raw = await self._writes.status(self.key, self.uid, self._version, patch)
@@ -87,3 +90,10 @@ class Session(Generic[T]):
 
     def _read_back(self, raw: Mapping[str, Any]) -> None:
         self._version = str(raw["metadata"]["resourceVersion"])
+
+
+def _keep_times(known: Iterable[Mapping[str, Any]], draft: Iterable[dict[str, Any]]) -> None:
+    """A condition that went to and fro between two writes has made no transition for whoever reads the object."""
+    since = {(each["type"], each["status"]): each["lastTransitionTime"] for each in known}
+    for each in draft:
+        each["lastTransitionTime"] = since.get((each["type"], each["status"]), each["lastTransitionTime"])
