@@ -12,6 +12,7 @@ from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.instances import instance_of, may_be
 from controller.snapshotrestore.ending import Command, Services, completed, followed, given_up, pending
+from crds.v1alpha1.host import AdminState, Host
 from crds.v1alpha1.snapshot import Snapshot
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
@@ -118,8 +119,24 @@ def _not_now(ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachi
             return failed("VirtualMachineRunning", text, terminal=True)
         if have.power is not Power.OFF:
             return waiting("VirtualMachineRunning", f"VM {name} is not off yet", retry_after=_HELD)
+    elif have.power in (Power.OFF, Power.CRASHED) and (kept_off := _kept_off(ctx, vm)):
+        return kept_off
     job = vm.status.job
     if job is not None and jobs.running(job):
         return waiting("VirtualMachineBusy", f"VM {name} is being worked on: {job.command}", retry_after=_HELD)
     hold = holds.on_vm(ctx.store, vm, besides=ctx.key)
     return waiting("VirtualMachineBusy", f"VM {name}: {hold}", retry_after=_HELD) if hold else None
+
+
+def _kept_off(ctx: Context[SnapshotRestore], vm: VirtualMachine) -> Result | None:
+    """Why a VM must not run now, as it would with its memory back: what forbids to start it."""
+    name, host = vm.metadata.name, ctx.store.get(Host, vm.status.host or "")
+    if host is not None and host.spec.admin_state is AdminState.MAINTENANCE:
+        message = f"VM {name} would run again, and host {host.metadata.name} is in maintenance: no VM is started there"
+        return waiting("HostInMaintenance", message, retry_after=operation.RETRY)
+    if not vm.status.room_released:
+        return None
+    text = f"VM {name} would run again, and gave its room on host {vm.status.host} back while stopped"
+    if vm.spec.power_state is PowerState.OFF:
+        return failed("InsufficientCapacity", f"{text}: start it first (powerState On)", terminal=True)
+    return waiting("InsufficientCapacity", f"{text}: it waits until there is some", retry_after=operation.RETRY)

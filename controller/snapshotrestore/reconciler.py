@@ -35,7 +35,7 @@ def _of_snapshot(snapshot: Snapshot, store: Store) -> Iterable[Key]:
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
     snapshots = snapshots_by_vm.of(store, qualified(vm.metadata.namespace, vm.metadata.name))
-    volumes = {each.volume for each in vm.status.volumes if each.volume}
+    volumes = {*(each.volume for each in vm.spec.volumes), *(each.volume for each in vm.status.volumes if each.volume)}
     of_volumes = [each for name in volumes for each in snapshots_by_volume.of(store, qualified(vm.metadata.namespace, name))]
     return [key for each in (*snapshots, *of_volumes) for key in _of_snapshot(each, store)]
 

@@ -84,6 +84,28 @@ def test_not_while_a_vm_has_it() -> None:
     play(story)
 
 
+@pytest.mark.parametrize("by", ["its spec", "its deletion"])
+def test_a_vm_that_only_names_it_need_not_get_it_first(by: str) -> None:
+    """One that waits for something else has no volumes yet, so no status tells when it no longer wants this one."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        cloud.apply(vm("later", extra=mounted("data")).replace("offering: small", "offering: missing"))
+        await cloud.settle(20)
+        cloud.apply(restore())
+        await cloud.settle(30)
+        assert back(cloud) == ("False", "VolumeAttached")
+        assert cloud.reason("later") == ("False", "OfferingNotFound")
+        if by == "its spec":
+            cloud.edit("later", volumes=[])
+        else:
+            cloud.delete("VirtualMachine", "shop/later")
+        await cloud.settle(30)
+        assert (back(cloud), stored(cloud)) == (("True", "Completed"), "old")
+
+    play(story)
+
+
 def test_nobody_touches_it_meanwhile() -> None:
     """Named by a VM, grown and deleted while its content comes back: all of that comes after."""
 
