@@ -9,6 +9,7 @@ from controller.host import networks
 from controller.host.endpoint import find_cluster, find_endpoint
 from controller.host.identity import Identities, refusal
 from controller.host.lacks import lack
+from controller.host.last import LOOKS, stranded
 from controller.host.orphans import Orphans
 from controller.host.pools import PACE, Pools
 from controller.host.status import allocated, describe, fill, native_id, result, running
@@ -112,7 +113,7 @@ class HostReconciler:
 
     async def reconcile(self, ctx: Context[Host]) -> Result:
         """A Host is ready while it is connected, also when it is declared Disabled; its deletion waits for VMs and pools on it."""
-        users = _users(ctx) if ctx.deleting else []
+        users = _users(ctx) or stranded(ctx.object, ctx.store) if ctx.deleting else []
         if ctx.deleting and not users:
             return await self._release(ctx)
         contact = await self._attach(ctx)
@@ -128,7 +129,7 @@ class HostReconciler:
         describe(ctx.object, ctx.conditions, link, outcome, users, lacking)
         networks.describe(ctx.conditions, contact.network if isinstance(contact, _Contact) else None)
         _tell(ctx, before, outcome)
-        return blocked(ctx, users) or _again(outcome)
+        return blocked(ctx, users, retry_after=LOOKS) or _again(outcome)
 
     def forget(self, key: Key, uid: str) -> None:
         """Disconnect a Host that is gone."""
