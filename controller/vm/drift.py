@@ -6,7 +6,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed
 from controller.shared.deletion import listing
 from controller.vm import job, report
-from controller.vm.plan import awaits_guest, differences, is_on, moved_nics
+from controller.vm.plan import awaits_guest, differences, field_of, is_on, moved_nics
 from controller.vm.report import DRIFT, IN_SYNC, SYNCED
 from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
@@ -49,16 +49,17 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
     """What was changed by hand of CPU, memory, interfaces or volumes, in words; "" for nothing.
 
     Ask before the conditions are brought up to date. A spec that changed since, a Network that has another segment, a job under
-    way, a change that waits for a restart or for room, or memory that a guest lets go of when it reboots is no drift.
+    way, a field whose change waits for a restart, a VM that waits for something, or memory that a guest lets go of when it reboots
+    is no drift.
     """
-    vm = ctx.object
-    if job.current(vm) is not None or vm.status.pending_changes:
+    vm, coming = ctx.object, {each.field for each in ctx.object.status.pending_changes}
+    if job.current(vm) is not None:
         return ""
     if not _held(ctx, IN_SYNC) or not (ctx.conditions.is_true("Ready") or _found(ctx, DRIFT, report.DISK_MISSING)):
         return ""
     redeclared = _redeclared(want, have)
     changes = [each for each in differences(want, have) if type(each) in _NAMES and not awaits_guest(each, have)]
-    named = {_NAMES[type(each)] for each in changes if _nic(each) not in redeclared}
+    named = {_NAMES[type(each)] for each in changes if _nic(each) not in redeclared and field_of(each, have) not in coming}
     moved = [f"{name} is {where}" for name, where in moved_nics(have).items() if name not in redeclared]
     return ", ".join(f"{each} ({listing(moved)})" if moved and each == _INTERFACES else each for each in sorted(named))
 

@@ -155,7 +155,12 @@ def held_by_snapshots(want: DesiredVM, have: ObservedVM) -> list[str]:
     """Fields whose change waits until the VM has no snapshots any more."""
     if not have.snapshots:
         return []
-    return sorted({f"spec.{_described(change, have)[0]}" for change in differences(want, have) if _held(change, have)})
+    return sorted({field_of(change, have) for change in differences(want, have) if _held(change, have)})
+
+
+def field_of(change: Change, have: ObservedVM) -> str:
+    """The field that declares what the change is to bring, as a path from the object on."""
+    return f"spec.{_described(change, have)[0]}"
 
 
 def awaits_guest(change: Change, have: ObservedVM) -> bool:

@@ -87,6 +87,36 @@ def test_hardware_changed_by_hand_is_reported_and_left_until_the_spec_changes(ac
     play(story)
 
 
+@pytest.mark.parametrize("policy", ["", "driftPolicy: Correct"], ids=["by default", "Correct"])
+def test_what_waits_for_a_restart_hides_no_drift(policy: str) -> None:
+    """It may wait for months; what is declared of CPUs meanwhile is not what runs, and nobody changed that by hand."""
+
+    async def story(cloud: VMCloud) -> None:
+        await running(cloud, policy)
+        cloud.edit(offering="large")
+        await cloud.settle(30)
+        cloud.edit(offering="small")
+        await cloud.settle(30)
+        assert cloud.reason(type="RestartRequired") == ("True", "ChangesPending")
+        assert "HardwareDrift" not in cloud.events("web")
+        cloud.datacentre.act(Act.REMOVE_NIC, "web", "front")
+        await cloud.settle(60)
+        assert "HardwareDrift" in cloud.events("web")
+        assert list(cloud.datacentre.vm().nics) == (["front"] if policy else [])
+        if not policy:
+            assert cloud.reason() == ("False", "HardwareDrift")
+            assert "interfaces" in cloud.text()
+            assert "CPUs" not in cloud.text()
+            assert cloud.vm()["pendingChanges"]
+        cloud.edit(restartedAt="2026-11-22T11:00:00Z")
+        await cloud.settle(4 * 3600)
+        assert cloud.reason() == ("True", "Running")
+        assert (cloud.datacentre.vm().running_cpus, list(cloud.datacentre.vm().nics)) == (2, ["front"])
+        assert "pendingChanges" not in cloud.vm()
+
+    play(story)
+
+
 def test_a_resize_is_no_drift() -> None:
     async def story(cloud: VMCloud) -> None:
         await running(cloud, "driftPolicy: Report")
