@@ -9,7 +9,7 @@ from controller.inventory.contents import KEPT
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
-from controller.runtime.results import Result, done, failed, waiting
+from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import existence
 from controller.shared.holds import VOLUME_WATCHES, keep_volume
@@ -41,6 +41,7 @@ from drivers.errors import DriverError
 
 LOOKS = 600.0
 """Seconds between looks at whether a volume is still in its pool."""
+_AGAIN = 1.0
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
@@ -168,6 +169,9 @@ class VolumeReconciler:
         ctx.object.status.state = VolumeState.READY
         self._looked.setdefault(ctx.uid, ctx.clock.monotonic())
         job.finish(ctx)
+        size, declared = ctx.object.status.size, ctx.object.spec.size
+        if size is not None and size.bytes < declared.bytes:  # declared larger while the job was under way
+            return requeue(_AGAIN, job.under_way(job.Command.RESIZE), f"the volume has {size}, declared is {declared}")
         return done("Ready", recheck_after=LOOKS)
 
     def _refused(self, ctx: Context[Volume], error: DriverError) -> Result:

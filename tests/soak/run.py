@@ -26,8 +26,9 @@ DEADLY_PERIOD, DEADLY_MINUTES = 40.0, 10.0
 """Controllers are ended only in the first minutes of each period: those of the rest live long enough to show a leak."""
 LONG_REST_EVERY = 10
 """Rounds between those after which nothing at all may be written."""
-PATIENCE = 600.0
-"""Seconds that it may take to become as declared: breakers and backoffs take minutes, and a busy machine takes longer."""
+PATIENCE = 300.0
+"""Seconds that it may take to become as declared: breakers and backoffs take minutes. Less than the ten minutes between looks at
+what is as declared: what nobody wakes must not pass because one of these looks mends it."""
 
 
 class Violation(AssertionError):

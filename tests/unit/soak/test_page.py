@@ -41,7 +41,7 @@ def test_two_hours_unless_one_says_otherwise() -> None:
         ("only in ten minutes of each {}", {40.0: "forty"}.get(run.DEADLY_PERIOD)),
         ("grows by no more than {} MiB in an hour", command.MOST_GROWTH),
         ("their first {} left out", {5.0: "five"}.get(memory.WARM_UP)),
-        ("within {} minutes this must hold", {600.0: "ten"}.get(run.PATIENCE)),
+        ("within {} minutes this must hold", {300.0: "five"}.get(run.PATIENCE)),
         ("after every {} round", {10: "tenth"}.get(run.LONG_REST_EVERY)),
     ],
 )

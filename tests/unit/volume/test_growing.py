@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from controller.runtime.keys import Key
 from drivers.simulator.engine.settings import Settings
 from drivers.types import Capability
 from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, job, mounted, mounts, ready, status, volume
+from tests.support.volumes import edit, has, job, made, mounted, mounts, ready, status, volume
 
 
 def watch(cloud: VMCloud) -> list[tuple[object, object]]:
@@ -83,3 +84,39 @@ def test_one_that_can_not_grow_now_is_free_for_other_work() -> None:
         assert (status(cloud)["size"], job(cloud)) == ("8Gi", ("ResizeVolume", "Succeeded"))
 
     play(story, settings=Settings(hosts=1, cpus=8, memory=32 * GIB, capabilities=able))
+
+
+def never_ready_too_small(cloud: VMCloud) -> None:
+    """Have every status that is written looked at: who says Ready of the size that is declared has it."""
+    original = cloud.api._point
+
+    async def point(name: str) -> None:
+        if name == "after status of Volume":
+            declared, said = cloud.api.objects[Key("Volume", "shop", "data")], status(cloud)
+            if ready(cloud) == ("True", "Ready") and said["observedGeneration"] == declared["metadata"]["generation"]:
+                assert said["size"] == declared["spec"]["size"]
+        await original(name)
+
+    cloud.api._point = point
+
+
+@pytest.mark.parametrize("method", ["volumes.create_volume", "volumes.grow_volume"])
+@pytest.mark.parametrize("after", [0.5, 3.0, 5.5])
+def test_one_that_is_declared_larger_while_it_is_worked_on(method: str, after: float) -> None:
+    """The work under way is for the size of before: the volume is not Ready until it has that of now."""
+
+    async def story(cloud: VMCloud) -> None:
+        cloud.apply(site(1))
+        await cloud.settle(30)
+        never_ready_too_small(cloud)
+        cloud.apply(volume())
+        if method == "volumes.grow_volume":
+            await cloud.settle(30)
+            edit(cloud, size="6Gi")
+        await cloud.settle(after)
+        edit(cloud, size="8Gi")
+        await cloud.settle(30)
+        assert (ready(cloud), job(cloud)) == (("True", "Ready"), ("ResizeVolume", "Succeeded"))
+        assert [each.size for each in made(cloud).values()] == [8 * GIB]
+
+    play(story, settings=Settings(hosts=1, cpus=8, memory=32 * GIB, durations={method: 4.0}))
