@@ -90,7 +90,7 @@ def test_the_root_has_grown_to_the_disk(world: Guests) -> None:
 
 
 def test_the_agent_tells_of_the_guest(world: Guests) -> None:
-    assert world.cloud.until(lambda: agent(world).get("hostname") == "web-1", "the VM's status has the guest's name", 300)
+    assert world.cloud.until(lambda: agent(world).get("hostname") == "web-1", "the VM's status has the guest's name", 900)
 
 
 def agent(world: Guests) -> dict[str, object]:
