@@ -143,7 +143,9 @@ class Manager:
     def _enqueue_after(self, key: Key, delay: float, priority: Priority) -> None:
         if self._queue is None or key.kind not in self._reconcilers:
             return
-        if priority is not Priority.RESYNC or key not in self._held:  # one that is held comes by itself
+        if priority is Priority.RESYNC and key in self._held:  # it comes by itself: beside those that were met with it
+            self._held[key] = self._held.pop(key)
+        else:
             self._queue.add_after(key, delay, priority)
 
     async def run(self) -> None:

@@ -182,3 +182,30 @@ def test_to_look_at_what_is_not_there_does_nothing() -> None:
         return noting.seen
 
     assert run(main()) == []
+
+
+def test_those_that_are_held_come_in_the_order_in_which_their_hosts_answered() -> None:
+    """VMs of one host need the same objects: side by side they are looked at with each of these parsed once."""
+
+    async def main() -> list[str]:
+        api = FakeApi()
+        keys = [api.create("Widget", f"w{number}", size=1) for number in range(6)]
+        first = Process(api, [Noting()])
+        await first.start()
+        await asyncio.sleep(5)
+        await first.kill()
+        noting, loop = Noting(), asyncio.get_running_loop()
+        calm_at = loop.time() + 10
+        second = Process(api, [noting], workers=1, settled_after={"Widget": 1000.0}, calm=lambda: loop.time() >= calm_at)
+        await second.start()
+        await asyncio.sleep(1)
+        for number in (5, 1, 4, 0):
+            second.manager.look_at(keys[number])
+        second.manager.look_at(keys[1])
+        await asyncio.sleep(5)
+        assert noting.seen == []
+        await asyncio.sleep(10)
+        await second.kill()
+        return noting.seen
+
+    assert run(main()) == ["w2", "w3", "w5", "w4", "w0", "w1"]
