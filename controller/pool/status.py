@@ -57,8 +57,8 @@ async def allocated(store: Store, pool: str) -> int:
         total += (volume.status.size or volume.spec.size).bytes
     async for snapshot in snapshots_by_pool.slowly(store, pool):
         total += snapshot.status.size.bytes if snapshot.status.size else 0
-    async for vm in vms_by_pool.slowly(store, pool):
-        total += sum(disk.size.bytes for disk in vm.status.disks if disk.pool == pool)
+    async for status in vms_by_pool.statuses(store, pool):
+        total += sum(Quantity(disk["size"]).bytes for disk in status.get("disks", ()) if disk["pool"] == pool)
     return total
 
 

@@ -162,3 +162,14 @@ async def test_slowly_leaves_out_what_can_not_be_read() -> None:
     lookup = Lookup(lookups.vms_by_host.kind, "host", lookups.vms_by_host.values)
     assert [each async for each in lookup.slowly(made, "h1")] == []
     assert keys
+
+
+async def test_statuses_are_those_of_the_objects_and_bear_changes_on_the_way() -> None:
+    made = store(*(vm(f"vm{number:03}", status={"host": "h1", "disks": [DISK]}) for number in range(350)))
+    found = []
+    async for status in lookups.vms_by_host.statuses(made, "h1"):
+        found.append(status)
+        if len(found) == 10:
+            made.delete(Key("VirtualMachine", "shop", "vm200"))
+    assert found == [{"host": "h1", "disks": [DISK]}] * 200 + [{}] + [{"host": "h1", "disks": [DISK]}] * 149
+    assert [each async for each in lookups.vms_by_host.statuses(made, "h2")] == []
