@@ -16,7 +16,6 @@ __all__ = ["API_VERSION", "GROUP", "VERSION", "Column", "Definition", "Model", "
 GROUP = "vireo.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
-_NESTED = (dict, list)
 _UPPER = {"id": "ID", "cidr": "CIDR", "iops": "IOPS"}
 
 
@@ -45,28 +44,36 @@ class Model(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """The structure as the API wants it: camelCase, without what is unset or empty; False, 0 and "" stay."""
-        return _compact_map(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+        dumped = self.model_dump(mode="json", by_alias=True, exclude_none=True)
+        _prune(dumped)
+        return dumped
 
 
-def _compact_map(found: dict[str, Any]) -> dict[str, Any]:
-    """The map without blank entries, all the way down: None, an empty list, and a map with nothing but blank entries."""
-    kept = {}
+def _prune(found: dict[str, Any]) -> None:
+    """Take blank entries out of the map, all the way down: None, an empty list, and a map with nothing but blank entries.
+
+    In place, since a status is dumped for every look at an object. List items are kept, empty or not.
+    """
+    blank = []
     for key, value in found.items():
-        if isinstance(value, _NESTED):
-            if inner := _compact(value):
-                kept[key] = inner
+        if type(value) is dict:
+            _prune(value)
+        elif type(value) is list:
+            _prune_items(value)
         elif value is not None:
-            kept[key] = value
-    return kept
+            continue
+        if not value:
+            blank.append(key)
+    for key in blank:
+        del found[key]
 
 
-def _compact(value: Any) -> Any:
-    """`value` without blank map entries; list items are kept, empty or not."""
-    if isinstance(value, dict):
-        return _compact_map(value)
-    if isinstance(value, list):
-        return [_compact(item) if isinstance(item, _NESTED) else item for item in value]
-    return value
+def _prune_items(items: list[Any]) -> None:
+    for item in items:
+        if type(item) is dict:
+            _prune(item)
+        elif type(item) is list:
+            _prune_items(item)
 
 
 class ObjectMeta(Model):

@@ -102,6 +102,11 @@ class Status(Protocol):
         """Return the JSON form, without what is unset or empty."""
         ...
 
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, /) -> Self:
+        """Parse the JSON form.  Raises ValueError when it doesn't fit the model."""
+        ...
+
 
 class Resource(Protocol):
     """One API object: a class per kind, named by `KIND`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
+from pydantic_core import to_json
+
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.patches import merge_patch
@@ -38,7 +40,7 @@ class Session(Generic[T]):
         self._version = obj.metadata.resource_version
         self._finalizers = list(obj.metadata.finalizers)
         self._raw_status = raw_status
-        self._known = obj.status.to_json()
+        self._known: Mapping[str, Any] | None = None
         self._writes = writes
         self._finalizer = finalizer
 
@@ -57,10 +59,13 @@ class Session(Generic[T]):
         if observed:
             self.object.status.observed_generation = self.object.metadata.generation
         draft = self.object.status.to_json()
-        patch = merge_patch(self._raw_status, self._known, draft)
+        if draft == self._raw_status:
+            return False
+        known = self._through_model()
+        patch = merge_patch(self._raw_status, known, draft)
         if "conditions" in patch:
-            _keep_times(self._known.get("conditions", ()), draft.get("conditions", ()))
-            patch = merge_patch(self._raw_status, self._known, draft)
+            _keep_times(known.get("conditions", ()), draft.get("conditions", ()))
+            patch = merge_patch(self._raw_status, known, draft)
         if not patch:
             return False
         raw = await self._writes.status(self.key, self.uid, self._version, patch)
@@ -87,6 +92,12 @@ class Session(Generic[T]):
         self._finalizers = list(raw["metadata"].get("finalizers") or ())
         self._read_back(raw)
         self.gone = bool(raw["metadata"].get("deletionTimestamp")) and not self._finalizers
+
+    def _through_model(self) -> Mapping[str, Any]:
+        """What the API has, as the model writes it; asked for by those only that have something to write."""
+        if self._known is None:
+            self._known = self.object.status.model_validate_json(to_json(self._raw_status)).to_json()
+        return self._known
 
     def _read_back(self, raw: Mapping[str, Any]) -> None:
         self._version = str(raw["metadata"]["resourceVersion"])
