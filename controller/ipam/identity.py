@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -17,6 +18,7 @@ _TAP_PREFIX: Final = 0xFE
 """First octet that libvirt and Xen give to the host's side of a guest interface."""
 
 
+@lru_cache(maxsize=1024)  # a look at a VM asks for it several times
 def instance_id(uid: str) -> InstanceID:
     """UUID of the VM made for the VirtualMachine with this uid: UUIDv5 (RFC 9562, 5.5), lower case with dashes."""
     return InstanceID(str(uuid5(_NAMESPACE, uid)))

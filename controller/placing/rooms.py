@@ -65,8 +65,8 @@ class Rooms:
         """How many bytes the pool lacks so that this volume, or the root disk of this VM, has `size` bytes; 0 if it fits."""
         held = self._index.allocation(uid)
         more = size - (held.disk if held and held.pool == pool else 0)
-        view = self._view(pool)
-        if more <= 0 or view is None:
+        view = self._view(pool) if more > 0 else None
+        if view is None:
             return 0
         return max(0, shortage(view, self._index.pool_allocated(pool), more))
 
