@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -280,8 +281,7 @@ class _Saturation(Collector):
         """Yield the one metric."""
         text = f"Calls that run or wait, by threads of the lane; the {_SHOWN} worst lanes."
         found = GaugeMetricFamily("vireo_lane_saturation", text, labels=["endpoint", "purpose"])
-        busy = sorted(((lane.saturation, *lane.labels) for lane in self._lanes), reverse=True)
-        for saturation, endpoint, purpose in busy[:_SHOWN]:
-            if saturation > 0:
-                found.add_metric([endpoint, purpose], saturation)
+        busy = [(saturation, *lane.labels) for lane in self._lanes if (saturation := lane.saturation) > 0]
+        for saturation, endpoint, purpose in heapq.nlargest(_SHOWN, busy):
+            found.add_metric([endpoint, purpose], saturation)
         yield found

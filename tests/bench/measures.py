@@ -31,6 +31,8 @@ BARE_SECONDS = 15.0
 """How long it goes on, each of two times."""
 
 _WRITES = "PATCH|POST|PUT|DELETE|APPLY"
+_OFTEN, _SELDOM = 0.2, 1.0  # seconds between two looks at the controller
+_NEAR = 0.9
 _SETTLED = 6.0  # seconds without a write that count as rest
 _SUMMED = SETTLE + 5.0  # the same, when sums over many objects must have been written too
 
@@ -320,12 +322,15 @@ async def _elsewhere(bench: Bench, names: Sequence[str], hung: str) -> list[floa
 
 
 async def _reconciled(bench: Bench, count: int) -> float:
-    """When so many VMs had their first turn."""
-
-    def turned() -> bool:
-        return total(bench.controller.metrics(), "controller_runtime_reconcile_total", controller="VirtualMachine") >= count
-
-    return await _when(turned, bench.patience, "all VMs were reconciled")
+    """When so many VMs had their first turn. Asked seldom until that is near: each page takes the controller time."""
+    end, turned = time.monotonic() + bench.patience, 0.0
+    while turned < count:
+        if time.monotonic() > end:
+            raise BenchError(f"not within {bench.patience:.0f} s: all VMs were reconciled")
+        await asyncio.sleep(_OFTEN if turned >= _NEAR * count else _SELDOM)
+        page = await asyncio.to_thread(bench.controller.metrics)
+        turned = total(page, "controller_runtime_reconcile_total", controller="VirtualMachine")
+    return time.monotonic()
 
 
 async def _when(happened: Callable[[], bool], seconds: float, what: str) -> float:
@@ -333,7 +338,7 @@ async def _when(happened: Callable[[], bool], seconds: float, what: str) -> floa
     while not await asyncio.to_thread(happened):
         if time.monotonic() > end:
             raise BenchError(f"not within {seconds:.0f} s: {what}")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(_OFTEN)
     return time.monotonic()
 
 
