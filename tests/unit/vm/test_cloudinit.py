@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.vm.cloudinit import GuestNIC, hostname_of, seed
+from controller.vm.cloudinit import GuestNIC, _dump, hostname_of, seed
 
 STATIC = GuestNIC("front", "02:00:00:00:00:01", "10.0.0.5", 24, "10.0.0.1", ("10.0.0.2",), default=True)
 
@@ -76,3 +76,49 @@ def test_user_data_is_not_shown() -> None:
 )
 def test_hostname(name: str, declared: str | None, expected: str) -> None:
     assert hostname_of(name, declared) == expected
+
+
+def library(document: dict[str, object]) -> str:
+    return str(yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=True, default_flow_style=False))
+
+
+_TEXT = st.one_of(
+    st.text(),
+    st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", fullmatch=True),
+    st.from_regex(r"[0-9]{2}(:[0-5][0-9]){5}", fullmatch=True),
+    st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?", fullmatch=True),
+    st.from_regex(r"[0-9a-z][-0-9a-z_.+]{0,12}", fullmatch=True),
+    st.sampled_from(["", "~", "null", "yes", "On", "true", "0x1f", "0b1", "1e3", "1_000", ".5", "-", "=", "<<", "2026-11-21"]),
+)
+
+
+@given(
+    document=st.dictionaries(
+        _TEXT,
+        st.recursive(
+            _TEXT | st.booleans() | st.integers(),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+            max_leaves=6,
+        ),
+        max_size=4,
+    )
+)
+def test_documents_are_what_the_library_writes(document: dict[str, object]) -> None:
+    """Letter for letter: what VMs carry since they were made has the digest of the library's text."""
+    assert _dump(document) == library(document)
+
+
+@given(
+    instance=_TEXT,
+    hostname=_TEXT,
+    keys=st.lists(_TEXT, max_size=3),
+    nics=st.lists(
+        st.builds(GuestNIC, _TEXT, _TEXT, _TEXT, st.integers(0, 32), _TEXT, st.lists(_TEXT, max_size=2).map(tuple), st.booleans()),
+        max_size=3,
+    ),
+)
+def test_seeds_are_what_the_library_writes(instance: str, hostname: str, keys: list[str], nics: list[GuestNIC]) -> None:
+    made = seed(instance, hostname, keys, nics, b"")
+    assert made.meta_data == library(yaml.safe_load(made.meta_data))
+    assert made.network_config == library(yaml.safe_load(made.network_config))
+    assert yaml.safe_load(made.meta_data)["instance-id"] == instance
