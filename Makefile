@@ -45,6 +45,7 @@ lock: bootstrap ## resolve the dependencies of pyproject.toml again, keeping wha
 bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 1000,10000 --minutes 10": all of them)
 	@$(BIN)/python -m tests.bench.bench_scheduler
 	@$(BIN)/python -m tests.bench.bench_store
+	@$(BIN)/python -m tests.bench.bench_looks
 	@$(BIN)/python -m tests.bench.bench_endpoints
 	@$(BIN)/python -m tests.bench $(BENCH)
 
