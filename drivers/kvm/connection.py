@@ -10,7 +10,6 @@ from drivers.kvm import hosts
 from drivers.kvm.adoption import KVMAdoption
 from drivers.kvm.compute import KVMCompute
 from drivers.kvm.consoles import KVMConsoles
-from drivers.kvm.datavolumes import KVMVolumes
 from drivers.kvm.events import KVMEvents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
@@ -25,6 +24,7 @@ from drivers.kvm.snapshots import KVMSnapshots
 from drivers.kvm.storage import KVMStorage
 from drivers.kvm.store.rbd import Clusters
 from drivers.kvm.store.targets import Targets
+from drivers.kvm.volumes import KVMVolumes
 from drivers.types import Capability, Endpoint, OpRef, Progress
 
 

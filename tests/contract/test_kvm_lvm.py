@@ -192,6 +192,15 @@ def test_a_volume_that_nobody_has_grows_and_keeps_what_it_has(world: World) -> N
     assert world.seen() == {EMPTY: 32 * MIB}
 
 
+def test_what_was_replaced_goes_also_where_whoever_did_that_died_before(world: World) -> None:
+    old = f"vireo-vol-{EMPTY}.0.raw"
+    assert old not in world.group.volumes()
+    world.host.run(f"lvcreate -q -Wn -n {old} -L 8M {GROUP}")
+    world.connection.storage.ensure_pool(HOST, world.pool)
+    assert old not in world.group.volumes()
+    assert world.seen() == {EMPTY: 32 * MIB}
+
+
 def test_a_volume_of_a_template_is_a_copy_of_it(world: World, tmp_path: Path) -> None:
     world.volume(COPY, world.size, image=world.image.name)
     [name] = [name for name in world.group.volumes() if COPY in name]
@@ -238,3 +247,24 @@ def test_what_was_made_is_removed_and_its_room_is_given_out_clean(world: World) 
     world.connection.storage.delete_image(HOST, world.pool, world.image.name)
     assert (world.files, world.group.volumes()) == (set(), ["others"])
     assert world.host.run(f"head -c 4 /dev/{GROUP}/others") == "mine"
+
+
+def test_the_group_is_let_go_as_soon_as_that_switches_nothing_off(world: World) -> None:
+    """The directory at once; and neither the group nor what others have in it is touched."""
+    storage = world.connection.storage
+    with pytest.raises(Conflict, match=f"{GROUP} has volumes"):
+        storage.release_pool(HOST, world.pool)
+    [left] = storage.list_pools(HOST)
+    assert (left.path, left.volume_group) == ("", GROUP)
+    kept = world.admin.storagePoolLookupByName(f"vireo-lvm_{GROUP}")
+    assert (kept.isActive(), kept.autostart()) == (1, 0)
+    assert world.host.run(f"head -c 4 /dev/{GROUP}/others") == "mine"
+    world.host.run(f"lvremove -qf {GROUP}/others")
+    for pool in (left, world.pool):
+        storage.release_pool(HOST, pool)
+        assert (list(storage.list_pools(HOST)), world.group.volumes()) == ([], [])
+    seen = storage.ensure_pool(HOST, world.pool)
+    assert seen.available == seen.capacity, "the group is there"
+    assert world.admin.storagePoolLookupByName(f"vireo-lvm_{GROUP}").autostart() == 1
+    storage.release_pool(HOST, world.pool)
+    assert f"vireo-lvm_{GROUP}" not in {pool.name() for pool in world.admin.listAllStoragePools()}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
-from drivers.kvm import datavolumes, names
+from drivers.kvm import names, volumes
 from drivers.kvm.machine import creation, deletion
 from drivers.kvm.names import Kind
 from drivers.kvm.store import blocks, holdings, images
@@ -46,7 +46,7 @@ def world_with_image(content: str = "debian", size: int = 4 * MIB) -> World:
 
 
 def create(world: World, size: int = 8 * MIB, image: str = "", volume: VolumeID = ONE) -> None:
-    datavolumes._create(world.pool, DesiredVolume(volume, "data", OWNER, SPEC, size, image))
+    volumes._create(world.pool, DesiredVolume(volume, "data", OWNER, SPEC, size, image))
 
 
 def content(world: World, volume: VolumeID = ONE) -> str | None:
@@ -81,11 +81,11 @@ def test_a_volume_grows_into_a_copy_or_stays_as_it_was(breaks: list[tuple[int, i
     for files, group in [*breaks, (ALL, ALL)]:
         world.allow(files, group)
         with suppress(Killed):
-            datavolumes._grow(world.pool, ONE, 30 * MIB, None)
+            volumes._grow(world.pool, ONE, 30 * MIB, None)
         assert content(world) == "debian"
     [seen] = holdings.read(world.pool).volumes
     assert seen.size == 32 * MIB
-    datavolumes._grow(world.pool, ONE, 32 * MIB, None)
+    volumes._grow(world.pool, ONE, 32 * MIB, None)
     assert seen.volume_id == holdings.read(world.pool).volumes[0].volume_id, "it is as large already"
     holdings.remove(world.pool, Kind.VOLUME, ONE)
     assert world.group.volumes == {}, "with what went before, where that was not reached"
@@ -99,7 +99,7 @@ def test_a_look_at_the_pool_removes_what_was_replaced_and_nothing_else(broken: t
     create(world, volume=TWO)
     world.allow(*broken)
     with suppress(Killed):
-        datavolumes._grow(world.pool, ONE, 30 * MIB, None)
+        volumes._grow(world.pool, ONE, 30 * MIB, None)
     for steps in (again, (ALL, ALL)):
         world.allow(*steps)
         seen = set(holdings.read(world.pool).volumes)
@@ -149,8 +149,8 @@ def test_a_volume_that_a_vm_has_does_not_grow() -> None:
     world = World()
     create(world)
     with pytest.raises(Conflict, match="detach it"):
-        datavolumes._grow(world.pool, ONE, 16 * MIB, object())  # type: ignore[arg-type]
-    datavolumes._grow(world.pool, ONE, 8 * MIB, object())  # type: ignore[arg-type]
+        volumes._grow(world.pool, ONE, 16 * MIB, object())  # type: ignore[arg-type]
+    volumes._grow(world.pool, ONE, 8 * MIB, object())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("size", "wanted"), [(1, 4), (4 * MIB, 4), (4 * MIB + 1, 8), (30 * MIB, 32)])
