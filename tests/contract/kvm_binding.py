@@ -18,6 +18,8 @@ from drivers.kvm.connection import KVMDriver
 from drivers.kvm.link.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec, SnapshotID, VolumeID
 from tests.contract.kvm_proxy import LossyProxy
+from tests.contract.suite.base import CleaningMaker
+from tests.contract.suite.tools import Maker
 from tests.lab import disposable
 from tests.lab.guest.images import image
 from tests.lab.host import Host
@@ -234,6 +236,15 @@ def stocked(binding: KVMBinding) -> Iterator[Connection]:
         connection.storage.ensure_pool(binding.host, binding.pool)
         connection.storage.put_image(binding.host, binding.pool, binding.image)
         yield connection
+
+
+@contextmanager
+def making(binding: KVMBinding, connection: Connection) -> Iterator[Maker]:
+    """A maker whose VMs are gone afterwards."""
+    make = CleaningMaker(binding, connection)
+    yield make
+    for vm in make.described:
+        make.delete(vm)
 
 
 class LossyBinding(KVMBinding):

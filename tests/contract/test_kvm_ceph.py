@@ -11,13 +11,12 @@ from drivers.base import Connection
 from drivers.errors import Busy, Conflict, DriverError, StorageUnavailable, Transient
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.names import secret
-from drivers.types import AttachVolume, Change, DesiredVM, DetachVolume, Endpoint, HostID, ImageFile, PoolSpec, RBDPool, VolumeID
-from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, empty_image, stocked
+from drivers.types import AttachVolume, DesiredVM, DetachVolume, Endpoint, HostID, ImageFile, PoolSpec, RBDPool, VolumeID
+from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, empty_image, making, stocked
 from tests.contract.suite import CephVolumes
-from tests.contract.suite.base import CleaningMaker
 from tests.contract.suite.ceph import SIZE, Pool
 from tests.contract.suite.tools import Maker, eventually
-from tests.lab import Lab, ceph, disposable
+from tests.lab import Lab, ceph
 from tests.lab.guests import execute, wait_for_agent
 from tests.lab.host import Host
 
@@ -42,14 +41,6 @@ def spec(cluster: ceph.Cluster, key: str | None = None, **rbd: str) -> PoolSpec:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Two hosts, and a cluster that both reach."""
-    with disposable() as lab:
-        lab.up(hosts=2)
-        yield lab
-
-
-@pytest.fixture(scope="module")
 def cluster(lab: Lab) -> ceph.Cluster:
     made = ceph.Cluster(lab.layout)
     made.start()
@@ -61,38 +52,8 @@ def binding(lab: Lab, cluster: ceph.Cluster, tmp_path_factory: pytest.TempPathFa
     return CephHost(lab.host("h1"), cluster, empty_image(tmp_path_factory.mktemp("image")))
 
 
-@pytest.fixture(scope="module")
-def connection(binding: CephHost) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
-
-
-@pytest.fixture
-def make(binding: CephHost, connection: Connection) -> Iterator[Maker]:
-    with making(binding, connection) as make:
-        yield make
-
-
-@contextmanager
-def making(binding: CephHost, connection: Connection) -> Iterator[Maker]:
-    """A maker whose VMs are gone afterwards."""
-    make = CleaningMaker(binding, connection)
-    yield make
-    for vm in make.described:
-        make.delete(vm)
-
-
 class TestCephVolumes(CephVolumes):
-    @pytest.fixture(scope="class")
-    @classmethod
-    def binding(cls, lab: Lab, cluster: ceph.Cluster, tmp_path_factory: pytest.TempPathFactory) -> CephHost:
-        return CephHost(lab.host("h1"), cluster, empty_image(tmp_path_factory.mktemp("image")))
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def connection(cls, binding: CephHost) -> Iterator[Connection]:
-        with stocked(binding) as connection:
-            yield connection
+    """What every driver must do."""
 
 
 def test_nothing_stays_on_the_host_but_the_key_which_nobody_can_read(
@@ -104,7 +65,7 @@ def test_nothing_stays_on_the_host_but_the_key_which_nobody_can_read(
     connection.storage.ensure_pool(binding.host, binding.ceph)
     volume = pool.created()
     vm = make.created()
-    pool.apply(vm, AttachVolume(pool.attachment(volume)))
+    make.apply(vm, AttachVolume(pool.attachment(volume)))
     with binding.admin() as admin:
         assert [each.name() for each in admin.listAllStoragePools() if "ceph" in each.name()] == []
         kept = admin.secretLookupByUUIDString(secret("ceph"))
@@ -130,7 +91,7 @@ def test_an_image_that_somebody_has_open_stays(binding: CephHost, lab: Lab, conn
     with stocked(other) as there, making(other, there) as far:
         there.storage.ensure_pool(other.host, binding.ceph)
         vm = far.running()
-        Pool(far, binding.ceph, []).apply(vm, AttachVolume(pool.attachment(volume)))
+        far.apply(vm, AttachVolume(pool.attachment(volume)))
         with pytest.raises((Transient, Conflict, Busy)):
             connection.volumes.delete_volume(binding.host, binding.ceph, volume)
         assert [each.volume for each in connection.volumes.contents(binding.host, binding.ceph).volumes] == [volume]
@@ -185,10 +146,6 @@ def booted(host: Host, cluster: ceph.Cluster) -> Iterator[tuple[Maker, Guest]]:
         yield make, Guest(make.running(), binding)
 
 
-def apply(make: Maker, vm: DesiredVM, change: Change) -> None:
-    make.connection.compute.apply(make.binding.host, vm.instance, [change])
-
-
 def test_data_goes_with_the_volume_from_host_to_host(lab: Lab, cluster: ceph.Cluster) -> None:
     """It comes while the guest runs, grows under it, and goes on when the cluster is silent and libvirtd is killed meanwhile."""
     ceph_spec = spec(cluster)
@@ -196,7 +153,7 @@ def test_data_goes_with_the_volume_from_host_to_host(lab: Lab, cluster: ceph.Clu
         pool = Pool(make, ceph_spec, [])
         volume = pool.created()
         has = pool.attachment(volume)
-        apply(make, guest.vm, AttachVolume(has))
+        make.apply(guest.vm, AttachVolume(has))
         assert guest.run(f"head -c {SIZE} {guest.device(volume)} | tr -d '\\0' | wc -c") == "0", "empty"
         guest.write(volume, "first")
         pool.grow(volume, 2 * SIZE)
@@ -211,12 +168,12 @@ def test_data_goes_with_the_volume_from_host_to_host(lab: Lab, cluster: ceph.Clu
         cluster.unhang("ceph-osd")
         eventually(lambda: guest.run("test -e /tmp/written && echo yes || echo no"), lambda seen: seen == "yes")
         make.connection.storage.ensure_pool(make.binding.host, ceph_spec)
-        apply(make, guest.vm, DetachVolume(volume))
+        make.apply(guest.vm, DetachVolume(volume))
         eventually(lambda: guest.run(f"test -e {device} && echo there || echo gone"), lambda seen: seen == "gone")
     with booted(lab.host("h2"), cluster) as (make, guest):
-        apply(make, guest.vm, AttachVolume(has))
+        make.apply(guest.vm, AttachVolume(has))
         assert guest.read(volume) == "later"
-        apply(make, guest.vm, DetachVolume(volume))
+        make.apply(guest.vm, DetachVolume(volume))
         Pool(make, ceph_spec, []).delete(volume)
 
 
@@ -235,7 +192,7 @@ def test_a_cluster_that_gives_no_answer_is_said_and_holds_up_nothing_else(
         with pytest.raises(StorageUnavailable, match="not answer the host"):
             connection.volumes.contents(binding.host, binding.ceph)
         with pytest.raises(StorageUnavailable):
-            apply(make, vm, AttachVolume(pool.attachment(volume)))
+            make.apply(vm, AttachVolume(pool.attachment(volume)))
         assert connection.storage.ensure_pool(binding.host, binding.pool).capacity, "other pools go on"
         make.start(vm)
         assert make.observe(vm).volumes == ()

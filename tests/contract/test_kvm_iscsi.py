@@ -15,7 +15,6 @@ from drivers.kvm.host import profile
 from drivers.kvm.store import targets
 from drivers.types import (
     AttachVolume,
-    Change,
     DesiredVM,
     DetachVolume,
     Endpoint,
@@ -26,12 +25,11 @@ from drivers.types import (
     PoolSpec,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, empty_image, stocked
+from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, empty_image, making, stocked
 from tests.contract.suite import LUNs
-from tests.contract.suite.base import CleaningMaker
 from tests.contract.suite.luns import FIRST, SECOND, SIZE, attachment
 from tests.contract.suite.tools import Maker, eventually
-from tests.lab import Lab, disposable, iscsi
+from tests.lab import Lab, iscsi
 from tests.lab.guests import execute, wait_for_agent
 from tests.lab.host import Host
 
@@ -69,14 +67,6 @@ def _a_slow_answer_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Two hosts, and a server that both reach."""
-    with disposable() as lab:
-        lab.up(hosts=2)
-        yield lab
-
-
-@pytest.fixture(scope="module")
 def server(lab: Lab) -> iscsi.Server:
     made = iscsi.Server(lab.layout)
     made.start()
@@ -88,31 +78,6 @@ def server(lab: Lab) -> iscsi.Server:
 @pytest.fixture(scope="module")
 def binding(lab: Lab, server: iscsi.Server, tmp_path_factory: pytest.TempPathFactory) -> SANBinding:
     return SANBinding(lab.host("h1"), server, empty_image(tmp_path_factory.mktemp("image")))
-
-
-@pytest.fixture(scope="module")
-def connection(binding: SANBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
-
-
-@pytest.fixture
-def make(binding: SANBinding, connection: Connection) -> Iterator[Maker]:
-    with making(binding, connection) as make:
-        yield make
-
-
-@contextmanager
-def making(binding: SANBinding, connection: Connection) -> Iterator[Maker]:
-    """A maker whose VMs are gone afterwards."""
-    make = CleaningMaker(binding, connection)
-    yield make
-    for vm in make.described:
-        make.delete(vm)
-
-
-def apply(make: Maker, vm: DesiredVM, change: Change) -> None:
-    make.connection.compute.apply(make.binding.host, vm.instance, [change])
 
 
 class TestLUNs(LUNs):
@@ -156,9 +121,9 @@ def test_a_vm_of_somebody_else_keeps_its_lun(binding: SANBinding, make: Maker) -
     with binding.admin() as admin:
         thief = admin.defineXML(FOREIGN.format(uuid=uuid.uuid4(), target=iscsi.TARGET))
         with pytest.raises(Conflict):
-            apply(make, vm, AttachVolume(attachment(SAN)))
+            make.apply(vm, AttachVolume(attachment(SAN)))
         thief.undefine()
-    apply(make, vm, AttachVolume(attachment(SAN)))
+    make.apply(vm, AttachVolume(attachment(SAN)))
 
 
 @dataclass(frozen=True)
@@ -203,7 +168,7 @@ def test_data_goes_with_the_lun_from_host_to_host(lab: Lab, server: iscsi.Server
     """It comes while the guest runs; its server is lost and back, and it has grown, while the guest writes."""
     has = attachment(SAN)
     with booted(lab.host("h1"), server) as (make, guest):
-        apply(make, guest.vm, AttachVolume(has))
+        make.apply(guest.vm, AttachVolume(has))
         guest.write(has.volume, "first")
         assert server.file(FIRST).read_bytes()[:5] == b"first", "raw, as the guest wrote it"
         server.stop()
@@ -217,10 +182,10 @@ def test_data_goes_with_the_lun_from_host_to_host(lab: Lab, server: iscsi.Server
         eventually(lambda: guest.sectors(has.volume), lambda seen: seen == 2 * SIZE // 512)
         assert make.observe(guest.vm).volumes[0].size == 2 * SIZE
         device = guest.device(has.volume)
-        apply(make, guest.vm, DetachVolume(has.volume))
+        make.apply(guest.vm, DetachVolume(has.volume))
         eventually(lambda: guest.run(f"test -e {device} && echo there || echo gone"), lambda seen: seen == "gone")
     with booted(lab.host("h2"), server) as (make, guest):
-        apply(make, guest.vm, AttachVolume(has))
+        make.apply(guest.vm, AttachVolume(has))
         assert guest.read(has.volume) == "later"
 
 
@@ -236,7 +201,7 @@ def test_a_server_that_gives_no_answer_holds_up_nothing_else(
             with pytest.raises((StorageUnavailable, Busy)):
                 connection.storage.ensure_pool(binding.host, SAN)
         with pytest.raises((StorageUnavailable, Busy)):
-            apply(make, vm, AttachVolume(attachment(SAN)))
+            make.apply(vm, AttachVolume(attachment(SAN)))
         assert connection.storage.ensure_pool(binding.host, binding.pool).capacity
         make.start(vm)
         assert make.observe(vm).volumes == ()

@@ -15,6 +15,13 @@ spec: {{zone: z1, scope: Host, host: h{n}, type: Directory, path: /local{n}, tag
 """
 
 
+SNAPSHOT = """
+kind: Snapshot
+metadata: {{name: before, namespace: shop}}
+spec: {{{of}}}
+"""
+
+
 def local_pools(count: int = 2, tags: str = "[]") -> str:
     """A pool of its own for each of so many hosts."""
     return "\n---\n".join(LOCAL.format(n=n, tags=tags) for n in range(1, count + 1))
@@ -29,9 +36,10 @@ spec: {{zone: z1, size: {size}{", " if extra else ""}{extra}}}
 """
 
 
-async def begin(cloud: VMCloud, *texts: str) -> None:
-    """A site of two hosts, and then, all at once, what users declare."""
-    cloud.apply(site(2))
+async def begin(cloud: VMCloud, *texts: str, pool: str = "", hosts: int = 2) -> None:
+    """A site of so many hosts, with one more pool if it is given, and then, all at once, what users declare."""
+    cloud.apply(site(hosts))
+    cloud.apply(pool)
     await cloud.settle(30)
     for each in texts:
         cloud.apply(each)

@@ -11,7 +11,6 @@ from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.types import (
     AttachVolume,
-    Change,
     DesiredDisk,
     DesiredSnapshot,
     DesiredVM,
@@ -28,11 +27,9 @@ from drivers.types import (
     VolumeID,
 )
 
-from .base import ContractBase
 from .binding import CephBinding
-from .tools import MIB, Maker, raises_ours, settle
-
-SIZE = 8 * MIB
+from .served import SIZE, Served
+from .tools import Maker, raises_ours, settle
 
 
 @dataclass
@@ -74,11 +71,8 @@ class Pool:
             name, volume, replace(self.spec, rbd=replace(self.spec.rbd, key="")) if self.spec.rbd else self.spec
         )
 
-    def apply(self, vm: DesiredVM, *changes: Change) -> None:
-        settle(self.make.connection, lambda: self.make.connection.compute.apply(self.make.binding.host, vm.instance, changes))
 
-
-class CephVolumes(ContractBase):
+class CephVolumes(Served):
     """Each test makes its own volumes, in the one pool."""
 
     @pytest.fixture
@@ -91,10 +85,6 @@ class CephVolumes(ContractBase):
         for volume in pool.made:
             pool.delete(volume)
         assert pool.sizes() == {}
-
-    @pytest.fixture(params=["off", "running"])
-    def vm(self, request: pytest.FixtureRequest, make: Maker) -> DesiredVM:
-        return make.running() if request.param == "running" else make.created()
 
     def test_the_pool_has_room_and_its_key_is_told_nobody(self, make: Maker, pool: Pool) -> None:
         """It is given once; without it the pool goes on."""
@@ -129,7 +119,7 @@ class CephVolumes(ContractBase):
         one, two = pool.created(), pool.created(2 * SIZE)
         first, second = pool.attachment(one), pool.attachment(two, "more")
         for _ in range(2):
-            pool.apply(vm, AttachVolume(first), AttachVolume(second))
+            pool.make.apply(vm, AttachVolume(first), AttachVolume(second))
         seen = make.observe(vm)
         expected = {("data", one, pool.spec.name, SIZE), ("more", two, pool.spec.name, 2 * SIZE)}
         assert {(each.name, each.volume, each.pool, each.size) for each in seen.volumes} == expected
@@ -138,12 +128,12 @@ class CephVolumes(ContractBase):
         with raises_ours(Conflict):
             make.connection.volumes.delete_volume(make.binding.host, pool.spec, one)
         for _ in range(2):
-            pool.apply(vm, DetachVolume(one))
+            pool.make.apply(vm, DetachVolume(one))
         assert [each.volume for each in make.observe(vm).volumes] == [two]
 
     def test_it_grows_on_a_vm(self, make: Maker, pool: Pool, vm: DesiredVM) -> None:
         volume = pool.created()
-        pool.apply(vm, AttachVolume(pool.attachment(volume)))
+        pool.make.apply(vm, AttachVolume(pool.attachment(volume)))
         for _ in range(2):
             pool.grow(volume, 2 * SIZE)
         assert pool.sizes() == {volume: 2 * SIZE}
@@ -151,7 +141,7 @@ class CephVolumes(ContractBase):
 
     def test_it_is_on_one_vm(self, make: Maker, pool: Pool, vm: DesiredVM) -> None:
         has = pool.attachment(pool.created())
-        pool.apply(vm, AttachVolume(has))
+        pool.make.apply(vm, AttachVolume(has))
         other = make.created()
         with raises_ours(Conflict):
             make.connection.compute.apply(make.binding.host, other.instance, [AttachVolume(has)])
@@ -173,14 +163,14 @@ class CephVolumes(ContractBase):
 
     def test_in_ceph_limits_hold_for_it(self, make: Maker, pool: Pool, vm: DesiredVM) -> None:
         slow, slower = DiskLimits(read_iops=100), DiskLimits(write_bytes=1 << 20)
-        pool.apply(vm, AttachVolume(replace(pool.attachment(pool.created()), limits=slow)))
+        pool.make.apply(vm, AttachVolume(replace(pool.attachment(pool.created()), limits=slow)))
         assert make.observe(vm).volumes[0].limits == slow
-        pool.apply(vm, SetDiskLimits("data", slower))
+        pool.make.apply(vm, SetDiskLimits("data", slower))
         assert make.observe(vm).volumes[0].limits == slower
 
     def test_in_ceph_no_snapshot_keeps_it(self, make: Maker, pool: Pool, vm: DesiredVM) -> None:
         volume, identity = pool.created(), SnapshotID(str(uuid.uuid4()))
-        pool.apply(vm, AttachVolume(pool.attachment(volume)))
+        pool.make.apply(vm, AttachVolume(pool.attachment(volume)))
         snapshot = DesiredSnapshot(identity, "before", Owner("uid", "shop", "before"))
         with raises_ours(Conflict) as refused:
             make.connection.snapshots.create_snapshot(make.binding.host, vm.instance, snapshot)

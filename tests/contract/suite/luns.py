@@ -10,7 +10,6 @@ from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable
 from drivers.types import (
     AttachVolume,
-    Change,
     DesiredDisk,
     DesiredSnapshot,
     DesiredVM,
@@ -28,12 +27,11 @@ from drivers.types import (
     VolumeID,
 )
 
-from .base import ContractBase
 from .binding import LUNBinding
-from .tools import MIB, Maker, raises_ours, settle
+from .served import SIZE, Served
+from .tools import Maker, raises_ours, settle
 
 FIRST, SECOND = 1, 2
-SIZE = 8 * MIB
 
 
 def attachment(pool: PoolSpec, number: int = FIRST, name: str = "data", volume: VolumeID | None = None) -> VolumeAttachment:
@@ -41,7 +39,7 @@ def attachment(pool: PoolSpec, number: int = FIRST, name: str = "data", volume: 
     return VolumeAttachment(name, volume or VolumeID(str(uuid.uuid4())), pool, lun=number)
 
 
-class LUNs(ContractBase):
+class LUNs(Served):
     """The LUNs are the same for all tests; each leaves them free."""
 
     @pytest.fixture
@@ -50,13 +48,6 @@ class LUNs(ContractBase):
             binding.have_lun(number, size)
         connection.storage.ensure_pool(binding.host, binding.san)
         return binding.san
-
-    @pytest.fixture(params=["off", "running"])
-    def vm(self, request: pytest.FixtureRequest, make: Maker) -> DesiredVM:
-        return make.running() if request.param == "running" else make.created()
-
-    def _apply(self, make: Maker, vm: DesiredVM, *changes: Change) -> None:
-        settle(make.connection, lambda: make.connection.compute.apply(make.binding.host, vm.instance, changes))
 
     def test_a_target_has_its_luns_and_nothing_else(self, make: Maker, san: PoolSpec) -> None:
         for _ in range(2):
@@ -76,19 +67,19 @@ class LUNs(ContractBase):
     def test_it_comes_and_goes(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         one, two = attachment(san), attachment(san, SECOND, "more")
         for _ in range(2):
-            self._apply(make, vm, AttachVolume(one), AttachVolume(two))
+            make.apply(vm, AttachVolume(one), AttachVolume(two))
         seen = make.observe(vm)
         expected = {("data", one.volume, san.name, SIZE), ("more", two.volume, san.name, 2 * SIZE)}
         assert {(each.name, each.volume, each.pool, each.size) for each in seen.volumes} == expected
         assert seen.foreign_devices == ()
         assert make.connection.compute.observe_all()[vm.instance].volumes == seen.volumes
         for _ in range(2):
-            self._apply(make, vm, DetachVolume(one.volume))
+            make.apply(vm, DetachVolume(one.volume))
         assert [each.volume for each in make.observe(vm).volumes] == [two.volume]
 
     def test_it_is_on_one_vm_whatever_it_is_called(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         has = attachment(san)
-        self._apply(make, vm, AttachVolume(has))
+        make.apply(vm, AttachVolume(has))
         other = make.created()
         for taken in (has, attachment(san)):
             with raises_ours(Conflict):
@@ -115,22 +106,22 @@ class LUNs(ContractBase):
 
     def test_limits_hold_for_it(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         slow, slower = DiskLimits(read_iops=100), DiskLimits(write_bytes=1 << 20)
-        self._apply(make, vm, AttachVolume(replace(attachment(san), limits=slow)))
+        make.apply(vm, AttachVolume(replace(attachment(san), limits=slow)))
         assert make.observe(vm).volumes[0].limits == slow
-        self._apply(make, vm, SetDiskLimits("data", slower))
+        make.apply(vm, SetDiskLimits("data", slower))
         assert make.observe(vm).volumes[0].limits == slower
 
     def test_it_is_told_its_size(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         """One that has not grown keeps it; one that is not there, or on no VM, is nobody's to tell."""
         has = attachment(san)
-        self._apply(make, vm, AttachVolume(has))
+        make.apply(vm, AttachVolume(has))
         for volume in (has.volume, VolumeID(str(uuid.uuid4()))):
             assert make.connection.volumes.grow_volume(make.binding.host, san, volume, SIZE) == Done()
         assert make.observe(vm).volumes[0].size == SIZE
 
     def test_no_snapshot_keeps_it(self, make: Maker, san: PoolSpec, vm: DesiredVM) -> None:
         has, identity = attachment(san), SnapshotID(str(uuid.uuid4()))
-        self._apply(make, vm, AttachVolume(has))
+        make.apply(vm, AttachVolume(has))
         snapshot = DesiredSnapshot(identity, "before", Owner("uid", "shop", "before"))
         with raises_ours(Conflict) as refused:
             make.connection.snapshots.create_snapshot(make.binding.host, vm.instance, snapshot)

@@ -13,6 +13,7 @@ import pytest
 from drivers.base import Connection
 from drivers.errors import Busy, DriverError
 from drivers.types import (
+    Change,
     DesiredDisk,
     DesiredNIC,
     DesiredVM,
@@ -133,6 +134,10 @@ class Maker:
     def stop(self, vm: DesiredVM, mode: StopMode = StopMode.HARD) -> None:
         """Power it off."""
         settle(self.connection, lambda: self.connection.power.stop(self.binding.host, vm.instance, mode))
+
+    def apply(self, vm: DesiredVM, *changes: Change) -> None:
+        """Have the changes made, all together."""
+        settle(self.connection, lambda: self.connection.compute.apply(self.binding.host, vm.instance, changes))
 
     def delete(self, vm: DesiredVM) -> None:
         """Remove it with all that belongs to it."""

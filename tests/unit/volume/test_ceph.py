@@ -6,8 +6,9 @@ import pytest
 
 from controller.runtime.keys import Key
 from drivers.simulator.engine.faults import FaultKind
-from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, made, mounted, mounts, ready, status, text, volume
+from tests.support import volumes
+from tests.support.vms import GIB, VMCloud, play, vm
+from tests.support.volumes import SNAPSHOT, edit, has, made, mounted, mounts, ready, status, text, volume
 
 POOL = """
 kind: StoragePool
@@ -18,11 +19,6 @@ spec:
   type: RBD
   rbd: {monitors: [mon1.example.org], pool: vms, user: vireo, secretRef: {namespace: vireo-system, name: ceph}}
 """
-SNAPSHOT = """
-kind: Snapshot
-metadata: {{name: before, namespace: shop}}
-spec: {{{of}}}
-"""
 
 
 def named(name: str = "data", size: str = "5Gi", extra: str = "") -> str:
@@ -32,12 +28,7 @@ def named(name: str = "data", size: str = "5Gi", extra: str = "") -> str:
 async def begin(cloud: VMCloud, *texts: str) -> None:
     """Two hosts, a Ceph pool with its key, and then, all at once, what users declare."""
     cloud.set_secret("vireo-system", "ceph", key="c2VjcmV0")
-    cloud.apply(site(2))
-    cloud.apply(POOL)
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
+    await volumes.begin(cloud, *texts, pool=POOL)
 
 
 def test_a_volume_goes_from_vm_to_vm_and_is_removed() -> None:

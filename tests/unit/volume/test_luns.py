@@ -9,8 +9,9 @@ import pytest
 from controller.runtime.keys import Key
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import FaultKind
+from tests.support import volumes
 from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, mounted, mounts, ready, status, text, volume
+from tests.support.volumes import SNAPSHOT, edit, has, mounted, mounts, ready, status, text, volume
 
 TARGET = "iqn.2026-01.org.example:data@san.example.org:3260"
 POOL = """
@@ -21,11 +22,6 @@ spec:
   scope: Zone
   type: ISCSI
   iscsi: {server: san.example.org, target: "iqn.2026-01.org.example:data"}
-"""
-SNAPSHOT = """
-kind: Snapshot
-metadata: {{name: before, namespace: shop}}
-spec: {{{of}}}
 """
 
 
@@ -42,12 +38,7 @@ async def begin(cloud: VMCloud, *texts: str) -> None:
     """Two hosts, a target with two LUNs, and then, all at once, what users declare."""
     for number in (1, 2):
         lun(cloud, number)
-    cloud.apply(site(2))
-    cloud.apply(POOL)
-    await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(30)
+    await volumes.begin(cloud, *texts, pool=POOL)
 
 
 def test_a_lun_is_a_volume_as_large_as_it_is() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from controller.runtime.keys import Key
-from tests.support.vms import GIB, VMCloud, play, site, vm
-from tests.support.volumes import edit, has, mounted, ready, status, text, volume
+from tests.support import volumes
+from tests.support.vms import GIB, VMCloud, play, vm
+from tests.support.volumes import SNAPSHOT, edit, has, mounted, ready, status, text, volume
 
 POOL = """
 kind: StoragePool
@@ -21,11 +22,6 @@ spec:
   lvm: {volumeGroup: vg-1}
   path: /var/lib/vireo-fast
   tags: [fast]
-"""
-SNAPSHOT = """
-kind: Snapshot
-metadata: {{name: before, namespace: shop}}
-spec: {{{of}}}
 """
 ROOT = "rootDisk: {{size: {size}, tags: [fast]}}"
 
@@ -40,12 +36,8 @@ def change(cloud: VMCloud, **spec: Any) -> None:
 
 
 async def begin(cloud: VMCloud, *texts: str) -> None:
-    cloud.apply(site(1))
-    cloud.apply(POOL)
+    await volumes.begin(cloud, *texts, pool=POOL, hosts=1)
     await cloud.settle(30)
-    for each in texts:
-        cloud.apply(each)
-    await cloud.settle(60)
 
 
 def test_a_vm_and_a_volume_are_there_with_all_their_room() -> None:
