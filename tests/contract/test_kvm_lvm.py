@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import libvirt
 import pytest
 
-from drivers.base import Connection
-from drivers.errors import Conflict, DriverError, InvalidSpec, StorageUnavailable
-from drivers.kvm.connection import KVMDriver
-from drivers.kvm.link.session import Timeouts
+from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import (
     ApplyMode,
     AttachVolume,
-    DesiredDisk,
     DesiredSnapshot,
-    DesiredVM,
     DesiredVolume,
     DetachVolume,
     DiskLimits,
-    Endpoint,
     GrowDisk,
-    HostID,
-    ImageFile,
-    InstanceID,
-    Owner,
     PoolSpec,
     SnapshotID,
     StopMode,
@@ -40,56 +27,30 @@ from drivers.types import (
     VolumeID,
 )
 from tests.contract.kvm_binding import MIB, bootable_image
+from tests.contract.kvm_complete import FIND, HOST, INSTANCE, MARKS, OWNER, Web, driven, patiently
 from tests.lab import disposable
 from tests.lab.complete import NAME, CompleteHost
-from tests.lab.guests import execute
 from tests.lab.shell import run
 from tests.lab.volumegroup import NAME as GROUP
 from tests.lab.volumegroup import SIZE_MIB, LabVolumeGroup
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(5400)]
+pytestmark = MARKS
 
-PATIENCE = 1200.0
-"""Seconds for anything on a host that is five times slower than a busy machine."""
-
-HOST = HostID(NAME)
-OWNER = Owner("uid", "shop", "web")
-INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b31")
 EMPTY = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b32")
 COPY = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b33")
 SNAPSHOT = SnapshotID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b34")
 ROOT = f"{INSTANCE}-root.raw"
-FIND = "for disk in /sys/block/sd*; do echo /dev/${disk##*/}; done"
 
 
 @dataclass
-class World:
-    """A host with a volume group, and the VM `web` that boots from it."""
+class World(Web):
+    """With a volume group."""
 
-    host: CompleteHost
     group: LabVolumeGroup
-    connection: Connection
-    admin: Any
-    pool: PoolSpec
-    image: ImageFile
-
-    @property
-    def size(self) -> int:
-        """Of the root disk: larger than its image, and a multiple of what LVM gives out."""
-        return -(-self.image.virtual_size // (4 * MIB)) * 4 * MIB + 64 * MIB
 
     @property
     def files(self) -> set[str]:
         return {path.name for path in Path(self.pool.path).iterdir()}
-
-    @property
-    def domain(self) -> Any:
-        return self.admin.lookupByUUIDString(INSTANCE)
-
-    @property
-    def vm(self) -> DesiredVM:
-        disk = DesiredDisk("root", self.pool, self.size, self.image.name)
-        return DesiredVM(INSTANCE, "web", OWNER, 1, 96 * MIB, (disk,))
 
     def volume(self, volume: VolumeID, size: int, **source: Any) -> None:
         self.connection.volumes.create_volume(HOST, DesiredVolume(volume, "data", OWNER, self.pool, size, **source))
@@ -99,23 +60,6 @@ class World:
 
     def seen(self) -> dict[VolumeID, int]:
         return {one.volume: one.size for one in self.connection.volumes.contents(HOST, self.pool).volumes}
-
-    def guest(self, script: str) -> str:
-        return patiently(lambda: execute(self.domain, script).strip())
-
-
-def patiently(look: Callable[[], Any]) -> Any:
-    """What `look` returns once that is true and no error."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        complaint: object = "nothing"
-        try:
-            if found := look():
-                return found
-        except (DriverError, libvirt.libvirtError) as error:
-            complaint = error
-        assert time.monotonic() < deadline, complaint
-        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +71,9 @@ def world() -> Iterator[World]:
         directory = lab.layout.state / NAME
         group = LabVolumeGroup(host, str(directory))
         group.make()
-        driver = KVMDriver(Timeouts(connect=120.0, keepalive=10, keepalive_count=12, agent=30, call=900.0, turn=300.0))
         pool = PoolSpec("fast", str(directory / "images"), volume_group=GROUP)
-        with closing(driver.connect(Endpoint(host.uri))) as connection, closing(libvirt.open(host.uri)) as admin:
-            yield World(host, group, connection, admin, pool, bootable_image())
+        with driven(host) as (connection, admin):
+            yield World(host, connection, admin, pool, bootable_image(), group)
         host.stop()
 
 
@@ -254,7 +197,7 @@ def test_the_group_is_let_go_as_soon_as_that_switches_nothing_off(world: World) 
     storage = world.connection.storage
     with pytest.raises(Conflict, match=f"{GROUP} has volumes"):
         storage.release_pool(HOST, world.pool)
-    [left] = storage.list_pools(HOST)
+    local, left = storage.list_pools(HOST)
     assert (left.path, left.volume_group) == ("", GROUP)
     kept = world.admin.storagePoolLookupByName(f"vireo-lvm_{GROUP}")
     assert (kept.isActive(), kept.autostart()) == (1, 0)
@@ -262,7 +205,7 @@ def test_the_group_is_let_go_as_soon_as_that_switches_nothing_off(world: World) 
     world.host.run(f"lvremove -qf {GROUP}/others")
     for pool in (left, world.pool):
         storage.release_pool(HOST, pool)
-        assert (list(storage.list_pools(HOST)), world.group.volumes()) == ([], [])
+        assert (list(storage.list_pools(HOST)), world.group.volumes()) == ([local], [])
     seen = storage.ensure_pool(HOST, world.pool)
     assert seen.available == seen.capacity, "the group is there"
     assert world.admin.storagePoolLookupByName(f"vireo-lvm_{GROUP}").autostart() == 1

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import libvirt
 import pytest
 
-from drivers.base import Connection
-from drivers.errors import Conflict, DriverError, StorageUnavailable
-from drivers.kvm.connection import KVMDriver
-from drivers.kvm.link.session import Timeouts
+from drivers.errors import Conflict, StorageUnavailable
 from drivers.kvm.store import nfs
 from drivers.types import (
     AttachVolume,
-    DesiredDisk,
     DesiredSnapshot,
-    DesiredVM,
     DesiredVolume,
-    Endpoint,
-    HostID,
-    ImageFile,
-    InstanceID,
     NFSExport,
-    Owner,
     PoolSpec,
     Power,
     SnapshotID,
@@ -37,33 +23,23 @@ from drivers.types import (
     VolumeID,
 )
 from tests.contract.kvm_binding import MIB, bootable_image
+from tests.contract.kvm_complete import FIND, HOST, INSTANCE, MARKS, OWNER, Web, driven, patiently
 from tests.lab import disposable
 from tests.lab.complete import NAME, CompleteHost
 from tests.lab.guests import execute
 from tests.lab.nfsserver import ADDRESS, EXPORT, NFSServer
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(5400)]
+pytestmark = MARKS
 
-PATIENCE = 1200.0
-"""Seconds for anything on a host that is five times slower than a busy machine."""
-
-HOST = HostID(NAME)
-OWNER = Owner("uid", "shop", "web")
-INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b21")
 VOLUME = VolumeID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
 SNAPSHOT = SnapshotID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b23")
 
 
 @dataclass
-class World:
-    """A host, its server, and the VM `web` that boots from it."""
+class World(Web):
+    """With the server of its pool."""
 
     server: NFSServer
-    host: CompleteHost
-    connection: Connection
-    admin: Any
-    pool: PoolSpec
-    image: ImageFile
 
     @property
     def below(self) -> list[str]:
@@ -81,12 +57,9 @@ class World:
         return self.host.run(f"awk '$2 == \"{self.pool.path}\" {{ print $1, $3 }}' /proc/mounts").splitlines()
 
     @property
-    def domain(self) -> Any:
-        return self.admin.lookupByUUIDString(INSTANCE)
-
-    def vm(self) -> DesiredVM:
-        disk = DesiredDisk("root", self.pool, self.image.virtual_size + 64 * MIB, self.image.name)
-        return DesiredVM(INSTANCE, "web", OWNER, 1, 96 * MIB, (disk,))
+    def listed(self) -> list[PoolSpec]:
+        """The mounts that the host has of ours; there is a directory too."""
+        return [pool for pool in self.connection.storage.list_pools(HOST) if pool.nfs is not None]
 
     def ensure(self) -> None:
         self.connection.storage.ensure_pool(HOST, self.pool)
@@ -97,25 +70,8 @@ class World:
             self.ensure()
         return caught.value.message
 
-    def guest(self, script: str) -> str:
-        return patiently(lambda: execute(self.domain, script).strip())
-
     def observed(self, power: Power) -> bool:
         return self.connection.compute.observe(HOST, INSTANCE).power is power
-
-
-def patiently(look: Callable[[], Any]) -> Any:
-    """What `look` returns once that is true and no error."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        complaint: object = "nothing"
-        try:
-            if found := look():
-                return found
-        except (DriverError, libvirt.libvirtError) as error:
-            complaint = error
-        assert time.monotonic() < deadline, complaint
-        time.sleep(1)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +81,10 @@ def world() -> Iterator[World]:
         server, host = NFSServer(lab), CompleteHost(lab)
         server.start()
         host.start()
-        driver = KVMDriver(Timeouts(connect=120.0, keepalive=10, keepalive_count=12, agent=30, call=900.0, turn=300.0))
         path = str(lab.layout.state / NAME / "vms")
         pool = PoolSpec("nfs", path, shared=True, nfs=NFSExport(ADDRESS, EXPORT))
-        with closing(driver.connect(Endpoint(host.uri))) as connection, closing(libvirt.open(host.uri)) as admin:
-            yield World(server, host, connection, admin, pool, bootable_image())
+        with driven(host) as (connection, admin):
+            yield World(host, connection, admin, pool, bootable_image(), server)
         host.stop()
         server.stop()
 
@@ -148,7 +103,7 @@ def test_libvirt_mounts_it_and_reports_the_server_s_room(world: World) -> None:
 def test_a_template_is_seeded_and_a_vm_boots_from_it(world: World) -> None:
     world.connection.storage.put_image(HOST, world.pool, world.image)
     assert world.connection.storage.has_image(HOST, world.pool, world.image.name)
-    world.connection.compute.create(HOST, world.vm())
+    world.connection.compute.create(HOST, world.vm)
     world.connection.power.start(HOST, INSTANCE)
     assert world.guest("echo written > /root/word; sync; cat /root/word") == "written"
     assert f"{INSTANCE}-root.qcow2" in world.files
@@ -159,8 +114,7 @@ def test_a_volume_is_made_attached_grown_copied_and_brought_back(world: World) -
     volumes, attachment = world.connection.volumes, VolumeAttachment("data", VOLUME, world.pool)
     volumes.create_volume(HOST, DesiredVolume(VOLUME, "data", OWNER, world.pool, 8 * MIB))
     world.connection.compute.apply(HOST, INSTANCE, [AttachVolume(attachment)])
-    find = "for disk in /sys/block/sd*; do echo /dev/${disk##*/}; done"
-    device = patiently(lambda: found if (found := world.guest(find)) != "/dev/sd*" else "")
+    device = patiently(lambda: found if (found := world.guest(FIND)) != "/dev/sd*" else "")
     world.guest(f"printf first | dd of={device} conv=notrunc; sync; echo done")
     volumes.snapshot_volume(HOST, world.pool, VOLUME, DesiredSnapshot(SNAPSHOT, "before", OWNER))
     volumes.grow_volume(HOST, world.pool, VOLUME, 16 * MIB)
@@ -224,7 +178,7 @@ def test_a_pool_that_is_let_go_is_unmounted(world: World) -> None:
     world.host.run(f"kill {user}; sleep 1")
     for _ in range(2):
         world.connection.storage.release_pool(HOST, world.pool)
-    assert (world.mounts, list(world.connection.storage.list_pools(HOST))) == ([], [])
+    assert (world.mounts, world.listed) == ([], [])
     assert (world.files, world.below) == ({nfs.MARKER}, [])
 
 
@@ -233,7 +187,7 @@ def test_a_pool_whose_server_is_away_is_let_go_too(world: World) -> None:
     world.ensure()
     world.server.stop()
     world.connection.storage.release_pool(HOST, world.pool)
-    assert (world.mounts, list(world.connection.storage.list_pools(HOST))) == ([], [])
+    assert (world.mounts, world.listed) == ([], [])
     world.connection.hosts.list_hosts()
     world.server.start()
     assert (world.files, world.below) == ({nfs.MARKER}, [])
