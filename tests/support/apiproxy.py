@@ -8,7 +8,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +55,17 @@ class Asked:
     def accepted(self) -> bool:
         """Whether the API server did it."""
         return 200 <= self.status < 400
+
+
+def done(asked: Iterable[Asked]) -> list[Asked]:
+    """What the API server did of it, but for the first Event.
+
+    A controller writes its Events one after the other, so one may be on its way when it stands still. It tells of what was done
+    before, and has no resourceVersion that could make it void.
+    """
+    accepted = [each for each in asked if each.accepted]
+    event = next((each for each in accepted if "/events" in each.path), None)
+    return [each for each in accepted if each is not event]
 
 
 def everything(_: Asked) -> bool:
