@@ -1,4 +1,4 @@
-"""What tests of KVM hosts beside a storage server begin with; each module has a `binding` of its own for one of the hosts."""
+"""What tests of KVM hosts begin with; each module has a `binding` of its own, for the host that it connects to."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.lab import Lab, disposable
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """Two hosts, so that both reach one server."""
+    """Two hosts, for what both of them reach."""
     with disposable() as lab:
         lab.up(hosts=2)
         yield lab

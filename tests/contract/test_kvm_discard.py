@@ -18,7 +18,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host
 from tests.lab.guests import eventually, execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
@@ -32,12 +32,6 @@ NOISE = 8 * MIB
 def binding() -> Iterator[KVMBinding]:
     with one_host() as host:
         yield KVMBinding(host, bootable_image())
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from drivers.base import Connection
 from drivers.errors import Conflict
 from drivers.kvm.snapshot import livesnapshot
 from drivers.types import DesiredVM, DesiredVolume, Power, StopMode
-from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host
 from tests.contract.suite.storebase import Store
 from tests.contract.suite.tools import Maker, eventually
 from tests.lab.guests import ANSWER, execute, wait_for_agent
@@ -25,12 +25,6 @@ pytestmark = pytest.mark.lab
 def binding() -> Iterator[KVMBinding]:
     with one_host() as host:
         yield KVMBinding(host, bootable_image(), memory=96 * MIB)
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from drivers.base import Connection
 from drivers.types import DesiredVM, PoolSpec, Power, VMChanged
-from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host
 from tests.contract.suite.tools import DEADLINE, Maker, eventually
 from tests.lab.guests import execute, wait_for_agent
 from tests.lab.host import run_in
@@ -34,12 +34,6 @@ def binding() -> Iterator[KVMBinding]:
         made = KVMBinding(host, bootable_image(), memory=112 * MIB)
         made.pool = PoolSpec("small", str(small))
         yield made
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 @dataclass(frozen=True)

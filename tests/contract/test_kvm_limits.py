@@ -22,7 +22,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host
 from tests.contract.suite.tools import Maker
 
 pytestmark = pytest.mark.lab
@@ -36,12 +36,6 @@ SLOW = DiskLimits(read_bytes=4 * MIB, write_bytes=2 * MIB, read_iops=400, write_
 def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
     with one_host() as host:
         yield KVMBinding(host, empty_image(tmp_path_factory.mktemp("image")))
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from drivers.types import (
     SetSeed,
     StopMode,
 )
-from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, PATIENT, KVMBinding, bootable_image, one_host
 from tests.lab.guests import eventually, execute, last_words, wait_for_agent, wait_for_cloud
 from tests.lab.host import run_in
 
@@ -91,12 +91,6 @@ class Machine:
 def binding() -> Iterator[KVMBinding]:
     with one_host() as host:
         yield KVMBinding(host, bootable_image())
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 def described(binding: KVMBinding) -> DesiredVM:

@@ -35,7 +35,7 @@ from drivers.types import (
     StopMode,
 )
 from tests.contract.kvm_binding import MIB, PATIENT
-from tests.lab import Lab, disposable
+from tests.lab import Lab
 from tests.lab.guest.images import image
 from tests.lab.guests import eventually, execute, wait_for_agent
 from tests.lab.host import Host, run_in
@@ -47,13 +47,6 @@ BOTH = InstanceID("7a1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
 SEED = Seed("instance-id: i-1\nlocal-hostname: guest\n", "", b"#cloud-config\n{}\n")
 OF_LIBVIRTD = {16509}
 """Ports that the lab's libvirtd listens on."""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with disposable() as lab:
-        lab.up(hosts=2)
-        yield lab
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from drivers.types import (
     VolumeAttachment,
     VolumeID,
 )
-from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host, stocked
+from tests.contract.kvm_binding import MIB, KVMBinding, empty_image, one_host
 from tests.contract.kvm_snapshots import Bench, console_passwords, restore_broken_off, set_console_password, shown
 from tests.contract.suite.tools import Maker
 from tests.lab.shell import run
@@ -43,12 +43,6 @@ pytestmark = pytest.mark.lab
 def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
     with one_host() as host:
         yield KVMBinding(host, empty_image(tmp_path_factory.mktemp("image")))
-
-
-@pytest.fixture(scope="module")
-def connection(binding: KVMBinding) -> Iterator[Connection]:
-    with stocked(binding) as connection:
-        yield connection
 
 
 @pytest.fixture

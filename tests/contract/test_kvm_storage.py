@@ -13,21 +13,13 @@ from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, 
 from drivers.kvm.connection import KVMDriver
 from drivers.types import DesiredDisk, DesiredVM, Endpoint, HostID, ImageFile, InstanceID, NFSExport, Owner, PoolSpec
 from tests.contract.kvm_binding import MIB, PATIENT, empty_image
-from tests.lab import Lab, disposable
+from tests.lab import Lab
 from tests.lab.host import run_in
 
 pytestmark = pytest.mark.lab
 
 INSTANCE = InstanceID("6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11")
 H1 = HostID("h1")
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    """Two hosts and a directory that both see."""
-    with disposable() as lab:
-        lab.up(hosts=2)
-        yield lab
 
 
 @pytest.fixture(scope="module")
