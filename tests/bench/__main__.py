@@ -8,11 +8,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +21,7 @@ from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
 from tests.bench.measures import Bench
+from tests.bench.record import circumstances
 from tests.support.ending import tidy_end
 
 RESULTS = Path(__file__).parent / "results"
@@ -34,7 +33,8 @@ EMPTY = {"latency", "load", "at-once", "kill50"}
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started, load = datetime.now(UTC), os.getloadavg()[0]
+    started = datetime.now(UTC)
+    about = circumstances(started)
     figures: list[Figure] = []
     try:
         for vms in options.vms:
@@ -47,15 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     command = " ".join(["python -m tests.bench", *arguments])
     path = options.output or RESULTS / f"{started:%Y-%m-%dT%H%M%SZ}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document(figures, started, command, load))
+    path.write_text(document(figures, about, command))
     print(f"\n{path}")
     return 0
 
 
-def document(figures: Iterable[Figure], started: datetime, command: str, load: float) -> str:
-    """What is kept of a run."""
-    machine = {"cpus": os.cpu_count(), "load_at_start": round(load, 2), "python": platform.python_version()}
-    content = {"date": started.isoformat(timespec="seconds"), "command": command, "machine": machine}
+def document(figures: Iterable[Figure], about: Mapping[str, Any], command: str) -> str:
+    """What is kept of a run; `about` are its `circumstances`."""
+    content = {**about, "command": command}
     return json.dumps({**content, "figures": [asdict(each) for each in figures]}, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -7,7 +7,6 @@ and QEMU's same command line. First by hand and then through Vireo, then the oth
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from tests.bench import byhand
 from tests.bench.__main__ import RESULTS, document
 from tests.bench.client import BenchError
 from tests.bench.figures import Figure, percentile, rate, table
+from tests.bench.record import circumstances
 from tests.lab.guest import image
 from tests.lab.host import Host, run_in
 from tests.lab.shell import LabError, run
@@ -83,7 +83,8 @@ def _p95(each: Round) -> float:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started, load = datetime.now(UTC), os.getloadavg()[0]
+    started = datetime.now(UTC)
+    about = circumstances(started)
     try:
         with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
             found = figures(_measure(Path(directory), options.guests, options.hosts))
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
     print(table(found))
     path = options.output or RESULTS / f"kvm-{started:%Y-%m-%dT%H%M%SZ}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document(found, started, " ".join(["python -m tests.bench.kvm", *arguments]), load))
+    path.write_text(document(found, about, " ".join(["python -m tests.bench.kvm", *arguments])))
     print(f"\n{path}")
     return 0
 

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench.beside import killed
-from tests.bench.growth import PANELS, main
+from tests.bench.figures import Figure
+from tests.bench.growth import PANELS, main, of_fill
+from tests.bench.measures import WRITES_PER_CREATE
 from tests.bench.plot import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Panel, ceiling, draw
 from tests.support.live.killed import Outcome
 
@@ -76,12 +78,32 @@ def test_nothing_measured_is_nothing_to_draw() -> None:
 def test_what_was_measured_before_can_be_drawn_again(tmp_path: Path) -> None:
     points = [{"vms": vms, **{panel.name: 1.0 for panel in PANELS}} for vms in (1000, 2500)]
     machine = {"cpus": 2, "load_at_start": 0.25}
-    kept = {"date": "2026-11-21T08:00:00+00:00", "hosts": 200, "machine": machine, "points": points}
+    kept = {"date": "2026-11-21T08:00:00+00:00", "commit": "0123456789ab", "hosts": 200, "machine": machine, "points": points}
     (tmp_path / "growth.json").write_text(json.dumps(kept))
     assert main(["--draw", "--output", str(tmp_path / "growth")]) == 0
     picture = (tmp_path / "growth.svg").read_text()
     assert len(circles(picture)) == 2 * len(PANELS)
-    assert "200 hosts; 2026-11-21, 2 cores, load 0.25 at the start" in texts(picture)[-1]
+    assert "200 hosts; 2026-11-21 0123456789ab, 2 cores, load 0.25 at the start" in texts(picture)[-1]
+
+
+def test_data_of_before_a_figure_was_measured_is_drawn_without_it(tmp_path: Path) -> None:
+    points = [{"vms": vms, "create": 1.0} for vms in (1000, 2500)]
+    kept = {"date": "2026-11-21T08:00:00+00:00", "hosts": 200, "machine": {"cpus": 2, "load_at_start": 0.25}, "points": points}
+    (tmp_path / "growth.json").write_text(json.dumps(kept))
+    assert main(["--draw", "--output", str(tmp_path / "growth")]) == 0
+    picture = (tmp_path / "growth.svg").read_text()
+    assert len(circles(picture)) == 2
+    assert "200 hosts; 2026-11-21, 2 cores" in texts(picture)[-1]
+
+
+def test_what_a_fill_showed_is_drawn() -> None:
+    filled = [
+        Figure("create → Running, 20 VMs", 40.0, "VM/s"),
+        Figure("CPU of controller per VM created", 9.0, "ms"),
+        Figure(WRITES_PER_CREATE, 4.0, ""),
+        Figure("controller memory at 20 VMs", 120.0, "MiB"),
+    ]
+    assert of_fill(filled) == {"create": 40.0, "controller_cpu": 9.0, "writes": 4.0, "memory": 120.0}
 
 
 def outcome(running: int = 50, failed: int = 0, seconds: float = 1.0) -> Outcome:

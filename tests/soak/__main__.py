@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import shutil
 import sys
@@ -14,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench.record import circumstances
 from tests.soak.run import Soak, Violation, dump, record
 from tests.soak.site import site
 from tests.support.ending import tidy_end
@@ -42,7 +41,8 @@ def _directory() -> Iterator[Path]:
 
 
 def _soak(options: argparse.Namespace, directory: Path) -> int:
-    started, load = datetime.now(UTC), os.getloadavg()[0]
+    started = datetime.now(UTC)
+    about = circumstances(started)
     print(f"soak: seed {options.seed}, {options.minutes:g} minutes, in {directory}", flush=True)
     with site(directory) as built:
         soak, violation = Soak(built, options.seed, lambda line: print(line, flush=True)), ""
@@ -52,9 +52,7 @@ def _soak(options: argparse.Namespace, directory: Path) -> int:
         except Violation as error:
             violation = str(error)
             dump(soak, directory)
-        machine: dict[str, object] = {"cpus": os.cpu_count(), "load_at_start": round(load, 2), "python": platform.python_version()}
-        machine["date"] = started.isoformat(timespec="seconds")
-        text = record(soak, options.seed, violation, machine)
+        text = record(soak, options.seed, violation, about)
     path = options.output or RESULTS / f"soak-{started:%Y-%m-%dT%H%M%SZ}.json"
     path.write_text(text)
     if violation:

@@ -187,11 +187,11 @@ class Soak:
             replica.proxy.asked.clear()
 
 
-def record(soak: Soak, seed: int, violation: str, machine: dict[str, object]) -> str:
+def record(soak: Soak, seed: int, violation: str, circumstances: dict[str, object]) -> str:
     """What is kept of a run, as JSON."""
     content = {
         "seed": seed,
-        "machine": machine,
+        **circumstances,
         "rounds": len(soak.rounds),
         "minutes": round(soak.rounds[-1].minute, 1) if soak.rounds else 0.0,
         "operations": sum(each.operations for each in soak.rounds),

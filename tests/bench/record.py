@@ -1,0 +1,27 @@
+"""What is kept of a measurement beside its figures: when, how, on which code and machine it was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+
+
+def circumstances(started: datetime) -> dict[str, Any]:
+    """The date, the commit and the machine of a run that begins now: neither load nor checkout is the same at its end."""
+    machine = {"cpus": os.cpu_count(), "load_at_start": round(os.getloadavg()[0], 2), "python": platform.python_version()}
+    return {"date": started.isoformat(timespec="seconds"), "commit": commit(), "machine": machine}
+
+
+def commit(root: Path = ROOT) -> str:
+    """The commit of a checkout, with `-dirty` behind it where a tracked file differs from it; "" where there is no git."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
