@@ -109,7 +109,10 @@ class Power(Protocol):
     """Power of a VM (Capability.POWER)."""
 
     def start(self, host: HostID, instance: InstanceID) -> Done | Started:
-        """Power on; already on is success. Raises NotFound, Busy, Transient, InvalidSpec."""
+        """Power on; already on is success.
+
+        Raises NotFound, Busy, InvalidSpec, and Transient, also while the host lacks what a NIC of it is to be plugged in to.
+        """
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:
         """SOFT asks the guest and returns at once: the caller observes and decides when to use HARD. HARD returns with power off.

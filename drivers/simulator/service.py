@@ -129,7 +129,7 @@ class Service:
         if self._credentials is not None and not self._known(username, password, self._credentials):
             raise AuthFailed("the simulator refused the user name or password", native_code="SIM_LOGIN")
         scope = HostID(host) if host else None
-        if scope is not None and scope not in self.dc.hosts:
+        if scope is not None and not self.dc.lists(scope, scope):
             raise Transient(f"no host {host!r} answers at this endpoint", native_code="SIM_HOST_UNKNOWN")
         token = uuid.uuid4().hex
         self._sessions[token] = scope
@@ -212,7 +212,7 @@ class Service:
 
     def _list_hosts(self, scope: Scope) -> tuple[ObservedHost, ...]:
         chosen = self.dc.hosts.values() if scope is None else [self.dc.hosts[scope]] if scope in self.dc.hosts else []
-        return tuple(observed_host(host) for host in chosen)
+        return tuple(observed_host(host) for host in chosen if host.listed)
 
     def _news(self, scope: Scope, epoch: str, cursor: int, _timeout: float) -> News:
         """What is new at this moment; waiting is the transport's."""

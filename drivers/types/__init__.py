@@ -48,7 +48,7 @@ from drivers.types.disks import (
 from drivers.types.endpoints import Capability, Credentials, Endpoint, HostID
 from drivers.types.hosts import GuestSupport, NetworkSupport, ObservedHost
 from drivers.types.machines import DesiredVM, Devices, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
-from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment
+from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment, Unplugged
 from drivers.types.outcomes import Done, Event, Failed, HostChanged, OpRef, Progress, Running, Started, Succeeded, VMChanged
 
 __all__ = [
@@ -114,6 +114,7 @@ __all__ = [
     "StoredFile",
     "StoredKind",
     "Succeeded",
+    "Unplugged",
     "VMChanged",
     "VMDisk",
     "VolumeAttachment",

@@ -34,7 +34,10 @@ class GrowDisk:
 
 @dataclass(frozen=True, slots=True)
 class AttachNIC:
-    """Add a NIC; one that is there and was moved is put back in its place, by itself if the guest need not notice."""
+    """Add a NIC; one that is there and was moved or is in the air is put back in its place, by itself if the guest need not notice.
+
+    On a running VM the place must be there (Transient otherwise).
+    """
 
     nic: DesiredNIC
 

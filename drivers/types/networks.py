@@ -63,11 +63,26 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Unplugged:
+    """A NIC of a running VM that is plugged in to nothing: `place` is where it belongs, in words, such as `bridge guest, vlan-120`.
+
+    `missing`: the host has no such place, so that it can't be put back now.
+    """
+
+    place: str
+    missing: bool
+
+    def __str__(self) -> str:
+        return f"in the air: the host has no {self.place}" if self.missing else f"in the air, not on {self.place}"
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedNIC:
     """A NIC of ours on a VM, with what was recorded at its creation (name, network, segment, ip) read back from the owner mark.
 
     `moved` tells that somebody has plugged it in elsewhere since, be it for the next start only: None if not, or if the hypervisor
-    does not tell. A NIC whose declaration has changed since it was made is not moved.
+    does not tell. A NIC whose declaration has changed since it was made is not moved. `unplugged` tells that a running VM has it
+    in vain, for its bridge or its port went away under it: None if not, or if that was not seen.
     """
 
     name: str
@@ -76,3 +91,4 @@ class ObservedNIC:
     segment: Segment
     ip: str = ""
     moved: Moved | None = None
+    unplugged: Unplugged | None = None

@@ -119,6 +119,12 @@ class SimulatorBinding:
         [name] = [nic.name for nic in vm.nics if nic.mac == mac]
         self._control.act(Act.MOVE_NIC, f"{self.host}/{instance}", f"{name}={self.attachment.bridge}/{vlan}")
 
+    def lose_network(self) -> None:
+        self._control.act(Act.LOSE_NETWORK, self.host, self.attachment.bridge)
+
+    def heal_network(self) -> None:
+        self._control.act(Act.HEAL_NETWORK, self.host, self.attachment.bridge)
+
     def cut_power(self, instance: InstanceID) -> None:
         self._control.act(Act.POWER_OFF, f"{self.host}/{instance}")
 

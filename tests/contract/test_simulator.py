@@ -28,6 +28,7 @@ from .suite import (
     SnapshotMemory,
     SnapshotQuiesce,
     Snapshots,
+    Unplugging,
     Volumes,
     VolumeSnapshots,
 )
@@ -53,7 +54,7 @@ class Storage(
     """Everything about volumes and snapshots."""
 
 
-class TestAllHostsOverTCP(DriverContract, Moving, Adopting, Credentialed, Guests, LostReplies, Storage):
+class TestAllHostsOverTCP(DriverContract, Moving, Unplugging, Adopting, Credentialed, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -61,7 +62,7 @@ class TestAllHostsOverTCP(DriverContract, Moving, Adopting, Credentialed, Guests
             yield ServedBinding(process, tmp_path_factory.mktemp("image"))
 
 
-class TestOneHostWithTasksAndState(DriverContract, Moving, Adopting, Guests, LostReplies, Storage):
+class TestOneHostWithTasksAndState(DriverContract, Moving, Unplugging, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -70,7 +71,7 @@ class TestOneHostWithTasksAndState(DriverContract, Moving, Adopting, Guests, Los
             yield ServedBinding(process, directory, "host-00002")
 
 
-class TestInProcess(DriverContract, Moving, Adopting, Guests, LostReplies, Storage):
+class TestInProcess(DriverContract, Moving, Unplugging, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:

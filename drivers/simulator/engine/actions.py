@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drivers.errors import InvalidSpec, NotFound
+from drivers.errors import InvalidSpec, NotFound, Transient
 from drivers.types import Failed, HostID, InstanceID, Power
 
-from . import interfaces, storage_acts
+from . import interfaces, networks, storage_acts
 from .datacentre import Datacentre
 from .foreign import foreign_vm
 from .model import VM, Host
@@ -21,7 +21,7 @@ __all__ = ["Act", "Action", "Actions"]
 class Act(StrEnum):
     """What to do; the target of host acts is a host name, that of VM acts `HOST/UUID`, as of acts on what a host's pools hold.
 
-    That of SET_LUN is `IQN@SERVER:PORT/LUN`.
+    That of SET_LUN is `IQN@SERVER:PORT/LUN`. The value of LOSE_NETWORK and HEAL_NETWORK is a bridge, or `BRIDGE/VLAN`.
     """
 
     CRASH_HOST = "crash-host"
@@ -31,6 +31,10 @@ class Act(StrEnum):
     LIE = "lie"
     ADD_HOST = "add-host"
     REMOVE_HOST = "remove-host"
+    UNLIST_HOST = "unlist-host"
+    LIST_HOST = "list-host"
+    LOSE_NETWORK = "lose-network"
+    HEAL_NETWORK = "heal-network"
     POWER_ON = "power-on"
     POWER_OFF = "power-off"
     PAUSE = "pause"
@@ -80,6 +84,10 @@ class Actions:
             Act.HEAL_HOST: lambda host, _: self._set_state(host, reachable=True),
             Act.LIE: self._lie,
             Act.REMOVE_HOST: self._remove_host,
+            Act.UNLIST_HOST: lambda host, _: self._set_state(host, listed=False),
+            Act.LIST_HOST: lambda host, _: self._set_state(host, listed=True),
+            Act.LOSE_NETWORK: lambda host, value: networks.lose(datacentre, host, value),
+            Act.HEAL_NETWORK: lambda host, value: networks.heal(datacentre, host, value),
         }
         self._vm_acts: dict[Act, Callable[[VM, str], None]] = {
             Act.POWER_ON: self._power_on,
@@ -93,7 +101,7 @@ class Actions:
             Act.SET_MEMORY: lambda vm, value: setattr(vm, "memory", int(value)),
             Act.ADD_DEVICE: lambda vm, value: setattr(vm, "foreign", (*vm.foreign, value)),
             Act.REMOVE_NIC: _remove_nic,
-            Act.MOVE_NIC: interfaces.move,
+            Act.MOVE_NIC: self._move_nic,
             Act.REMOVE_DISK: self._remove_disk,
             Act.MOVE_VM: self._move,
             Act.IGNORE_STOP: lambda vm, value: setattr(vm, "ignores_stop", value != "false"),
@@ -166,9 +174,10 @@ class Actions:
         reason = Failed("the host crashed", retryable=True, native_code="SIM_HOST_CRASHED")
         self._dc.tasks.cancel(lambda subject: isinstance(subject, tuple) and subject[0] == host.host, reason)
 
-    def _set_state(self, host: Host, *, up: bool | None = None, reachable: bool | None = None) -> None:
+    def _set_state(self, host: Host, *, up: bool | None = None, reachable: bool | None = None, listed: bool | None = None) -> None:
         host.up = host.up if up is None else up
         host.reachable = host.reachable if reachable is None else reachable
+        host.listed = host.listed if listed is None else listed
         self._dc.host_changed(host)
 
     def _lie(self, host: Host, value: str) -> None:
@@ -190,8 +199,17 @@ class Actions:
     # VMs -----------------------------------------------------------------------------------------------------------
 
     def _power_on(self, vm: VM, _: str) -> None:
+        if not vm.has_power:
+            self._require_networks(vm)
         vm.power, vm.running_cpus, vm.running_memory = Power.ON, vm.cpus, vm.memory
         vm.booted, vm.starts = vm.guest, vm.starts + 1
+
+    def _require_networks(self, vm: VM) -> None:
+        """Nobody starts a VM on a host that lacks a network of it."""
+        try:
+            networks.require_networks(self._dc.hosts[vm.host], vm)
+        except Transient as lacking:
+            raise InvalidSpec(lacking.message, native_code=lacking.native_code) from lacking
 
     def _pause(self, vm: VM, _: str) -> None:
         if vm.power is not Power.ON:
@@ -209,7 +227,12 @@ class Actions:
         host = self._host(target)
         self._dc.remove_vm(vm)
         vm.host = host.host
+        networks.plug(host, vm)
         self._dc.add_vm(vm)
+
+    def _move_nic(self, vm: VM, value: str) -> None:
+        interfaces.move(vm, value)
+        networks.plug(self._dc.hosts[vm.host], vm, value.partition("=")[0])
 
     def _foreign_vm(self, target: str, value: str) -> None:
         """A VM that somebody else made; `value` describes it, see `foreign_vm`."""

@@ -27,7 +27,7 @@ class Adopter:
     def find(self, scope: Scope, instance: InstanceID) -> tuple[FoundVM, ...]:
         """Every VM with this identity on hosts that answer. Raises InvalidSpec."""
         check_identity(instance)
-        places = [self._dc.hosts[host] for host in self._dc.places.get(instance, ()) if scope in (None, host)]
+        places = [self._dc.hosts[host] for host in self._dc.places.get(instance, ()) if self._dc.lists(scope, host)]
         return tuple(self._found(host.vms[instance]) for host in places if host.up and host.reachable)
 
     def _found(self, vm: VM) -> FoundVM:

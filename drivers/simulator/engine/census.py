@@ -127,7 +127,7 @@ def _vm(dc: Datacentre, vm: VM) -> CensusVM:
         memory=vm.memory,
         starts=vm.starts,
         made=dc.made[vm.instance],
-        nics=observed_nics(vm),
+        nics=observed_nics(vm, dc.hosts[vm.host]),
         volumes=observed_volumes(vm),
         snapshots=observed_snapshots(vm),
         restores=vm.restores,
@@ -136,7 +136,7 @@ def _vm(dc: Datacentre, vm: VM) -> CensusVM:
 
 def _volumes(dc: Datacentre, pool: Pool) -> Iterator[CensusVolume]:
     for one in pool.volumes.values():
-        users = tuple(f"{vm.host}/{vm.instance}" for vm in dc.users(None, pool.key, one.volume))
+        users = tuple(f"{vm.host}/{vm.instance}" for vm in dc.attached.get((pool.key, one.volume), ()))
         made = dc.made[one.volume]
         yield CensusVolume(*pool.key, one.volume, one.name, one.owner.uid, one.size, one.content, users, made)
 

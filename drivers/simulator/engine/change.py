@@ -28,9 +28,10 @@ from drivers.types import (
 
 from .datacentre import Datacentre, Scope
 from .guest import read_seed
-from .interfaces import attach, detach, in_place, observed_nic
+from .interfaces import attach, detach, in_place, observed_nic, port_of
 from .model import VM
 from .modes import apply_mode
+from .networks import require_place
 from .observe import limits_of, observed_vm
 from .power import used_memory
 from .rules import check_attachment, check_limits, check_nic
@@ -86,6 +87,8 @@ class Changer:
                 raise InvalidSpec(f"host {vm.host!r} can't give a VM {memory} bytes", native_code="SIM_TOO_LARGE")
             case SetMemory(memory) if live and vm.has_power and memory - vm.running_memory > host.memory - used_memory(host):
                 raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
+            case AttachNIC(nic) if vm.has_power:
+                require_place(host, nic.name, port_of(nic))
             case GrowDisk(name, size):
                 _check_grow(vm, name, size)
             case SetDiskLimits(name) if name not in _names(vm):

@@ -66,7 +66,7 @@ class Compute:
         total = 0
         for name, number in changed:
             host = dc.hosts.get(name)
-            hosts.append(self._host_vms(host) if host is not None else HostVMs(name, ()))
+            hosts.append(self._host_vms(host) if host is not None and host.listed else HostVMs(name, ()))
             total += len(hosts[-1].vms)
             if total >= PAGE:
                 return VMPage(tuple(hosts), dc.epoch, number, number != changed[-1][1])
@@ -100,7 +100,8 @@ class Compute:
         if instance in host.vms:
             self._dc.vm(host.host, instance)
             return True
-        if scope is None and (others := self._dc.places.get(instance)):
+        others = [place for place in self._dc.places.get(instance, ()) if self._dc.lists(scope, place)]
+        if scope is None and others:
             raise Conflict(f"VM {instance} exists on host {others[0]!r}", native_code="SIM_VM_ELSEWHERE")
         return False
 

@@ -91,11 +91,17 @@ class Datacentre:
 
     def host(self, name: HostID) -> Host:
         """A host that can be talked to. Raises NotFound, Transient while it is down or cut off."""
-        if (host := self.hosts.get(name)) is None:
+        host = self.hosts.get(name)
+        if host is None or not host.listed:
             raise NotFound(f"no host {name!r}", native_code="SIM_HOST_UNKNOWN")
         if not (host.up and host.reachable):
             raise Transient(f"host {name!r} does not answer", native_code="SIM_HOST_UNREACHABLE")
         return host
+
+    def lists(self, scope: Scope, name: HostID) -> bool:
+        """Whether an endpoint knows of a host."""
+        host = self.hosts.get(name)
+        return host is not None and host.listed and scope in (None, name)
 
     def host_changed(self, host: Host) -> None:
         """Note that a host changed."""
@@ -228,11 +234,11 @@ class Datacentre:
 
     def users(self, scope: Scope, key: PoolKey, volume: VolumeID) -> list[VM]:
         """The VMs within reach of an endpoint that have a volume."""
-        return [vm for vm in self.attached.get((key, volume), ()) if scope in (None, vm.host)]
+        return [vm for vm in self.attached.get((key, volume), ()) if self.lists(scope, vm.host)]
 
     def lun_users(self, scope: Scope, key: PoolKey, lun: int) -> list[VM]:
         """The VMs within reach of an endpoint that have a LUN, as whatever volume."""
-        found = (vm for (pool, _), vms in self.attached.items() if pool == key for vm in vms if scope in (None, vm.host))
+        found = (vm for (pool, _), vms in self.attached.items() if pool == key for vm in vms if self.lists(scope, vm.host))
         return [vm for vm in found if any((one.volume.pool, one.volume.lun) == (key, lun) for one in vm.volumes.values())]
 
     def attach(self, vm: VM, name: str, volume: Volume) -> None:

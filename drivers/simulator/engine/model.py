@@ -34,6 +34,7 @@ __all__ = [
     "RunningState",
     "VMSnapshot",
     "Volume",
+    "network",
 ]
 
 GROUP = "lvm://"
@@ -195,7 +196,8 @@ class VM:
     `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
     its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
     `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing. `ports` are where its NICs
-    were made, by name, and `moved` where those are that somebody plugged in elsewhere.
+    were made, by name, and `moved` where those are that somebody plugged in elsewhere. `unplugged` are those in the air: what they
+    were on went away while the VM ran.
     """
 
     instance: InstanceID
@@ -229,6 +231,7 @@ class VM:
     offered_memory: int = 0
     ports: dict[str, Port] = field(default_factory=dict)
     moved: dict[str, Port] = field(default_factory=dict)
+    unplugged: frozenset[str] = frozenset()
 
     @property
     def has_power(self) -> bool:
@@ -241,7 +244,8 @@ class Host:
     """A hypervisor host. `lie_*` are what it reports instead of the truth. `revision` grows with each change on it.
 
     `pools` are those that it has defined or mounted, by name: what is in them is not the host's. `makers` are the clouds that had
-    them made; "" is every cloud's, as all were once.
+    them made; "" is every cloud's, as all were once. One that is not `listed` is in no endpoint's inventory. `lost` are the
+    bridges, and as BRIDGE/VLAN the segments, that it should have and has not.
     """
 
     host: HostID
@@ -255,3 +259,14 @@ class Host:
     vms: dict[InstanceID, VM] = field(default_factory=dict)
     pools: dict[str, PoolSpec] = field(default_factory=dict)
     makers: dict[str, str] = field(default_factory=dict)
+    listed: bool = True
+    lost: frozenset[str] = frozenset()
+
+    def lacks(self, port: Port) -> bool:
+        """Whether what a NIC would be plugged in to there is missing."""
+        return not self.lost.isdisjoint((port.bridge, network(port)))
+
+
+def network(port: Port) -> str:
+    """The name of a segment on a bridge: BRIDGE/VLAN, and BRIDGE/ for the untagged one."""
+    return f"{port.bridge}/{port.segment.vlan or ''}"

@@ -75,7 +75,7 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         running_cpus=vm.running_cpus if on else vm.cpus,
         running_memory=vm.running_memory if on else vm.memory,
         disks=tuple(_disk(vm, disk) for disk in vm.disks.values()),
-        nics=observed_nics(vm),
+        nics=observed_nics(vm, host),
         seed_digest=vm.seed_digest,
         guest=guest_info(vm, capabilities),
         foreign_devices=vm.foreign,

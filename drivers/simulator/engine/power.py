@@ -7,6 +7,7 @@ from drivers.types import Done, HostID, InstanceID, Power, Started, StopMode
 
 from .datacentre import Datacentre
 from .model import VM, Host
+from .networks import require_networks
 
 __all__ = ["PowerControl", "power_off", "require_disks", "used_memory", "watch_guest"]
 
@@ -24,6 +25,7 @@ class PowerControl:
             return Done()
         self._check_room(vm)
         require_disks(self._dc, vm)
+        self._check_networks(vm)
         return self._dc.run("power.start", (host, instance), lambda: self._start(vm))
 
     def _check_room(self, vm: VM) -> None:
@@ -32,6 +34,10 @@ class PowerControl:
             raise InvalidSpec(f"VM {vm.instance} is larger than host {vm.host!r}", native_code="SIM_TOO_LARGE")
         if not vm.has_power and vm.memory > host.memory - used_memory(host):
             raise Transient(f"host {vm.host!r} has too little free memory", native_code="SIM_NO_MEMORY")
+
+    def _check_networks(self, vm: VM) -> None:
+        if not vm.has_power:
+            require_networks(self._dc.hosts[vm.host], vm)
 
     def _start(self, vm: VM) -> None:
         self._dc.vm(vm.host, vm.instance)
@@ -43,6 +49,7 @@ class PowerControl:
         if vm.power is Power.ON:
             return
         self._check_room(vm)
+        self._check_networks(vm)
         vm.power = Power.ON
         vm.starts += 1
         vm.running_cpus, vm.running_memory = vm.cpus, vm.memory
@@ -101,6 +108,7 @@ def power_off(dc: Datacentre, vm: VM, state: Power = Power.OFF) -> None:
     vm.power = state
     vm.booted = vm.ready_at = vm.stop_at = None
     vm.running_cpus, vm.running_memory, vm.offered_memory = vm.cpus, vm.memory, 0
+    vm.unplugged = frozenset()
     dc.vm_changed(vm)
 
 

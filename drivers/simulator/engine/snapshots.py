@@ -7,6 +7,7 @@ from drivers.types import Capability, DesiredSnapshot, Done, HostID, InstanceID,
 
 from .datacentre import RBD, Datacentre
 from .model import VM, RunningState, VMSnapshot
+from .networks import plug, require_networks
 from .power import power_off, require_disks, used_memory, watch_guest
 from .quiesce import check_quiesce
 from .rules import check_snapshot
@@ -96,6 +97,7 @@ class Snapshots:
             raise NotFound(gone.message, native_code=gone.native_code) from gone
         if found.running is not None:
             self._check_room(vm, found.running)
+            require_networks(self._dc.hosts[vm.host], vm)
         return found
 
     def _check_room(self, vm: VM, running: RunningState) -> None:
@@ -131,6 +133,7 @@ class Snapshots:
         vm.running_cpus, vm.running_memory, vm.offered_memory = running.cpus, running.memory, 0
         vm.booted, vm.stop_at = running.booted, None
         vm.ready_at = None if running.ready_in is None else self._dc.clock.now() + running.ready_in
+        plug(self._dc.hosts[vm.host], vm)
         watch_guest(self._dc, vm)
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done | Started:

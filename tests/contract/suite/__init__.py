@@ -9,7 +9,16 @@ from .adopting import Adopting
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
-from .binding import Binding, CephBinding, FaultyBinding, LUNBinding, MovingBinding, StorageBinding, UnmanagedBinding
+from .binding import (
+    Binding,
+    CephBinding,
+    FaultyBinding,
+    LUNBinding,
+    MovingBinding,
+    StorageBinding,
+    UnmanagedBinding,
+    UnpluggingBinding,
+)
 from .capabilities import Capabilities
 from .ceph import CephVolumes
 from .connecting import Connecting, Credentialed
@@ -36,6 +45,7 @@ from .storing import Storing
 from .tasks import Tasks
 from .threads import Threads
 from .undeclared import Undeclared
+from .unplugging import Unplugging
 from .volume_snapshots import VolumeSnapshots
 from .volumes import Volumes
 
@@ -65,6 +75,8 @@ __all__ = [
     "Snapshots",
     "StorageBinding",
     "UnmanagedBinding",
+    "Unplugging",
+    "UnpluggingBinding",
     "VolumeSnapshots",
     "Volumes",
 ]

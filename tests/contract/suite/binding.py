@@ -93,6 +93,16 @@ class MovingBinding(Binding, Protocol):
         """Give the port of a NIC another VLAN, of what runs too if the VM does."""
 
 
+class UnpluggingBinding(Binding, Protocol):
+    """A counterpart whose bridge of `attachment` somebody takes away and brings back. Nobody but the suite uses it."""
+
+    def lose_network(self) -> None:
+        """Remove the bridge under the NICs that are plugged in there."""
+
+    def heal_network(self) -> None:
+        """Make it as it was, without what was plugged in to it."""
+
+
 class UnmanagedBinding(Binding, Protocol):
     """A counterpart where somebody makes VMs that are not at all like ours."""
 

@@ -37,7 +37,7 @@ from drivers.types import (
     VolumeAttachment,
 )
 
-from .world import HOST, MIB, OTHER, POOL, SHARED, World, attachment, disk, nic, snapshot, vm, volume
+from .world import BRIDGE, HOST, MIB, OTHER, POOL, SHARED, World, attachment, disk, nic, snapshot, vm, volume
 
 HOSTS = st.sampled_from([HOST, OTHER])
 NUMBERS = st.integers(1, 4)
@@ -66,7 +66,9 @@ VALUES = {
 }
 POOL_ACTS = (Act.WRITE_VOLUME, Act.DELETE_VOLUME, Act.DELETE_VOLUME_SNAPSHOT)
 FEW = st.integers(1, 2)
-HOST_ACTS = (Act.CRASH_HOST, Act.BOOT_HOST, Act.CUT_HOST, Act.HEAL_HOST, Act.REMOVE_HOST, Act.ADD_HOST)
+HOST_ACTS = (Act.CRASH_HOST, Act.BOOT_HOST, Act.CUT_HOST, Act.HEAL_HOST, Act.REMOVE_HOST, Act.ADD_HOST, Act.UNLIST_HOST)
+HOST_ACTS += (Act.LIST_HOST, Act.LOSE_NETWORK, Act.HEAL_NETWORK)
+HOST_VALUES = {Act.LOSE_NETWORK: BRIDGE.bridge, Act.HEAL_NETWORK: BRIDGE.bridge}
 CHANGES = st.sampled_from(
     [
         SetCPUs(1),
@@ -122,6 +124,12 @@ class Checked(RuleBasedStateMachine):
         for host in self.world.dc.hosts.values():
             for one in host.vms.values():
                 assert one.has_power or (one.booted, one.ready_at, one.stop_at) == (None, None, None)
+
+    @invariant()
+    def what_is_in_the_air_is_a_nic_of_a_vm_that_runs(self) -> None:
+        for one in _vms(self.world.dc):
+            assert one.unplugged <= one.nics.keys()
+            assert one.has_power or not one.unplugged
 
     @invariant()
     def what_is_kept_is_what_there_is(self) -> None:
@@ -201,7 +209,7 @@ class Life(Checked):
     @rule(host=HOSTS, act=st.sampled_from(HOST_ACTS))
     def hardware(self, host: HostID, act: Act) -> None:
         with suppress(DriverError):
-            self.world.control.act(act, host)
+            self.world.control.act(act, host, HOST_VALUES.get(act, ""))
 
     @rule(kind=st.sampled_from([FaultKind.LOSE_REPLY, FaultKind.ERROR, FaultKind.TASK_ERROR, FaultKind.EXPIRE_SESSION]))
     def fault(self, kind: FaultKind) -> None:
