@@ -133,8 +133,8 @@ class HostLink:
 
     @property
     def observed(self) -> bool:
-        """Whether all VMs of the endpoint have been observed since it was connected."""
-        return self._session.snapshot.complete
+        """Whether all VMs of the endpoint have been observed since it was connected, those of this host among them."""
+        return self._session.snapshot.complete and self.host_id is not None
 
     @property
     def epoch(self) -> int:
@@ -178,6 +178,14 @@ class HostLink:
                 self._session.look_around()
         snapshot.put(instance, vm, asked)
         return vm
+
+    async def confirm(self) -> bool:
+        """Whether the endpoint still has this host, asked now: a VM is not gone that went out of sight with its host.
+
+        Raises DriverError.
+        """
+        await self._session.relist()
+        return self.up
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
         """What this hypervisor needs for the change."""

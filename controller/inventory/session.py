@@ -111,6 +111,10 @@ class Session:
             if self.snapshot.surveyed < asked:
                 self._listener.vms_changed(await self._survey(connection))
 
+    async def relist(self) -> None:
+        """Know which hosts there are now. Raises DriverError."""
+        await self._list_hosts(self.connection())
+
     async def look_for(self, instance: InstanceID) -> Sequence[FoundVM]:
         """Every VM with this identity on the endpoint, whoever made it; none if it is not up or can't tell. Raises DriverError."""
         if self._connection is None or self.state is not LinkState.UP or Capability.ADOPTION not in self.capabilities:
@@ -259,7 +263,10 @@ class Session:
         hosts = {host.host: host for host in await self.lanes.connect(connection.hosts.list_hosts)}
         changed = {host for host in hosts.keys() | self.hosts.keys() if hosts.get(host) != self.hosts.get(host)}
         self._boots.update(host for host in changed if _up(hosts.get(host)) and not _up(self.hosts.get(host)))
+        appeared = hosts.keys() - self.hosts.keys()
         self.hosts = hosts
+        if appeared:  # VMs may have run there all the time, unseen
+            self.doubt()
         if changed:
             self._listener.hosts_changed(self, changed)
 
@@ -274,6 +281,8 @@ class Session:
     async def _survey(self, connection: Connection) -> list[ObservedVM]:
         asked = self.snapshot.moment()
         seen = await self.lanes.survey(connection.compute.observe_all)
+        if self.state is LinkState.UP and self.snapshot.misses(seen):
+            await self._list_hosts(connection)  # before anybody takes for gone what went out of sight with its host
         self._strangers.looked(seen)
         return self.snapshot.replace(seen, asked)
 

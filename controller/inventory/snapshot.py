@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -121,6 +121,10 @@ class Snapshot:
         self._stale = {instance: moment for instance, moment in self._stale.items() if moment > asked}
         self.complete = asked > self._doubted
         return changed
+
+    def misses(self, seen: Collection[InstanceID]) -> bool:
+        """Whether a VM that is known here is not among those `seen`."""
+        return any(instance not in seen for instance in self._vms)
 
     def _last_asked(self, instance: InstanceID) -> int:
         return self._asked.get(instance, self._asked_all)

@@ -157,7 +157,9 @@ class Deletion:
         if given(ctx.object):
             raise Recalled("it is not on its host")
         found = await self._services.inventory.search(instance)
-        return requeue(0, "Moved", f"the VM was moved to host {found[0]}") if found and found[0] != link.name else None
+        if found and found[0] != link.name:
+            return requeue(0, "Moved", f"the VM was moved to host {found[0]}")
+        return None if await link.confirm() else self._blocked(ctx, waiting("HostDown", silent(link.name, link)))
 
     async def _follow(self, ctx: Context[VirtualMachine], link: HostLink, op: OpRef) -> Result | None:
         """Poll the native task; after it, delete is called once more and finds nothing, or finds what is left."""

@@ -6,7 +6,7 @@ from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared.translate import pool_spec
 from controller.vm import report
-from controller.vm.seat import Seat, Seating
+from controller.vm.seat import Seat, Seating, unreachable
 from controller.vm.services import Services
 from controller.vm.translate import ROOT
 from crds.v1alpha1.virtualmachine import RecreatePolicy, VirtualMachine
@@ -41,6 +41,10 @@ class Recreation:
         found = await self._services.inventory.search(instance)
         if found and found[0] != seat.link.name:
             return requeue(0, "Moved", f"the VM was moved to host {found[0]}")
+        if not await seat.link.confirm():
+            why = unreachable(seat.link.name, seat.link)
+            report.unseen(ctx.object, ctx.conditions, why)
+            return why
         if found is None and not self._seating.unseen(ctx):
             _let_go(ctx.object)
         if ctx.object.spec.adopt:

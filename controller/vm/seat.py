@@ -70,7 +70,7 @@ class Seating:
         if (link is None or not link.attempted) and (as_it_was := standing(ctx)):
             return as_it_was
         if link is None or not link.up:
-            why = _unreachable(host, link)
+            why = unreachable(host, link)
             if not fresh:
                 report.unseen(ctx.object, ctx.conditions, why)
             return why
@@ -188,7 +188,8 @@ def _rejected(ctx: Context[VirtualMachine], rejection: Rejection) -> Result:
     return waiting(rejection.reason, message)
 
 
-def _unreachable(host: str, link: HostLink | None) -> Result:
+def unreachable(host: str, link: HostLink | None) -> Result:
+    """Why nothing can be done about a VM on this host."""
     if link is None:
         return waiting("HostNotConnected", f"host {host} is not connected yet")
     if link.state is LinkState.CONNECTING:

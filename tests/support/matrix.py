@@ -30,6 +30,13 @@ kind: Host
 metadata: {{name: host-{n:05d}}}
 spec: {{cluster: c1, endpoint: {{url: "simulator://dc/host-{n:05d}"}}}}
 """
+SHARED_CLUSTER = CLUSTER.replace("}}", '}, endpoint: {url: "simulator://dc/"}}')
+"""One endpoint knows all hosts, like a vCenter's."""
+SHARED_HOST = """
+kind: Host
+metadata: {{name: host-{n:05d}}}
+spec: {{cluster: c1}}
+"""
 _LIVING = ("VirtualMachine", "Volume", "Snapshot")
 DEADLINE = 4500
 """Virtual seconds, within which everything is as declared after the last fault is gone: a call that copies waits for an hour."""
@@ -51,10 +58,24 @@ class MatrixCloud(VMCloud):
         """All objects of a kind, as the audit asks for them."""
         return [raw for key, raw in self.api.objects.items() if key.kind == kind]
 
-    def site(self, hosts: int) -> None:
-        """Apply what VMs need. Hosts have the names that they have in the hypervisor."""
-        text = [HOST.format(n=number) for number in range(1, hosts + 1)]
-        self.apply("\n---\n".join([base.ZONE, base.POD, CLUSTER, *text, base.POOL, base.OFFERING, LARGE, TEMPLATE, NETWORK]))
+    def site(self, hosts: int, *, shared: bool = False) -> None:
+        """Apply what VMs need. Hosts have the names that they have in the hypervisor; unless `shared`, each has an endpoint."""
+        text = [(SHARED_HOST if shared else HOST).format(n=number) for number in range(1, hosts + 1)]
+        self.apply(
+            "\n---\n".join(
+                [
+                    base.ZONE,
+                    base.POD,
+                    SHARED_CLUSTER if shared else CLUSTER,
+                    *text,
+                    base.POOL,
+                    base.OFFERING,
+                    LARGE,
+                    TEMPLATE,
+                    NETWORK,
+                ]
+            )
+        )
 
 
 @dataclass(frozen=True)

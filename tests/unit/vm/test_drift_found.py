@@ -37,6 +37,15 @@ def away(cloud: MatrixCloud) -> str:
     return "host-00001" if placed["status"]["host"] == "host-00002" else "host-00002"
 
 
+def on_its_host(cloud: MatrixCloud) -> str:
+    return str(cloud.vm()["host"])
+
+
+def silent(cloud: MatrixCloud) -> bool:
+    return (cloud.vm()["state"], cloud.reason()) == ("Unknown", ("False", "HostDown"))
+
+
+HOST_ACTS = {Act.UNLIST_HOST}
 ROWS: dict[Act, tuple[Callable[[MatrixCloud], str], Found]] = {
     Act.POWER_OFF: (lambda _: "", event("PowerStateDrift")),
     Act.CRASH_VM: (lambda _: "", event("PowerStateDrift")),
@@ -50,6 +59,7 @@ ROWS: dict[Act, tuple[Callable[[MatrixCloud], str], Found]] = {
     Act.DETACH_VOLUME: (lambda cloud: next(iter(cloud.datacentre.vm().volumes)), event("HardwareDrift")),
     Act.REMOVE_DISK: (lambda _: "root", in_sync("DiskMissing")),
     Act.MOVE_VM: (away, lambda cloud: cloud.vm()["host"] == away(cloud)),
+    Act.UNLIST_HOST: (lambda _: "", silent),
 }
 
 
@@ -60,14 +70,14 @@ def test_it_is_found(act: Act, hypervisor: str) -> None:
     value, found = ROWS[act]
 
     async def story(cloud: MatrixCloud) -> None:
-        cloud.site(2)
+        cloud.site(2, shared=act is Act.UNLIST_HOST)
         await cloud.settle(30)
         cloud.apply(volume())
         cloud.apply(vm(extra=mounted("data")))
         await cloud.settle(67)
         assert cloud.reason() == ("True", "Running")
         assert not found(cloud)
-        cloud.datacentre.act(act, "web", value(cloud))
+        cloud.datacentre.act(act, on_its_host(cloud) if act in HOST_ACTS else "web", value(cloud))
         for _ in range(seconds):
             await asyncio.sleep(1)
             if found(cloud):
