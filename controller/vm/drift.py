@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from controller.runtime.context import Context
-from controller.runtime.results import Result, failed
+from controller.runtime.results import Result, failed, waiting
 from controller.shared.deletion import listing
 from controller.vm import job, report
+from controller.vm.facets.nics import in_vain
 from controller.vm.plan import awaits_guest, differences, field_of, is_on, moved_nics
 from controller.vm.report import DRIFT, IN_SYNC, SYNCED
 from controller.vm.translate import ROOT
@@ -60,8 +61,9 @@ def hardware_drift(ctx: Context[VirtualMachine], want: DesiredVM, have: Observed
     redeclared = _redeclared(want, have)
     changes = [each for each in differences(want, have) if type(each) in _NAMES and not awaits_guest(each, have)]
     named = {_NAMES[type(each)] for each in changes if _nic(each) not in redeclared and field_of(each, have) not in coming}
-    moved = [f"{name} is {where}" for name, where in moved_nics(have).items() if name not in redeclared]
-    return ", ".join(f"{each} ({listing(moved)})" if moved and each == _INTERFACES else each for each in sorted(named))
+    astray = [f"{name} is {where}" for name, where in moved_nics(have).items() if name not in redeclared]
+    astray += [told for name, told in report.in_the_air(have).items() if name not in redeclared]
+    return ", ".join(f"{each} ({listing(astray)})" if astray and each == _INTERFACES else each for each in sorted(named))
 
 
 def _redeclared(want: DesiredVM, have: ObservedVM) -> frozenset[str]:
@@ -92,7 +94,7 @@ _NAMES = {
 }
 
 
-def report_hardware(ctx: Context[VirtualMachine], changed: str) -> Result | None:
+def report_hardware(ctx: Context[VirtualMachine], have: ObservedVM, changed: str) -> Result | None:
     """Say so, beside what else was done by hand, and leave it; None if the policy is to put it right."""
     message = f"changed on the hypervisor: {changed}"
     if ctx.object.spec.drift_policy is DriftPolicy.CORRECT:
@@ -100,9 +102,20 @@ def report_hardware(ctx: Context[VirtualMachine], changed: str) -> Result | None
         return None
     message = f"{message}; {_REMEDY}"
     ctx.event("Warning", "HardwareDrift", message)
-    told = ctx.conditions.get(IN_SYNC)
-    report.out_of_sync(ctx.conditions, [(DRIFT, message), (DRIFT, told.message if told else "")])
+    others = [each for each in report.by_hand(ctx.object.status, have) if each[0] != report.UNPLUGGED]
+    report.out_of_sync(ctx.conditions, [(DRIFT, message), *others])
     return failed("HardwareDrift", message, terminal=True)
+
+
+def waits_for_network(want: DesiredVM, have: ObservedVM) -> Result | None:
+    """Which NICs wait for their host to have their network again, to be put back there; None if none does.
+
+    Nobody need look: what is seen of the host then wakes the VM.
+    """
+    lacking, told = {nic.name for nic in in_vain(want, have)}, report.in_the_air(have)
+    if not lacking:
+        return None
+    return waiting("NetworkMissing", f"{listing([told[name] for name in sorted(lacking)])}; put back as soon as that is there")
 
 
 def rootless(ctx: Context[VirtualMachine], have: ObservedVM) -> Result | None:
@@ -120,7 +133,7 @@ def _held(ctx: Context[VirtualMachine], type: str) -> bool:
     condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
-    return condition.status == "True" or condition.reason in (DRIFT, report.LAST_SEEN, *report.BY_HAND)
+    return condition.status == "True" or condition.reason in (DRIFT, report.LAST_SEEN, report.UNPLUGGED, *report.BY_HAND)
 
 
 def _found(ctx: Context[VirtualMachine], *reasons: str) -> bool:

@@ -6,7 +6,7 @@ driver's `apply_mode`, which makes no call itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from drivers.types import (
     AttachNIC,
     AttachVolume,
     Change,
+    DesiredNIC,
     DesiredVM,
     DetachNIC,
     DetachVolume,
@@ -29,6 +30,7 @@ from drivers.types import (
     SetDiskLimits,
     SetMemory,
     SetSeed,
+    Unplugged,
     VolumeID,
 )
 
@@ -135,9 +137,11 @@ def stop_for_restart(want: Want, have: ObservedVM) -> Action | None:
 def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action | None:
     """Write all changes that the VM's power allows; those for the next start are written once.
 
-    What is replaced comes under the name of the old one: it waits until that is gone. What a snapshot of the VM forbids waits too.
+    What is replaced comes under the name of the old one: it waits until that is gone. What a snapshot of the VM forbids waits too,
+    and a NIC in the air for its network.
     """
-    changes = [change for change in differences(want.vm, have) if not _held(change, have)]
+    lacking = {nic.name for nic in nics.in_vain(want.vm, have)}
+    changes = [each for each in differences(want.vm, have) if not _held(each, have) and not _attaches(each, lacking)]
     due = [change for change in changes if _due(change, have, mode_of)]
     staying = {change.name for change in changes if isinstance(change, DetachNIC) and change not in due}
     leaving = {change.volume for change in changes if isinstance(change, DetachVolume)}
@@ -170,6 +174,10 @@ def awaits_guest(change: Change, have: ObservedVM) -> bool:
 
 def _held(change: Change, have: ObservedVM) -> bool:
     return bool(have.snapshots) and isinstance(change, GrowDisk | AttachVolume | DetachVolume)
+
+
+def _attaches(change: Change, names: Collection[str]) -> bool:
+    return isinstance(change, AttachNIC) and change.nic.name in names
 
 
 def start_when_declared_on(want: Want, have: ObservedVM) -> Action | None:
@@ -253,8 +261,7 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
         case SetDiskLimits(name, limits):
             return "offering", f"disk {name}: {_limits(have, name)}", f"disk {name}: {limits}"
         case AttachNIC(nic):
-            moved = moved_nics(have).get(nic.name)
-            return f"networks[{nic.name}]", moved.now if moved else "absent", moved.made if moved else nic.network
+            return f"networks[{nic.name}]", *_places(nic, have)
         case DetachNIC(name):
             return f"networks[{name}]", "present", "absent"
         case AttachVolume(attachment):
@@ -263,6 +270,20 @@ def _described(change: Change, have: ObservedVM) -> tuple[str, str, str]:
             return f"volumes[{_attached_name(have, volume)}]", volume, "absent"
         case SetSeed(wanted_seed):
             return "userData", have.seed_digest[:12], wanted_seed.digest[:12]
+
+
+def _places(nic: DesiredNIC, have: ObservedVM) -> tuple[str, str]:
+    """Where a NIC is, and where it is to be."""
+    if moved := moved_nics(have).get(nic.name):
+        return moved.now, moved.made
+    if unplugged := unplugged_nics(have).get(nic.name):
+        return "in the air", unplugged.place
+    return "absent", nic.network
+
+
+def unplugged_nics(have: ObservedVM) -> dict[str, Unplugged]:
+    """The NICs that are in the air, by name."""
+    return {nic.name: nic.unplugged for nic in have.nics if nic.unplugged}
 
 
 def moved_nics(have: ObservedVM) -> dict[str, Moved]:

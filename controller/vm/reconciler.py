@@ -31,7 +31,7 @@ from controller.vm import growth, job, report, restart, room
 from controller.vm.adoption import Adopting
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
-from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless
+from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless, waits_for_network
 from controller.vm.marking import Marking
 from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
 from controller.vm.references import References, resolve
@@ -223,7 +223,7 @@ class VirtualMachineReconciler:
                 _look(ctx, seat, have, nics)
                 if drift := power_drifted(ctx, have):
                     return drift
-                if by_hand and (left := report_hardware(ctx, by_hand)):
+                if by_hand and (left := report_hardware(ctx, have, by_hand)):
                     return left
             action = plan(want, have, seat.link.apply_mode)
             if action is None and have is not None:
@@ -276,6 +276,8 @@ class VirtualMachineReconciler:
             return waiting("HostInMaintenance", f"host {seat.link.name} is in maintenance: the restart waits until that is over")
         if want.missing:
             return want.missing
+        if lost := waits_for_network(want.vm, have):
+            return lost
         if held := held_by_snapshots(want.vm, have):
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)

@@ -24,6 +24,8 @@ from drivers.types import ApplyMode, ObservedVM, Power
 
 SYNCED, IN_SYNC = "PowerStateSynced", "InSync"
 DISK_MISSING, FOREIGN_DEVICES, DRIFT = "DiskMissing", "ForeignDevices", "Drift"
+UNPLUGGED = "Unplugged"
+"""Reason of facets of a VM that has a NIC in the air."""
 LAST_SEEN = "LastSeenAsDeclared"
 """Reason of a facet of a VM that was as declared when it was seen last."""
 BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)
@@ -55,11 +57,27 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
     status = vm.status
     status.state = _STATES[seen.power]
     status.hypervisor_name = short(seen.name)
-    missing = _disks(status, seen)
+    _disks(status, seen)
     _guest(status, seen)
     conditions.set("DisksReady", True, "Attached", f"{len(seen.disks)} disks")  # also tells that the VM was made
-    conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
-    out_of_sync(conditions, [(DISK_MISSING, _removed(missing)), (FOREIGN_DEVICES, _foreign(seen))])
+    astray = in_the_air(seen)
+    if astray:
+        conditions.set("NetworksReady", False, UNPLUGGED, listing(list(astray.values())))
+    else:
+        conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
+    out_of_sync(conditions, by_hand(status, seen))
+
+
+def by_hand(status: VirtualMachineStatus, seen: ObservedVM) -> list[tuple[str, str]]:
+    """What was done to the VM's devices, by reason and in words, "" where nothing was. `status` has the disks that it had."""
+    missing = sorted({disk.name for disk in status.disks} - {disk.name for disk in seen.disks})
+    astray = listing(list(in_the_air(seen).values()))
+    return [(DISK_MISSING, _removed(missing)), (UNPLUGGED, astray), (FOREIGN_DEVICES, _foreign(seen))]
+
+
+def in_the_air(seen: ObservedVM) -> dict[str, str]:
+    """What is to be said of each NIC that is plugged in to nothing, by its name."""
+    return {nic.name: f"{nic.name} of network {nic.network} is {nic.unplugged}" for nic in seen.nics if nic.unplugged}
 
 
 def out_of_sync(conditions: Conditions, found: Sequence[tuple[str, str]]) -> None:
@@ -99,8 +117,8 @@ def pending(status: VirtualMachineStatus, changes: Sequence[Pending], conditions
         conditions.remove("RestartRequired")
 
 
-def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> list[str]:
-    """Record the disks; return the names of those that were recorded and are gone. Those stay: their pool is the VM's."""
+def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> None:
+    """Record the disks. Those that were recorded and are gone stay: their pool is the VM's."""
     recorded = {disk.name: disk for disk in status.disks}
     for disk in seen.disks:
         pool = disk.pool or (recorded[disk.name].pool if disk.name in recorded else "")
@@ -108,7 +126,6 @@ def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> list[str]:
             where = disk.volume_id[:_LONGEST_ID]
             recorded[disk.name] = DiskStatus(name=disk.name, pool=pool, volume_id=where, size=Quantity.of(disk.size))
     status.disks = list(recorded.values())
-    return sorted(recorded.keys() - {disk.name for disk in seen.disks})
 
 
 def _guest(status: VirtualMachineStatus, seen: ObservedVM) -> None:

@@ -90,6 +90,40 @@ def test_an_interface_moved_to_another_bridge_is_reported_and_put_back_where_tha
     assert seen(cloud, "web").nics[0].moved is not None
 
 
+def test_a_network_that_a_host_loses_is_reported_and_put_back_where_that_is_the_policy(cloud: LiveCloud) -> None:
+    there = {"placement": {"host": "host-00002"}}
+    left, corrected = made(cloud, "web", **there), made(cloud, "right", driftPolicy="Correct", **there)
+    made(cloud, "elsewhere", placement={"host": "host-00001"})
+    cloud.control.act(Act.LOSE_NETWORK, "host-00002", "guest")
+    nic = left.nics[0]
+    words = f"{nic.name} of network {nic.network} is in the air: the host has no bridge guest, {nic.segment}"
+    found = cloud.await_reason("VirtualMachine", "web", "HardwareDrift", words)
+    assert kstatus.compute(found) == kstatus.FAILED
+    told = {each["type"]: (each["status"], each["reason"]) for each in found["status"]["conditions"]}
+    assert (told["InSync"], told["NetworksReady"]) == (("False", "Drift"), ("False", "Unplugged"))
+    cloud.await_reason("VirtualMachine", "right", "NetworkMissing", words)
+    cloud.until(lambda: events(cloud, "right", "HardwareDrift"), "an event tells of it")
+    cloud.await_current(names=["elsewhere"])
+    cloud.control.act(Act.HEAL_NETWORK, "host-00002", "guest")
+    cloud.await_current(names=["right"])
+    assert (seen(cloud, "right").nics, seen(cloud, "right").starts) == (corrected.nics, 1)
+    assert seen(cloud, "web").nics[0].unplugged is not None
+
+
+def test_a_host_that_vanishes_leaves_its_vms_unknown_and_alone_until_it_is_back(cloud: LiveCloud) -> None:
+    vm = made(cloud, "web")
+    history = History(cloud.api, "VirtualMachine")
+    cloud.control.act(Act.UNLIST_HOST, vm.host)
+    found = cloud.await_reason("VirtualMachine", "web", "HostDown", vm.host)
+    assert found["status"]["state"] == "Unknown"
+    made(cloud, "db")
+    assert seen(cloud, "db").host != vm.host
+    cloud.control.act(Act.LIST_HOST, vm.host)
+    cloud.await_current(names=["web"])
+    assert (seen(cloud, "web").host, seen(cloud, "web").made, seen(cloud, "web").starts) == (vm.host, 1, vm.starts)
+    assert not history.said("web", "InstanceMissing", "")
+
+
 def test_a_vm_deleted_by_hand_is_made_again_on_its_disk(cloud: LiveCloud) -> None:
     vm = made(cloud, "web")
     history = History(cloud.api, "VirtualMachine")

@@ -45,7 +45,7 @@ def silent(cloud: MatrixCloud) -> bool:
     return (cloud.vm()["state"], cloud.reason()) == ("Unknown", ("False", "HostDown"))
 
 
-HOST_ACTS = {Act.UNLIST_HOST}
+HOST_ACTS = {Act.LOSE_NETWORK, Act.UNLIST_HOST}
 ROWS: dict[Act, tuple[Callable[[MatrixCloud], str], Found]] = {
     Act.POWER_OFF: (lambda _: "", event("PowerStateDrift")),
     Act.CRASH_VM: (lambda _: "", event("PowerStateDrift")),
@@ -59,6 +59,7 @@ ROWS: dict[Act, tuple[Callable[[MatrixCloud], str], Found]] = {
     Act.DETACH_VOLUME: (lambda cloud: next(iter(cloud.datacentre.vm().volumes)), event("HardwareDrift")),
     Act.REMOVE_DISK: (lambda _: "root", in_sync("DiskMissing")),
     Act.MOVE_VM: (away, lambda cloud: cloud.vm()["host"] == away(cloud)),
+    Act.LOSE_NETWORK: (lambda _: "guest", event("HardwareDrift")),
     Act.UNLIST_HOST: (lambda _: "", silent),
 }
 
