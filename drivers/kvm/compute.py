@@ -15,6 +15,7 @@ from drivers.kvm.keylock import KeyedLocks, volume_key
 from drivers.kvm.link.session import COPY_LIMIT, Role, Session
 from drivers.kvm.machine import agent, creation, deletion
 from drivers.kvm.machine import changes as rules
+from drivers.kvm.network.plugs import Plugs
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.switches import Switches
 from drivers.kvm.store.targets import Targets
@@ -39,7 +40,14 @@ class KVMCompute:
     """Domains with our mark. Every call is synchronous in libvirt, so none returns a task."""
 
     def __init__(
-        self, session: Session, hosts: KVMHosts, locks: KeyedLocks, segments: Segments, switches: Switches, targets: Targets
+        self,
+        session: Session,
+        hosts: KVMHosts,
+        locks: KeyedLocks,
+        segments: Segments,
+        switches: Switches,
+        plugs: Plugs,
+        targets: Targets,
     ) -> None:
         """`locks` by instance are shared with KVMPower."""
         self._session = session
@@ -47,6 +55,7 @@ class KVMCompute:
         self._locks = locks
         self._segments = segments
         self._switches = switches
+        self._plugs = plugs
         self._targets = targets
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
@@ -54,7 +63,7 @@ class KVMCompute:
         host = self._hosts.profile.host
 
         def read(connection: Any) -> list[ObservedVM | None]:
-            return [observe.observe(documents, host) for documents in domains.all_documents(connection)]
+            return [observe.observe(documents, host, self._plugs.found) for documents in domains.all_documents(connection)]
 
         found = self._session.run(Role.STATE, "list the VMs of the host", read)
         return {vm.instance: vm for vm in found if vm is not None}
@@ -65,7 +74,7 @@ class KVMCompute:
 
         def read(connection: Any) -> ObservedVM | None:
             documents = domains.documents(connection, instance)
-            return None if documents is None else observe.observe(documents, host)
+            return None if documents is None else observe.observe(documents, host, self._plugs.found)
 
         seen = self._session.run(Role.STATE, f"read the VM {instance}", read)
         if seen is None:
@@ -89,7 +98,10 @@ class KVMCompute:
 
         def make(connection: Any) -> None:
             rules.apply(connection, instance, changes, self._hosts.profile, self._segments, remotes)
-            self._guard(connection, instance, [change.nic.name for change in changes if isinstance(change, AttachNIC)])
+            attached = [change.nic.name for change in changes if isinstance(change, AttachNIC)]
+            if attached:
+                self._plugs.put_back(subject(connection, instance), attached)
+            self._guard(connection, instance, attached)
             if any(isinstance(change, AttachNIC | DetachNIC) for change in changes):  # one that is put back leaves a segment too
                 self._segments.release(connection)
 

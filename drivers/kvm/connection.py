@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from drivers.errors import NotFound
 from drivers.kvm import hosts
@@ -16,9 +17,11 @@ from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link import credentials
 from drivers.kvm.link.session import Role, Session, Timeouts
 from drivers.kvm.link.shell import Shell
+from drivers.kvm.network.plugs import Plugs
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.support import Networks
 from drivers.kvm.network.switches import Switches
+from drivers.kvm.network.wiring import Plug
 from drivers.kvm.power import KVMPower
 from drivers.kvm.snapshots import KVMSnapshots
 from drivers.kvm.storage import KVMStorage
@@ -84,10 +87,16 @@ class KVMConnection:
 
         networks = Networks(shell, segments, switches, sync, filters=profile.filters)
         networks.support()
-        self.hosts = KVMHosts(session, profile, networks)
+        self.events = KVMEvents(session)
+
+        def read(function: Callable[[Any], list[Plug]]) -> list[Plug]:
+            return session.run(Role.STATE, "look at the ports of the host's VMs", function)
+
+        plugs = Plugs(shell, read, self.events.tell)
+        self.hosts = KVMHosts(session, profile, networks, plugs)
         locks, clusters = KeyedLocks(), Clusters(session.timeouts.turn)
         targets = Targets(session, profile, clusters)
-        self.compute = KVMCompute(session, self.hosts, locks, segments, switches, targets)
+        self.compute = KVMCompute(session, self.hosts, locks, segments, switches, plugs, targets)
         self.power = KVMPower(session, self.hosts, locks, segments, switches)
         self.storage = KVMStorage(session, self.hosts, targets, clusters)
         self.volumes = KVMVolumes(session, self.hosts, locks, targets, clusters)
@@ -95,7 +104,6 @@ class KVMConnection:
         self.adoption = KVMAdoption(session, self.hosts, locks)
         self.consoles = KVMConsoles(session, self.hosts)
         self.tasks = NoTasks()
-        self.events = KVMEvents(session)
 
     def close(self) -> None:
         """Close libvirt's connections; calls under way return when libvirt answers or keepalive gives up."""

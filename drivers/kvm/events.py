@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -67,6 +67,15 @@ class KVMEvents:
             raise Unanswered("the connection to the host is closed")
         self._begin()
         raise Transient("the connection to the host was lost and is back; events in between are missing")
+
+    def tell(self, instances: Iterable[InstanceID]) -> None:
+        """Count these VMs as changed too, for what libvirt does not tell of."""
+        with self._lock:
+            first = not self._changed
+            self._changed |= dict.fromkeys(instances)
+            news = first and bool(self._changed)
+        if news:
+            self._notify()
 
     def close(self) -> None:
         """Have nothing more to tell."""

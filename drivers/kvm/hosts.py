@@ -11,6 +11,7 @@ from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.link.session import Role, Session
 from drivers.kvm.machine import trial
 from drivers.kvm.network import filters
+from drivers.kvm.network.plugs import Plugs
 from drivers.kvm.network.support import Networks
 from drivers.kvm.store import luns
 from drivers.types import HostID, ObservedHost
@@ -43,16 +44,23 @@ class KVMHosts:
     `lacks`: what became known only by trying, by kind, in words; told with the rest of `GuestSupport.lacks`.
     """
 
-    def __init__(self, session: Session, host: HostProfile, networks: Networks) -> None:
+    def __init__(self, session: Session, host: HostProfile, networks: Networks, plugs: Plugs) -> None:
         self._session = session
         self._networks = networks
+        self._plugs = plugs
         self.profile = host
         self.lacks: dict[str, str] = {}
 
     def list_hosts(self) -> tuple[ObservedHost]:
-        """CPUs that are on line, and all memory of the host: what the host keeps for itself is the Cluster's overcommit to say."""
+        """CPUs that are on line, and all memory of the host: what the host keeps for itself is the Cluster's overcommit to say.
+
+        It is asked for regularly, so what libvirt does not tell of is looked at on this occasion, one thing at a time.
+        """
         guests = self.profile.guests
         _model, mebibytes, cpus, *_ = self._session.run(Role.STATE, "read the host", lambda connection: connection.getInfo())
+        networks = self._networks.support()
+        if not self._networks.asked:
+            self._plugs.look()
         observed = ObservedHost(
             host=self.profile.host,
             native_id=self.profile.uuid,
@@ -60,7 +68,7 @@ class KVMHosts:
             version=self.profile.version,
             cpus=int(cpus),
             memory=int(mebibytes) << 20,
-            networks=self._networks.support(),
+            networks=networks,
             guests=replace(guests, lacks=(*guests.lacks, *self.lacks.values())),
         )
         return (observed,)

@@ -10,6 +10,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import NamedTuple
 
 import libvirt
 
@@ -28,6 +30,7 @@ from drivers.types import (
     ObservedSnapshot,
     ObservedVM,
     Power,
+    Unplugged,
 )
 
 AGENT_CHANNEL = "devices/channel/target[@name='org.qemu.guest_agent.0']"
@@ -62,13 +65,30 @@ class Documents:
     snapshots: tuple[ObservedSnapshot, ...] = ()
 
 
+class Key(NamedTuple):
+    """A NIC while its VM runs: `run` is libvirt's number of that run, `device` the host's name for the NIC."""
+
+    instance: InstanceID
+    run: str
+    device: str
+
+
+def key(instance: InstanceID, live: ET.Element, interface: ET.Element) -> Key:
+    """The key of an interface in the document that a VM runs with."""
+    target = interface.find("target")
+    return Key(instance, live.get("id", ""), "" if target is None else target.get("dev", ""))
+
+
+NOTHING: Mapping[Key, Unplugged] = MappingProxyType({})
+
+
 def power(state: int, reason: int) -> Power:
     """Power for libvirt's state and reason."""
     return _EXCEPTIONS.get((state, reason), _POWER.get(state, Power.UNKNOWN))
 
 
-def observe(documents: Documents, host: HostID) -> ObservedVM | None:
-    """The VM; None if it has no mark of ours."""
+def observe(documents: Documents, host: HostID, in_the_air: Mapping[Key, Unplugged] = NOTHING) -> ObservedVM | None:
+    """The VM; None if it has no mark of ours. `in_the_air`: NICs of the host that are plugged in to nothing."""
     mark = read(documents.inactive)
     if mark is None:
         return None
@@ -82,7 +102,9 @@ def observe(documents: Documents, host: HostID) -> ObservedVM | None:
     )
     seen_volumes = _volumes(devices, mark, later)
     gone = frozenset[str]() if documents.live is None else released(documents.inactive, documents.live)
-    seen_nics = _nics(devices, mark, gone, {mac(item): item for item in documents.inactive.iterfind("devices/interface")})
+    later_nics = {mac(item): item for item in documents.inactive.iterfind("devices/interface")}
+    unplugged = {mac(item): in_the_air.get(key(instance, devices, item)) for item in devices.iterfind("devices/interface")}
+    seen_nics = _nics(devices, mark, gone, later_nics, unplugged)
     present, next_start = memory.read(devices), memory.read(documents.inactive)
     return ObservedVM(
         instance=instance,
@@ -208,12 +230,26 @@ def _volumes(domain: ET.Element, mark: Mark, later: Mapping[str, ET.Element]) ->
     )
 
 
-def _nics(domain: ET.Element, mark: Mark, gone: frozenset[str], later: Mapping[str, ET.Element]) -> tuple[ObservedNIC, ...]:
-    """NICs that the mark names and that are on the VM. `later`: of the next start."""
+def _nics(
+    domain: ET.Element,
+    mark: Mark,
+    gone: frozenset[str],
+    later: Mapping[str, ET.Element],
+    unplugged: Mapping[str, Unplugged | None],
+) -> tuple[ObservedNIC, ...]:
+    """NICs that the mark names and that are on the VM. `later`: of the next start. `unplugged`: by MAC, those in the air."""
     marked = {nic.mac: nic for nic in mark.nics}
     pairs = ((item, marked.get(mac(item))) for item in domain.iterfind("devices/interface"))
     return tuple(
-        ObservedNIC(known.name, known.mac, known.network, known.segment, known.ip, port.moved(item, later.get(known.mac), known))
+        ObservedNIC(
+            name=known.name,
+            mac=known.mac,
+            network=known.network,
+            segment=known.segment,
+            ip=known.ip,
+            moved=port.moved(item, later.get(known.mac), known),
+            unplugged=unplugged.get(known.mac),
+        )
         for item, known in pairs
         if known is not None and known.mac not in gone
     )

@@ -1,5 +1,5 @@
 """Commands on a host over SSH: the few that libvirt has no call for, listed here, each a fixed text but for
-the name of a bridge.
+the name of a bridge, and of an interface and its VLAN.
 
 What varies goes in on standard input, to programs that read no shell. The system's ssh client is used, as libvirt uses it for
 qemu+ssh, so a host is reached and trusted in the same way by both. Keys are files in memory for as long as one command runs.
@@ -33,11 +33,11 @@ LONGEST_REPLY = 16 << 20
 _LOST, _NO_SUCH_COMMAND = 255, 127
 
 
-BRIDGE = "{bridge}"
+BRIDGE, PORT, TAG = "{bridge}", "{port}", "tag={vlan}"
 
 
 class Command(Enum):
-    """Everything that Vireo runs on a host; `BRIDGE` stands for the name of one of its bridges."""
+    """Everything that Vireo runs on a host; `BRIDGE` stands for the name of one of its bridges, `PORT` for that of an interface."""
 
     WHO = ("id", "-u")
     SHOW_LINKS = ("ip", "-json", "-details", "address", "show")
@@ -45,13 +45,20 @@ class Command(Enum):
     LIST_SWITCHES = ("ovs-vsctl", "--timeout=5", "list-br")
     LIST_PORTS = ("ovs-vsctl", "--timeout=5", "--format=json", "--columns=name,ofport", "list", "Interface")
     COUNT_FLOWS = ("ovs-ofctl", "--timeout=5", "-O", "OpenFlow14", "dump-aggregate", BRIDGE, f"cookie={COOKIE}/-1")
+    ADD_PORT = ("ovs-vsctl", "--timeout=5", "--may-exist", "add-port", BRIDGE, PORT)
+    ADD_TAGGED_PORT = ("ovs-vsctl", "--timeout=5", "--may-exist", "add-port", BRIDGE, PORT, TAG)
     CHANGE_FLOWS = ("ovs-ofctl", "--timeout=5", "--bundle", "-O", "OpenFlow14", "add-flows", BRIDGE, "-")
 
-    def text(self, bridge: str = "") -> str:
-        """As the host's shell reads it. Raises InvalidSpec for a bridge that no host could have."""
+    def text(self, bridge: str = "", port: str = "", vlan: int | None = None) -> str:
+        """As the host's shell reads it. Raises InvalidSpec for a bridge, an interface or a VLAN that no host could have."""
         if BRIDGE in self.value and not INTERFACE.fullmatch(bridge):
             raise InvalidSpec(f"{bridge[:32]!r} cannot be the name of a bridge")
-        return shlex.join(bridge if word == BRIDGE else word for word in self.value)
+        if PORT in self.value and not INTERFACE.fullmatch(port):
+            raise InvalidSpec(f"{port[:32]!r} cannot be the name of an interface")
+        if TAG in self.value and (vlan is None or not 1 <= vlan <= 4094):
+            raise InvalidSpec(f"a VLAN is 1 to 4094, not {vlan}")
+        words = {BRIDGE: bridge, PORT: port, TAG: f"tag={vlan}"}
+        return shlex.join(words.get(word, word) for word in self.value)
 
 
 class Shell:
@@ -72,14 +79,14 @@ class Shell:
             return ""
         return "no SSH login to the host: it needs a qemu+ssh:// endpoint, or ssh-privatekey in the Secret of a qemu+tls:// one"
 
-    def run(self, command: Command, text: str = "", bridge: str = "") -> str:
-        """What the command prints, given `text`, for a `bridge` where it names one.
+    def run(self, command: Command, text: str = "", bridge: str = "", port: str = "", vlan: int | None = None) -> str:
+        """What the command prints, given `text`, for the `bridge`, the `port` and the `vlan` where it names one.
 
         Raises Unsupported, AuthFailed, Transient; its complaint is in the message.
         """
         if self.missing:
             raise Unsupported(self.missing)
-        words = command.text(bridge)
+        words = command.text(bridge, port, vlan)
         try:
             with credentials.private() as place:
                 done = self._call(words, text, place)

@@ -37,8 +37,9 @@ class Networks:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`filters`: whether its libvirt has network filters. `sync` guards all ports, on these bridges of Open vSwitch. `clock`
-        gives monotonic seconds.
+        gives monotonic seconds. `asked` tells whether the last `support` ran a command on the host, which may have waited.
         """
+        self.asked = False
         self._shell = shell
         self._segments = segments
         self._switches = switches
@@ -52,8 +53,10 @@ class Networks:
     def support(self) -> tuple[NetworkSupport, ...]:
         """One entry for each backend. Never raises: what goes wrong is in the message of the backend that it keeps away."""
         with self._lock:
+            self.asked = False
             if self._known and not self._lost_rules():
                 return self._known
+            self.asked = not self._shell.missing
             found, lasting = self._survey()
             self._known = found if lasting else ()
             self._looked = self._clock()
@@ -63,7 +66,7 @@ class Networks:
         """Whether guests on Open vSwitch are not guarded any more, looked at now and then. A login that fails tells nothing."""
         if not self._switches.able or self._clock() < self._looked + LOOKS:
             return False
-        self._looked = self._clock()
+        self._looked, self.asked = self._clock(), True
         try:
             return not self._switches.intact()
         except (Unanswered, AuthFailed):

@@ -93,6 +93,18 @@ def test_each_vm_is_told_once() -> None:
     assert list(events.fetch()) == []
 
 
+def test_what_was_found_otherwise_is_told_with_the_rest() -> None:
+    connection, rung = FakeConnection(), []
+    events = subscribed(connection)
+    events.subscribe(lambda: rung.append(1))
+    events.tell([])
+    assert (rung, list(events.fetch())) == ([], [])
+    events.tell([FIRST])
+    connection.happen(FIRST)
+    events.tell([SECOND])
+    assert (len(rung), list(events.fetch())) == (1, [VMChanged(FIRST), VMChanged(SECOND)])
+
+
 def test_a_loss_is_told_once_and_what_follows_is_kept() -> None:
     old, new = FakeConnection(), FakeConnection()
     events = subscribed(old, new)

@@ -10,9 +10,9 @@ from drivers.kvm import mark
 from drivers.kvm.domain import memory, observe
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.memory import BLOCK
-from drivers.kvm.domain.observe import Documents
+from drivers.kvm.domain.observe import Documents, Key
 from drivers.kvm.xmltext import parse
-from drivers.types import GuestInfo, ObservedVM, Power, Segment
+from drivers.types import GuestInfo, ObservedVM, Power, Segment, Unplugged
 from tests.unit.kvm.domain.test_build import BRIDGE, INSTANCE, NIC, VM
 from tests.unit.kvm.fakes import HOST
 
@@ -232,3 +232,24 @@ def test_one_that_is_off_has_no_room() -> None:
     seen = observe.observe(Documents(build(replace(VM, memory=GIB), ROOMY), None, 5, 0), HOST.host)
     assert seen is not None
     assert (seen.memory, seen.running_memory, seen.most_memory, seen.offered_memory) == (GIB, GIB, 0, 0)
+
+
+def test_a_nic_in_the_air_is_told_of_in_the_run_in_which_it_was_found() -> None:
+    found = Unplugged("bridge ovsbr0, vlan-10", missing=True)
+
+    def seen(live: ET.Element | None, *state: int) -> Unplugged | None:
+        told = observe.observe(Documents(domain(), live, *state), HOST.host, {Key(INSTANCE, "3", "vnet0"): found})
+        assert told is not None
+        return told.nics[0].unplugged
+
+    def live(run: str, device: str) -> ET.Element:
+        root = domain()
+        root.set("id", run)
+        ET.SubElement(devices(root).findall("interface")[0], "target", {"dev": device})
+        return root
+
+    on = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED)
+    assert seen(live("3", "vnet0"), *on) == found
+    assert seen(live("3", "vnet1"), *on) is None
+    assert seen(live("4", "vnet0"), *on) is None, "it was started anew since"
+    assert seen(None, libvirt.VIR_DOMAIN_SHUTOFF, 0) is None

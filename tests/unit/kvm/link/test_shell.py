@@ -91,15 +91,16 @@ def test_a_user_of_the_secret_is_a_user_or_refused(user: str) -> None:
 
 @pytest.mark.parametrize("command", Command)
 def test_a_command_is_words_that_no_shell_changes(command: Command) -> None:
-    text = command.text("ovsbr0")
-    assert shlex.split(text) == [word.replace(shell.BRIDGE, "ovsbr0") for word in command.value]
+    text = command.text("ovsbr0", "vnet3", 10)
+    meant = {shell.BRIDGE: "ovsbr0", shell.PORT: "vnet3", shell.TAG: "tag=10"}
+    assert shlex.split(text) == [meant.get(word, word) for word in command.value]
     assert text == " ".join(shlex.split(text)), "nothing in it needs quotes"
 
 
 def test_administrators_are_told_of_all_commands_and_of_no_others() -> None:
     _, _, told = PAGE.read_text().partition("### Commands on hosts\n")
     listed = re.findall(r"^\| `([^`]+)` \|", told.partition("\n### ")[0], re.MULTILINE)
-    assert sorted(listed) == sorted(command.text("BRIDGE") for command in Command)
+    assert sorted(listed) == sorted(command.text("BRIDGE", "PORT", 1).replace("tag=1", "tag=VLAN") for command in Command)
 
 
 @given(st.text(max_size=20) | st.from_regex(r"[a-z0-9 ;$'\"`|&<>(){}\n-]{1,15}", fullmatch=True))
@@ -111,6 +112,23 @@ def test_a_bridge_is_one_word_or_refused(bridge: str) -> None:
     assert shlex.split(text) == [word.replace(shell.BRIDGE, bridge) for word in Command.CHANGE_FLOWS.value]
     assert not bridge.startswith("-")
     assert set(bridge) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+@given(st.text(max_size=20) | st.from_regex(r"[a-z0-9 ;$'\"`|&<>(){}\n-]{1,15}", fullmatch=True), st.integers(1, 4094))
+def test_an_interface_is_one_word_or_refused(port: str, vlan: int) -> None:
+    try:
+        text = Command.ADD_TAGGED_PORT.text("ovsbr0", port, vlan)
+    except InvalidSpec:
+        return
+    assert shlex.split(text)[-2:] == [port, f"tag={vlan}"]
+    assert not port.startswith("-")
+    assert set(port) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+
+
+@pytest.mark.parametrize("vlan", [None, 0, -1, 4095])
+def test_a_port_is_never_made_without_the_tag_that_it_needs(vlan: int | None) -> None:
+    with pytest.raises(InvalidSpec, match="VLAN"):
+        Command.ADD_TAGGED_PORT.text("ovsbr0", "vnet3", vlan)
 
 
 @pytest.mark.parametrize("url", ["qemu+unix:///system", "qemu+tls://kvm1/system"])

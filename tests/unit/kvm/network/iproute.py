@@ -40,13 +40,16 @@ class FakeShell:
     failure: DriverError | None = None
     breaks_at: int | None = None
     ports: str = '{"data": []}'
+    tags: dict[str, int | None] = field(default_factory=dict)
+    """The VLAN of each port that was added, None for one without."""
     rules: dict[str, list[str]] = field(default_factory=dict)
     """The last lines that a bridge was given."""
     table: dict[str, list[str]] = field(default_factory=dict)
     """The rules that a bridge has."""
     ran: list[Command] = field(default_factory=list)
 
-    def run(self, command: Command, text: str = "", bridge: str = "") -> str:
+    def run(self, command: Command, text: str = "", bridge: str = "", port: str = "", vlan: int | None = None) -> str:
+        command.text(bridge, port, vlan)
         self.ran.append(command)
         if self.failure:
             raise self.failure
@@ -59,6 +62,8 @@ class FakeShell:
                 return self.switches
             case Command.LIST_PORTS:
                 return self.ports
+            case Command.ADD_PORT | Command.ADD_TAGGED_PORT:
+                return self._add_port(bridge, port, vlan)
             case Command.CHANGE_FLOWS:
                 self.rules[bridge] = text.splitlines()
                 self.table[bridge] = changed(self.table.get(bridge, []), self.rules[bridge])
@@ -74,6 +79,16 @@ class FakeShell:
                         self.breaks_at = None
                         raise Transient("ip failed on the host")
                     self.change(line.split(" "))
+        return ""
+
+    def _add_port(self, bridge: str, port: str, vlan: int | None) -> str:
+        """As ovs-vsctl(8) with `--may-exist`; `tags` has what was made."""
+        if isinstance(self.switches, DriverError) or bridge not in self.switches.split():
+            raise Transient(f"ovs-vsctl failed on the host: no bridge named {bridge}")
+        known = json.loads(self.ports)["data"]
+        if port not in {name for name, _ in known}:
+            self.ports = json.dumps({"data": [*known, [port, len(known) + 1]]})
+            self.tags[port] = vlan
         return ""
 
     def change(self, words: list[str]) -> None:

@@ -109,8 +109,9 @@ class Guarded(Asked):
 
 def test_rules_that_are_there_cost_one_command_now_and_then() -> None:
     host = Guarded()
-    assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, [])
-    assert (host.later(1).guarded, host.shell.ran) == (True, [Command.COUNT_FLOWS])
+    assert host.networks.asked
+    assert (host.later(LOOKS - 1).guarded, host.shell.ran, host.networks.asked) == (True, [], False)
+    assert (host.later(1).guarded, host.shell.ran, host.networks.asked) == (True, [Command.COUNT_FLOWS], True)
     assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, [])
     assert len(host.synced) == 1
 
