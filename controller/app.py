@@ -33,6 +33,7 @@ from controller.placing.attachments import Attachments, left_with
 from controller.placing.left import LeftNICs, recorded_of
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
+from controller.placing.refusals import Refusals
 from controller.placing.rooms import Rooms
 from controller.placing.sharding import Sharding
 from controller.pod import PodReconciler
@@ -175,7 +176,7 @@ def make_parts(
         segments=segments,
         placements=placements,
         recovery=Recovery(store, inventory, addresses, segments, placements, clock),
-        rooms=Rooms(store, index),
+        rooms=Rooms(store, index, Refusals(wake, clock.monotonic)),
         attachments=Attachments(store, inventory),
         contents=ContentsReader(clock.monotonic),
         calls=Calls(wake),
@@ -201,20 +202,20 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
     )
     disks = (parts.contents, parts.rooms, parts.attachments)
     volume = VolumeServices(parts.inventory, parts.pools, *disks, parts.library, parts.calls, _new_id)
-    reach = Reach(parts.inventory, parts.pools)
+    reach, shared = Reach(parts.inventory, parts.pools), (parts.attachments, parts.rooms.refusals, parts.calls, _new_id)
     return [
         ZoneReconciler(),
         PodReconciler(),
         ClusterReconciler(),
         HostReconciler(parts.inventory, secrets, left, parts.placements, parts.pools),
-        StoragePoolReconciler(parts.inventory, parts.pools, parts.library, secrets),
+        StoragePoolReconciler(parts.inventory, parts.pools, parts.library, secrets, parts.rooms.refusals),
         ServiceOfferingReconciler(),
         TemplateReconciler(parts.library, PoolCopies(parts.library, parts.inventory, parts.pools), _new_id),
         NetworkReconciler(parts.segments, left, parts.recovery, parts.inventory),
         VirtualMachineReconciler(vm),
         VolumeReconciler(volume),
-        SnapshotReconciler(SnapshotServices(reach, parts.contents, parts.attachments, parts.calls, _new_id)),
-        SnapshotRestoreReconciler(RestoreServices(reach, parts.attachments, parts.calls, _new_id)),
+        SnapshotReconciler(SnapshotServices(reach, parts.contents, *shared)),
+        SnapshotRestoreReconciler(RestoreServices(reach, *shared)),
     ]
 
 

@@ -83,14 +83,14 @@ class Compute(Protocol):
         An existing VM with our mark is success and is left as it is. A disk of ours that exists already is used as it is, never
         made afresh. On failure, nothing that this call made stays behind. Its pools, the images of its disks and its volumes must
         be there (NotFound otherwise). Raises Conflict if the identity is taken by a VM without our mark or a volume is on another
-        VM; InvalidSpec, Busy, Transient.
+        VM; NoRoom, InvalidSpec, Busy, Transient.
         """
 
     def apply(self, host: HostID, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
         """Apply the changes together; those already in effect are skipped. A change that needs power off raises Conflict while on.
 
         On a running VM, a change whose mode is RESTART is written so that the next start has it; a seed counts as there once
-        written. Raises NotFound, InvalidSpec, Busy, Transient, Unsupported.
+        written. Raises NotFound, NoRoom for a disk that can't grow, InvalidSpec, Busy, Transient, Unsupported.
         """
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -158,7 +158,7 @@ class Storage(Protocol):
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
         """Put a template image into the pool so that disks can be layered on it; complete or absent, never half.
 
-        An image that is there is success. Raises InvalidSpec when the pool has too little room, Transient.
+        An image that is there is success. Raises NoRoom, Transient.
         """
 
     def delete_image(self, host: HostID, pool: PoolSpec, image: str) -> Done:
@@ -191,14 +191,14 @@ class Volumes(Protocol):
     def create_volume(self, host: HostID, volume: DesiredVolume) -> Done | Started:
         """Make the volume; one with this identity is success and left as it is. On failure nothing stays behind.
 
-        Raises NotFound for a missing source, InvalidSpec when the source is larger or the pool has too little room, Transient.
+        Raises NotFound for a missing source, InvalidSpec when the source is larger, NoRoom, Transient.
         """
 
     def grow_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> Done | Started:
         """Grow to `size` bytes, at once also in a VM that runs with it; one as large already is success.
 
-        Raises NotFound, InvalidSpec for lack of room, Conflict where a snapshot of its VM or a missing Capability.DISK_GROW_LIVE
-        forbids it now, Transient.
+        Where it is copied for that, the copy needs room beside it; until it is complete the volume is as it was.
+        Raises NotFound, NoRoom, Conflict where a snapshot of its VM or a missing Capability.DISK_GROW_LIVE forbids it, Transient.
         """
 
     def delete_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID) -> Done | Started:
@@ -209,13 +209,14 @@ class Volumes(Protocol):
 
         Complete or absent, never half. On a volume of a running VM it needs Capability.VOLUME_SNAPSHOT_LIVE (Conflict otherwise),
         and with `quiesce` as `Snapshots.create_snapshot` says; `memory` is InvalidSpec.
-        Raises NotFound, Conflict, InvalidSpec for lack of room, Transient.
+        Raises NotFound, Conflict, NoRoom, Transient.
         """
 
     def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
         """Give the volume the snapshot's content and keep the larger of both sizes; all or nothing. The snapshot stays.
 
-        Raises Conflict while the volume is attached, NotFound, Transient. The caller keeps it detached until this is done.
+        The content is copied beside the one that the volume has. Raises Conflict while the volume is attached, NotFound, NoRoom,
+        Transient. The caller keeps it detached until this is done.
         """
 
     def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:
@@ -237,7 +238,7 @@ class Snapshots(Protocol):
         Without `memory` a running VM needs Capability.SNAPSHOT_RUNNING (Conflict otherwise). `memory` needs SNAPSHOT_MEMORY
         (Unsupported otherwise) and a running VM (Conflict), `quiesce` SNAPSHOT_QUIESCE (Unsupported otherwise) and an agent that
         answers (Conflict, with the filesystems thawed again); both together are InvalidSpec.
-        Raises NotFound, Busy, Transient, InvalidSpec.
+        Raises NotFound, NoRoom, Busy, Transient, InvalidSpec.
         """
 
     def restore(self, host: HostID, instance: InstanceID, snapshot: SnapshotID, token: str) -> Done | Started:
@@ -246,7 +247,7 @@ class Snapshots(Protocol):
         CPUs, memory size, NICs and seed stay those of the VM now wherever it ends powered off. After a snapshot with memory the
         VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request
         and is not empty (InvalidSpec): one that took effect already (`ObservedVM.restored`) is success without another effect.
-        Raises NotFound, Conflict, Transient.
+        Raises NotFound, Conflict, NoRoom, Transient.
         """
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done | Started:

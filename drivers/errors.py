@@ -6,6 +6,7 @@
     │   └── StorageUnavailable  the same, for want of a server of storage: calls for other pools fare well
     ├── Busy           try again after a fixed delay; the hypervisor is at work on this object
     ├── NotFound       the object does not exist
+    ├── NoRoom         a pool has too little room now: nothing was changed; try again when it has more
     ├── Conflict       an object with this identity exists and is not ours, or is in a state that forbids the call
     ├── InvalidSpec    the hypervisor will never accept this; wait for another generation of the spec
     ├── AuthFailed     credentials or certificates were refused; wait until the Secret changes
@@ -16,12 +17,15 @@ The names follow what a caller must do next, not what went wrong inside.
 
 from __future__ import annotations
 
+from drivers.types import show_size
+
 __all__ = [
     "AuthFailed",
     "Busy",
     "Conflict",
     "DriverError",
     "InvalidSpec",
+    "NoRoom",
     "NotFound",
     "StorageUnavailable",
     "Transient",
@@ -90,6 +94,22 @@ class NotFound(DriverError):
     """The object does not exist on the hypervisor."""
 
     reason = "NotFoundOnHypervisor"
+
+
+class NoRoom(DriverError):
+    """A storage pool has too little room for what was asked. Nothing was made or changed, and nothing of it is under way.
+
+    It passes: what is in the pool goes, or somebody makes it larger; so also for one thing that is larger than its pool is now.
+    """
+
+    reason = "InsufficientStorage"
+
+    @classmethod
+    def of(cls, pool: str, needed: int, free: int, *, native_code: str = "") -> NoRoom:
+        """With both sizes in bytes; `pool` in words, such as "the pool fast"."""
+        return cls(
+            f"{pool} has {show_size(max(free, 0), down=True)} free of the {show_size(needed)} needed", native_code=native_code
+        )
 
 
 class Conflict(DriverError):

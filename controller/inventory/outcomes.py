@@ -7,12 +7,15 @@ from typing import Any, TypeVar
 
 from controller.runtime.lanes import CallTimeout, Lane, LaneBusy, LaneOpen
 from controller.runtime.results import Result, failed, requeue, waiting
-from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Unanswered, Unsupported
+from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, NoRoom, Unanswered, Unsupported
 
 R = TypeVar("R")
 
 REFUSED_LOGIN = 30.0
 """Seconds until a call is made again that met a login that is refused; until then the session has noticed, and makes none."""
+
+NO_ROOM = 30.0
+"""Seconds until a call is made again that met a full pool, where nobody says otherwise."""
 
 
 async def translated(lane: Lane, call: Callable[..., R], *args: Any, timeout: float, mutating: bool) -> R:
@@ -37,10 +40,12 @@ def result_of(error: DriverError) -> Result:
 
     Busy comes back after the hypervisor's delay, what will be refused again waits for a change, all else is retried with backoff.
     A login that is refused says nothing about what was asked for: its Host is Stalled until it has other credentials, and what was
-    begun goes on then.
+    begun goes on then. A pool without room is waited for.
     """
     if isinstance(error, Busy):
         return requeue(error.retry_after, error.reason, str(error))
+    if isinstance(error, NoRoom):
+        return waiting(error.reason, str(error), retry_after=NO_ROOM)
     if isinstance(error, AuthFailed):
         return waiting(error.reason, str(error), retry_after=REFUSED_LOGIN)
     return failed(error.reason, str(error), terminal=is_refusal(error))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+from controller.placing.refusals import Refusals
 from controller.runtime.slices import sliced
 from controller.runtime.store import Change, Store
 from controller.scheduler import Allocation, PoolScope, PoolView, Reason
@@ -21,15 +23,18 @@ Scope = tuple[PoolScope, str]
 class Rooms:
     """Which pool has room, and who was given how much of it; one book with the scheduler's, so that nothing is given twice.
 
-    `take` is told of every change of an object: what a status records counts, from the start on.
+    `take` is told of every change of an object: what a status records counts, from the start on. `refusals`
+    are what hosts said against the book.
     """
 
-    def __init__(self, store: Store, index: HostIndex) -> None:
+    def __init__(self, store: Store, index: HostIndex, refusals: Refusals) -> None:
+        self.refusals = refusals
         self._store = store
         self._index = index
 
     def take(self, change: Change) -> None:
         """Take over what the status of a Volume or a Snapshot says, unless this process knows better already."""
+        self.refusals.take(change)
         if change.key.kind not in (Volume.KIND, Snapshot.KIND):
             return
         if change.gone:
@@ -61,6 +66,11 @@ class Rooms:
         """Give back what a volume had."""
         self._index.release(uid)
 
+    def held(self, uid: str) -> str:
+        """The pool that a volume was given room in, by itself or with the place of its VM; "" if none."""
+        held = self._index.allocation(uid)
+        return held.pool if held else ""
+
     def lack(self, uid: str, pool: str, size: int) -> int:
         """How many bytes the pool lacks so that this volume, or the root disk of this VM, has `size` bytes; 0 if it fits."""
         held = self._index.allocation(uid)
@@ -70,14 +80,16 @@ class Rooms:
             return 0
         return max(0, shortage(view, self._index.pool_allocated(pool), more))
 
-    def best(self, scopes: Iterable[Scope], tags: frozenset[str], size: int) -> str | Reason:
-        """The emptiest pool of these scopes with the tags and the room, or why there is none."""
+    def best(
+        self, scopes: Iterable[Scope], tags: frozenset[str], size: int, besides: AbstractSet[str] = frozenset()
+    ) -> str | Reason:
+        """The emptiest pool of these scopes with the tags and the room, or why there is none; `besides` have none."""
         pools = [pool for scope, of in scopes for pool in self._index.pools(scope, of) if pool.enabled]
         tagged = [pool for pool in pools if tags <= pool.tags]
         fitting = [
             (given / max(pool.capacity, 1), pool.name)
             for pool in tagged
-            if shortage(pool, given := self._index.pool_allocated(pool.name), size) <= 0
+            if pool.name not in besides and shortage(pool, given := self._index.pool_allocated(pool.name), size) <= 0
         ]
         if fitting:
             return min(fitting)[1]

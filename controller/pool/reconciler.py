@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.secrets import Secrets
+from controller.placing.refusals import Refusals
 from controller.pool.ceph import with_key
 from controller.pool.images import remove_images
 from controller.pool.orphans import Orphans
@@ -39,6 +40,12 @@ from drivers.types import PoolSpec
 REFRESH = 600.0
 PROMPT = 60.0
 """Seconds between two looks at a pool whose servers may go away. VMs that wait for NFS go on with the look that finds it back."""
+
+AWAITED = 30.0
+"""The same, of one that has refused something: whoever makes room on its host tells nobody."""
+
+RECENT = 5.0
+"""Seconds for which a look counts as one of now, where room was refused or given back."""
 
 PATIENCE = 2.0
 START = 60.0
@@ -102,12 +109,15 @@ class StoragePoolReconciler:
         *(Watch(kind, if_deleting(StoragePool, _home_of), of=_home_of) for kind in (Volume, Snapshot)),
     )
 
-    def __init__(self, inventory: Inventory, registry: PoolRegistry, library: Library, secrets: Secrets) -> None:
+    def __init__(
+        self, inventory: Inventory, registry: PoolRegistry, library: Library, secrets: Secrets, refusals: Refusals
+    ) -> None:
         self._inventory = inventory
         self._registry = registry
         self._library = library
         self._release = Release(inventory, registry)
         self._secrets = secrets
+        self._refusals = refusals
         self._orphans = Orphans(inventory)
         self._started: float | None = None
 
@@ -128,7 +138,7 @@ class StoragePoolReconciler:
         survey = self._survey(pool.metadata.name, hosts)
         if survey.unasked and self._is_start(ctx) and (as_it_was := standing(ctx)):
             return self._again(ctx, as_it_was)
-        await self._measure(ctx, survey)
+        await self._measure(ctx, spec, survey)
         if has_volumes(pool):
             await self._orphans.look(ctx, hosts, survey.ready)
         describe(pool, ctx.conditions, survey)
@@ -155,17 +165,23 @@ class StoragePoolReconciler:
         self._started = now if self._started is None else self._started
         return now - self._started < START
 
-    async def _measure(self, ctx: Context[StoragePool], survey: Survey) -> None:
-        """Take over size and use; while no host says anything, the last known stay."""
-        status = ctx.object.status
-        if survey.ready:
-            promised = await allocated(ctx.store, ctx.key.name)
-            status.capacity = capacity(status.capacity, survey.ready[min(survey.ready)], promised)
+    async def _measure(self, ctx: Context[StoragePool], spec: PoolSpec, survey: Survey) -> None:
+        """Take over size and use; while no host says anything, the last known stay.
+
+        One host is asked again, between its regular looks, where the pool refused something or what was in it went.
+        """
+        status, name = ctx.object.status, ctx.key.name
+        if not survey.ready:
+            return
+        promised, host = await allocated(ctx.store, name), min(survey.ready)
+        if promised < status.capacity.allocated.bytes or self._refusals.awaited(name):
+            await self._registry.ensure(spec, [host], older_than=RECENT, patience=PATIENCE)
+        status.capacity = capacity(status.capacity, self._registry.ready(name, host) or survey.ready[host], promised)
 
     def _again(self, ctx: Context[StoragePool], outcome: Result) -> Result:
         """Come back to try failed hosts again, and now and then to see how full the pool is."""
         retry = self._registry.next_try(ctx.key.name)
-        pace = _pace(ctx.object)
+        pace = min(_pace(ctx.object), AWAITED) if self._refusals.awaited(ctx.key.name) else _pace(ctx.object)
         after = min(START if self._is_start(ctx) else pace, max(1.0, retry) if retry is not None else pace)
         match outcome:
             case Done(reason, message):

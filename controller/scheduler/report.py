@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from controller.scheduler.census import Census
 from controller.scheduler.index import HostIndex
 from controller.scheduler.shapes import Alike
 from controller.scheduler.views import Reason, Rejection, Request
+from drivers.types import show_size
 
 __all__ = ["in_question", "report", "show_size", "unknown_target"]
-
-_UNITS: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
-_STEP: Final = 1024
 
 
 def in_question(index: HostIndex, request: Request) -> Iterator[Alike]:
@@ -58,15 +55,3 @@ def _lack(reason: Reason, lacking: int) -> str:
     if reason is Reason.INSUFFICIENT_CPU:
         return "1 CPU" if lacking == 1 else f"{lacking} CPUs"
     return f"{show_size(lacking)} of {'memory' if reason is Reason.INSUFFICIENT_MEMORY else 'storage'}"
-
-
-def show_size(size: int) -> str:
-    """A size as people write it, rounded up to three digits of the largest unit that leaves a number of at least one."""
-    unit = 0
-    while unit + 1 < len(_UNITS) and size >= _STEP ** (unit + 1):
-        unit += 1
-    scale = _STEP**unit
-    if size % scale == 0:
-        return f"{size // scale}{_UNITS[unit]}"
-    tenths = -(-size * 10 // scale)
-    return f"{tenths // 10}.{tenths % 10}{_UNITS[unit]}"

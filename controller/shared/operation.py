@@ -15,7 +15,7 @@ from controller.shared.holds import Hold
 from controller.shared.patience import is_known
 from crds.fields import Timestamp
 from crds.status import Job
-from drivers.errors import DriverError, NotFound, Transient
+from drivers.errors import DriverError, NoRoom, NotFound, Transient
 from drivers.types import Done, Failed, InstanceID, OpRef, Running, Started, Succeeded
 
 ENDED = "Ended"
@@ -89,7 +89,8 @@ async def follow(
     None if there is none, or it has ended. A task that failed ends the job; one that the hypervisor has forgotten does not, the
     same call again finds out. After a failure the answer is to wait, until it is time for another try. `reason` as in `call`.
 
-    Raises DriverError: what the call raised; GivenUp in place of the last one of a row, and after a row of tasks that failed.
+    Raises DriverError: what the call raised, NoRoom also where a task said so; GivenUp in place of the last one of a row, and
+    after a row of tasks that failed.
     """
     job = current(ctx)
     if going_on := await _in_background(ctx, calls, link, job, reason):
@@ -106,6 +107,9 @@ async def follow(
             if percent is not None:
                 jobs.progressed(job, progress=percent - percent % _STEP)
             return _under_way(ctx, job, reason)
+        case Failed(why, no_room=True, native_code=code):
+            job.native_ref = None
+            raise NoRoom(why, native_code=code)
         case Failed(why, retryable, code):
             text = f"{job.command}: {why} ({code})" if code else f"{job.command}: {why}"
             if retryable and (given_up := calls.patience.failed(ctx, TaskFailed(text), known=True)):

@@ -84,6 +84,11 @@ class Patience:
         """Nobody will hear how a call ended."""
         self._opened(ctx).doubt = ctx.clock.monotonic() + LONGEST_BUSY
 
+    def doubtful(self, ctx: Context[Any]) -> bool:
+        """Whether a call of unknown outcome may still be at work for the object."""
+        row = self._rows.get(ctx.uid)
+        return row is not None and row.doubt > ctx.clock.monotonic()
+
     def forget(self, uid: str) -> None:
         """A call succeeded, or the object is gone."""
         self._rows.pop(uid, None)

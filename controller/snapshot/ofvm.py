@@ -14,7 +14,7 @@ from controller.shared import holds, operation
 from controller.shared.instances import instance_of, may_be
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, volumes_by_id
 from controller.shared.translate import keeps_snapshots
-from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost
+from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, no_room
 from crds.fields import Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
@@ -102,7 +102,8 @@ class OfVM:
         """
         status = ctx.object.status
         first = operation.current(ctx) is None
-        if first and (not_now := _busy(ctx, vm) or (None if there else _forbidden(ctx, vm, link, have))):
+        forbidden = None if there else _forbidden(ctx, vm, link, have)
+        if first and (not_now := _busy(ctx, vm) or forbidden or no_room(ctx, self._services.refusals)):
             status.state = SnapshotState.ALLOCATED
             return not_now
         status.snapshot_id, status.source_id, status.host = snapshot_id(ctx.uid), have.instance, link.name

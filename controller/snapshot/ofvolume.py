@@ -14,7 +14,7 @@ from controller.runtime.results import Result, done, failed, requeue, waiting
 from controller.shared import holds, operation
 from controller.shared.deletion import listing
 from controller.shared.translate import has_files, keeps_snapshots, pool_spec
-from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, readers
+from controller.snapshot.services import LOOKS, Command, Services, as_it_was, desired, followed, lost, no_room, readers
 from crds.fields import Quantity, Timestamp
 from crds.status import Job
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
@@ -92,7 +92,7 @@ class OfVolume:
         """Take it, when nothing forbids it at this moment; what is asked for again after a crash was allowed before."""
         status = ctx.object.status
         first = operation.current(ctx) is None
-        if first and (not_now := self._unready(ctx, volume) or self._forbidden(ctx, volume, link)):
+        if first and (not_now := self._not_now(ctx, volume, link)):
             status.state = SnapshotState.ALLOCATED
             return not_now
         status.snapshot_id, status.source_id = snapshot_id(ctx.uid), volume_id(volume.metadata.uid)
@@ -192,6 +192,9 @@ class OfVolume:
         hold = holds.on_volume(ctx.store, volume, self._services.attachments.users(volume), besides=ctx.key)
         # its end wakes this one, unless the volume's VM has lost its object meanwhile
         return waiting("VolumeBusy", f"volume {name}: {hold}", retry_after=operation.RETRY) if hold else None
+
+    def _not_now(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
+        return self._unready(ctx, volume) or self._forbidden(ctx, volume, link) or no_room(ctx, self._services.refusals)
 
     def _forbidden(self, ctx: Context[Snapshot], volume: Volume, link: HostLink) -> Result | None:
         """What the VMs that have the volume keep from being done; `link` is their host then."""

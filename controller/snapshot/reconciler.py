@@ -18,12 +18,12 @@ from controller.shared.standing import standing
 from controller.snapshot.delete import delete, waits
 from controller.snapshot.ofvm import OfVM
 from controller.snapshot.ofvolume import OfVolume
-from controller.snapshot.services import Services, as_it_was
+from controller.snapshot.services import Services, as_it_was, pool_of
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.snapshotrestore import SnapshotRestore
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.errors import Conflict, DriverError, NotFound
+from drivers.errors import Conflict, DriverError, NoRoom, NotFound
 
 
 def _of_vm(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -83,6 +83,7 @@ class SnapshotReconciler:
 
     def __init__(self, services: Services) -> None:
         self._calls = services.calls
+        self._refusals = services.refusals
         self._vm = OfVM(services)
         self._volume = OfVolume(services)
 
@@ -93,13 +94,29 @@ class SnapshotReconciler:
             if ctx.deleting:
                 return await delete(ctx, sort)
             return _failed_for_good(ctx) or await sort.drive(ctx)
+        except NoRoom as error:
+            return self._full(ctx, error)
         except DriverError as error:
             return self._refused(ctx, error)
 
     def forget(self, key: Key, uid: str) -> None:
         """A Snapshot is gone."""
         self._calls.forget(uid)
+        self._refusals.forget(uid)
         self._volume.forget(uid)
+
+    def _full(self, ctx: Context[Snapshot], error: NoRoom) -> Result:
+        """A pool has no room for it now: nothing was taken, so neither VM nor volume is held until there is."""
+        refusal = self._refusals.note(ctx.key, ctx.uid, pool_of(ctx), error)
+        ctx.log.info("no room in a pool", pool=refusal.pool, error=refusal.said)
+        operation.cancel(ctx, refusal.message)
+        why = self._refusals.wait(refusal)
+        if ctx.deleting:
+            return waits(ctx, why)
+        if ctx.object.status.created_at is not None:
+            return as_it_was(ctx, why)
+        ctx.object.status.state = SnapshotState.ALLOCATED
+        return why
 
     def _refused(self, ctx: Context[Snapshot], error: DriverError) -> Result:
         """The hypervisor said no. A definite no, and the last of many, ends the job: the VM isn't held until the next attempt."""

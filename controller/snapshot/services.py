@@ -10,6 +10,7 @@ from controller.inventory import HostLink
 from controller.inventory.contents import ContentsReader
 from controller.ipam import snapshot_id
 from controller.placing.attachments import Attachments
+from controller.placing.refusals import Refusals
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -20,6 +21,8 @@ from controller.shared.lookups import qualified, restores_by_snapshot, volumes_b
 from controller.shared.reach import Reach
 from controller.shared.standing import standing
 from crds.v1alpha1.snapshot import Snapshot, SnapshotState
+from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.volume import Volume
 from drivers.types import DesiredSnapshot, InstanceID, Owner
 
 LOOKS = 600.0
@@ -42,6 +45,7 @@ class Services:
     reach: Reach
     contents: ContentsReader
     attachments: Attachments
+    refusals: Refusals
     calls: Calls
     new_id: Callable[[], str]
 
@@ -73,6 +77,22 @@ def readers(ctx: Context[Snapshot]) -> list[Key]:
     restores = [Key.of(each) for each in restores_by_snapshot.of(ctx.store, name) if jobs.running(each.status.job)]
     volumes = volumes_by_snapshot.of(ctx.store, name)
     return [*restores, *(Key.of(each) for each in volumes if each.status.volume_id is None and jobs.running(each.status.job))]
+
+
+def pool_of(ctx: Context[Snapshot]) -> str:
+    """The storage pool that it is, or is to be, in: of a VM the one of its root disk; "" if that is not known."""
+    spec, space = ctx.object.spec, ctx.key.namespace
+    if spec.virtual_machine is None:
+        volume = ctx.store.get(Volume, spec.volume or "", space)
+        return ctx.object.status.pool or (volume.status.pool if volume else None) or ""
+    vm = ctx.store.get(VirtualMachine, spec.virtual_machine, space)
+    return vm.status.disks[0].pool if vm and vm.status.disks else ""
+
+
+def no_room(ctx: Context[Snapshot], refusals: Refusals) -> Result | None:
+    """How it waits for a pool that had no room for it just now; None if it may be tried."""
+    refusal = refusals.resting(ctx.uid, pool_of(ctx))
+    return refusals.wait(refusal) if refusal else None
 
 
 def as_it_was(ctx: Context[Snapshot], why: Result) -> Result:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from controller.inventory import HostLink
 from controller.placing.attachments import Attachments
+from controller.placing.refusals import Refusals
 from controller.runtime.context import Context
 from controller.runtime.results import Failed, Result, done, failed
 from controller.shared import operation
@@ -30,6 +31,7 @@ class Services:
 
     reach: Reach
     attachments: Attachments
+    refusals: Refusals
     calls: Calls
     new_id: Callable[[], str]
 

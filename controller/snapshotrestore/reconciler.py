@@ -14,7 +14,7 @@ from controller.runtime.store import Store
 from controller.shared import operation
 from controller.shared.deletion import FORCE_DELETE, forced
 from controller.shared.lookups import qualified, restores_by_snapshot, snapshots_by_vm, snapshots_by_volume
-from controller.shared.patience import GivenUp
+from controller.shared.patience import TRIES, GivenUp
 from controller.shared.standing import standing
 from controller.snapshotrestore.ending import Services, completed, given_up, pending
 from controller.snapshotrestore.ofvm import OfVM
@@ -23,7 +23,7 @@ from crds.v1alpha1.snapshot import Snapshot, SnapshotState
 from crds.v1alpha1.snapshotrestore import RestoreState, SnapshotRestore
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
-from drivers.errors import Conflict, DriverError, NotFound
+from drivers.errors import Conflict, DriverError, NoRoom, NotFound
 
 BLOCKED = "DeletionBlocked"
 _USABLE = (SnapshotState.READY, SnapshotState.BACKED_UP, SnapshotState.REVERTING)
@@ -63,6 +63,7 @@ class SnapshotRestoreReconciler:
 
     def __init__(self, services: Services) -> None:
         self._calls = services.calls
+        self._refusals = services.refusals
         self._vm = OfVM(services)
         self._volume = OfVolume(services)
 
@@ -73,10 +74,13 @@ class SnapshotRestoreReconciler:
     def forget(self, key: Key, uid: str) -> None:
         """A SnapshotRestore is gone."""
         self._calls.forget(uid)
+        self._refusals.forget(uid)
 
     async def _drive(self, ctx: Context[SnapshotRestore]) -> Result:
         try:
             return await self._go_on(ctx)
+        except NoRoom as error:
+            return self._full(ctx, error)
         except DriverError as error:
             return self._refused(ctx, error)
 
@@ -91,9 +95,14 @@ class SnapshotRestoreReconciler:
             if under_way:
                 return given_up(ctx, "SnapshotNotFound", f"snapshot {ctx.object.spec.snapshot} was given up meanwhile")
             return pending(ctx, waiting("SnapshotNotFound", f"snapshot {ctx.object.spec.snapshot} does not exist"))
-        if not under_way and (unready := _unready(snapshot)):
+        if not under_way and (unready := _unready(snapshot) or self._resting(ctx)):
             return pending(ctx, unready)
         return await (self._vm if snapshot.spec.virtual_machine else self._volume).drive(ctx, snapshot)
+
+    def _resting(self, ctx: Context[SnapshotRestore]) -> Result | None:
+        """How it waits for a pool that had no room just now."""
+        refused = self._refusals.of(ctx.uid)
+        return self._refusals.wait(refused[0]) if refused else None
 
     async def _without_status(self, ctx: Context[SnapshotRestore], snapshot: Snapshot | None) -> Result:
         """The job is written before the finalizer: its status is lost. To restore a second time would lose what is newer."""
@@ -116,6 +125,19 @@ class SnapshotRestoreReconciler:
                 return _waits(ctx, result)
         await ctx.remove_finalizer()
         return done("Deleted")
+
+    def _full(self, ctx: Context[SnapshotRestore], error: NoRoom) -> Result:
+        """A pool has no room for the copy now. Nothing was changed and nothing is held until the next try; there are not many,
+        for to lose what is newer on another day would surprise.
+        """
+        snapshot = ctx.store.get(Snapshot, ctx.object.spec.snapshot, ctx.key.namespace)
+        refusal = self._refusals.note(ctx.key, ctx.uid, (snapshot.status.pool if snapshot else None) or "", error)
+        ctx.log.info("no room in a pool", pool=refusal.pool, error=refusal.said)
+        if refusal.tries >= TRIES:
+            message = f"{refusal.message}; given up after {TRIES} tries: make room, then apply another SnapshotRestore"
+            return given_up(ctx, error.reason, message)
+        operation.cancel(ctx, refusal.message)
+        return pending(ctx, self._refusals.wait(refusal))
 
     def _refused(self, ctx: Context[SnapshotRestore], error: DriverError) -> Result:
         """The hypervisor said no. A definite no is the end, and so is the last of many: nothing was changed, and to try it on

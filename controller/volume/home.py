@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 from controller.ipam import volume_id
 from controller.placing.attachments import WAIT_FOR_CONSUMER
 from controller.runtime.context import Context
@@ -85,6 +87,19 @@ class Home:
         volume.status.pool = name
         return pool
 
+    async def give_back(self, ctx: Context[Volume]) -> bool:
+        """Give a pool back that turned out to have no room for a volume that is not made yet, so that it may go to another one.
+
+        Not one that was asked for. Nobody may be making it there: all is as before the pool was chosen.
+        """
+        spec, status = ctx.object.spec, ctx.object.status
+        if spec.pool or (spec.source and spec.source.snapshot):
+            return False
+        await ctx.remove_finalizer()
+        status.pool, status.host = None, None
+        self._services.rooms.release(ctx.uid)
+        return True
+
     def _pinned(self, ctx: Context[Volume], name: str, source: Source) -> str | Result:
         pool, zone = ctx.store.get(StoragePool, name), ctx.object.spec.zone
         if pool is None:
@@ -106,7 +121,8 @@ class Home:
     def _fitting(self, ctx: Context[Volume]) -> str | Result:
         spec, rooms = ctx.object.spec, self._services.rooms
         tags, size = frozenset(spec.tags), spec.size.bytes
-        shared = rooms.best([(PoolScope.ZONE, spec.zone)], tags, size)
+        full = rooms.refusals.pools(ctx.uid)
+        shared = rooms.best([(PoolScope.ZONE, spec.zone)], tags, size, full)
         if not isinstance(shared, Reason):
             return shared
         consumer = self._services.attachments.consumer(ctx.object)
@@ -115,15 +131,40 @@ class Home:
             message = (
                 f"no storage pool of the whole zone fits ({shared}): the pool is chosen on the host of the first VM that names it"
             )
-            return waiting(WAIT_FOR_CONSUMER, message + only_luns(ctx.store, spec.zone), retry_after=_ROOM_LOOKS)
+            message += only_luns(ctx.store, spec.zone) + self._refused(ctx)
+            return waiting(WAIT_FOR_CONSUMER, message, retry_after=self._again(ctx))
         name = host.metadata.name
-        local = rooms.best([(PoolScope.CLUSTER, host.spec.cluster), (PoolScope.HOST, name)], tags, size)
+        if given := self._given(ctx, host, full):
+            return given
+        local = rooms.best([(PoolScope.CLUSTER, host.spec.cluster), (PoolScope.HOST, name)], tags, size, full)
         if isinstance(local, Reason):
             message = (
                 f"no storage pool that host {name} reaches has the tags and the room ({local}){only_luns(ctx.store, spec.zone)}"
             )
-            return waiting(local, message, retry_after=_ROOM_LOOKS)
+            return waiting(local, message + self._refused(ctx), retry_after=self._again(ctx))
         return local
+
+    def _given(self, ctx: Context[Volume], host: Host, full: AbstractSet[str]) -> str:
+        """The pool with the room that came with the place of its first VM; "" if none did, or it can't be used any more."""
+        pool = self._services.rooms.held(ctx.uid)
+        found = ctx.store.get(StoragePool, pool) if pool else None
+        reached = found is not None and (found.spec.cluster or host.spec.cluster, found.spec.host or host.metadata.name) == (
+            host.spec.cluster,
+            host.metadata.name,
+        )
+        if reached and found is not None and not found.deleting and pool not in full:
+            return pool
+        self._services.rooms.release(ctx.uid)
+        return ""
+
+    def _again(self, ctx: Context[Volume]) -> float:
+        """Seconds until a pool that refused is to be tried again, or it is looked whether there is room at last."""
+        refusals = self._services.rooms.refusals
+        return refusals.left(refusals.of(ctx.uid), _ROOM_LOOKS)
+
+    def _refused(self, ctx: Context[Volume]) -> str:
+        """What hosts said of pools that are left alone for that."""
+        return "".join(f"; {each.message}" for each in self._services.rooms.refusals.of(ctx.uid))
 
     def _in_question(self, ctx: Context[Volume]) -> list[StoragePool]:
         pinned = ctx.object.spec.pool
@@ -139,7 +180,9 @@ class Home:
 
 
 def lacking(services: Services, ctx: Context[Volume], pool: str) -> Result | None:
-    """Why a pool can't hold the volume at its declared size, None if it can."""
+    """Why a pool can't hold the volume at its declared size, None if it can, as far as is known."""
+    if refusal := services.rooms.refusals.resting(ctx.uid, pool):
+        return services.rooms.refusals.wait(refusal)
     lack = services.rooms.lack(ctx.uid, pool, ctx.object.spec.size.bytes)
     if not lack:
         return None

@@ -37,7 +37,7 @@ from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume, VolumeState
 from crds.v1alpha1.zone import Zone
-from drivers.errors import DriverError
+from drivers.errors import DriverError, NoRoom
 
 LOOKS = 600.0
 """Seconds between looks at whether a volume is still in its pool."""
@@ -92,13 +92,17 @@ class VolumeReconciler:
             return held
         try:
             return await (self._deletion.run(ctx) if ctx.deleting else self._drive(ctx))
+        except NoRoom as error:
+            return await self._full(ctx, error)
         except DriverError as error:
             return self._refused(ctx, error)
 
     def forget(self, key: Key, uid: str) -> None:
         """Give back the room of a volume that is gone."""
         self._services.rooms.release(uid)
+        self._services.rooms.refusals.forget(uid)
         self._services.calls.forget(uid)
+        self._steps.forget(uid)
         self._looked.pop(uid, None)
         self._luns.forget(uid)
 
@@ -167,12 +171,30 @@ class VolumeReconciler:
 
     def _settled(self, ctx: Context[Volume]) -> Result:
         ctx.object.status.state = VolumeState.READY
+        self._services.rooms.refusals.forget(ctx.uid)
         self._looked.setdefault(ctx.uid, ctx.clock.monotonic())
         job.finish(ctx)
         size, declared = ctx.object.status.size, ctx.object.spec.size
         if size is not None and size.bytes < declared.bytes:  # declared larger while the job was under way
             return requeue(_AGAIN, job.under_way(job.Command.RESIZE), f"the volume has {size}, declared is {declared}")
         return done("Ready", recheck_after=LOOKS)
+
+    async def _full(self, ctx: Context[Volume], error: NoRoom) -> Result:
+        """A pool has less room than was known. Nothing was done and nothing is held: it is tried again, or made elsewhere."""
+        status, rooms = ctx.object.status, self._services.rooms
+        refusal = rooms.refusals.note(ctx.key, ctx.uid, status.pool or "", error)
+        ctx.log.info("no room in a pool", pool=refusal.pool, error=refusal.said)
+        job.cancel(ctx, refusal.message)
+        if ctx.deleting:
+            return rooms.refusals.wait(refusal)
+        if status.volume_id is None:
+            status.state = VolumeState.ALLOCATED
+            if self._steps.certain(ctx) and await self._home.give_back(ctx):
+                return requeue(0, error.reason, refusal.message)
+        elif status.pool is not None and status.size is not None:
+            status.state = VolumeState.READY
+            rooms.reserve(ctx.uid, status.pool, status.size.bytes)
+        return rooms.refusals.wait(refusal)
 
     def _refused(self, ctx: Context[Volume], error: DriverError) -> Result:
         """The hypervisor said no: the job ends if nothing will be tried again by itself, or not for some minutes."""

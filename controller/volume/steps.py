@@ -12,6 +12,7 @@ from controller.runtime.results import Result, failed, requeue, waiting
 from controller.shared import operation
 from controller.shared.errands import Broken, Finished
 from controller.shared.library import image_name
+from controller.shared.patience import LONGEST_BUSY
 from controller.shared.translate import pool_spec
 from controller.volume import job
 from controller.volume.home import lacking
@@ -23,7 +24,7 @@ from crds.fields import Quantity
 from crds.status import Job
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.volume import Volume, VolumeState
-from drivers.errors import Conflict, NotFound
+from drivers.errors import Conflict, NoRoom, NotFound
 from drivers.types import DesiredVolume, Done, InstanceID, Owner, Started
 
 _POLL = 1.0
@@ -35,19 +36,34 @@ class Steps:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._begun: dict[str, float] = {}
+
+    def forget(self, uid: str) -> None:
+        """The volume is gone."""
+        self._begun.pop(uid, None)
+
+    def certain(self, ctx: Context[Volume]) -> bool:
+        """Whether every call to make the volume was answered, so that nobody can be making it any more."""
+        return self._begun.get(ctx.uid, 0.0) <= ctx.clock.monotonic() and not self._services.calls.patience.doubtful(ctx)
 
     async def follow(self, ctx: Context[Volume], link: HostLink) -> Result | None:
         """Ask how the call that an earlier reconcile made stands, and the native task that it, or an earlier process, started."""
         running = job.current(ctx.object)
+        if running is not None and running.command == Command.CREATE and ctx.uid not in self._begun:
+            self._begun[ctx.uid] = ctx.clock.monotonic() + LONGEST_BUSY  # an earlier process may have made a call
         reason = job.under_way(running.command) if running else None
         return await operation.follow(ctx, self._services.calls, link, reason=reason)
 
     async def create(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, source: Source) -> Result | None:
-        """Make the volume under its known identity."""
+        """Make the volume under its known identity. Raises NoRoom."""
+        if job.current(ctx.object) is None and (full := lacking(self._services, ctx, pool.metadata.name)):
+            return full
         if source.template and (unready := self._image(ctx, link, pool, source)):
             return unready
         status = ctx.object.status
         status.host, first = link.name, job.current(ctx.object) is None
+        if first:
+            self._begun.setdefault(ctx.uid, 0.0)
         running = await job.ensure(ctx, Command.CREATE, self._services.new_id, VolumeState.CREATING)
         await ctx.add_finalizer()
         if first and (going := leaving(ctx.object, ctx.store)):
@@ -121,6 +137,8 @@ class Steps:
         match self._services.library.ensure(source.template, pool_spec(pool), link, ctx.key):
             case Finished():
                 return None
+            case Broken(NoRoom.reason, message):
+                raise NoRoom(message)
             case Broken(reason, message) as broken:
                 return failed(reason, message, terminal=broken.terminal, retry_after=None if broken.terminal else operation.RETRY)
         where = f"template {source.template.metadata.name} is being copied to storage pool {pool.metadata.name}"

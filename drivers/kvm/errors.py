@@ -11,7 +11,18 @@ import re
 
 import libvirt
 
-from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unanswered, Unsupported
+from drivers.errors import (
+    AuthFailed,
+    Busy,
+    Conflict,
+    DriverError,
+    InvalidSpec,
+    NoRoom,
+    NotFound,
+    Transient,
+    Unanswered,
+    Unsupported,
+)
 
 MAX_TEXT = 300
 
@@ -67,7 +78,11 @@ certificate only after it, so nothing was refused.
 _NO_DRIVER = re.compile(r"Unknown driver '?(iscsi|rbd)'?", re.IGNORECASE)
 _INSTALL = "its block driver for that is not installed (on Debian: qemu-block-extra)"
 _NETWORKS = {"iscsi": "iSCSI", "rbd": "Ceph"}
-_FULL = "No space left on device"
+_FULL = re.compile(r"No space left on device|Disk quota exceeded|insufficient free (?:space|extents)", re.IGNORECASE)
+"""What errno ENOSPC and EDQUOT are called, by all that libvirt calls (QEMU's tools, librbd, which has quotas of pools too), and
+what LVM says (lib/metadata/lv_manip.c and pv_alloc.c of lvm2).
+"""
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _CUT = frozenset({errno.EIO, errno.EPIPE, errno.ECONNRESET})
 _PATH = re.compile(r"(?<![\w.])/(?:[^\s/'\"`:,;()\x00-\x1f]+/)*(?=[^\s/'\"`:,;()]*)")
@@ -112,9 +127,18 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
         return Unsupported(f"cannot {action}: the host's QEMU can't use {lacking}, {_INSTALL}", native_code=native(error))
     if lost:
         return Unanswered(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
-    # a full file system is no sign of a host that does not answer: calls for other pools must go on
-    kind = Conflict if _FULL in (error.get_error_message() or "") else TABLE.get(code(error), Transient)
+    kind = NoRoom if is_full(error) else TABLE.get(code(error), Transient)
     return kind(message, native_code=native(error))
+
+
+def is_full(error: libvirt.libvirtError) -> bool:
+    """Whether a file system, a volume group or a Ceph pool has no room: calls for other pools of the host must go on."""
+    return system_errno(error) in _NO_SPACE or says_full(error.get_error_message() or "")
+
+
+def says_full(text: str) -> bool:
+    """Whether it is the words of one that has no room."""
+    return _FULL.search(text) is not None
 
 
 def translate_connect(error: libvirt.libvirtError, *, tls: bool) -> DriverError:

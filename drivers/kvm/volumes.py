@@ -9,7 +9,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
+from drivers.errors import Busy, Conflict, InvalidSpec, NoRoom, NotFound
 from drivers.kvm import names
 from drivers.kvm.domain import observe
 from drivers.kvm.domain import volumes as disks
@@ -196,11 +196,11 @@ def _create(pool: Any, volume: DesiredVolume) -> None:
 
 
 def _check_size(pool: Any, size: int) -> None:
-    """Volumes are thin, so together they may exceed their pool, but one alone that does could never be filled."""
+    """Volumes are thin, so together they may exceed their pool, but one alone that does could never be filled. Raises NoRoom."""
     volumes.check_size(size)
-    capacity = int(pool.info()[1])
-    if size > capacity:
-        raise InvalidSpec(f"the volume of {size} bytes is larger than its pool, which has {capacity}")
+    _state, capacity, _allocation, available = pool.info()
+    if size > int(capacity):
+        raise NoRoom.of("the pool", size, int(available))
 
 
 def _source(pool: Any, volume: DesiredVolume) -> str:

@@ -50,6 +50,7 @@ from drivers.types.hosts import GuestSupport, NetworkSupport, ObservedHost
 from drivers.types.machines import DesiredVM, Devices, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
 from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment, Unplugged
 from drivers.types.outcomes import Done, Event, Failed, HostChanged, OpRef, Progress, Running, Started, Succeeded, VMChanged
+from drivers.types.sizes import show_size
 
 __all__ = [
     "ApplyMode",
@@ -120,4 +121,5 @@ __all__ = [
     "VolumeAttachment",
     "VolumeID",
     "VolumeSnapshot",
+    "show_size",
 ]

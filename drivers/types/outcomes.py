@@ -38,11 +38,15 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The native task failed with the hypervisor's `reason`; `retryable` tells whether the same call may succeed later."""
+    """The native task failed with the hypervisor's `reason`; `retryable` tells whether the same call may succeed later.
+
+    `no_room`: for want of room in a storage pool, with nothing made or changed (`drivers.errors.NoRoom`).
+    """
 
     reason: str
     retryable: bool
     native_code: str = ""
+    no_room: bool = False
 
 
 Progress = Running | Succeeded | Failed

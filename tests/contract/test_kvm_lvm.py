@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import libvirt
 import pytest
 
-from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
+from drivers.errors import Conflict, InvalidSpec, NoRoom, StorageUnavailable
+from drivers.kvm import errors
+from drivers.kvm.store.volumes import block as blockxml
 from drivers.types import (
     ApplyMode,
     AttachVolume,
@@ -135,6 +138,26 @@ def test_a_volume_that_nobody_has_grows_and_keeps_what_it_has(world: World) -> N
     assert world.seen() == {EMPTY: 32 * MIB}
 
 
+def test_one_that_has_no_room_for_its_larger_copy_stays_as_it_is(world: World) -> None:
+    """The rest of the group is enough for the difference, not for all of it."""
+    free = world.connection.storage.ensure_pool(HOST, world.pool).available
+    before = set(world.group.volumes()), world.files
+    with pytest.raises(NoRoom, match=f"the volume group {GROUP} has .* free"):
+        world.connection.volumes.grow_volume(HOST, world.pool, EMPTY, free + 4 * MIB)
+    assert (set(world.group.volumes()), world.files) == before
+    [name] = [name for name in world.group.volumes() if EMPTY in name]
+    assert world.host.run(f"head -c 4 /dev/{GROUP}/{name}") == "kept"
+
+
+def test_what_lvm_itself_refuses_for_that_is_the_same(world: World) -> None:
+    """As where somebody takes the room after libvirt has looked."""
+    group = world.admin.storagePoolLookupByName(f"vireo-lvm_{GROUP}")
+    with pytest.raises(libvirt.libvirtError) as refused:
+        group.createXML(blockxml("theirs", SIZE_MIB * 2 * MIB), 0)
+    assert type(errors.translate(refused.value, "make a volume")) is NoRoom
+    assert "theirs" not in world.group.volumes()
+
+
 def test_what_was_replaced_goes_also_where_whoever_did_that_died_before(world: World) -> None:
     old = f"vireo-vol-{EMPTY}.0.raw"
     assert old not in world.group.volumes()
@@ -162,7 +185,7 @@ def test_what_is_ours_is_told_and_nothing_else(world: World) -> None:
         (StoredKind.VOLUME, COPY),
     }
     assert {one.identity: one.allocated for one in found if one.kind is StoredKind.VOLUME} == {EMPTY: 32 * MIB, COPY: world.size}
-    with pytest.raises(InvalidSpec, match="bytes left"):
+    with pytest.raises(NoRoom, match=f"the volume group {GROUP} has .* free"):
         world.volume(VolumeID(str(SNAPSHOT)), (SIZE_MIB - 64) * MIB)
     assert not [name for name in (*world.group.volumes(), *world.files) if SNAPSHOT in name], "nothing is left of it"
 

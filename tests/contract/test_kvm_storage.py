@@ -9,9 +9,21 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Unsupported
+from drivers.errors import Conflict, InvalidSpec, NoRoom, NotFound, StorageUnavailable, Unsupported
 from drivers.kvm.connection import KVMDriver
-from drivers.types import DesiredDisk, DesiredVM, Endpoint, HostID, ImageFile, InstanceID, NFSExport, Owner, PoolSpec
+from drivers.types import (
+    DesiredDisk,
+    DesiredVM,
+    DesiredVolume,
+    Endpoint,
+    HostID,
+    ImageFile,
+    InstanceID,
+    NFSExport,
+    Owner,
+    PoolSpec,
+    VolumeID,
+)
 from tests.contract.kvm_binding import MIB, PATIENT, empty_image
 from tests.lab import Lab
 from tests.lab.host import run_in
@@ -80,9 +92,30 @@ def test_an_image_that_does_not_fit_is_refused_before_it_is_sent(
     first.storage.ensure_pool(H1, pool)
     big = tmp_path / "big.qcow2"
     big.write_bytes(Path(image.path).read_bytes() + os.urandom(2 * MIB))
-    with pytest.raises(InvalidSpec, match="bytes left"):
+    with pytest.raises(NoRoom, match=r"the pool small has .* free of the .* needed"):
         first.storage.put_image(H1, pool, replace(image, path=str(big), physical_size=big.stat().st_size))
     assert os.listdir(f"/proc/{_pid(lab)}/root{pool.path}") == []
+
+
+def test_in_a_full_directory_nothing_is_made_and_there_is_room_again_later(lab: Lab, first: Connection, image: ImageFile) -> None:
+    """Neither a VM, of which nothing stays, nor a volume; both can be made as soon as somebody made room."""
+    pool = PoolSpec("full", mounted(lab, "full", "size=4m"))
+    first.storage.ensure_pool(H1, pool)
+    first.storage.put_image(H1, pool, image)
+    root = f"/proc/{_pid(lab)}/root{pool.path}"
+    before = set(os.listdir(root))
+    run_in(lab.host("h1"), "sh", "-c", f"head -c 8M /dev/zero > {pool.path}/big 2>/dev/null || true")
+    volume = DesiredVolume(VolumeID(INSTANCE), "data", Owner("uid", "shop", "data"), pool, MIB)
+    for call in (lambda: first.compute.create(H1, vm(pool, image)), lambda: first.volumes.create_volume(H1, volume)):
+        with pytest.raises(NoRoom, match="No space left on device"):
+            call()
+        assert set(os.listdir(root)) == {*before, "big"}
+    assert INSTANCE not in first.compute.observe_all()
+    run_in(lab.host("h1"), "rm", f"{pool.path}/big")
+    first.compute.create(H1, vm(pool, image))
+    first.volumes.create_volume(H1, volume)
+    first.compute.delete(H1, INSTANCE, [pool])
+    first.volumes.delete_volume(H1, pool, volume.volume)
 
 
 def _pid(lab: Lab) -> str:

@@ -218,7 +218,7 @@ FAULTS = [
     Fault("link cut", lambda w: w.host.partition(), HOST, SILENT, lambda w: w.host.heal()),
     Fault("QEMU killed", kill_qemu, VM, ("Stopped", "Starting"), nothing, restarted=True),
     Fault("power button ignored", press, VM, ("its power is cut at the end of stopTimeout",), cut_off, restarted=True),
-    Fault("disk full", fill, ("VirtualMachine", "late"), ("InsufficientStorage", "No space left on device"), make_room),
+    Fault("disk full", fill, ("VirtualMachine", "late"), ("InsufficientStorage",), make_room),
     Fault("pool gone", unmount, ("VirtualMachine", "idle"), ("HypervisorUnavailable", "HypervisorConflict"), mount_again),
     Fault("host crashed, and boot", lambda w: w.host.crash(), HOST, SILENT, boot, restarted=True),
 ]

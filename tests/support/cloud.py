@@ -24,6 +24,7 @@ from controller.ipam import AddressAllocator
 from controller.offering import ServiceOfferingReconciler
 from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
+from controller.placing.refusals import Refusals
 from controller.pod import PodReconciler
 from controller.pool import StoragePoolReconciler
 from controller.runtime.attempt import Options
@@ -82,7 +83,13 @@ class Controller:
                 PodReconciler(),
                 ClusterReconciler(),
                 HostReconciler(self.inventory, self.secrets, LeftNICs(self.store, self.addresses), self.placements, self.registry),
-                StoragePoolReconciler(self.inventory, self.registry, cast("Library", cloud.library), self.secrets),
+                StoragePoolReconciler(
+                    self.inventory,
+                    self.registry,
+                    cast("Library", cloud.library),
+                    self.secrets,
+                    Refusals(self.enqueue, clock.monotonic),
+                ),
                 ServiceOfferingReconciler(),
             ],
             options=Options(FINALIZER, "vireo.dev/paused"),

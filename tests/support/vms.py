@@ -29,6 +29,7 @@ from controller.placing.attachments import Attachments, left_with
 from controller.placing.left import recorded_of
 from controller.placing.placement import Placements
 from controller.placing.recovery import Recovery
+from controller.placing.refusals import Refusals
 from controller.placing.rooms import Rooms
 from controller.placing.sharding import Sharding
 from controller.runtime.attempt import Options
@@ -119,7 +120,7 @@ class VMController(base.Controller):
             segments=segments,
             placements=(placements := Placements(store, index)),
             recovery=Recovery(store, self.inventory, addresses, segments, placements, clock),
-            rooms=Rooms(store, index),
+            rooms=Rooms(store, index, Refusals(self.enqueue, clock.monotonic)),
             attachments=Attachments(store, self.inventory),
             contents=ContentsReader(clock.monotonic),
             calls=Calls(self.enqueue),

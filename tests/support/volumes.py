@@ -46,6 +46,13 @@ async def begin(cloud: VMCloud, *texts: str, pool: str = "", hosts: int = 2) -> 
     await cloud.settle(30)
 
 
+def fill(cloud: VMCloud, path: str, free: int = 0) -> None:
+    """Somebody writes into a pool until so many bytes are free, or takes that away again."""
+    for key, pool in cloud.datacentre.service.dc.pools.items():
+        if key.path == path:
+            pool.used = pool.capacity - free
+
+
 def mounts(*names: str) -> list[dict[str, str]]:
     """spec.volumes of a VM: each volume under its own name."""
     return [{"name": name, "volume": name} for name in names]

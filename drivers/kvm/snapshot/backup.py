@@ -9,7 +9,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Transient
+from drivers.errors import NoRoom, Transient
 from drivers.kvm import domains, errors, names
 from drivers.kvm.xmltext import add, element, parse, render
 
@@ -30,12 +30,13 @@ class Job:
         self.domain.backupBegin(render(self._description()), None, 0)
 
     def wait(self) -> None:
-        """Until the copy is whole. Raises Transient if it failed, for example because the VM was powered off."""
+        """Until the copy is whole. Raises NoRoom, or Transient if it failed, for example because the VM was powered off."""
         _wait_for_no_job(self.domain)
         ended = self._outcome()
         if not ended.get("success") or ended.get("operation") != libvirt.VIR_DOMAIN_JOB_OPERATION_BACKUP:
-            reason = errors.redact(str(ended.get("errmsg", "the VM was powered off, or the job was cancelled")))
-            raise Transient(f"the copy of the disk was not finished: {reason}")
+            said = str(ended.get("errmsg", "the VM was powered off, or the job was cancelled"))
+            kind = NoRoom if errors.says_full(said) else Transient
+            raise kind(f"the copy of the disk was not finished: {errors.redact(said)}")
 
     def _outcome(self) -> dict[str, Any]:
         """What libvirt says of the last job; nothing once the domain is off."""

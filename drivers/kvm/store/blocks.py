@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drivers.errors import InvalidSpec
+from drivers.errors import NoRoom
 from drivers.kvm import names
 from drivers.kvm.store import groups, volumes
 from drivers.kvm.store.groups import STEP, GroupPool
@@ -31,7 +31,7 @@ def write(pool: GroupPool, name: str, size: int, source: str = "") -> None:
     """Make the logical volume `name` of `size` bytes or more: with what the volume `source` of the pool has, and zeros after that.
 
     A group of larger extents gives more than was asked for: then it is made again in the size that it gave, so that all is written.
-    Raises InvalidSpec if the group has too little room. On failure it may be there in part.
+    Raises NoRoom, before anything is made if the group is seen to have too little. On failure it may be there in part.
     """
     volumes.check_size(size)
     wanted = rounded(size)
@@ -67,4 +67,4 @@ def _below(pool: GroupPool, source: str) -> tuple[str, str]:
 def _require_room(pool: GroupPool, size: int) -> None:
     available = int(pool.info()[3])
     if available < size:
-        raise InvalidSpec(f"the volume group {pool.name} has {available} bytes left; {size} are needed")
+        raise NoRoom.of(f"the volume group {pool.name}", size, available)

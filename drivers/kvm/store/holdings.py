@@ -15,7 +15,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Busy, DriverError, InvalidSpec, NotFound
+from drivers.errors import Busy, DriverError, InvalidSpec, NoRoom, NotFound
 from drivers.kvm import names
 from drivers.kvm.names import Content, Kind
 from drivers.kvm.store import blocks, volumes
@@ -104,7 +104,7 @@ def discard(pool: Any, content: Content) -> None:
 def copy(pool: Any, name: str, source: str, size: int) -> None:
     """Make the volume `name` of `size` bytes with the content of the volume `source`, on which it does not depend.
 
-    Raises InvalidSpec if the source is larger, or if the pool has too little room for what the source has in it.
+    Raises InvalidSpec if the source is larger, NoRoom if the pool has too little for what the source has in it.
     """
     volumes.check_size(size)
     original = volumes.get(pool, source)
@@ -117,7 +117,7 @@ def copy(pool: Any, name: str, source: str, size: int) -> None:
         return
     available = int(pool.info()[3])
     if allocation > available:
-        raise InvalidSpec(f"the pool has {available} bytes left; the copy needs {allocation}")
+        raise NoRoom.of("the pool", allocation, available)
     made = pool.createXMLFrom(volumes.description(name, rounded), original, 0)
     if int(made.info()[1]) < rounded:
         made.resize(rounded, 0)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.errors import Conflict, NoRoom, Transient
 from drivers.kvm import names
 from drivers.kvm.store import qcow2, volumes
 from drivers.kvm.store.groups import GroupPool
@@ -35,11 +35,11 @@ def complete(pool: Any, image: str) -> bool:
 
 
 def require_room(found: Any, pool: PoolSpec, needed: int) -> None:
-    """Raises InvalidSpec if the pool, or the directory beside its volume group, has not `needed` bytes left."""
+    """Raises NoRoom if the pool, or the directory beside its volume group, has not `needed` bytes left."""
     directory = found.files if isinstance(found, GroupPool) else found
     available = int(directory.info()[3])
     if available < needed:
-        raise InvalidSpec(f"the pool {pool.name} has {available} bytes left; the image needs {needed}")
+        raise NoRoom.of(f"the pool {pool.name}", needed, available)
 
 
 def upload(connection: Any, pool: Any, image: ImageFile, content: BinaryIO) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, InvalidSpec, NotFound, StorageUnavailable, Unsupported
+from drivers.errors import DriverError, InvalidSpec, NoRoom, NotFound, StorageUnavailable, Unsupported
 from drivers.kvm import errors, names
 from drivers.kvm.domain.volumes import RBDImage
 from drivers.kvm.keylock import KeyedLocks
@@ -82,7 +82,7 @@ class Clusters:
         return tuple(StoredFile(StoredKind.VOLUME, volume, path, allocated) for volume, path, allocated in found)
 
     def create(self, connection: Any, volume: DesiredVolume) -> None:
-        """An empty volume; one that is there is left as it is. Raises InvalidSpec for one with a content."""
+        """An empty volume; one that is there is left as it is. Raises InvalidSpec for one with a content, NoRoom."""
         if volume.image or volume.snapshot is not None:
             raise InvalidSpec(
                 f"the pool {volume.pool.name} is of Ceph: volumes there are made empty, not of an image or a snapshot"
@@ -95,7 +95,7 @@ class Clusters:
                 opened.createXML(_description(name, volumes.rounded(volume.size)), 0)
 
     def grow(self, connection: Any, pool: PoolSpec, volume: VolumeID, size: int) -> int:
-        """Grow the volume, which no running VM has, and return its size in bytes. Raises NotFound, InvalidSpec."""
+        """Grow the volume, which no running VM has, and return its size in bytes. Raises NotFound, NoRoom."""
         volumes.check_size(size)
         with self._opened(connection, pool) as opened:
             found = _get(opened, volume)
@@ -106,7 +106,7 @@ class Clusters:
             return max(present, wanted)
 
     def size(self, connection: Any, pool: PoolSpec, volume: VolumeID, size: int) -> int:
-        """How many bytes the volume has. Raises NotFound, and InvalidSpec if it could not grow to `size`."""
+        """How many bytes the volume has. Raises NotFound, and NoRoom if it could not grow to `size`."""
         volumes.check_size(size)
         with self._opened(connection, pool) as opened:
             present = int(_get(opened, volume).info()[1])
@@ -230,9 +230,9 @@ def _get(opened: Any, volume: VolumeID) -> Any:
 
 def _check_room(opened: Any, size: int) -> None:
     """Volumes are thin, so together they may exceed the cluster, but one alone that does could never be filled."""
-    capacity = int(opened.info()[1])
-    if size > capacity:
-        raise InvalidSpec(f"the volume of {size} bytes is larger than the Ceph cluster, which has {capacity}")
+    _state, capacity, _allocation, available = opened.info()
+    if size > int(capacity) or not int(available):
+        raise NoRoom.of("the Ceph cluster", size, int(available))
 
 
 def _description(name: str, size: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, Transient
+from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.types import (
     DesiredDisk,
     DesiredVM,
@@ -19,7 +19,7 @@ from drivers.types import (
 )
 
 from .adoption import require_unshared
-from .datacentre import Datacentre, Scope, pool_key, takes
+from .datacentre import Datacentre, Scope, pool_key, require_room, takes
 from .guest import read_seed
 from .interfaces import observed_nic, port_of
 from .model import VM, Disk, GuestConfig, Host
@@ -84,7 +84,7 @@ class Compute:
         return observed_vm(vm, vm.owner, self._dc.hosts[host], self._dc.settings.capabilities)
 
     def create(self, scope: Scope, host: HostID, vm: DesiredVM) -> Done | Started:
-        """Define a VM, powered off. Raises Conflict, InvalidSpec, NotFound, Busy, Transient, Unsupported."""
+        """Define a VM, powered off. Raises Conflict, InvalidSpec, NoRoom, NotFound, Busy, Transient, Unsupported."""
         subject = (host, vm.instance)
         there = self._dc.host(host)
         self._dc.tasks.require_idle(subject)
@@ -126,8 +126,7 @@ class Compute:
             raise NotFound(f"no image {disk.image!r} in pool {disk.pool.name!r}", native_code="SIM_IMAGE_UNKNOWN")
         if disk.image and disk.size < pool.images[disk.image].virtual_size:
             raise InvalidSpec(f"disk {disk.name!r} is smaller than its image {disk.image!r}", native_code="SIM_DISK_SMALL")
-        if pool.capacity - pool.used < takes(pool, disk.size):
-            raise Transient(f"pool {disk.pool.name!r} is full", native_code="SIM_NO_SPACE")
+        require_room(pool, disk.pool.name, takes(pool, disk.size))
 
     def _define(self, scope: Scope, host: Host, vm: DesiredVM) -> None:
         """Checks again, because time has passed if this is the end of a task; then makes disks and VM in one step."""

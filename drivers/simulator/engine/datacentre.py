@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from drivers.errors import Conflict, NotFound, Transient
+from drivers.errors import Conflict, NoRoom, NotFound, Transient
 from drivers.types import Capability, Done, Failed, HostID, InstanceID, PoolSpec, SnapshotID, Started, VolumeID
 
 from .changes import Changes
@@ -16,10 +16,13 @@ from .model import GROUP, VM, Attached, Disk, Host, Pool, PoolKey, PoolSnapshot,
 from .settings import Settings
 from .tasks import Tasks
 
-__all__ = ["Datacentre", "Scope", "in_place", "pool_key", "takes"]
+__all__ = ["NO_SPACE", "Datacentre", "Scope", "in_place", "pool_key", "require_room", "takes"]
 
 DISK_OVERHEAD = 256 * 1024
 """Bytes that a fresh thin disk takes in its pool."""
+
+NO_SPACE = "SIM_NO_SPACE"
+"""The code of every refusal for want of room in a pool."""
 
 RBD = "rbd://"
 """What keys of Ceph pools begin with."""
@@ -52,6 +55,13 @@ def in_place(known: Mapping[str, PoolSpec], pool: PoolSpec) -> list[str]:
 def takes(pool: Pool, size: int) -> int:
     """Bytes that a new disk or volume of this size takes in a pool."""
     return size if pool.raw else DISK_OVERHEAD
+
+
+def require_room(pool: Pool, name: str, needed: int) -> None:
+    """Raises NoRoom unless so many bytes of a pool, which a host knows by that name, are free."""
+    free = pool.capacity - pool.used
+    if free < needed:
+        raise NoRoom.of(f"the pool {name}", needed, free, native_code=NO_SPACE)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,9 @@ from typing import Literal
 __all__ = ["Fault", "FaultKind", "Faults"]
 
 
-ErrorName = Literal["Transient", "Busy", "NotFound", "Conflict", "InvalidSpec", "AuthFailed", "Unsupported", "StorageUnavailable"]
+ErrorName = Literal[
+    "Transient", "Busy", "NotFound", "Conflict", "NoRoom", "InvalidSpec", "AuthFailed", "Unsupported", "StorageUnavailable"
+]
 
 
 class FaultKind(StrEnum):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from drivers.errors import Conflict, InvalidSpec, StorageUnavailable
 from drivers.types import Done, HostID, ImageFile, ObservedPool, PoolSpec, Started, StoredFile, StoredKind
 
-from .datacentre import DISK_OVERHEAD, Datacentre, in_place, pool_key, takes
+from .datacentre import DISK_OVERHEAD, Datacentre, in_place, pool_key, require_room, takes
 from .model import VM, Host, Image, Pool, PoolKey
 from .observe import observed_pool, pool_contents
 from .rules import check_files, check_image, check_image_file, check_pool
@@ -72,21 +72,21 @@ class Storage:
         return found is not None and image in found.images
 
     def put_image(self, host: HostID, pool: PoolSpec, image: ImageFile) -> Done | Started:
-        """Put an image; it is not there before the task's end. Raises InvalidSpec, NotFound, Busy, Transient."""
+        """Put an image; it is not there before the task's end. Raises InvalidSpec, NoRoom, NotFound, Busy, Transient."""
         check_files(pool)
         target = self._dc.pool(host, pool)
         check_image_file(image)
         if image.name in target.images:
             return Done()
-        if image.physical_size > target.capacity - target.used:
-            raise InvalidSpec(f"pool {pool.name!r} has too little room for image {image.name!r}", native_code="SIM_NO_SPACE")
+        require_room(target, pool.name, image.physical_size)
         subject = (host, *target.key, image.name)
         self._dc.tasks.require_idle(subject)
-        return self._dc.run("storage.put_image", subject, lambda: self._store(target, image))
+        return self._dc.run("storage.put_image", subject, lambda: self._store(target, pool.name, image))
 
-    def _store(self, pool: Pool, image: ImageFile) -> None:
+    def _store(self, pool: Pool, name: str, image: ImageFile) -> None:
         if image.name in pool.images:
             return
+        require_room(pool, name, image.physical_size)
         pool.images[image.name] = Image(image.virtual_size, image.physical_size)
         pool.used += image.physical_size
         self._dc.dirty.add(("image", *pool.key, image.name))

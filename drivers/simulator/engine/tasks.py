@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
-from drivers.errors import Busy, DriverError, NotFound, Transient
+from drivers.errors import Busy, DriverError, NoRoom, NotFound, Transient
 from drivers.types import Done, Failed, OpRef, Progress, Running, Started, Succeeded
 
 from .clock import Clock, Timers
@@ -99,4 +99,5 @@ class Tasks:
 
 
 def _failed(error: DriverError) -> Failed:
-    return Failed(error.message, isinstance(error, Transient | Busy), error.native_code)
+    no_room = isinstance(error, NoRoom)
+    return Failed(error.message, no_room or isinstance(error, Transient | Busy), error.native_code, no_room)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, Unsupported
+from drivers.errors import Conflict, InvalidSpec, NoRoom, NotFound, Unsupported
 from drivers.types import (
     Capability,
     DesiredSnapshot,
@@ -19,7 +19,7 @@ from drivers.types import (
     VolumeID,
 )
 
-from .datacentre import Datacentre, Scope, pool_key, takes
+from .datacentre import NO_SPACE, Datacentre, Scope, pool_key, require_room, takes
 from .model import VM, Pool, PoolKey, PoolSnapshot, Volume
 from .observe import pool_contents
 from .quiesce import check_quiesce
@@ -42,7 +42,7 @@ class Volumes:
     # Volumes -------------------------------------------------------------------------------------------------------
 
     def create_volume(self, host: HostID, volume: DesiredVolume) -> Done | Started:
-        """Make a volume. Raises NotFound, InvalidSpec, Busy, Transient, Unsupported."""
+        """Make a volume. Raises NotFound, InvalidSpec, NoRoom, Busy, Transient, Unsupported."""
         self._dc.host(host)
         check_volume(volume)
         if volume.snapshot is not None and not self._dc.has(Capability.VOLUME_SNAPSHOTS):
@@ -65,7 +65,7 @@ class Volumes:
         )
 
     def _source(self, host: HostID, volume: DesiredVolume) -> str:
-        """The content that the volume begins with. Raises NotFound without its source, InvalidSpec if it does not fit."""
+        """The content that the volume begins with. Raises NotFound without its source, InvalidSpec if that is larger, NoRoom."""
         pool = self._dc.pool(host, volume.pool)
         _check_room(pool, volume.pool.name, volume.size)
         content, size = "", 0
@@ -81,7 +81,7 @@ class Volumes:
         return content
 
     def grow_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> Done | Started:
-        """Grow a volume, also under its VM. Raises NotFound, InvalidSpec, Conflict, Busy, Transient."""
+        """Grow a volume, also under its VM. Raises NotFound, InvalidSpec, NoRoom, Conflict, Busy, Transient."""
         if pool.iscsi is not None:
             return self._follow_lun(scope, host, pool, volume, size)
         if self._volume(host, pool, volume).size >= size:
@@ -104,10 +104,8 @@ class Volumes:
 
     def _check_grow(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, size: int) -> None:
         found = self._dc.pool(host, pool)
-        if size > found.capacity:
-            raise _no_room(pool.name)
+        _check_room(found, pool.name, size)
         if found.raw:
-            _check_room(found, pool.name, size)
             self._require_detached(scope, found.key, volume)
         for vm in self._dc.users(scope, found.key, volume):
             if vm.snapshots:
@@ -147,7 +145,7 @@ class Volumes:
     def snapshot_volume(
         self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: DesiredSnapshot
     ) -> Done | Started:
-        """Keep a volume's content. Raises NotFound, Conflict, InvalidSpec, Busy, Transient, Unsupported."""
+        """Keep a volume's content. Raises NotFound, Conflict, InvalidSpec, NoRoom, Busy, Transient, Unsupported."""
         self._dc.host(host)
         check_keeping(pool)
         check_snapshot(snapshot)
@@ -181,7 +179,7 @@ class Volumes:
         )
 
     def restore_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
-        """Give a volume a snapshot's content. Raises Conflict while a VM has it, NotFound, InvalidSpec, Busy, Transient."""
+        """Give a volume a snapshot's content: a copy beside its own. Raises Conflict while a VM has it, NotFound, NoRoom, Busy."""
         check_keeping(pool)
         self._check_restore(scope, host, pool, volume, snapshot)
         subject = self._idle(host, pool, volume)
@@ -189,8 +187,10 @@ class Volumes:
 
     def _check_restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> None:
         self._volume(host, pool, volume)
-        _snapshot(self._dc.pool(host, pool), pool.name, snapshot)
-        self._require_detached(scope, pool_key(host, pool), volume)
+        found = self._dc.pool(host, pool)
+        _snapshot(found, pool.name, snapshot)
+        self._require_detached(scope, found.key, volume)
+        _check_room(found, pool.name, 0)
 
     def _restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> None:
         self._check_restore(scope, host, pool, volume, snapshot)
@@ -264,9 +264,6 @@ def _snapshot(pool: Pool, name: str, snapshot: SnapshotID) -> PoolSnapshot:
 
 def _check_room(pool: Pool, name: str, size: int) -> None:
     """A thin volume takes little at first, but one that is larger than its pool could never be filled; a raw one takes all."""
-    if size > pool.capacity or pool.capacity - pool.used < takes(pool, size):
-        raise _no_room(name)
-
-
-def _no_room(name: str) -> InvalidSpec:
-    return InvalidSpec(f"pool {name!r} has too little room", native_code="SIM_NO_SPACE")
+    if size > pool.capacity:
+        raise NoRoom.of(f"the pool {name}", size, pool.capacity - pool.used, native_code=NO_SPACE)
+    require_room(pool, name, takes(pool, size))

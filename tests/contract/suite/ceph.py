@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Conflict, InvalidSpec, NoRoom, NotFound
 from drivers.types import (
     AttachVolume,
     DesiredDisk,
@@ -199,11 +199,11 @@ class CephVolumes(Served):
 
     def test_what_can_t_be_is_refused(self, make: Maker, pool: Pool, vm: DesiredVM) -> None:
         capacity = make.connection.storage.ensure_pool(make.binding.host, pool.spec).capacity
-        for size in (0, -1, capacity * 4):
-            with raises_ours(InvalidSpec):
+        for size, refused in ((0, InvalidSpec), (-1, InvalidSpec), (capacity * 4, NoRoom)):
+            with raises_ours(refused):
                 make.connection.volumes.create_volume(make.binding.host, pool.volume(size))
         volume, absent = pool.created(), VolumeID(str(uuid.uuid4()))
-        with raises_ours(InvalidSpec):
+        with raises_ours(NoRoom):
             make.connection.volumes.grow_volume(make.binding.host, pool.spec, volume, capacity * 4)
         with raises_ours(NotFound):
             make.connection.volumes.grow_volume(make.binding.host, pool.spec, absent, SIZE)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Conflict, InvalidSpec, NoRoom, NotFound
 from drivers.types import Capability, DesiredVolume, Owner, PoolSpec, SnapshotID, VolumeID
 
 from .binding import Binding, StorageBinding
@@ -71,12 +71,10 @@ class _Making(StoreBase):
             assert binding.leftovers(volume.volume) == set()
 
     def test_what_can_t_be_is_refused_and_leaves_nothing(self, binding: Binding, connection: Connection, store: Store) -> None:
-        capacity = connection.storage.ensure_pool(binding.host, binding.pool).capacity
         snapshot = SnapshotID(str(uuid.uuid4()))
         wrong: list[DesiredVolume] = [
             store.volume(0),
             store.volume(-1),
-            store.volume(capacity * 4),
             store.volume(binding.image.virtual_size - MIB // 2, image=binding.image.name),
             store.volume(image=binding.image.name, snapshot=snapshot),
         ]
@@ -85,6 +83,18 @@ class _Making(StoreBase):
                 store.create(volume)
             assert binding.leftovers(volume.volume) == set()
             assert store.seen(volume) == []
+
+    def test_what_its_pool_has_no_room_for_may_be_tried_again_and_leaves_nothing(
+        self, binding: Binding, connection: Connection, store: Store
+    ) -> None:
+        volume = store.volume(connection.storage.ensure_pool(binding.host, binding.pool).capacity * 4)
+        for _ in range(2):
+            with raises_ours(NoRoom):
+                store.create(volume)
+            assert binding.leftovers(volume.volume) == set()
+            assert store.seen(volume) == []
+        store.create(replace(volume, size=SIZE))
+        assert store.size(volume) == SIZE
 
     @pytest.mark.parametrize("identity", ["", "../../etc/passwd", "a/b", "data", "00000000-0000-0000-0000-00000000000\n"])
     def test_a_volume_s_identity_is_a_uuid(self, connection: Connection, store: Store, identity: str) -> None:
@@ -151,11 +161,12 @@ class _Growing(StoreBase):
             store.grow(replace(store.volume(), pool=NO_POOL), 2 * SIZE)
 
     def test_beyond_its_pool_it_does_not_grow(self, binding: Binding, connection: Connection, store: Store) -> None:
-        volume = store.created()
+        volume = store.created(marker="kept")
         capacity = connection.storage.ensure_pool(binding.host, binding.pool).capacity
-        with raises_ours(InvalidSpec):
-            store.grow(volume, capacity * 4)
-        assert store.size(volume) == SIZE
+        for _ in range(2):
+            with raises_ours(NoRoom):
+                store.grow(volume, capacity * 4)
+            assert (store.size(volume), store.read(volume)) == (SIZE, "kept")
 
     def test_it_grows_under_a_vm_that_is_off(self, store: Store) -> None:
         volume = store.created()

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import AuthFailed, Busy, Conflict, DriverError, InvalidSpec, NotFound, Transient, Unanswered, Unsupported
+from drivers.errors import (
+    AuthFailed,
+    Busy,
+    Conflict,
+    DriverError,
+    InvalidSpec,
+    NoRoom,
+    NotFound,
+    Transient,
+    Unanswered,
+    Unsupported,
+)
 from drivers.kvm import errors
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -66,9 +77,35 @@ def test_a_full_file_system_is_said_after_a_long_command_and_is_an_answer(number
     command = f"Child process (/usr/bin/qemu-img create -b /pool/{'a' * 2 * errors.MAX_TEXT}.qcow2)"
     text = f"internal error: {command} unexpected exit status 1: Could not resize file: No space left on device"
     found = errors.translate(libvirt_error(number, text), "create the VM web")
-    assert type(found) is Conflict
+    assert type(found) is NoRoom
     assert found.message.startswith("cannot create the VM web: internal error: Child process (…/qemu-img create")
     assert found.message.endswith("unexpected exit status 1: Could not resize file: No space left on device")
+
+
+FULL = [
+    'internal error: Child process (/sbin/lvcreate) unexpected exit status 5: Volume group "vg" has insufficient free space '
+    "(2 extents): 4 required.",
+    "internal error: Child process (/sbin/lvcreate) unexpected exit status 5: Insufficient free extents (2) in volume group vg",
+    "failed to create volume 'vms/vireo-vol-x': Disk quota exceeded",
+    "internal error: unable to execute QEMU command 'block_resize': Failed to grow the L1 table: No space left on device",
+]
+
+
+@pytest.mark.parametrize("text", FULL)
+@pytest.mark.parametrize("mutating", [True, False])
+def test_every_sort_of_storage_has_its_own_words_for_full(text: str, mutating: bool) -> None:
+    found = errors.translate(libvirt_error(libvirt.VIR_ERR_INTERNAL_ERROR, text), "make the volume x", mutating=mutating)
+    assert type(found) is NoRoom
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_the_errno_of_a_full_file_system_is_enough(number: int) -> None:
+    error = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, "kann nicht schreiben", number)
+    assert type(errors.translate(error, "make the volume x")) is NoRoom
+
+
+def test_what_a_full_host_said_before_it_was_lost_is_no_answer() -> None:
+    assert type(errors.translate(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, FULL[0]), "x", lost=True)) is Unanswered
 
 
 def test_an_error_without_text_says_so() -> None:

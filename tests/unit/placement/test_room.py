@@ -227,7 +227,8 @@ def test_two_whose_disks_grow_at_once_are_not_given_the_same_room() -> None:
         cloud.point = slow  # type: ignore[method-assign]
         await stopped(cloud, "a", reservation="60s")
         cloud.edit("a", powerState="Off")
-        cloud.apply(volume("data", "26Gi"))
+        for name in ("data", "more"):
+            cloud.apply(volume(name, "13Gi"))
         await cloud.settle(180)
         assert [cloud.vm(name)["roomReleased"] for name in ("web", "a")] == [True, True]
         cloud.controller.inventory.doubt()

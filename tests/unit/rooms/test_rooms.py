@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.placing.placement import Placements
+from controller.placing.refusals import Refusals
 from controller.placing.rooms import Rooms
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
@@ -27,9 +28,10 @@ class World:
     """Pools and volumes that come, change and go."""
 
     def __init__(self) -> None:
-        self.store, self.index = Store(), HostIndex()
+        self.store, self.index, self.woken, self.now = Store(), HostIndex(), list[Key](), 1000.0
+        self.refusals = Refusals(self.woken.append, lambda: self.now)
         register_all(self.store)
-        self.rooms, self.placements = Rooms(self.store, self.index), Placements(self.store, self.index)
+        self.rooms, self.placements = Rooms(self.store, self.index, self.refusals), Placements(self.store, self.index)
         self.version = 0
 
     def put(self, text: str, status: dict[str, Any] | None = None, name: str = "", **spec: Any) -> None:
@@ -50,7 +52,7 @@ class World:
         self.put(POOL, {"state": "Up", "capacity": capacity}, name, path=f"/{name}", **spec)
 
     def remove(self, kind: str, name: str) -> None:
-        if change := self.store.delete(Key(kind, "shop", name)):
+        if change := self.store.delete(Key(kind, "" if kind == "StoragePool" else "shop", name)):
             self.placements.take(change)
             self.rooms.take(change)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.errors import Conflict, InvalidSpec, Transient
+from drivers.errors import Conflict, InvalidSpec, NoRoom
 from drivers.simulator.engine.clock import VirtualClock
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.server.state import StateFile
@@ -65,9 +65,9 @@ def test_its_image_can_go_because_the_disk_is_a_copy(world: World) -> None:
 
 def test_what_does_not_fit_whole_is_refused(world: World) -> None:
     machine(world, size=40 * MIB)
-    with pytest.raises(Transient, match="full"):
+    with pytest.raises(NoRoom, match="has 24Mi free of the 40Mi needed"):
         machine(world, size=40 * MIB)
-    with pytest.raises(InvalidSpec, match="too little room"):
+    with pytest.raises(NoRoom, match="has 24Mi free of the 25Mi needed"):
         world.connection.volumes.create_volume(HOST, volume(pool=FAST, size=25 * MIB))
     world.connection.volumes.create_volume(HOST, volume(pool=FAST, size=24 * MIB))
     assert room(world) == 0
@@ -98,7 +98,7 @@ def test_a_volume_comes_goes_has_limits_and_grows_while_no_vm_has_it(world: Worl
     world.connection.volumes.grow_volume(HOST, FAST, data.volume, 16 * MIB)
     assert [each.size for each in world.connection.volumes.contents(HOST, FAST).volumes] == [16 * MIB]
     assert room(world) == CAPACITY - 24 * MIB
-    with pytest.raises(InvalidSpec, match="too little room"):
+    with pytest.raises(NoRoom, match="free of the 60Mi needed"):
         world.connection.volumes.grow_volume(HOST, FAST, data.volume, 60 * MIB)
     world.connection.volumes.delete_volume(HOST, FAST, data.volume)
     assert room(world) == CAPACITY - 8 * MIB
@@ -107,7 +107,7 @@ def test_a_volume_comes_goes_has_limits_and_grows_while_no_vm_has_it(world: Worl
 def test_growing_needs_room_for_both_as_the_copy_does(world: World) -> None:
     data = volume(pool=FAST, size=24 * MIB)
     world.connection.volumes.create_volume(HOST, data)
-    with pytest.raises(InvalidSpec, match="too little room"):
+    with pytest.raises(NoRoom, match="has 40Mi free of the 48Mi needed"):
         world.connection.volumes.grow_volume(HOST, FAST, data.volume, 48 * MIB)
     world.connection.volumes.grow_volume(HOST, FAST, data.volume, 40 * MIB)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.errors import Conflict, InvalidSpec, NotFound, StorageUnavailable, Transient
+from drivers.errors import Conflict, InvalidSpec, NoRoom, NotFound, StorageUnavailable
 from drivers.simulator.engine.datacentre import DISK_OVERHEAD
 from drivers.simulator.engine.faults import Fault, FaultKind
 from drivers.simulator.engine.settings import Settings
@@ -114,11 +114,11 @@ def test_room_is_taken_and_given_back() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     world = World(Settings(hosts=2, pool_capacity=4 * MIB))
-    with pytest.raises(InvalidSpec, match="too little room"):
+    with pytest.raises(NoRoom, match=f"the pool {POOL.name} has 4Mi free of the 4.1Mi needed"):
         world.put(HOST, POOL, "big.qcow2", 4 * MIB + 1)
     world.put(HOST, POOL, "fits.qcow2", 4 * MIB)
     assert room(world) == 0
-    with pytest.raises(Transient, match="full"):
+    with pytest.raises(NoRoom, match="has 0 free"):
         world.created()
     assert world.control.census().vms == world.control.census().disks == ()
 

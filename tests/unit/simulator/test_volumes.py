@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from drivers.errors import Busy, Conflict, InvalidSpec, NotFound, Transient, Unsupported
+from drivers.errors import Busy, Conflict, InvalidSpec, NoRoom, NotFound, Transient, Unsupported
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.datacentre import DISK_OVERHEAD
 from drivers.simulator.engine.faults import Fault, FaultKind
@@ -59,13 +59,24 @@ def test_a_full_pool_takes_no_more() -> None:
     world = World(Settings(hosts=2, pool_capacity=2 * DISK_OVERHEAD))
     first = world.stored(size=1)
     world.stored(size=1)
-    with pytest.raises(InvalidSpec, match="room"):
+    with pytest.raises(NoRoom, match=f"{POOL.name} has 0 free of the"):
         world.stored(size=1)
-    with pytest.raises(InvalidSpec, match="room"):
+    with pytest.raises(NoRoom, match=f"{POOL.name} has 0 free of the"):
         world.connection.volumes.snapshot_volume(HOST, POOL, first.volume, snapshot())
-    with pytest.raises(InvalidSpec, match="room"):
+    with pytest.raises(NoRoom, match=f"{POOL.name} has 0 free of the"):
         world.connection.volumes.grow_volume(HOST, POOL, first.volume, 2 * DISK_OVERHEAD + 1)
     assert [one.size for one in world.connection.volumes.contents(HOST, POOL).volumes] == [1, 1]
+
+
+def test_a_restore_needs_room_for_the_copy_beside_what_is_there() -> None:
+    world = World(Settings(hosts=2, pool_capacity=3 * DISK_OVERHEAD))
+    made, kept = world.stored(size=1), snapshot()
+    world.connection.volumes.snapshot_volume(HOST, POOL, made.volume, kept)
+    other = world.stored(size=1)
+    with pytest.raises(NoRoom, match="has 0 free of the 256Ki needed"):
+        world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot)
+    world.connection.volumes.delete_volume(HOST, POOL, other.volume)
+    world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot)
 
 
 def test_a_shared_pool_s_volume_is_everybody_s() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from drivers.errors import Transient
+from drivers.errors import NoRoom, Transient
 from drivers.kvm.snapshot import backup
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -79,6 +79,12 @@ def test_what_did_not_end_well_is_no_copy(outcome: dict[str, Any] | None) -> Non
     with pytest.raises(Transient, match="not finished") as caught:
         backup.Job(FakeDomain(outcome), "sda", COPY).wait()
     assert "/srv" not in str(caught.value)
+
+
+def test_a_copy_that_found_no_room_says_so() -> None:
+    said = {"success": False, "operation": BACKUP, "errmsg": "No space left on device"}
+    with pytest.raises(NoRoom, match="not finished"):
+        backup.Job(FakeDomain(said), "sda", COPY).wait()
 
 
 @pytest.mark.parametrize(("running", "aborted"), [("", 0), ("/srv/admin/nightly.qcow2", 0), (COPY, 1)])

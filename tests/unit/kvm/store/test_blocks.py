@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
+from drivers.errors import Busy, Conflict, InvalidSpec, NoRoom, NotFound
 from drivers.kvm import names, volumes
 from drivers.kvm.machine import creation, deletion
 from drivers.kvm.names import Kind
@@ -161,7 +161,7 @@ def test_sizes_are_rounded_up(size: int, wanted: int) -> None:
 def test_what_does_not_fit_is_refused_and_nothing_is_made() -> None:
     world = world_with_image()
     world.group.available = 7 * MIB
-    with pytest.raises(InvalidSpec, match="vg-1 has 7340032 bytes left; 8388608 are needed"):
+    with pytest.raises(NoRoom, match="the volume group vg-1 has 7Mi free of the 8Mi needed"):
         create(world)
     with pytest.raises(InvalidSpec, match="too small for its source"):
         create(world_with_image(size=16 * MIB), image="debian")
@@ -286,7 +286,7 @@ def test_an_image_needs_room_in_the_directory_not_in_the_group() -> None:
     world = World()
     world.group.available, world.files.available = 0, 10
     images.require_room(world.pool, SPEC, 10)
-    with pytest.raises(InvalidSpec, match="10 bytes left"):
+    with pytest.raises(NoRoom, match="has 10 free of the 11 needed"):
         images.require_room(world.pool, SPEC, 11)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import Busy, InvalidSpec, NotFound
+from drivers.errors import Busy, DriverError, InvalidSpec, NoRoom, NotFound
 from drivers.kvm.names import Content, Kind
 from drivers.kvm.store import holdings
 from drivers.types import ObservedVolume, VMDisk, VolumeSnapshot
@@ -146,10 +146,13 @@ def test_a_copy_has_the_size_that_it_should_have() -> None:
     assert pool.volumes["copy"].capacity == 3 * MIB + 1024, "in whole KiB"
 
 
-@pytest.mark.parametrize(("size", "available", "what"), [(MIB // 2, MIB, "too small"), (MIB, 2, "2 bytes left"), (0, MIB, "bytes")])
-def test_what_cannot_be_copied_is_not_begun(size: int, available: int, what: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "available", "kind", "what"),
+    [(MIB // 2, MIB, InvalidSpec, "too small"), (MIB, 2, NoRoom, "has 2 free of"), (0, MIB, InvalidSpec, "bytes")],
+)
+def test_what_cannot_be_copied_is_not_begun(size: int, available: int, kind: type[DriverError], what: str) -> None:
     pool = with_snapshot(FakePool(available=available))
-    with pytest.raises(InvalidSpec, match=what):
+    with pytest.raises(kind, match=what):
         holdings.copy(pool, "copy", f"vireo-snap-{SNAPSHOT}.0.qcow2", size)
     assert "copy" not in pool.volumes
 

@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 import pytest
 
-from drivers.errors import DriverError, InvalidSpec, NotFound, StorageUnavailable, Unsupported
+from drivers.errors import DriverError, InvalidSpec, NoRoom, NotFound, StorageUnavailable, Unsupported
 from drivers.kvm import names
 from drivers.kvm.domain.volumes import RBDImage
 from drivers.kvm.link.session import Role, Timeouts
@@ -247,10 +247,10 @@ def test_volumes_are_made_found_grown_and_removed() -> None:
         (lambda made, host: made.create(host, desired(image="debian")), InvalidSpec),
         (lambda made, host: made.create(host, desired(snapshot=SnapshotID(TWO))), InvalidSpec),
         (lambda made, host: made.create(host, desired(size=0)), InvalidSpec),
-        (lambda made, host: made.create(host, desired(size=2 << 30)), InvalidSpec),
+        (lambda made, host: made.create(host, desired(size=2 << 30)), NoRoom),
         (lambda made, host: made.create(host, desired(VolumeID("../x"))), InvalidSpec),
-        (lambda made, host: made.grow(host, CEPH, TWO, 2 << 30), InvalidSpec),
-        (lambda made, host: made.size(host, CEPH, TWO, 2 << 30), InvalidSpec),
+        (lambda made, host: made.grow(host, CEPH, TWO, 2 << 30), NoRoom),
+        (lambda made, host: made.size(host, CEPH, TWO, 2 << 30), NoRoom),
         (lambda made, host: made.grow(host, CEPH, ONE, MIB), NotFound),
         (lambda made, host: made.size(host, CEPH, ONE, MIB), NotFound),
         (lambda made, host: made.find(host, VolumeAttachment("data", ONE, CEPH)), NotFound),
