@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -92,6 +92,14 @@ class Placements:
     def release(self, uid: str) -> None:
         """Give a VM's room back: it is gone, or its place was given up before anything was made there."""
         self._index.release(uid)
+
+    def expects(self, uid: str) -> bool:
+        """Whether volumes that are not made yet were given room with the place of a VM."""
+        return self._index.expects(uid)
+
+    def keep_expected(self, uid: str, volumes: Collection[str]) -> None:
+        """Of the volumes that were given room with the place of a VM, and are not made yet, only these are still to come."""
+        self._index.keep_expected(uid, volumes)
 
     def occupy(self, uid: str, allocation: Allocation) -> None:
         """Record where a VM is that was found on a hypervisor."""

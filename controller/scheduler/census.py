@@ -9,6 +9,7 @@ from controller.scheduler.filters import judge_load, most_usage, too_large
 from controller.scheduler.index import Candidate
 from controller.scheduler.judge import Judge
 from controller.scheduler.shapes import Alike
+from controller.scheduler.storage import UNKNOWN
 from controller.scheduler.views import Reason, Request, Usage
 
 __all__ = ["Census"]
@@ -87,7 +88,7 @@ class Census:
             self.fitting.update(dict.fromkeys(names, offer.choice[1]))
             return
         self.counts[offer.reason] += len(names)
-        if offer.reason is Reason.INSUFFICIENT_STORAGE and not large:
+        if offer.reason is Reason.INSUFFICIENT_STORAGE and offer.lacking != UNKNOWN and not large:
             self._note(offer.reason, offer.lacking, max(self._request.disk, 1), names)
 
 

@@ -85,6 +85,8 @@ class HostIndex:
         self._pools: dict[str, PoolView] = {}
         self._reach: dict[PoolScope, dict[str, dict[str, PoolView]]] = {scope: {} for scope in PoolScope}
         self._allocations = Allocations()
+        self._expected: dict[str, set[str]] = {}
+        self._waiting_for: dict[str, str] = {}
 
     def put_cluster(self, view: ClusterView) -> None:
         """Add or replace a cluster."""
@@ -134,6 +136,7 @@ class HostIndex:
 
     def assign(self, uid: str, allocation: Allocation) -> None:
         """Record what a VM has, decided just now or read from its status; replaces what it had (a resize)."""
+        self._come(uid)
         new = self._allocations.get(uid) is None
         changed = self._allocations.put(uid, allocation)
         if new:
@@ -143,10 +146,35 @@ class HostIndex:
         self._tell(changed)
 
     def release(self, uid: str) -> None:
-        """Forget what a VM has: it is gone, or its placement was given up."""
+        """Forget what a VM has, and what is still expected with it: it is gone, or its placement was given up."""
+        self.keep_expected(uid, ())
+        self._come(uid)
         changed = self._allocations.drop(uid)
         self._change(changed)
         self._tell(changed)
+
+    def expect(self, uid: str, vm: str, allocation: Allocation) -> None:
+        """Record room for what is to be made with a VM: until it is assigned room itself, that goes with the VM's place."""
+        self.assign(uid, allocation)
+        self._waiting_for[uid] = vm
+        self._expected.setdefault(vm, set()).add(uid)
+
+    def expects(self, vm: str) -> bool:
+        """Whether there is room recorded for something that is to be made with a VM."""
+        return vm in self._expected
+
+    def keep_expected(self, vm: str, uids: Collection[str]) -> None:
+        """Give back the room of what is no longer to be made with a VM: of all but these."""
+        for uid in self._expected.get(vm, set()).difference(uids):
+            self.release(uid)
+
+    def _come(self, uid: str) -> None:
+        """Room that was expected is somebody's own."""
+        vm = self._waiting_for.pop(uid, None)
+        if vm is not None:
+            self._expected[vm].discard(uid)
+            if not self._expected[vm]:
+                del self._expected[vm]
 
     def allocation(self, uid: str) -> Allocation | None:
         """What a VM has."""

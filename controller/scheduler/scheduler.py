@@ -10,6 +10,7 @@ from controller.scheduler.census import Census
 from controller.scheduler.index import Candidate, HostIndex
 from controller.scheduler.judge import Judge
 from controller.scheduler.report import in_question, report, unknown_target
+from controller.scheduler.storage import PoolChooser
 from controller.scheduler.views import Allocation, Placement, Reason, Rejection, Request
 
 __all__ = ["Scheduler", "select"]
@@ -31,9 +32,9 @@ class Scheduler:
     def place(self, request: Request) -> Placement | Rejection:
         """Where the VM goes. A VM that has an allocation gets the same answer again until `HostIndex.release`.
 
-        The room is taken when this returns: write the decision to the VM's status, or release it. Equal requests that were rejected
-        are answered from memory until something changes for the better, so that a thousand VMs that wait for room cost as little
-        as one, also while others go where there is some.
+        The room is taken when this returns, that of its new volumes too: write the decision to the VM's status, or release it.
+        Equal requests that were rejected are answered from memory until something changes for the better, so that a thousand VMs
+        that wait for room cost as little as one, also while others go where there is some.
         """
         if known := self._known(request.uid):
             return known
@@ -44,11 +45,19 @@ class Scheduler:
             return rejection
         answer = select(self._index, request)
         if isinstance(answer, Placement):
-            given = Allocation(answer.host, answer.pool, request.cpus, request.memory, request.disk, request.group)
-            self._index.assign(request.uid, given)
+            self._give(request, answer)
         elif len(self._rejections) < _REMEMBERED:
             self._rejections[request] = answer
         return answer
+
+    def _give(self, request: Request, place: Placement) -> None:
+        """Take the room: on the host, in the pool, and in those of the volumes that are made there next."""
+        host = self._index.candidate(place.host)
+        coming = PoolChooser(self._index, request).places(host, place.pool) if host else []
+        given = Allocation(place.host, place.pool, request.cpus, request.memory, request.disk, request.group)
+        self._index.assign(request.uid, given)
+        for volume, pool in coming:
+            self._index.expect(volume.uid, request.uid, Allocation("", pool, 0, 0, volume.size))
 
     def _known(self, uid: str) -> Placement | None:
         allocation = self._index.allocation(uid)

@@ -9,15 +9,17 @@ from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from controller.scheduler.index import Candidate, HostIndex
-from controller.scheduler.views import PoolScope, PoolView, Reason, Request
+from controller.scheduler.views import NewVolume, PoolScope, PoolView, Reason, Request
 
-__all__ = ["Offer", "PoolChooser", "shortage"]
+__all__ = ["UNKNOWN", "Offer", "PoolChooser", "shortage"]
 
 _OVERPROVISIONING: Final = 2
 """How often the capacity of a pool may be promised to thin disks (CloudStack's default `storage.overprovisioning.factor`)."""
 
 _KEPT_FREE: Final = 10
 """A thin disk may go to a pool that can't hold it when full only while a tenth of the pool is really free."""
+
+UNKNOWN: Final = sys.maxsize
 
 _STAGES: Final = (Reason.NO_STORAGE_POOL, Reason.STORAGE_TAGS_MISMATCH, Reason.INSUFFICIENT_STORAGE)
 
@@ -35,11 +37,13 @@ def shortage(pool: PoolView, allocated: int, disk: int) -> int:
 
 
 class Offer(NamedTuple):
-    """What some pools offer: how far the best of them came (a place in `_STAGES`), what is chosen, and the least that one lacks."""
+    """What some pools offer: how far the best of them came (a place in `_STAGES`), what is chosen, and the least that one lacks;
+    `UNKNOWN` where only those lack room that said so themselves.
+    """
 
     stage: int = 0
     choice: Choice | None = None
-    lacking: int = sys.maxsize
+    lacking: int = UNKNOWN
 
     @property
     def reason(self) -> Reason:
@@ -84,16 +88,16 @@ class PoolChooser:
         offer = shared.join(self._best(local, name)) if local else shared
         if offer.choice is None or not self._request.volumes:
             return offer
-        pools = [pool for pool in (*self._shared_pools(host), *local) if pool.enabled and name not in pool.failing]
-        return self._with_volumes(pools, offer)
+        return self._with_volumes(self._usable(host), offer)
 
     def _with_volumes(self, pools: list[PoolView], offer: Offer) -> Offer:
         """The offer, with the emptiest pool for the disk that leaves room for the new volumes; or what they lack."""
-        least, wanted = sys.maxsize, self._request
-        shares = [(self._index.pool_allocated(pool.name), pool) for pool in pools if wanted.storage_tags <= pool.tags]
+        least, wanted = UNKNOWN, self._request
+        tagged = [pool for pool in pools if wanted.storage_tags <= pool.tags and pool.name not in wanted.refused]
+        shares = [(self._index.pool_allocated(pool.name), pool) for pool in tagged]
         choices = [(given / max(pool.capacity, 1), pool.name) for given, pool in shares if shortage(pool, given, wanted.disk) <= 0]
         for choice in sorted(choices):
-            lacking = self._lacking(pools, choice[1])
+            lacking, _ = self._spread(pools, choice[1])
             if lacking is None:
                 return Offer(1)
             if lacking <= 0:
@@ -101,23 +105,34 @@ class PoolChooser:
             least = min(least, lacking)
         return Offer(2, None, least)
 
-    def _lacking(self, pools: list[PoolView], chosen: str) -> int | None:
-        """Bytes that the pools lack for the new volumes beside the disk in `chosen`, None if they lack the tags.
+    def places(self, host: Candidate, chosen: str) -> list[tuple[NewVolume, str]]:
+        """The pool of each new volume on this host, which fits, beside the disk in `chosen`."""
+        return self._spread(self._usable(host), chosen)[1] if self._request.volumes else []
 
-        The volumes go one after the other to the emptiest pool, as they are given room later.
+    def _usable(self, host: Candidate) -> list[PoolView]:
+        name = host.view.name
+        pools = (*self._shared_pools(host), *self._index.pools(PoolScope.HOST, name))
+        return [pool for pool in pools if pool.enabled and name not in pool.failing]
+
+    def _spread(self, pools: list[PoolView], chosen: str) -> tuple[int | None, list[tuple[NewVolume, str]]]:
+        """Bytes that the pools lack for the new volumes beside the disk in `chosen`, None if they lack the tags; where each goes.
+
+        The volumes go one after the other to the emptiest pool that has not refused them.
         """
-        given = Counter({chosen: self._request.disk})
+        given, places = Counter({chosen: self._request.disk}), list[tuple[NewVolume, str]]()
         for volume in self._request.volumes:
             tagged = [pool for pool in pools if volume.tags <= pool.tags]
             if not tagged:
-                return None
+                return None, places
+            tagged = [pool for pool in tagged if pool.name not in volume.refused]
             taken = {pool.name: self._index.pool_allocated(pool.name) + given[pool.name] for pool in tagged}
             lacking = {pool.name: shortage(pool, taken[pool.name], volume.size) for pool in tagged}
-            if (least := min(lacking.values())) > 0:
-                return least
+            if (least := min(lacking.values(), default=volume.size)) > 0:
+                return least, places
             fitting = [(taken[pool.name] / max(pool.capacity, 1), pool.name) for pool in tagged if lacking[pool.name] <= 0]
-            given[min(fitting)[1]] += volume.size
-        return 0
+            places.append((volume, min(fitting)[1]))
+            given[places[-1][1]] += volume.size
+        return 0, places
 
     def _of_cluster(self, host: Candidate) -> Offer:
         """What the host has in common with its cluster or zone; the same for all hosts where none of those pools fails."""
@@ -134,8 +149,8 @@ class PoolChooser:
 
     def _best(self, pools: Iterable[PoolView], host: str) -> Offer:
         """Look at pools, those left out that fail on this host."""
-        stage, best, least = 0, None, sys.maxsize
-        tags, disk = self._request.storage_tags, self._request.disk
+        stage, best, least = 0, None, UNKNOWN
+        tags, disk, refused = self._request.storage_tags, self._request.disk, self._request.refused
         for pool in pools:
             if not pool.enabled or host in pool.failing:
                 continue
@@ -143,6 +158,8 @@ class PoolChooser:
                 stage = max(stage, 1)
                 continue
             allocated, stage = self._index.pool_allocated(pool.name), 2
+            if pool.name in refused:
+                continue
             lacking = shortage(pool, allocated, disk)
             if lacking < least:
                 least = lacking

@@ -118,17 +118,21 @@ class PoolView:
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
-    """A volume that is to be made where the VM goes, in any pool that its host reaches."""
+    """A volume that is to be made where the VM goes, in any pool that its host reaches but those that have `refused` it for want of
+    room. `uid` is what it is given room by.
+    """
 
     size: int
     tags: frozenset[str] = frozenset()
+    uid: str = field(default="", compare=False)
+    refused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a VM asks for. `uid` only breaks ties between hosts that are equally good. Empty cluster or host: any.
 
-    `volumes` need room beside its own disk, and are given it later.
+    `volumes` need room beside its own disk, and are given it with the place. Pools that `refused` the disk lately have none.
     `group` (empty: none) names VMs that keep apart: `apart` on any terms, else only while another host fits.
     """
 
@@ -145,6 +149,7 @@ class Request:
     group: str = ""
     apart: bool = False
     volumes: tuple[NewVolume, ...] = ()
+    refused: frozenset[str] = frozenset()
     disk_limits: bool = False
 
 

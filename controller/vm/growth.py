@@ -17,9 +17,11 @@ def affordable(
 ) -> tuple[References, DesiredVM, str]:
     """The VM with the root disk that its pool has room for, and what the pool lacks for the declared one, "" if nothing."""
     held = services.placements.size(ctx.uid)
-    lack = services.rooms.lack(ctx.uid, held.pool, refs.root_size) if held else 0
-    if held is None or not lack:
+    if held is None or held.disk >= refs.root_size:
+        return refs, wanted, ""
+    lack, refusal = services.rooms.lack(ctx.uid, held.pool, refs.root_size), services.rooms.refusals.resting(ctx.uid, held.pool)
+    if not lack and refusal is None:
         return refs, wanted, ""
     disks = tuple(replace(disk, size=min(disk.size, held.disk)) for disk in wanted.disks)
-    text = f"storage pool {held.pool} lacks {show_size(lack)}"
+    text = f"storage pool {held.pool} lacks {show_size(lack)}" if lack else refusal.message if refusal else ""
     return replace(refs, root_size=held.disk), replace(wanted, disks=disks), text

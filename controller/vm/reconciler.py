@@ -12,6 +12,7 @@ from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
 from controller.runtime.results import Result, done, failed, waiting
 from controller.runtime.store import Store
+from controller.shared import operation
 from controller.shared.deletion import existence
 from controller.shared.holds import VM_WATCHES, keep_vm
 from controller.shared.instances import instance_of, to_adopt
@@ -50,7 +51,7 @@ from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus, VirtualMachineState
 from crds.v1alpha1.volume import Volume
-from drivers.errors import DriverError
+from drivers.errors import DriverError, NoRoom
 from drivers.types import DesiredVM, ObservedVM, Power
 
 _MOST_ACTIONS = 12
@@ -126,7 +127,7 @@ class VirtualMachineReconciler:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._mounting = Mounting(services.attachments)
+        self._mounting = Mounting(services.attachments, services.rooms)
         self._seating = Seating(services, self._mounting)
         self._steps = Steps(services, self._seating, self._mounting)
         marking = Marking()
@@ -281,6 +282,7 @@ class VirtualMachineReconciler:
         if held := held_by_snapshots(want.vm, have):
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
+        self._services.rooms.refusals.forget(ctx.uid)
         looks = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx), to_come
         again = min(filter(None, looks), default=None)
         # one that is to give room back at its restart stays with the shard that counts it
@@ -314,6 +316,8 @@ def _refused(ctx: Context[VirtualMachine], error: DriverError) -> Result:
     """The hypervisor said no: the job ends if nothing will be tried again by itself."""
     result = result_of(error)
     ctx.log.info("hypervisor call failed", reason=error.reason, error=str(error))
+    if isinstance(error, NoRoom):
+        operation.cancel(ctx, str(error))
     if ctx.object.status.job and getattr(result, "terminal", False):
         job.fail(ctx, str(error))
     return result

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controller.inventory import HostLink, LinkState
 from controller.placing.placement import group_of
+from controller.placing.refusals import PAUSE, Refusal
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, waiting
 from controller.scheduler import Allocation, Placement, Reason, Rejection, Request
@@ -47,6 +49,8 @@ class Seating:
     def seat(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
         """Where the VM is or goes. Never makes anything; a new place is held in memory until the status has it."""
         vm = ctx.object
+        if self._services.placements.expects(ctx.uid):
+            self._services.placements.keep_expected(ctx.uid, self._mounting.declared(ctx))
         if vm.status.host and vm.status.disks:
             return self._at(ctx, vm.status.host, vm.status.disks[0].pool)
         found = self._services.inventory.find(instance_of(vm))
@@ -59,6 +63,15 @@ class Seating:
     def finalizer_added(self, uid: str) -> None:
         """Remember that this process put the finalizer on: until the status is written, the VM is known not to exist anywhere."""
         self._new.add(uid)
+
+    async def give_up(self, ctx: Context[VirtualMachine], reason: str, message: str) -> None:
+        """Give back the place of a VM of which nothing is there: it is as before it was placed, its addresses aside."""
+        await ctx.remove_finalizer()
+        status = ctx.object.status
+        status.host = status.cluster = status.instance_id = status.state = None
+        status.disks, status.volumes = [], []
+        self._services.placements.release(ctx.uid)
+        ctx.conditions.set("Placed", False, reason, message)
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""
@@ -120,15 +133,17 @@ class Seating:
         return unseen
 
     def _place(self, ctx: Context[VirtualMachine], refs: References) -> Seat | Result:
-        reach = self._mounting.reach(ctx)
+        reach, refusals = self._mounting.reach(ctx), self._services.rooms.refusals
         if not isinstance(reach, Reach):
             return reach
-        answer = self._services.placements.place(_request(ctx.object, refs, reach))
+        request = _request(ctx.object, refs, reach, refusals.pools(ctx.uid))
+        answer = self._services.placements.place(request)
         if isinstance(answer, Placement) and _contradicts(reach, answer):  # chosen before its volumes had a pool
             self._services.placements.release(ctx.uid)
-            answer = self._services.placements.place(_request(ctx.object, refs, reach))
+            answer = self._services.placements.place(request)
         if isinstance(answer, Rejection):
-            return _rejected(ctx, answer)
+            refused = [*refusals.of(ctx.uid), *(each for volume in reach.new for each in refusals.of(volume.uid))]
+            return _rejected(ctx, answer, refused, refusals.left(refused, PAUSE) if refused else None)
         seat = self._at(ctx, answer.host, answer.pool, fresh=True)
         if not isinstance(seat, Seat):
             self._services.placements.release(ctx.uid)
@@ -153,7 +168,7 @@ def _contradicts(reach: Reach, placement: Placement) -> bool:
     return reach.host not in ("", placement.host) or reach.cluster not in ("", placement.cluster)
 
 
-def _request(vm: VirtualMachine, refs: References, reach: Reach) -> Request:
+def _request(vm: VirtualMachine, refs: References, reach: Reach, refused: frozenset[str]) -> Request:
     wanted = vm.spec.placement
     return Request(
         uid=vm.metadata.uid,
@@ -169,6 +184,7 @@ def _request(vm: VirtualMachine, refs: References, reach: Reach) -> Request:
         disk_limits=refs.offering.spec.disk_limits is not None,
         group=group_of(vm),
         volumes=reach.new,
+        refused=refused,
         apart=wanted.anti_affinity is not None and wanted.anti_affinity.mode is AntiAffinityMode.REQUIRED,
     )
 
@@ -178,14 +194,16 @@ def _placed(ctx: Context[VirtualMachine], placement: Placement) -> None:
     ctx.conditions.set("Placed", True, "Placed", f"host {placement.host}, storage pool {placement.pool}")
 
 
-def _rejected(ctx: Context[VirtualMachine], rejection: Rejection) -> Result:
+def _rejected(ctx: Context[VirtualMachine], rejection: Rejection, refused: Sequence[Refusal], after: float | None) -> Result:
+    """`refused`: what the hosts of pools said that were left out for that; they are tried again `after` so many seconds."""
     poolless = Reason.NO_STORAGE_POOL in rejection.counts
     message = rejection.message + (only_luns(ctx.store, ctx.object.spec.zone) if poolless else "")
+    message += "".join(f"; {said}" for said in dict.fromkeys(each.message for each in refused))
     ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), message=message)
     ctx.conditions.set("Placed", False, rejection.reason, message)
     if rejection.reason is Reason.TOO_LARGE_FOR_ANY_HOST:
         return failed(rejection.reason, message, terminal=True)
-    return waiting(rejection.reason, message)
+    return waiting(rejection.reason, message, retry_after=after)
 
 
 def unreachable(host: str, link: HostLink | None) -> Result:

@@ -13,6 +13,7 @@ from controller.shared.instances import instance_of
 from controller.shared.translate import pool_spec
 from controller.vm import job, report, volumes
 from controller.vm.delegation import MADE, Recalled, given
+from controller.vm.full import Full
 from controller.vm.job import Command
 from controller.vm.plan import Action, Apply, Create, RecordRestart, Start, Stop, Want, Why
 from controller.vm.recreation import Recreation
@@ -26,7 +27,7 @@ from crds.status import Job
 from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import DiskStatus, NICStatus, VirtualMachineState
-from drivers.errors import NotFound
+from drivers.errors import NoRoom, NotFound
 from drivers.types import (
     AttachVolume,
     Change,
@@ -34,6 +35,7 @@ from drivers.types import (
     DetachVolume,
     Done,
     Failed,
+    GrowDisk,
     InstanceID,
     ObservedVM,
     OpRef,
@@ -59,11 +61,13 @@ class Steps:
         self._mounting = mounting
         self._recreation = Recreation(services, seating)
         self._stopping = Stopping(services.new_id)
+        self._full = Full(services, seating, mounting)
 
     def forget(self, uid: str) -> None:
         """The VM is gone."""
         self._stopping.forget(uid)
         self._recreation.forget(uid)
+        self._full.forget(uid)
 
     async def stop(self, ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM) -> Result | None:
         """Stop a VM that is declared off, also while nothing else of its spec can be carried out."""
@@ -82,6 +86,9 @@ class Steps:
             case Running(percent):
                 jobs.progressed(running, progress=jobs.coarse(percent))
                 return requeue(_POLL, *_under_way(ctx, running))
+            case Failed(reason, no_room=True, native_code=code):
+                running.native_ref = None
+                raise NoRoom(reason, native_code=code)
             case Failed(reason, retryable, code):
                 return self._task_failed(ctx, f"{running.command}: {reason} ({code})" if code else reason, retryable=retryable)
             case Succeeded():
@@ -108,7 +115,7 @@ class Steps:
             case Stop(why) if have is not None:
                 return await self._stopping.take(ctx, seat.link, have, why)
             case Apply() if have is not None:
-                return await self._apply(ctx, seat, want, action)
+                return await self._apply(ctx, seat, want, have, action)
             case RecordRestart():
                 ctx.object.status.applied_restart_at = ctx.object.spec.restarted_at
                 if want.power_on:
@@ -126,15 +133,27 @@ class Steps:
             self._seating.follow(ctx, moved)
             return requeue(0, "Moved", f"the VM was moved to host {moved}")
         made = ctx.conditions.is_true(MADE)
+        try:
+            return await self._make(ctx, refs, seat, want, nics, made=made)
+        except NoRoom as error:
+            return await self._full.refused(ctx, seat, error, made=made)
+
+    async def _make(
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, nics: list[NICStatus], *, made: bool
+    ) -> Result | None:
+        """Make the VM in its place, anew or, if it was `made`, again. Raises NoRoom."""
         if (made or refs.template is None) and (refused := await self._recreation.refused(ctx, seat, want.vm.instance)):
             return refused
         assert refs.template is not None  # one that was adopted is refused
+        if full := self._full.resting(ctx, seat):
+            return full
         if not given(ctx.object) and (unready := self._image(ctx, refs.template, seat)):
             return unready
         await self._settle_in(ctx, seat, want, nics)
         if want.missing:  # those that have no storage pool yet get one now that the VM has a host
-            return want.missing
+            return await self._full.without(ctx, want.missing, made=made)
         volumes.note(ctx.object, want.vm.volumes, ctx.store)
+        first = job.current(ctx.object) is None
         leaves = not made and self._services.delegation.give(ctx, seat.site.cluster)
         running = await job.begin(ctx, Command.DEPLOY, self._services.new_id, VirtualMachineState.STARTING)
         if isinstance(running, Result):
@@ -144,7 +163,8 @@ class Steps:
         if want.vm.volumes and (gone := await self._mounting.intend(ctx, want.vm.volumes, *_under_way(ctx, running))):
             return gone
         try:
-            outcome = await seat.link.create(want.vm)
+            with self._full.calling(ctx, first=first):
+                outcome = await seat.link.create(want.vm)
         except NotFound as error:
             if given(ctx.object):
                 ctx.conditions.set(MADE, False, _LOST, str(error))
@@ -173,6 +193,8 @@ class Steps:
         match copy:
             case Finished():
                 return None
+            case Broken(NoRoom.reason, message):
+                raise NoRoom(message)
             case Broken(reason, message):
                 ctx.conditions.set("DisksReady", False, reason, message)
                 return failed(reason, message, terminal=copy.terminal, retry_after=None if copy.terminal else _RETRY)
@@ -187,7 +209,7 @@ class Steps:
         ctx.object.status.state = VirtualMachineState.STARTING
         return await self.noted(ctx, await seat.link.start(want.vm.instance))
 
-    async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, action: Apply) -> Result | None:
+    async def _apply(self, ctx: Context[VirtualMachine], seat: Seat, want: Want, have: ObservedVM, action: Apply) -> Result | None:
         attached = [change.attachment for change in action.changes if isinstance(change, AttachVolume)]
         volumes.note(ctx.object, attached, ctx.store)
         running = await job.begin(ctx, _command(action.changes), self._services.new_id)
@@ -195,7 +217,12 @@ class Steps:
             return running
         if attached and (gone := await self._mounting.intend(ctx, attached, *_under_way(ctx, running))):
             return gone
-        outcome = await seat.link.apply(want.vm.instance, action.changes)
+        try:
+            outcome = await seat.link.apply(want.vm.instance, action.changes)
+        except NoRoom as error:
+            if not any(isinstance(change, GrowDisk) for change in action.changes):
+                raise
+            return self._full.growth(ctx, seat, have, error)
         kept = {nic.name for nic in want.vm.nics}
         for change in action.changes:
             if isinstance(change, DetachNIC) and change.name not in kept:

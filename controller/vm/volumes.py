@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controller.ipam import volume_id
-from controller.placing.attachments import UNBOUND, Attachments
+from controller.placing.attachments import UNBOUND, WAIT_FOR_CONSUMER, Attachments
+from controller.placing.rooms import Rooms
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.results import Result, failed, requeue, waiting
@@ -48,8 +49,27 @@ class Reach:
 class Mounting:
     """Volumes of VMs. Each is claimed as soon as a VM that names it is looked at: on one VM at a time."""
 
-    def __init__(self, attachments: Attachments) -> None:
+    def __init__(self, attachments: Attachments, rooms: Rooms) -> None:
         self._attachments = attachments
+        self._rooms = rooms
+
+    def declared(self, ctx: Context[VirtualMachine]) -> list[str]:
+        """The uids of the volumes that the VM names."""
+        return [each.metadata.uid for each in self._named(ctx)]
+
+    def homeless(self, ctx: Context[VirtualMachine]) -> bool:
+        """Whether a volume that the VM names has no pool, and found none on the VM's host that has the room."""
+        return any(
+            volume.status.pool is None
+            and volume.spec.pool is None
+            and _reason(volume) in UNBOUND - {WAIT_FOR_CONSUMER}
+            and not self._rooms.held(volume.metadata.uid)
+            for volume in self._named(ctx)
+        )
+
+    def _named(self, ctx: Context[VirtualMachine]) -> list[Volume]:
+        found = (ctx.store.get(Volume, mount.volume, ctx.key.namespace) for mount in ctx.object.spec.volumes)
+        return [volume for volume in found if volume is not None]
 
     def mounts(self, ctx: Context[VirtualMachine], host: str, have: ObservedVM | None) -> Mounts:
         """What of spec.volumes the VM on this host can have. What it has and still declares stays, whatever becomes of it."""
@@ -60,8 +80,7 @@ class Mounting:
             attachment, trouble = self._mount(ctx, mount, host, present.get(mount.name))
             found += [attachment] if attachment else []
             missing = missing or trouble
-        declared = (ctx.store.get(Volume, mount.volume, ctx.key.namespace) for mount in ctx.object.spec.volumes)
-        named = {volume_id(volume.metadata.uid) for volume in declared if volume}
+        named = {volume_id(uid) for uid in self.declared(ctx)}
         self._attachments.keep(ctx.uid, named | {each.volume for each in present.values()})
         return Mounts(tuple(found), missing)
 
@@ -75,7 +94,8 @@ class Mounting:
                 return volume
             if volume.status.pool is None:
                 if _reason(volume) in UNBOUND and volume.spec.pool is None:
-                    coming = NewVolume(volume.spec.size.bytes, frozenset(volume.spec.tags))
+                    uid, tags = volume.metadata.uid, frozenset(volume.spec.tags)
+                    coming = NewVolume(volume.spec.size.bytes, tags, uid, self._rooms.refusals.pools(uid))
                     reach = replace(reach, new=(*reach.new, coming))
                     continue
                 return _not_ready(volume)

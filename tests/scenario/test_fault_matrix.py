@@ -138,13 +138,17 @@ FAULTS = [
     Fault("host crash during the task", to_host("after", Act.CRASH_HOST), SLOW, 90.0, to_hosts(Act.BOOT_HOST)),
     Fault("host claims too little", lambda cloud, _: to_hosts(Act.LIE, f"1:{GIB}")(cloud), QUICK, 60.0, to_hosts(Act.LIE)),
     Fault("host claims too much", lambda cloud, _: to_hosts(Act.LIE, LIE)(cloud), NARROW, 60.0, truth, hosts=1),
+    Fault("pool claims too much", scripted(FaultKind.ERROR, count=3, error="NoRoom"), lasts=60.0),
     Fault("out-of-band change", behind),
 ]
 NO_ROOM = "takes no room of a host, so it can't be misled by one that claims too much"
+NO_SPACE = "takes no room in a pool, so it can't be misled by one that claims too much"
+IN_POOL = {"create", "snapshot", "restore", "grow", "v.create", "v.snapshot", "v.restore"}
 LOST = "what somebody deletes is lost: that is told and can't be mended"
 NONSENSE = {
     **{("out-of-band change", each.name): LOST for each in OPERATIONS if each.name not in BEHIND},
     **{("host claims too much", each.name): NO_ROOM for each in OPERATIONS if not each.room},
+    **{("pool claims too much", each.name): NO_SPACE for each in OPERATIONS if each.name not in IN_POOL},
     **{(name, "stop"): "asking a guest to stop is no native task" for name in ("failed task", "vanished task")},
     **{(name, "p.delete"): "letting a pool go is no native task" for name in ("failed task", "vanished task")},
 }

@@ -172,3 +172,21 @@ def test_the_report_names_what_the_nearest_host_lacks_for_a_volume() -> None:
     assert isinstance(answer, Rejection)
     assert answer.counts == {Reason.INSUFFICIENT_STORAGE: 2}
     assert "nearest: h1 lacks 3Gi of storage" in answer.message
+
+
+def test_pools_that_refused_a_disk_are_left_out_and_others_are_not() -> None:
+    index = cloud(cluster(), host(), host("h2"), small("a", scope=HOST, of="h1"), small("b", scope=HOST, of="h2"))
+    answer = select(index, request(refused=frozenset({"a"})))
+    assert isinstance(answer, Placement)
+    assert (answer.host, answer.pool) == ("h2", "b")
+    answer = select(index, request(refused=frozenset({"a", "b"})))
+    assert isinstance(answer, Rejection)
+    assert answer.counts == {Reason.INSUFFICIENT_STORAGE: 2}
+    assert "nearest" not in answer.message, "nobody knows what they lack"
+
+
+@pytest.mark.parametrize(("refused", "verdict"), [("b", "a"), ("ab", Reason.INSUFFICIENT_STORAGE)])
+def test_pools_that_refused_a_volume_are_left_out_for_that_volume(refused: str, verdict: str) -> None:
+    """Its VM's own disk may go there: it is another size, or was not refused."""
+    wanted = request(volumes=(NewVolume(GI, refused=frozenset(refused)),))
+    assert chosen(small("a"), small("b", gi=100), wanted=wanted) == verdict
