@@ -179,12 +179,16 @@ class Home:
         ctx.event("Normal", "Found", f"found in storage pool {pool.metadata.name}, taken over as it is")
 
 
-def lacking(services: Services, ctx: Context[Volume], pool: str) -> Result | None:
-    """Why a pool can't hold the volume at its declared size, None if it can, as far as is known."""
+def lacking(services: Services, ctx: Context[Volume], pool: str, beside: int = 0) -> Result | None:
+    """Why a pool can't hold the volume at its declared size, None if it can, as far as is known.
+
+    `beside`: bytes that the volume keeps meanwhile, where what it becomes is made as a copy.
+    """
     if refusal := services.rooms.refusals.resting(ctx.uid, pool):
         return services.rooms.refusals.wait(refusal)
-    lack = services.rooms.lack(ctx.uid, pool, ctx.object.spec.size.bytes)
+    lack = services.rooms.lack(ctx.uid, pool, ctx.object.spec.size.bytes + beside)
     if not lack:
         return None
-    message = f"storage pool {pool} lacks {show_size(lack)} for {ctx.object.spec.size}"
+    copied = f", a copy beside the present {show_size(beside)}" if beside else ""
+    message = f"storage pool {pool} lacks {show_size(lack)} for {ctx.object.spec.size}{copied}"
     return waiting(Reason.INSUFFICIENT_STORAGE, message, retry_after=_ROOM_LOOKS)

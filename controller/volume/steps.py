@@ -81,8 +81,12 @@ class Steps:
         return unfinished or await self._shown(ctx, link, pool, running)
 
     async def grow(self, ctx: Context[Volume], link: HostLink, pool: StoragePool) -> Result | None:
-        """Grow the volume to its declared size, once the pool has the room and no snapshot of its VM forbids it."""
-        if lack := lacking(self._services, ctx, pool.metadata.name):
+        """Grow the volume to its declared size, once the pool has the room and no snapshot of its VM forbids it.
+
+        In a pool that holds whole disks it grows as a copy, and has the room for both until that is done. Raises NoRoom.
+        """
+        beside = ctx.object.status.size.bytes if pool_spec(pool).raw and ctx.object.status.size else 0
+        if lack := lacking(self._services, ctx, pool.metadata.name, beside):
             job.cancel(ctx, lack.message)
             return lack
         having, size = ctx.object.status.attached_to, ctx.object.spec.size.bytes
@@ -95,7 +99,7 @@ class Steps:
             message = f"VM {seen.owner.name} has {len(seen.snapshots)} snapshots: the volume grows once they are deleted"
             job.cancel(ctx, message)
             return waiting("SnapshotsExist", message, retry_after=_BLOCKED_LOOKS)
-        self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
+        self._services.rooms.reserve(ctx.uid, pool.metadata.name, size + beside)
         ctx.object.status.host = link.name
         running = await job.begin(ctx, Command.RESIZE, self._services, VolumeState.READY)
         if isinstance(running, Result):
@@ -107,8 +111,11 @@ class Steps:
         try:
             unfinished = await self._call(ctx, link, running, enlarge)
         except Conflict as error:
+            self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
             job.cancel(ctx, str(error))  # else nobody could take a snapshot of the volume, or attach it, until this can be done
             return waiting("GrowNotPossible", str(error), retry_after=_BLOCKED_LOOKS)
+        if unfinished is None:
+            self._services.rooms.reserve(ctx.uid, pool.metadata.name, size)
         return unfinished or await self._shown(ctx, link, pool, running)
 
     async def look(self, ctx: Context[Volume], link: HostLink, pool: StoragePool, *, older_than: float = 0.0) -> bool:

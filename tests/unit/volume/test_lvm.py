@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controller.runtime.keys import Key
+from drivers.simulator.engine.settings import Settings
 from tests.support import volumes
 from tests.support.vms import GIB, VMCloud, play, vm
 from tests.support.volumes import SNAPSHOT, edit, has, mounted, ready, status, text, volume
@@ -113,3 +114,44 @@ def test_a_pool_that_has_no_room_for_all_of_it_is_not_taken() -> None:
         assert sorted(states.values(), key=str) == [("False", "InsufficientStorage"), ("True", "Ready")]
 
     play(story)
+
+
+def sized(capacity: int) -> Settings:
+    """Hosts whose volume groups have so many GiB."""
+    return Settings(hosts=1, cpus=8, memory=32 * GIB, pool_capacity=capacity * GIB, durations={"volumes.grow_volume": 4.0})
+
+
+def test_a_volume_grows_only_where_its_larger_copy_fits_beside_it() -> None:
+    """12 GiB are enough for 8 in place of 5, and not for 8 beside 5; what is lacking is said before anything is tried."""
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, data(), volume("other", "4Gi", "pool: fast"))
+        edit(cloud, size="8Gi")
+        await cloud.settle(60)
+        assert ready(cloud) == ("False", "InsufficientStorage")
+        assert text(cloud) == "storage pool fast lacks 5Gi for 8Gi, a copy beside the present 5Gi"
+        assert not cloud.points["before grow_volume"], "nothing was tried"
+        cloud.delete("Volume", "shop/other")
+        await cloud.settle(90)
+        assert ready(cloud) == ("False", "InsufficientStorage")
+        edit(cloud, size="7Gi")
+        await cloud.settle(90)
+        assert (ready(cloud), status(cloud)["size"]) == (("True", "Ready"), "7Gi"), text(cloud)
+
+    play(story, settings=sized(12))
+
+
+def test_while_it_is_copied_nobody_is_given_the_room_of_both() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, data())
+        edit(cloud, size="8Gi")
+        await cloud.settle(2)
+        assert status(cloud)["job"]["status"] == "InProgress"
+        cloud.apply(volume("other", "8Gi", "pool: fast"))
+        await cloud.settle(1)
+        assert ready(cloud, "other") == ("False", "InsufficientStorage")
+        await cloud.settle(90)
+        assert (ready(cloud), status(cloud)["size"]) == (("True", "Ready"), "8Gi")
+        assert ready(cloud, "other") == ("True", "Ready"), "the old content is gone"
+
+    play(story, settings=sized(20))
