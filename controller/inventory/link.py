@@ -198,11 +198,12 @@ class HostLink:
         with self._changing(vm.instance):
             return await (lanes.copy if copied else lanes.change)(connection.compute.create, host, vm)
 
-    async def apply(self, instance: InstanceID, changes: Sequence[Change]) -> Done | Started:
-        """See `drivers.base.Compute.apply`."""
-        host, connection = self._host(), self._session.connection()
-        with self._changing(instance):
-            return await self._session.lanes.change(connection.compute.apply, host, instance, tuple(changes))
+    async def apply(self, instance: InstanceID, changes: Sequence[Change], ended: Callable[[], None]) -> Done | Started:
+        """See `drivers.base.Compute.apply`; `ended` is called as for `adopt`."""
+        with _until_returned(ended):
+            host, connection = self._host(), self._session.connection()
+            with self._changing(instance):
+                return await self._session.lanes.change(_telling(connection.compute.apply, ended), host, instance, tuple(changes))
 
     async def delete(self, instance: InstanceID, pools: Sequence[PoolSpec]) -> Done | Started:
         """See `drivers.base.Compute.delete`."""
@@ -228,14 +229,10 @@ class HostLink:
         `ended` is called when the call has returned, or won't be made: in any thread, and long after this has raised Transient if
         the hypervisor was not waited for.
         """
-        try:
+        with _until_returned(ended):
             host, connection = self._host(), self._session.connection()
             with self._changing(instance):
                 return await self._session.lanes.change(_telling(connection.adoption.adopt, ended), host, instance, adoption)
-        except Exception as error:
-            if not (isinstance(error, Transient) and error.outcome_unknown):
-                ended()
-            raise
 
     async def disown(self, instance: InstanceID, uid: str) -> Done | Started:
         """See `drivers.adoption.Adopting.disown`."""
@@ -321,6 +318,17 @@ class HostLink:
         if host is None or not self.up:
             raise Transient(self.message)
         return host
+
+
+@contextlib.contextmanager
+def _until_returned(ended: Callable[[], None]) -> Iterator[None]:
+    """Tell the end of a call that failed, unless it may go on where it is."""
+    try:
+        yield
+    except Exception as error:
+        if not (isinstance(error, Transient) and error.outcome_unknown):
+            ended()
+        raise
 
 
 def _telling(call: Callable[P, R], ended: Callable[[], None]) -> Callable[P, R]:

@@ -6,7 +6,7 @@ Nothing here talks to an API server or a hypervisor. The allocators are rebuilt 
 
 from __future__ import annotations
 
-from controller.ipam.addresses import Address, AddressAllocator
+from controller.ipam.addresses import Address, AddressAllocator, address_of, former_owner
 from controller.ipam.identity import instance_id, mac_address, snapshot_id, volume_id
 from controller.ipam.ledger import Conflict, Owner
 from controller.ipam.macs import PinnedMACs
@@ -27,6 +27,8 @@ __all__ = [
     "SegmentAllocator",
     "Subnet",
     "VLANRange",
+    "address_of",
+    "former_owner",
     "instance_id",
     "mac_address",
     "parse_subnet",

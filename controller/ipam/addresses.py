@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address
 from typing import Final
 
@@ -12,7 +13,7 @@ from controller.ipam.macs import PinnedMACs
 from controller.ipam.refusal import Reason, Refusal
 from controller.ipam.subnets import Subnet
 
-__all__ = ["Address", "AddressAllocator"]
+__all__ = ["Address", "AddressAllocator", "address_of", "former_owner"]
 
 _MESSAGE_LIMIT: Final = 64
 _RANGES_SHOWN: Final = 4
@@ -27,6 +28,19 @@ class Address:
 
     def __str__(self) -> str:
         return str(self.ip)
+
+
+def former_owner(owner: Owner, ip: IPv4Address) -> Owner:
+    """The holder of an address that a NIC still has and is not to have any more: of none that is declared."""
+    return replace(owner, part=f"former {ip}")
+
+
+def address_of(text: str | None) -> IPv4Address | None:
+    """An address that a hypervisor or a status tells; None if there is none, or it makes no sense."""
+    try:
+        return IPv4Address(text or "")
+    except AddressValueError:
+        return None
 
 
 class AddressAllocator:
@@ -76,6 +90,12 @@ class AddressAllocator:
     def holder(self, network: str, ip: IPv4Address) -> Owner | None:
         """Who holds an address of a network."""
         return self._networks.holder(network, int(ip))
+
+    def retain(self, uid: str, held: Collection[tuple[str, IPv4Address]], nics: Collection[tuple[str, str]]) -> None:
+        """Free all addresses of the object with this uid but those held, by network, and those of its NICs named here, by network;
+        forget what others of its NICs pin.
+        """
+        self._networks.retain(uid, {(network, int(ip)) for network, ip in held}, nics)
 
     def release(self, owner: Owner) -> None:
         """Free what this NIC holds and claims, in every network, and the MAC address that it pins."""
@@ -143,10 +163,9 @@ def _any(ledger: Ledger, network: str, subnet: Subnet, owner: Owner) -> Address 
 
 
 def _parse(pinned: str) -> IPv4Address | Refusal:
-    try:
-        return IPv4Address(pinned)
-    except AddressValueError:
-        return Refusal(Reason.ADDRESS_INVALID, f"{pinned[:_MESSAGE_LIMIT]!r} is not an IPv4 address")
+    invalid = Refusal(Reason.ADDRESS_INVALID, f"{pinned[:_MESSAGE_LIMIT]!r} is not an IPv4 address")
+    found = address_of(pinned)
+    return invalid if found is None else found
 
 
 def _listed(subnet: Subnet) -> str:

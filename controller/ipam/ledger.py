@@ -136,14 +136,25 @@ class Ledger:
             return None
         if rival.rank < owner.rank:
             return Conflict(number, number, keeps=rival, loses=owner)
-        self._give_up(rival)
+        self.give_up(rival)
         self.hold(number, owner)
         return Conflict(number, number, keeps=owner, loses=rival)
+
+    def give_up(self, owner: Owner) -> None:
+        """Free what an owner holds; what it wants stays."""
+        number = self._numbers.pop(owner, None)
+        if number is not None:
+            del self._holders[number]
+            self._settle(number)
 
     def drop(self, owner: Owner) -> None:
         """Forget an owner: what it holds and what it wants."""
         self.withdraw(owner)
-        self._give_up(owner)
+        self.give_up(owner)
+
+    def knows(self, owner: Owner) -> bool:
+        """Whether an owner holds or wants anything."""
+        return owner in self._numbers or owner in self._claims
 
     def search(self, spans: Sequence[Span], start: int) -> int | None:
         """The first number neither held nor claimed, going once round all spans from their `start`-th number on."""
@@ -157,12 +168,6 @@ class Ledger:
             after.append((split, last + 1))
         found = (self._taken.first_free(low, high) for low, high in after + before)
         return next((number for number in found if number is not None), None)
-
-    def _give_up(self, owner: Owner) -> None:
-        number = self._numbers.pop(owner, None)
-        if number is not None:
-            del self._holders[number]
-            self._settle(number)
 
     def _settle(self, number: int) -> None:
         if number not in self._holders and number not in self._claimants:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from controller.ipam.ledger import Ledger, Owner
 
 __all__ = ["Ledgers"]
@@ -30,6 +32,20 @@ class Ledgers:
     def release_all(self, uid: str) -> None:
         """Drop every owner that is a part of the object `uid`."""
         self._drop(set(self._entries.get(uid, ())), uid)
+
+    def retain(self, uid: str, numbers: Collection[tuple[str, int]], parts: Collection[tuple[str, str]]) -> None:
+        """Free what the object `uid` holds but these numbers of scopes, and forget what its parts want but these parts of scopes.
+
+        What one of these parts holds stays too.
+        """
+        for scope, owner in list(self._entries.get(uid, ())):
+            ledger = self._ledgers.get(scope)
+            if ledger is not None and (scope, owner.part) not in parts:
+                ledger.withdraw(owner)
+                if (number := ledger.held_by(owner)) is not None and (scope, number) not in numbers:
+                    ledger.give_up(owner)
+            if ledger is None or not ledger.knows(owner):
+                self._drop({(scope, owner)}, uid)
 
     def held(self, scope: str) -> int:
         """How many numbers of a scope are held."""

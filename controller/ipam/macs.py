@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from controller.ipam.ledger import Owner
 from controller.ipam.refusal import Reason, Refusal
 
@@ -30,6 +32,10 @@ class PinnedMACs:
     def keep(self, owner: Owner, mac: str | None) -> None:
         """Give back what this NIC has beside this one MAC address; all if it pins none any more."""
         self._drop(owner.uid, {each for each in self._held.get(owner.uid, ()) if self._holders[each] == owner and each[1] != mac})
+
+    def retain(self, uid: str, macs: Collection[str]) -> None:
+        """Give back what the NICs of the object with this uid have beside these MAC addresses."""
+        self._drop(uid, {each for each in self._held.get(uid, ()) if each[1] not in macs})
 
     def release_all(self, uid: str) -> None:
         """Give back what all NICs of the object with this uid have."""

@@ -13,7 +13,7 @@ from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.shared.instances import adopted
-from controller.shared.leaving import left_nic
+from controller.shared.leaving import left_nic, nics_of
 from controller.shared.lookups import hosts_with_orphans, qualified, vms_by_adopted, vms_leaving
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import MOST_LEFT, LeftNIC, Network
@@ -67,7 +67,7 @@ class Left:
     def _leaving(self, ctx: Context[Network]) -> Iterator[LeftNIC]:
         key = qualified(ctx.key.namespace, ctx.key.name)
         for vm in vms_leaving.of(ctx.store, key):
-            yield from (left_nic(vm, nic) for nic in vm.status.nics if nic.network == key)
+            yield from (left_nic(vm, nic) for nic in nics_of(vm) if nic.network == key)
 
     def _orphaned(self, ctx: Context[Network]) -> Iterator[LeftNIC]:
         key = qualified(ctx.key.namespace, ctx.key.name)

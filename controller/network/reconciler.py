@@ -17,7 +17,7 @@ from controller.runtime.results import Done, Result, done, failed, waiting
 from controller.runtime.store import Store
 from controller.shared.deletion import blocked
 from controller.shared.instances import adopted, to_adopt
-from controller.shared.leaving import leaves
+from controller.shared.leaving import leaves, nics_of
 from controller.shared.lookups import networks_by_left, networks_by_zone, qualified, vms_by_network
 from controller.shared.refusals import refused
 from controller.shared.subnets import subnet_of
@@ -30,7 +30,7 @@ _SETTLE = 5.0
 
 
 def _of_vm(vm: VirtualMachine, _store: Store) -> Iterable[Key]:
-    return (Key.named(Network.KIND, nic.network) for nic in vm.status.nics)
+    return (Key.named(Network.KIND, nic.network) for nic in nics_of(vm))
 
 
 def _of_left(vm: VirtualMachine, store: Store) -> Iterable[Key]:
@@ -51,7 +51,7 @@ class NetworkReconciler:
         self._left = Left(inventory, left)
         self.watches: Sequence[Watch] = (
             Watch(Zone, lambda zone, store: networks_by_zone.keys(store, zone.metadata.name), of=lambda zone: zone.spec),
-            Watch(VirtualMachine, _of_vm, of=lambda vm: [(nic.network, nic.ip) for nic in vm.status.nics], settle=_SETTLE),
+            Watch(VirtualMachine, _of_vm, of=lambda vm: [(nic.network, nic.ip) for nic in nics_of(vm)], settle=_SETTLE),
             Watch(VirtualMachine, lambda vm, store: _of_vm(vm, store) if leaves(vm) else (), of=leaves),
             Watch(VirtualMachine, _of_left, of=adopted),
             Watch(Host, self._left.networks, of=lambda host: host.status.orphans),

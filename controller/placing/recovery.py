@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address
 from itertools import islice
 
 from controller.inventory import Inventory
-from controller.ipam import AddressAllocator, Owner, SegmentAllocator
+from controller.ipam import AddressAllocator, Owner, SegmentAllocator, address_of, former_owner
 from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
 from controller.runtime.clock import Clock
@@ -25,6 +24,7 @@ from controller.shared.owners import address_owner, segment_owner
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.network import Network
 from crds.v1alpha1.virtualmachine import VirtualMachine
+from crds.v1alpha1.virtualmachinestatus import NICStatus
 from drivers.types import ObservedNIC, ObservedVM
 
 DEADLINE = 60.0
@@ -40,8 +40,8 @@ _NEXT_SLICE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """What a status says about one NIC. `own_mac`: a MAC address that it pins or came with; of two that have it, as after an
-    unlucky restore, the older keeps it.
+    """What a status says about one NIC. `own_mac`: a MAC address that it pins or came with, or still has; of two that have it, as
+    after an unlucky restore, the older keeps it.
     """
 
     vm: Key
@@ -173,7 +173,7 @@ class Recovery:
     def _is_booked(self, seen: ObservedVM) -> bool:
         """Whether all addresses and segments that a VM was seen with are known to be its own."""
         for nic in seen.nics:
-            holder = self._addresses.holder(nic.network, address) if (address := _parsed(nic.ip)) else None
+            holder = self._addresses.holder(nic.network, address) if (address := address_of(nic.ip)) else None
             network = self._network(nic)
             if (address and (holder is None or holder.uid != seen.owner.uid)) or (network and network.status.segment is None):
                 return False
@@ -193,16 +193,14 @@ class Recovery:
             self._segments.adopt(network.spec.zone, nic.segment.vlan, segment_owner(network))
 
     def _address(self, owner: Owner, network: str, ip: str) -> None:
-        if address := _parsed(ip):
-            self._addresses.adopt(network, address, owner)
-
-
-def _parsed(ip: str) -> IPv4Address | None:
-    """An address that a hypervisor or a status tells; None if there is none, or it makes no sense."""
-    try:
-        return IPv4Address(ip)
-    except AddressValueError:
-        return None
+        """Whatever part of a VM has it, no other VM gets it; which NIC it is for, the VM's own look decides."""
+        address = address_of(ip)
+        holder = self._addresses.holder(network, address) if address else None
+        if address is None or (holder is not None and holder.uid == owner.uid):
+            return
+        conflict = self._addresses.adopt(network, address, owner)
+        if conflict is not None and conflict.held != conflict.number:  # the NIC is to have another one, and has this one still
+            self._addresses.adopt(network, address, former_owner(owner, address))
 
 
 def _recorded(vm: VirtualMachine) -> Iterator[_Recorded]:
@@ -210,3 +208,10 @@ def _recorded(vm: VirtualMachine) -> Iterator[_Recorded]:
     for nic in vm.status.nics:
         own = vm.spec.adopt is not None or (nic.name, nic.mac) in pinned
         yield _Recorded(Key.of(vm), address_owner(vm, nic.name), vm.spec.zone, nic.network, nic.ip or "", nic.mac if own else "")
+    for nic in vm.status.former_nics:
+        yield _Recorded(Key.of(vm), _former(vm, nic), vm.spec.zone, nic.network, nic.ip or "", nic.mac)
+
+
+def _former(vm: VirtualMachine, nic: NICStatus) -> Owner:
+    owner, address = address_owner(vm, nic.name), address_of(nic.ip)
+    return former_owner(owner, address) if address else owner

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from controller.runtime.conditions import PAUSED, is_true
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
@@ -11,7 +13,7 @@ from crds.v1alpha1.network import MOST_LEFT, LeftNIC, Network
 from crds.v1alpha1.virtualmachine import DeletionPolicy, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
 
-__all__ = ["leaves", "left_nic", "recorded", "unaware"]
+__all__ = ["leaves", "left_nic", "nics_of", "recorded", "unaware"]
 
 
 def leaves(vm: VirtualMachine) -> bool:
@@ -22,6 +24,12 @@ def leaves(vm: VirtualMachine) -> bool:
         return True
     policy = vm.spec.deletion_policy
     return policy is DeletionPolicy.RETAIN or (vm.spec.adopt is not None and policy is not DeletionPolicy.DELETE)
+
+
+def nics_of(vm: VirtualMachine) -> Iterator[NICStatus]:
+    """The NICs that a VM shall have, then those that it still has and shall not: of two with one name the second is the truth."""
+    yield from vm.status.nics
+    yield from vm.status.former_nics
 
 
 def left_nic(vm: VirtualMachine, nic: NICStatus) -> LeftNIC:
@@ -45,7 +53,7 @@ def recorded(network: Network, uid: str, nic: str) -> bool:
 
 def unaware(vm: VirtualMachine, store: Store) -> Key | None:
     """The first Network that has yet to record what stays of a VM; one that is paused is not waited for."""
-    for nic in vm.status.nics:
+    for nic in nics_of(vm):
         key = Key.named(Network.KIND, nic.network)
         network = store.get(Network, key.name, key.namespace)
         if network is None or is_true(network.status.conditions, PAUSED):

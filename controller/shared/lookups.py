@@ -15,7 +15,7 @@ from controller.ipam import volume_id
 from controller.runtime.keys import Key
 from controller.runtime.objects import Resource
 from controller.runtime.store import Store
-from controller.shared.leaving import leaves
+from controller.shared.leaving import leaves, nics_of
 from crds.references import Endpoint
 from crds.v1alpha1 import (
     KINDS,
@@ -194,7 +194,7 @@ def _secrets(endpoint: Endpoint | None) -> Iterator[str]:
 def _networks(vm: VirtualMachine) -> Iterator[str]:
     for nic in vm.spec.networks:
         yield qualified(nic.network_namespace or vm.metadata.namespace, nic.network)
-    yield from (nic.network for nic in vm.status.nics)
+    yield from (nic.network for nic in nics_of(vm))
 
 
 def _template(vm: VirtualMachine) -> Iterable[str]:
@@ -266,7 +266,7 @@ vms_by_offering = Lookup(VirtualMachine, "offering", lambda vm: (vm.spec.offerin
 vms_by_template = Lookup(VirtualMachine, "template", _template)
 vms_by_network = Lookup(VirtualMachine, "network", _networks)
 vms_by_pool = Lookup(VirtualMachine, "pool", lambda vm: (disk.pool for disk in vm.status.disks))
-vms_leaving = Lookup(VirtualMachine, "leaving", lambda vm: (nic.network for nic in vm.status.nics) if leaves(vm) else ())
+vms_leaving = Lookup(VirtualMachine, "leaving", lambda vm: (nic.network for nic in nics_of(vm)) if leaves(vm) else ())
 vms_unplaced = Lookup(VirtualMachine, "unplaced", lambda vm: () if vm.status.host else (vm.spec.zone,))
 vms_by_volume = Lookup(VirtualMachine, "volume", _volumes)
 vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ipaddress import AddressValueError, IPv4Address
 
-from controller.ipam import InvalidSubnet, Owner, Refusal, mac_address
+from pydantic import ValidationError
+
+from controller.ipam import InvalidSubnet, Owner, Refusal, address_of, mac_address
 from controller.placing.left import LeftNICs
 from controller.runtime.results import Result, failed
 from controller.shared.instances import to_adopt
+from controller.shared.lookups import qualified
 from controller.shared.owners import address_owner, orphan_owner, orphan_uid
 from controller.shared.refusals import refused
 from controller.shared.subnets import subnet_of
+from controller.vm.delegation import Recalled, given
 from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
-from drivers.types import ObservedVM
+from drivers.types import ObservedNIC, ObservedVM
+
+_CALL_LOOKS = 5.0
+_MOST_FORMER = 16
+"""What the status takes; a VM has half as many that are declared."""
 
 
 class Addressing:
@@ -25,6 +34,7 @@ class Addressing:
     def __init__(self, left: LeftNICs) -> None:
         self._left = left
         self._allocator = left.addresses
+        self._under_way: dict[str, set[object]] = {}
 
     def assign(self, vm: VirtualMachine, interfaces: Sequence[Interface]) -> list[NICStatus] | Result:
         """The NICs as they shall be, every managed one with an address; the same again for a VM that has them.
@@ -63,12 +73,42 @@ class Addressing:
                 self._allocator.adopt(nic.network, IPv4Address(nic.ip), owner)
         return ""
 
-    def release(self, uid: str, nic: str) -> None:
-        """Give back the address of a NIC that the hypervisor has removed."""
-        self._allocator.release(Owner(uid, nic))
+    def changing(self, uid: str) -> Callable[[], None]:
+        """Note that a call is made that may give the VM a NIC, however late. Returns what to call when it has returned, once or
+        more often, in any thread.
+        """
+        call = object()
+        self._under_way.setdefault(uid, set()).add(call)
+        return partial(self._under_way[uid].discard, call)
+
+    def look_again(self, uid: str) -> float | None:
+        """Seconds until a VM is looked at once more, for addresses to be given back; None if no call keeps them."""
+        return _CALL_LOOKS if self._under_way.get(uid) else None
+
+    def observed(self, vm: VirtualMachine, have: ObservedVM) -> None:
+        """Record which NICs the VM still has and is not to have, and give back the addresses of those that were seen to be gone.
+
+        Call it once status.nics says what is declared now, or was when the VM was driven last: an address is free when no NIC of
+        the VM has it and none is to have it. A call or task that takes a NIC off, however it ended, frees nothing by itself.
+        """
+        status = vm.status
+        others = (nic for nic in have.nics if not any(_is(nic, each) for each in status.nics))
+        former = [nic for nic in map(_as_made, others) if nic is not None]
+        known, status.former_nics = status.former_nics, former[:_MOST_FORMER]
+        if given(vm):
+            if any(each not in former for each in known):
+                raise Recalled("addresses of its interfaces are to be given back")
+            return
+        if self._under_way.get(vm.metadata.uid):  # what is not there may come yet
+            return
+        declared = {(qualified(nic.network_namespace or vm.metadata.namespace, nic.network), nic.name) for nic in vm.spec.networks}
+        kept = {(nic.network, ip) for nic in (*status.nics, *former) if (ip := address_of(nic.ip))}
+        self._allocator.retain(vm.metadata.uid, kept, declared)
+        self._allocator.macs.retain(vm.metadata.uid, {nic.mac for nic in (*status.nics, *former)})
 
     def forget(self, uid: str) -> None:
         """Give back all addresses of a VM that is gone, but those that it has where it was left."""
+        self._under_way.pop(uid, None)
         self._allocator.release_all(uid)
         self._left.hold_again(uid)
 
@@ -85,7 +125,6 @@ class Addressing:
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
         spec, owner = interface.spec, address_owner(vm, interface.spec.name)
         mac = spec.mac or _adopted_mac(vm, interface)
-        self._allocator.macs.keep(owner, mac)
         if mac and (taken := self._allocator.macs.hold(vm.spec.zone, mac, owner)):
             return refused(taken)
         segment = interface.network.status.segment
@@ -124,3 +163,15 @@ def _adopted_mac(vm: VirtualMachine, interface: Interface) -> str | None:
     if vm.spec.adopt is None:
         return None
     return next((nic.mac for nic in vm.status.nics if (nic.name, nic.network) == (interface.spec.name, interface.key)), None)
+
+
+def _is(seen: ObservedNIC, nic: NICStatus) -> bool:
+    """Whether a NIC was seen as the status has it; its Network may have another segment by now."""
+    return (seen.name, seen.mac, seen.ip or None, seen.network) == (nic.name, nic.mac, nic.ip, nic.network)
+
+
+def _as_made(nic: ObservedNIC) -> NICStatus | None:
+    """A NIC as the status has it; None if what the hypervisor tells of it is nonsense."""
+    with suppress(ValidationError):
+        return NICStatus(name=nic.name, mac=nic.mac, ip=nic.ip or None, network=nic.network, segment=str(nic.segment))
+    return None

@@ -188,6 +188,7 @@ class VirtualMachineReconciler:
                 return unfinished
             have = await link.observe(have.instance) or have
         report.observed(vm, have, ctx.conditions)
+        self._services.addressing.observed(vm, have)
         show(vm, have, ctx.store)
         report.guest_ready(vm, ctx.conditions)
         if vm.spec.power_state is PowerState.OFF and not is_on(have):
@@ -222,6 +223,7 @@ class VirtualMachineReconciler:
             if have is not None:
                 by_hand = hardware_drift(ctx, full, have)
                 _look(ctx, seat, have, nics)
+                self._services.addressing.observed(ctx.object, have)
                 if drift := power_drifted(ctx, have):
                     return drift
                 if by_hand and (left := report_hardware(ctx, have, by_hand)):
@@ -283,10 +285,11 @@ class VirtualMachineReconciler:
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         self._services.rooms.refusals.forget(ctx.uid)
-        looks = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx), to_come
+        guest = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
+        looks = guest, to_come, self._services.addressing.look_again(ctx.uid)
         again = min(filter(None, looks), default=None)
         # one that is to give room back at its restart stays with the shard that counts it
-        leaves = not vm.status.pending_changes and self._services.delegation.give(ctx, seat.site.cluster)
+        leaves = not (vm.status.pending_changes or vm.status.former_nics) and self._services.delegation.give(ctx, seat.site.cluster)
         return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
 
     def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:

@@ -31,7 +31,6 @@ from drivers.errors import NoRoom, NotFound
 from drivers.types import (
     AttachVolume,
     Change,
-    DetachNIC,
     DetachVolume,
     Done,
     Failed,
@@ -217,16 +216,13 @@ class Steps:
             return running
         if attached and (gone := await self._mounting.intend(ctx, attached, *_under_way(ctx, running))):
             return gone
+        ended = self._services.addressing.changing(ctx.uid)
         try:
-            outcome = await seat.link.apply(want.vm.instance, action.changes)
+            outcome = await seat.link.apply(want.vm.instance, action.changes, ended)
         except NoRoom as error:
             if not any(isinstance(change, GrowDisk) for change in action.changes):
                 raise
             return self._full.growth(ctx, seat, have, error)
-        kept = {nic.name for nic in want.vm.nics}
-        for change in action.changes:
-            if isinstance(change, DetachNIC) and change.name not in kept:
-                self._services.addressing.release(ctx.uid, change.name)
         return await self.noted(ctx, outcome)
 
     async def noted(self, ctx: Context[VirtualMachine], outcome: Done | Started) -> Result | None:

@@ -194,6 +194,9 @@ class VirtualMachineStatus(Status):
     """First address, for kubectl get."""
     nics: Annotated[list[NICStatus], Field(max_length=16), ListType("map", ("name",))] = Field(default_factory=list)
     """Network interfaces, by name."""
+    former_nics: Annotated[list[NICStatus], Field(max_length=16), ListType("atomic")] = Field(default_factory=list)
+    """Network interfaces that the VM was last seen with and that are not declared so any more. Their addresses are nobody else's
+    until they are seen to be gone."""
     disks: Annotated[list[DiskStatus], Field(max_length=64), ListType("map", ("name",))] = Field(default_factory=list)
     """Disks, by name."""
     volumes: Annotated[list[VolumeMountStatus], Field(max_length=64), ListType("map", ("name",))] = Field(default_factory=list)

@@ -176,6 +176,8 @@ TAKEN: Sequence[Step] = (
     lambda cloud: write(cloud, "new"),
     edit(powerState="Off", stopMode="Hard"),
 )
+FRONT, SECOND = {"name": "front", "network": "front"}, {"name": "second", "network": "front", "ip": "10.1.0.77"}
+TWO_NICS = apply(vm(networks=["{name: front, network: front}", "{name: second, network: front, ip: 10.1.0.77}"]))
 DATA = apply(volume())
 COPY = apply(snapshot(of="volume: data"))
 SPARE = apply(base.POOL.replace("name: s1", "name: spare").replace("/srv/vms", "/srv/spare"))
@@ -188,6 +190,7 @@ OPERATIONS = [
     Operation("resize", "compute.apply", [WEB], edit(offering="large"), room="small"),
     Operation("attach", "compute.apply", [apply(volume(), vm())], edit(volumes=mounts("data"))),
     Operation("detach", "compute.apply", [WITH_DATA], edit(volumes=[])),
+    Operation("NIC off", "compute.apply", [TWO_NICS], edit(networks=[FRONT])),
     Operation("snapshot", "snapshots.create_snapshot", [WITH_DATA], apply(snapshot())),
     Operation("restore", "snapshots.restore", TAKEN, apply(restore()), _restored),
     Operation("delete", "compute.delete", [WITH_DATA], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _deleted),

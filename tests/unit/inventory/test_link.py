@@ -158,7 +158,7 @@ def test_vm_of_another_host_of_the_endpoint_is_not_here() -> None:
 
 CALLS = [
     lambda link: link.observe(WEB, fresh=True),
-    lambda link: link.apply(WEB, [SetCPUs(2)]),
+    lambda link: link.apply(WEB, [SetCPUs(2)], lambda: None),
     lambda link: link.delete(WEB, []),
     lambda link: link.start(WEB),
     lambda link: link.stop(WEB, StopMode.HARD),

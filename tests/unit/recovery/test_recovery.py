@@ -183,7 +183,8 @@ def test_statuses_count_before_what_hypervisors_say() -> None:
     world.carry(seen("a", "10.1.0.9", vlan=104))
     asyncio.run(world.recovery.from_statuses())
     assert world.recovery.done
-    assert world.held() == {"10.1.0.5": "uid-a"}
+    parts = {str(ip): owner.part for ip, owner in world.addresses.records("shop/front")}
+    assert parts == {"10.1.0.5": "front", "10.1.0.9": "former 10.1.0.9"}, "what it has is nobody else's either"
     assert [found for found, _ in world.segments.records("z1")] == [107]
 
 
