@@ -91,6 +91,20 @@ class AddressAllocator:
         """Who holds an address of a network."""
         return self._networks.holder(network, int(ip))
 
+    def hand_over(self, network: str, ip: IPv4Address, owner: Owner) -> None:
+        """Give an address that another NIC of the same object holds to this one, at once: nobody else can get between.
+
+        What this one held stays held, see `former_owner`. The caller sees to it that the other NIC is not to keep the address.
+        """
+        holder, ledger = self.holder(network, ip), self._networks.open(network, owner)
+        if holder is None or holder.uid != owner.uid:
+            raise ValueError(f"{ip} of {network} is not {owner}'s to hand over")
+        if (own := ledger.held_by(owner)) is not None:
+            aside = former_owner(owner, IPv4Address(own))
+            self._networks.open(network, aside)
+            ledger.transfer(own, aside)
+        ledger.transfer(int(ip), owner)
+
     def retain(self, uid: str, held: Collection[tuple[str, IPv4Address]], nics: Collection[tuple[str, str]]) -> None:
         """Free all addresses of the object with this uid but those held, by network, and those of its NICs named here, by network;
         forget what others of its NICs pin.
@@ -114,6 +128,11 @@ class AddressAllocator:
     def allocated(self, network: str) -> int:
         """How many addresses of a network are held."""
         return self._networks.held(network)
+
+    def held_by(self, network: str, owner: Owner) -> IPv4Address | None:
+        """The address that an owner holds in a network."""
+        number = self._networks.held_by(network, owner)
+        return None if number is None else IPv4Address(number)
 
     def records(self, network: str) -> list[tuple[IPv4Address, Owner]]:
         """Who holds what in a network, by ascending address."""

@@ -140,6 +140,13 @@ class Ledger:
         self.hold(number, owner)
         return Conflict(number, number, keeps=owner, loses=rival)
 
+    def transfer(self, number: int, owner: Owner) -> None:
+        """Give a number that another owner holds to one that holds none; at no time is it free."""
+        if number not in self._holders or owner in self._numbers:
+            raise ValueError(f"{number} can't go over to {owner}: nobody holds it, or {owner} holds another")
+        del self._numbers[self._holders.pop(number)]
+        self.hold(number, owner)
+
     def give_up(self, owner: Owner) -> None:
         """Free what an owner holds; what it wants stays."""
         number = self._numbers.pop(owner, None)

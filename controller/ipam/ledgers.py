@@ -57,6 +57,11 @@ class Ledgers:
         ledger = self._ledgers.get(scope)
         return ledger.holder(number) if ledger is not None else None
 
+    def held_by(self, scope: str, owner: Owner) -> int | None:
+        """The number that an owner holds in a scope."""
+        ledger = self._ledgers.get(scope)
+        return ledger.held_by(owner) if ledger is not None else None
+
     def records(self, scope: str) -> list[tuple[int, Owner]]:
         """Holdings of a scope by ascending number."""
         ledger = self._ledgers.get(scope)

@@ -33,6 +33,13 @@ class PinnedMACs:
         """Give back what this NIC has beside this one MAC address; all if it pins none any more."""
         self._drop(owner.uid, {each for each in self._held.get(owner.uid, ()) if self._holders[each] == owner and each[1] != mac})
 
+    def hand_over(self, zone: str, mac: str, owner: Owner) -> None:
+        """Give a MAC address that another NIC of the same object has to this one, which is to have it in its place."""
+        holder = self.holder(zone, mac)
+        if holder is None or holder.uid != owner.uid:
+            raise ValueError(f"{mac} of {zone} is not {owner}'s to hand over")
+        self._holders[zone, mac] = owner
+
     def retain(self, uid: str, macs: Collection[str]) -> None:
         """Give back what the NICs of the object with this uid have beside these MAC addresses."""
         self._drop(uid, {each for each in self._held.get(uid, ()) if each[1] not in macs})

@@ -18,6 +18,7 @@ from controller.shared.owners import address_owner, orphan_owner, orphan_uid
 from controller.shared.refusals import refused
 from controller.shared.subnets import subnet_of
 from controller.vm.delegation import Recalled, given
+from controller.vm.handover import hand_over, own_mac
 from controller.vm.references import Interface
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import NICStatus
@@ -41,6 +42,7 @@ class Addressing:
 
         An address that may become free is waited for; one that can't be used is a terminal failure.
         """
+        hand_over(self._allocator, vm, interfaces)
         nics: list[NICStatus] = []
         for interface in interfaces:
             nic = self._assign(vm, interface)
@@ -124,7 +126,7 @@ class Addressing:
 
     def _assign(self, vm: VirtualMachine, interface: Interface) -> NICStatus | Result:
         spec, owner = interface.spec, address_owner(vm, interface.spec.name)
-        mac = spec.mac or _adopted_mac(vm, interface)
+        mac = own_mac(vm, interface)
         if mac and (taken := self._allocator.macs.hold(vm.spec.zone, mac, owner)):
             return refused(taken)
         segment = interface.network.status.segment
@@ -144,11 +146,16 @@ class Addressing:
         if isinstance(address, Refusal):
             return refused(address)
         recorded = next((known.ip for known in vm.status.nics if known.name == spec.name and known.network == interface.key), None)
-        if recorded is not None and recorded != str(address):
+        if recorded is not None and recorded != str(address) and not self._holds(vm, interface.key, recorded):
             self._allocator.release(owner)
             message = f"address {recorded} of {spec.name} is held by another VM too; remove the interface from one of them"
             return failed("AddressConflict", message, terminal=True)
         return nic.model_copy(update={"ip": str(address)})
+
+    def _holds(self, vm: VirtualMachine, network: str, ip: str) -> bool:
+        address = address_of(ip)
+        holder = self._allocator.holder(network, address) if address else None
+        return holder is not None and holder.uid == vm.metadata.uid
 
 
 def _own(vm: VirtualMachine, nic: NICStatus, holder: Owner | None) -> bool:
@@ -156,13 +163,6 @@ def _own(vm: VirtualMachine, nic: NICStatus, holder: Owner | None) -> bool:
     instance = to_adopt(vm)
     kept = instance is not None and holder is not None and holder.uid == orphan_uid(instance)
     return holder is None or kept or holder == address_owner(vm, nic.name)
-
-
-def _adopted_mac(vm: VirtualMachine, interface: Interface) -> str | None:
-    """A NIC that came with an adopted VM keeps its MAC address, which nobody needs to pin."""
-    if vm.spec.adopt is None:
-        return None
-    return next((nic.mac for nic in vm.status.nics if (nic.name, nic.network) == (interface.spec.name, interface.key)), None)
 
 
 def _is(seen: ObservedNIC, nic: NICStatus) -> bool:

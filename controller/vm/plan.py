@@ -137,8 +137,8 @@ def stop_for_restart(want: Want, have: ObservedVM) -> Action | None:
 def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action | None:
     """Write all changes that the VM's power allows; those for the next start are written once.
 
-    What is replaced comes under the name of the old one: it waits until that is gone. What a snapshot of the VM forbids waits too,
-    and a NIC in the air for its network.
+    What is replaced comes under the name of the old one: it waits until that is gone. So does a NIC with an address that another
+    one of the VM still has. What a snapshot of the VM forbids waits too, and a NIC in the air for its network.
     """
     lacking = {nic.name for nic in nics.in_vain(want.vm, have)}
     changes = [each for each in differences(want.vm, have) if not _held(each, have) and not _attaches(each, lacking)]
@@ -149,7 +149,7 @@ def apply_what_can_be(want: Want, have: ObservedVM, mode_of: ModeOf) -> Action |
     ready = [
         change
         for change in due
-        if not (isinstance(change, AttachNIC) and change.nic.name in staying)
+        if not (isinstance(change, AttachNIC) and (change.nic.name in staying or nics.taken(change.nic, have)))
         and not (isinstance(change, AttachVolume) and (change.attachment.volume in leaving or change.attachment.name in taken))
     ]
     return Apply(tuple(ready)) if ready else None

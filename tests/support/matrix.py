@@ -119,6 +119,10 @@ def _deleted(cloud: MatrixCloud) -> None:
     assert [raw["metadata"]["name"] for raw in cloud.list("Volume")] == ["data"]
 
 
+def _renamed(cloud: MatrixCloud) -> None:
+    assert {name: nic.ip for name, nic in cloud.datacentre.vm().nics.items()}.get("renamed") == "10.1.0.77"
+
+
 def _reverted(cloud: MatrixCloud) -> None:
     assert stored(cloud) == "old"
     assert cloud.condition("SnapshotRestore", "shop/back", "Ready") == ("True", "Completed")
@@ -191,6 +195,7 @@ OPERATIONS = [
     Operation("attach", "compute.apply", [apply(volume(), vm())], edit(volumes=mounts("data"))),
     Operation("detach", "compute.apply", [WITH_DATA], edit(volumes=[])),
     Operation("NIC off", "compute.apply", [TWO_NICS], edit(networks=[FRONT])),
+    Operation("rename NIC", "compute.apply", [TWO_NICS], edit(networks=[FRONT, {**SECOND, "name": "renamed"}]), _renamed),
     Operation("snapshot", "snapshots.create_snapshot", [WITH_DATA], apply(snapshot())),
     Operation("restore", "snapshots.restore", TAKEN, apply(restore()), _restored),
     Operation("delete", "compute.delete", [WITH_DATA], lambda cloud: cloud.delete("VirtualMachine", "shop/web"), _deleted),

@@ -31,6 +31,12 @@ def _displaced(have: ObservedNIC) -> bool:
     return have.moved is not None or have.unplugged is not None
 
 
+def taken(want: DesiredNIC, have: ObservedVM) -> bool:
+    """Whether another NIC of the VM still has one of its addresses: on the wire there must never be two."""
+    others = [nic for nic in have.nics if nic.name != want.name]
+    return any(nic.mac == want.mac or (want.ip and (nic.network, nic.ip) == (want.network, want.ip)) for nic in others)
+
+
 def same(want: DesiredNIC, have: ObservedNIC) -> bool:
     """Whether an observed NIC is the declared one."""
     return (want.mac, want.network, want.segment, want.ip) == (have.mac, have.network, have.segment, have.ip)

@@ -146,6 +146,23 @@ def test_a_task_that_ends_while_the_vm_waits_for_something_else_gives_it_back() 
     play(story, settings=SLOW)
 
 
+def test_one_that_is_declared_again_before_it_is_gone_keeps_its_address() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await made(cloud, FRONT, entry("second"))
+        address = nics(cloud)["second"].ip
+        cloud.edit(networks=[FRONT])
+        await asyncio.sleep(1)
+        await cloud.restart()
+        await asyncio.sleep(1)
+        assert former(cloud) == [("second", address)]
+        cloud.edit(networks=[FRONT, entry("second")])
+        await cloud.settle(90)
+        assert nics(cloud)["second"].ip == address
+        assert held(cloud)[address] == "second"
+
+    play(story, settings=SLOW)
+
+
 def test_a_network_is_not_let_go_while_a_nic_is_on_it() -> None:
     async def story(cloud: VMCloud) -> None:
         await made(cloud, FRONT, entry("second", network="back"))
