@@ -34,12 +34,14 @@ from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless, waits_for_network
 from controller.vm.marking import Marking
-from controller.vm.plan import Start, Want, held_by_snapshots, is_on, pending, plan
+from controller.vm.plan import Action, Apply, Create, Start, Want, held_by_snapshots, pending, plan
 from controller.vm.references import References, resolve
+from controller.vm.rests import Rests
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.steps import Steps
 from controller.vm.translate import desired, limits_of
+from controller.vm.undriven import Undriven
 from controller.vm.userdata import user_data
 from controller.vm.volumes import Mounting, show
 from crds.v1alpha1.cluster import Cluster
@@ -133,12 +135,15 @@ class VirtualMachineReconciler:
         marking = Marking()
         self._deletion = Deletion(services, self._seating, marking)
         self._adopting = Adopting(services, self._seating, self._steps, marking)
+        self._rests = Rests()
+        self._undriven = Undriven(services, self._steps, self._rests)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
         try:
             self._services.delegation.admit(ctx)
             if held := keep_vm(ctx):
+                await self._undriven.held(ctx)
                 return held
             if ctx.deleting:
                 return await self._deletion.run(ctx)
@@ -154,17 +159,18 @@ class VirtualMachineReconciler:
         self._services.addressing.forget(uid)
         self._mounting.forget(uid)
         self._steps.forget(uid)
+        self._rests.forget(uid)
 
     async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
         refs = resolve(ctx.object, ctx.store)
         if not isinstance(refs, References):
-            return await self._undriven(ctx, refs)
+            return await self._undriven.look(ctx, refs)
         data = await user_data(ctx, self._services.secrets) if refs.template else None
         if isinstance(data, Result):
-            return await self._undriven(ctx, data)
+            return await self._undriven.look(ctx, data)
         seat = self._seating.seat(ctx, refs)
         if not isinstance(seat, Seat):
-            return seat
+            return await self._undriven.look(ctx, seat)
         if given(ctx.object):
             nics: list[NICStatus] | Result = addresses(ctx.object, refs.interfaces)
         else:
@@ -175,29 +181,9 @@ class VirtualMachineReconciler:
         wanted = desired(ctx.object, refs, seat.site, nics, image, data)
         return await self._converge(ctx, refs, seat, wanted, nics)
 
-    async def _undriven(self, ctx: Context[VirtualMachine], why: Result) -> Result:
-        """A VM that can't be driven, for what its spec says, is still shown as it is, and stopped if it is declared off."""
-        vm = ctx.object
-        link = self._services.inventory.link(vm.status.host) if vm.status.host else None
-        have = await link.observe(instance_of(ctx.object)) if link and link.up else None
-        if link is None or have is None:
-            return why
-        room.keep(ctx, self._services.placements, have)
-        if vm.spec.power_state is PowerState.OFF and is_on(have):
-            if unfinished := await self._steps.stop(ctx, link, have):
-                return unfinished
-            have = await link.observe(have.instance) or have
-        report.observed(vm, have, ctx.conditions)
-        self._services.addressing.observed(vm, have)
-        show(vm, have, ctx.store)
-        report.guest_ready(vm, ctx.conditions)
-        if vm.spec.power_state is PowerState.OFF and not is_on(have):
-            job.finish(ctx)
-        return why
-
     async def _without_addresses(self, ctx: Context[VirtualMachine], seat: Seat, why: Result) -> Result:
         """A VM that can't have its addresses does not keep a place that others could use."""
-        outcome = await self._undriven(ctx, why)
+        outcome = await self._undriven.look(ctx, why)
         ctx.conditions.set("NetworksReady", False, why.reason, why.message)
         if seat.fresh:
             self._services.placements.release(ctx.uid)
@@ -221,14 +207,14 @@ class VirtualMachineReconciler:
             full, on = replace(wanted, volumes=limited), ctx.object.spec.power_state is PowerState.ON
             want = Want(full, on, restart=restart.due(ctx) and not (closed and on), missing=mounts.missing)
             if have is not None:
-                by_hand = hardware_drift(ctx, full, have)
+                by_hand = hardware_drift(ctx, full, have, self._rests.seen(ctx))
                 _look(ctx, seat, have, nics)
                 self._services.addressing.observed(ctx.object, have)
-                if drift := power_drifted(ctx, have):
+                left = report_hardware(ctx, have, by_hand) if by_hand else None
+                if drift := power_drifted(ctx, have) or left:
                     return drift
-                if by_hand and (left := report_hardware(ctx, have, by_hand)):
-                    return left
             action = plan(want, have, seat.link.apply_mode)
+            self._rest(ctx, action, have)
             if action is None and have is not None:
                 return self._settled(ctx, refs, seat, want, have, lack)
             if action is not None and given(ctx.object):
@@ -238,6 +224,13 @@ class VirtualMachineReconciler:
             if action is not None and (unfinished := await self._steps.take(ctx, refs, seat, want, have, nics, action)):
                 return unfinished
         return failed("NotConverging", f"still not as declared after {_MOST_ACTIONS} actions; see the controller's log")
+
+    def _rest(self, ctx: Context[VirtualMachine], action: Action | None, have: ObservedVM | None) -> None:
+        """Note what the VM rests on, once nothing of its hardware is left to be changed now."""
+        if isinstance(action, Create | Apply):
+            self._rests.forget(ctx.uid)
+        elif have is not None and (action is None or isinstance(action, Start)):
+            self._rests.note(ctx, have)
 
     async def _claim_room(
         self, ctx: Context[VirtualMachine], refs: References, seat: Seat, wanted: DesiredVM
