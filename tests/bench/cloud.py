@@ -20,6 +20,7 @@ from tests.support.live import LiveCloud
 from tests.support.live import manifests as make
 from tests.support.live.cloud import host_names
 from tests.support.live.controller import ROOT
+from tests.support.ports import reserved
 from tests.support.simulator import SimulatorProcess
 
 _BIG = ["--cpus", "4096", "--memory", "16384", "--pool", "1000000", "--boot", "0", "--shutdown", "0"]
@@ -28,21 +29,18 @@ _BIG = ["--cpus", "4096", "--memory", "16384", "--pool", "1000000", "--boot", "0
 
 @dataclass
 class Controller:
-    """`vireo run`, with its metrics."""
+    """`vireo run`, with its metrics at a port that stays its own whether it runs or not, until `held` is closed."""
 
     kubeconfig: Path
     directory: Path
-    _port: int = 0
+    held: socket.socket = field(default_factory=reserved, repr=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         """Start it; it need not have done anything when this returns."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self._port = taken.getsockname()[1]
         command = [sys.executable, "-m", "controller", "run", "--kubeconfig", str(self.kubeconfig), "--identity", "bench"]
-        command += ["--probe-port", str(self._port), "--image-directory", str(self.directory / "images"), "--log-level", "warning"]
+        command += ["--probe-port", str(self.port), "--image-directory", str(self.directory / "images"), "--log-level", "warning"]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment(), stdout=log, stderr=log)
 
@@ -91,13 +89,19 @@ class Controller:
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")) / 1024
 
     @property
+    def port(self) -> int:
+        """Where its metrics are, of 127.0.0.1."""
+        chosen: int = self.held.getsockname()[1]
+        return chosen
+
+    @property
     def pid(self) -> int:
         """Process id."""
         assert self._process is not None
         return self._process.pid
 
     def _page(self, name: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{name}", timeout=10) as reply:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/{name}", timeout=10) as reply:
             text: str = reply.read().decode()
             return text
 
@@ -114,6 +118,7 @@ def bench_cloud(directory: Path, hosts: int, *, durable: bool, shared_endpoint: 
     plane = ControlPlane(directory / "plane", durable=durable, die_with_parent=True)
     controller = Controller(plane.controller_kubeconfig, directory / "controller")
     with ExitStack() as stack:
+        stack.enter_context(controller.held)
         stack.callback(plane.delete)
         plane.start()
         simulator = stack.enter_context(SimulatorProcess(["--hosts", str(hosts), *_BIG]))
