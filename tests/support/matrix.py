@@ -84,7 +84,7 @@ class Operation:
 
     `on_vm` tells whether it is work on the host of the VM `web`; else any host may do it. `done` is what must hold afterwards
     beside that all is as declared. `room` is the offering of another VM on the host that leaves too little of 10 GiB for it,
-    empty if it takes no room.
+    empty if it takes no room. `of_site`: it is done to hosts or pools, so the calls that keep in touch with them are steps of it.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Operation:
     done: Step = lambda cloud: None
     room: str = ""
     on_vm: bool = True
+    of_site: bool = False
 
     @property
     def call(self) -> str:
@@ -210,7 +211,13 @@ OPERATIONS = [
     Operation("v.snapshot", "volumes.snapshot_volume", [DATA], COPY, on_vm=False),
     Operation("v.restore", "volumes.restore_volume", COPIED, apply(restore()), _reverted, on_vm=False),
     Operation(
-        "p.delete", "storage.release_pool", [SPARE], lambda cloud: cloud.delete("StoragePool", "spare"), _let_go, on_vm=False
+        "p.delete",
+        "storage.release_pool",
+        [SPARE],
+        lambda cloud: cloud.delete("StoragePool", "spare"),
+        _let_go,
+        on_vm=False,
+        of_site=True,
     ),
 ]
 """Those that begin with "v." are of volumes that no VM has, with "p." of pools."""
