@@ -1,6 +1,8 @@
-"""An API server that fails in every way it can, while users make, stop, resize and delete VMs.
+"""An API server that fails in every way it can, while users make, stop, resize and delete VMs, give them volumes and take them
+away, take snapshots and bring them back, all at the same time.
 
-Afterwards exactly the declared VMs exist and are Ready, and the controller is still the process that it was.
+Afterwards exactly what is declared exists, once, and is Ready; disks hold what they should; and the controller is still the process
+that it was.
 """
 
 from __future__ import annotations
@@ -12,15 +14,16 @@ from typing import Any
 
 import pytest
 
+from drivers.simulator.engine.settings import TASK_METHODS
 from tests.support.apiproxy import ApiProxy, Asked, Fault, api_proxy
 from tests.support.live import LiveCloud, live_cloud
-from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 from tests.support.live.controller import ControllerProcess
+from tests.support.live.users import Users, clear_away
 from tests.support.tables import Report
 
 HOSTS = 4
-TASKS = [f"--duration={method}=0.1" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
+TASKS = [f"--duration={method}=0.1" for method in sorted(TASK_METHODS)]
 OUTAGE = 15.0
 """Seconds: longer than a leader leads without renewing its lease."""
 CONVERGE = 300.0
@@ -125,61 +128,11 @@ def controller(cloud: LiveCloud, proxy: ApiProxy) -> Iterator[ControllerProcess]
 
 @pytest.fixture(autouse=True)
 def tidy(cloud: LiveCloud, proxy: ApiProxy) -> Iterator[None]:
-    """Each test ends with all its VMs deleted and nothing of ours left."""
+    """Each test ends with all its objects deleted and nothing of ours left."""
     yield
     proxy.restore()
-    for vm in cloud.api.list("VirtualMachine"):
-        cloud.api.delete("VirtualMachine", vm["metadata"]["name"])
-    cloud.until(lambda: not cloud.api.list("VirtualMachine"), "VMs are deleted")
+    clear_away(cloud)
     assert findings(cloud.api, cloud.control.census()) == []
-
-
-class Users:
-    """What users do in one row; `left` are the VMs that shall be there in the end."""
-
-    def __init__(self, cloud: LiveCloud) -> None:
-        self.cloud = cloud
-        self.left: set[str] = set()
-        self.cloud.api.apply(make.offering("passing", 1, "1Gi"))
-        self.create("old", 6)
-        cloud.await_current(names=sorted(self.left))
-
-    def create(self, stem: str, count: int) -> None:
-        names = [f"{stem}-{number}" for number in range(count)]
-        self.cloud.api.apply(*(make.vm(name) for name in names))
-        self.left.update(names)
-
-    def delete(self, *names: str) -> None:
-        for name in names:
-            self.cloud.api.delete("VirtualMachine", name)
-        self.left.difference_update(names)
-
-    def change(self, name: str, **spec: str) -> None:
-        self.cloud.api.patch("VirtualMachine", name, {"spec": spec})
-
-    def act(self) -> None:
-        """A bit of everything, while the fault is there."""
-        self.create("new", 5)
-        self.change("old-0", powerState="Off")
-        self.change("old-1", restartedAt="2026-01-02T03:04:05Z")
-        self.change("old-4", powerState="Off", offering="large")
-        self.delete("old-2", "old-3")
-        self.cloud.api.delete("ServiceOffering", "passing")
-
-    def act_again(self) -> None:
-        """More of it when the fault has been there for a while, on what may be half done by now."""
-        self.delete("new-0")
-        self.change("new-1", powerState="Off")
-        self.create("late", 3)
-
-    def await_done(self) -> None:
-        """All is as declared."""
-        self.cloud.await_gone("ServiceOffering", "passing")
-        self.cloud.until(lambda: self._names() == self.left, "the deleted are gone")
-        self.cloud.await_current(names=sorted(self.left), deadline=CONVERGE)
-
-    def _names(self) -> set[str]:
-        return {each["metadata"]["name"] for each in self.cloud.api.list("VirtualMachine")}
 
 
 def go_through(row: Row, users: Users, proxy: ApiProxy) -> tuple[float, int]:
@@ -194,16 +147,17 @@ def go_through(row: Row, users: Users, proxy: ApiProxy) -> tuple[float, int]:
     elif row.lasts:
         proxy.restore()
     since = time.monotonic()
-    users.await_done()
+    users.end(CONVERGE)
     return time.monotonic() - since, len(proxy.asked) - before
 
 
 def check(row: Row, cloud: LiveCloud, proxy: ApiProxy, controller: ControllerProcess, report: Report) -> None:
-    process = controller.pid
-    users, struck = Users(cloud), proxy.struck
+    process, users = controller.pid, Users(cloud)
+    users.begin(CONVERGE)
+    struck = proxy.struck
     seconds, requests = go_through(row, users, proxy)
     report("The API server fails", f"{row.name:45} all as declared after {seconds:5.1f} s, {requests:5} requests")
-    assert findings(cloud.api, cloud.control.census()) == []
+    assert users.wrong() == []
     assert (controller.alive, controller.pid) == (True, process)
     assert proxy.struck > struck or row.begin is ApiProxy.refuse, "nothing happened to any request"
 

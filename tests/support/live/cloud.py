@@ -103,7 +103,7 @@ class LiveCloud:
     def troubles(self) -> str:
         """What is not Current, for whoever reads a failed test."""
         lines = []
-        for kind in ("Host", "StoragePool", "Template", "Network", "VirtualMachine"):
+        for kind in ("Host", "StoragePool", "Template", "Network", "VirtualMachine", "Volume", "Snapshot", "SnapshotRestore"):
             for each in self.api.list(kind):
                 if (state := kstatus.compute(each)) != kstatus.CURRENT or not _written(each):
                     status = each.get("status", {})
