@@ -7,13 +7,17 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
+import libvirt
 import pytest
 
 from drivers.errors import InvalidSpec, Transient
 from drivers.kvm.connection import KVMDriver
+from drivers.kvm.link.credentials import MEMORY_DIRECTORY
 from drivers.types import Credentials, Endpoint
 from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pki import Authority
@@ -60,9 +64,9 @@ def listen_with_tls(lab: Lab, authority: Authority) -> None:
     lab.host("h1").daemon_start()
 
 
-def connect(lab: Lab, endpoint: Endpoint) -> dict[str, str]:
-    """How connecting goes from where an operator sits."""
-    argv = lab.command("ctl", sys.executable, "-m", "tests.contract.kvm_client")
+def connect(lab: Lab, endpoint: Endpoint, *action: str) -> dict[str, str]:
+    """How connecting, and an action of `kvm_client`, goes from where an operator sits."""
+    argv = lab.command("ctl", sys.executable, "-m", "tests.contract.kvm_client", *action)
     done = subprocess.run(argv, input=pickle.dumps(endpoint), capture_output=True, cwd=REPOSITORY, timeout=240, check=True)
     assert done.stderr == b"", "libvirt prints nothing by itself"
     return dict(json.loads(done.stdout))
@@ -70,6 +74,48 @@ def connect(lab: Lab, endpoint: Endpoint) -> dict[str, str]:
 
 def test_a_client_with_a_certificate_of_the_authority_is_let_in(lab: Lab, authority: Authority) -> None:
     assert connect(lab, Endpoint(URL, authority.client())) == {"host": "h1"}
+
+
+def test_a_vm_runs_and_goes_over_tls(lab: Lab, authority: Authority) -> None:
+    """Made through one connection, removed through another, and seen on the host in between."""
+    endpoint, instance = Endpoint(URL, authority.client("keeper")), str(uuid4())
+    with closing(libvirt.open(lab.host("h1").uri)) as admin:
+        assert connect(lab, endpoint, "start", instance) == {"host": "h1", "power": "On"}
+        assert [(each.UUIDString(), each.isActive()) for each in admin.listAllDomains()] == [(instance, True)]
+        assert connect(lab, endpoint, "delete", instance) == {"host": "h1", "left": ""}
+        assert admin.listAllDomains() == []
+
+
+LARGEST = 1 << 20
+"""Bytes of a file that may be one of the driver's; others keep larger things in memory."""
+
+
+def holders(*secrets: bytes) -> list[Path]:
+    """Files in memory, where the driver puts what libvirt reads, that have one of these in them; others' come and go meanwhile."""
+    found = []
+    for path in MEMORY_DIRECTORY.rglob("*"):
+        with suppress(OSError):
+            if path.is_file() and path.stat().st_size <= LARGEST and any(secret in path.read_bytes() for secret in secrets):
+                found.append(path)
+    return found
+
+
+def test_nothing_of_the_certificates_stays(lab: Lab, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of those that were let in, nor of those that were refused by either side."""
+    home, stranger = tmp_path / "home", Authority(tmp_path / "stranger")
+    home.mkdir()
+    for name in ("HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home))
+    both = authority.certificate.read_bytes() + stranger.certificate.read_bytes()
+    logins = [
+        authority.client("passing"),
+        authority.client("mistaken", trusting=stranger),
+        replace(stranger.client("intruder"), ca_certificate=both),
+    ]
+    outcomes = [connect(lab, Endpoint(URL, login)).get("error", "") for login in logins]
+    assert outcomes == ["", "AuthFailed", "AuthFailed"]
+    assert holders(*(each for login in logins for each in (login.client_key, login.client_certificate))) == []
+    assert list(home.rglob("*")) == [], "what libvirt and its TLS library write for an account"
 
 
 def test_a_host_that_we_do_not_trust_is_refused(lab: Lab, authority: Authority, tmp_path: Path) -> None:
