@@ -1,6 +1,7 @@
 """The machine around a guest: its CPU and firmware over restarts, its log's size, its display, and another host for it to go to."""
 
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ BOTH = InstanceID("7a1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b22")
 SEED = Seed("instance-id: i-1\nlocal-hostname: guest\n", "", b"#cloud-config\n{}\n")
 OF_LIBVIRTD = {16509}
 """Ports that the lab's libvirtd listens on."""
+GREETING = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.recv(12).decode())"
+"""Prints what whoever listens on a socket says first."""
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +236,8 @@ def test_nothing_of_a_running_vm_listens_on_an_address(lab: Lab, pool: PoolSpec,
         path = display.get("socket", "")
     mode = run_in(host, "stat", "-c", "%F %A", path).strip()
     assert mode.startswith("socket "), "a console service on the host finds it there"
+    greeting = run_in(host, sys.executable, "-c", GREETING, path)
+    assert greeting.startswith("RFB 003."), "a VNC server speaks there (RFC 6143, 7.1.1)"
 
 
 def test_the_log_of_a_console_stays_small_however_much_a_guest_writes(lab: Lab, pool: PoolSpec) -> None:
