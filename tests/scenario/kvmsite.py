@@ -16,8 +16,11 @@ import libvirt
 from controller.ipam import instance_id, volume_id
 from tests.lab import Lab, disposable
 from tests.lab.host import Host, run_in
+from tests.lab.record import Backend
 from tests.support.live import LiveCloud, live_cloud
 from tests.support.live import manifests as make
+
+OVS: Mapping[str, Any] = {"backend": "OVS", "bridge": "ovsbr0"}
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _ROOT = re.compile(rf"({_UUID})-root\.qcow2")
@@ -45,9 +48,8 @@ class Site:
         self.cloud = cloud
         self.hosts = lab.hosts()
 
-    def apply(self, urls: Sequence[str] = ()) -> None:
-        """Declare the infrastructure; `urls` are other ways to the hosts than their local sockets."""
-        guests = {"backend": "OVS", "bridge": "ovsbr0"}
+    def apply(self, urls: Sequence[str] = (), guests: Mapping[str, Any] = OVS) -> None:
+        """Declare the infrastructure. urls: other ways to the hosts than their sockets; guests: the Cluster's `guestNetwork`."""
         self.cloud.api.apply(
             *(make.zone(), make.manifest("Pod", "p", zone="z"), make.network()),
             make.manifest("Cluster", "c", zone="z", pod="p", hypervisor="KVM", guestNetwork=guests, overcommit={"cpu": "99"}),
@@ -109,10 +111,10 @@ class Site:
 
 
 @contextmanager
-def site(directory: Path, hosts: int) -> Iterator[Site]:
+def site(directory: Path, hosts: int, backend: Backend = "ovs") -> Iterator[Site]:
     """A cloud over so many lab hosts; nothing is declared yet and the controller is not started."""
     with disposable() as lab:
-        lab.up(hosts=hosts)
+        lab.up(hosts=hosts, backend=backend)
         with live_cloud(directory, hosts=1) as cloud:
             yield Site(lab, cloud)
 
