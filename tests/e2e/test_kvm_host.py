@@ -1,14 +1,16 @@
 """docs/how-to/kvm-host.md on a lab host, command by command; then a new authority, and a host whose certificate is of another."""
 
 import base64
+import hashlib
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -19,7 +21,10 @@ from tests.e2e.demos import ROOT, commands
 from tests.e2e.freshhost import ADDRESS, CONTROLLER, FreshHost, path_with
 from tests.kubectl import Kubectl
 from tests.lab import Lab, disposable
-from tests.lab.host import run_in
+from tests.lab.host import Host, run_in
+from tests.lab.shell import run
+from tests.support.files import FileServer, Served, etag, file_server
+from tests.support.live import manifests as make
 from tests.support.live.controller import ControllerProcess
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
@@ -44,6 +49,7 @@ class Operator:
     kubectl: Kubectl
     controller: ControllerProcess
     path: str
+    files: FileServer
 
     def run(self, script: str, directory: Path | None = None) -> str:
         """Type a script, up to the first failure; what it printed."""
@@ -77,7 +83,10 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         kubectl = Kubectl(plane.kubectl())
         kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "manifests"))
         kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=200s")
-        stack.enter_context(api_in(lab, plane, directory))
+        files = stack.enter_context(file_server())
+        api = yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        for name, url in (("api", api), ("files", files.url)):
+            stack.enter_context(port_in(lab, url, directory / f"{name}.sock"))
         (directory / "host").mkdir()
         host = FreshHost(lab, directory / "host")
         controller = Inside(plane.controller_kubeconfig, directory / "controller", enter=lab.command("ctl"))
@@ -86,7 +95,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         controller.start()
         stack.callback(controller.kill)
         (directory / "work").mkdir()
-        yield Operator(directory / "work", host, kubectl, controller, path)
+        yield Operator(directory / "work", host, kubectl, controller, path, files)
 
 
 @dataclass
@@ -100,13 +109,13 @@ class Inside(ControllerProcess):
 
 
 @contextmanager
-def api_in(lab: Lab, plane: ControlPlane, directory: Path) -> Iterator[None]:
-    """The API server on the same port in the operator's network."""
-    port = urlsplit(yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).port
+def port_in(lab: Lab, url: str, path: Path) -> Iterator[None]:
+    """A server of this machine on the same port in the operator's network; `path` is the relay's own socket."""
+    port = urlsplit(url).port
     relay = [sys.executable, "-m", "tests.support.netrelay"]
     with ExitStack() as stack:
         for enter, side in (([], "outer"), (lab.command("ctl"), "inner")):
-            argv = [*enter, *relay, side, str(port), str(directory / "api.sock")]
+            argv = [*enter, *relay, side, str(port), str(path)]
             process = stack.enter_context(subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE))
             stack.callback(process.kill)
             assert process.stdout is not None
@@ -227,6 +236,68 @@ def test_the_script_may_run_again(operator: Operator) -> None:
     assert (configuration.count("# vireo: begin"), configuration.count("tls_allowed_dn_list")) == (1, 1)
     assert run_in(operator.host.host, "cat", "/root/.ssh/authorized_keys").count(" vireo-controller\n") == 1
     until_ready(operator)
+
+
+def cloud_of(operator: Operator) -> Sequence[make.Manifest]:
+    """A network, an offering, a template without an operating system, and the VM `web` of them, all in the zone of the page."""
+    image = operator.directory / "empty.qcow2"
+    run("qemu-img", "create", "-q", "-f", "qcow2", str(image), "4M")
+    content = image.read_bytes()
+    url = operator.files.serve("/empty.qcow2", Served(content, etag(content)))
+    template = make.template(url, f"sha256:{hashlib.sha256(content).hexdigest()}")
+    placed = [{**each, "spec": {**each["spec"], "zone": "zurich"}} for each in (make.network(), make.vm("web"))]
+    return [make.offering("small", 1, "32Mi"), template, *placed]
+
+
+def until_running(operator: Operator) -> Any:
+    """Wait for the VM `web`, and return its status."""
+    wait = (
+        "wait",
+        "-n",
+        "shop",
+        "--for=jsonpath={.status.state}=Running",
+        "virtualmachine.vireo.dev/web",
+        f"--timeout={PATIENCE}s",
+    )
+    done = operator.kubectl.run(*wait)
+    vm = operator.kubectl.json("get", "-n", "shop", "virtualmachine.vireo.dev", "web")
+    assert done.returncode == 0, f"{done.stderr}\n{vm}\n{operator.state()}"
+    return vm["status"]
+
+
+def of_vms(host: Host, mac: str) -> dict[str, list[str]]:
+    """What VMs have on the host: QEMU processes, ports of a MAC address, files in the pool's directory."""
+    qemu = "pgrep -f '^[^ ]*qemu-system-x86_64 -name guest=' || true"
+    ports = ("ovs-vsctl", "--bare", "--columns=name", "find", "interface", f'external_ids:attached-mac="{mac}"')
+    files = run_in(host, "ls", "/var/lib/vireo").split()
+    return {
+        "processes": run_in(host, "sh", "-c", qemu).split(),
+        "ports": run_in(host, *ports).split(),
+        "files": [each for each in files if not each.startswith("vireo-image-")],
+    }
+
+
+def test_a_vm_runs_on_the_host_and_goes(operator: Operator) -> None:
+    """On the bridge, in the directory and by the login that the page's commands prepared; it runs on while they run again."""
+    host, kubectl = operator.host.host, operator.kubectl
+    kubectl("create", "namespace", "shop")
+    kubectl.apply(*cloud_of(operator))
+    status = until_running(operator)
+    instance, [nic] = status["instanceID"], status["nics"]
+    segment = kubectl.json("get", "-n", "shop", "network.vireo.dev", "front")["status"]["segment"]["vlan"]
+    before = of_vms(host, nic["mac"])
+    assert (len(before["processes"]), len(before["ports"])) == (1, 1), before
+    assert f"dl_src={nic['mac']},nw_src={nic['ip']}" in run_in(host, "ovs-ofctl", "dump-flows", "ovsbr0"), (
+        "it is held to its address"
+    )
+    assert run_in(host, "ovs-vsctl", "port-to-br", *before["ports"]).strip() == "ovsbr0"
+    assert int(run_in(host, "ovs-vsctl", "get", "port", *before["ports"], "tag")) == segment
+    assert f"{instance}-root.qcow2" in before["files"]
+    operator.run(f"ssh root@{ADDRESS} sh kvm-1/setup.sh")
+    until_ready(operator)
+    assert of_vms(host, nic["mac"])["processes"] == before["processes"]
+    kubectl("delete", "-n", "shop", "virtualmachine.vireo.dev", "web", f"--timeout={PATIENCE}s")
+    assert of_vms(host, nic["mac"]) == {"processes": [], "ports": [], "files": []}
 
 
 def test_a_login_that_hangs_is_told_and_the_host_stays_ready(operator: Operator) -> None:
