@@ -3,6 +3,7 @@
 | proof | test |
 |---|---|
 | address, hostname, key, user data | `test_address_hostname_key_and_user_data` |
+| hostile key and user data | `test_a_hostile_key_and_user_data_arrive_as_they_are` |
 | grown root | `test_the_root_has_grown_and_grows_while_it_runs` |
 | hot-added disk | `test_a_disk_that_is_added_while_it_runs` |
 | hot-added NIC | `test_a_nic_that_is_added_while_it_runs` |
@@ -17,7 +18,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +38,8 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(3600)]
 MIB = 1 << 20
 USER_DATA = "#cloud-config\nruncmd: ['echo ran >> /root/ran']\n"
 SIZE = "cat /sys/block/{}/size"
+AT_LAST = "while cloud-lite status | grep -q running; do sleep 1; done"
+"""Waits until the guest has done with its seed."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +50,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guests]:
         world.cloud.api.apply(make.offering("one", 1, "112Mi"), make.offering("two", 2, "192Mi"))
         world.cloud.api.apply(vm(world, "web", hostname="web-1", rootDisk={"size": "200Mi"}))
         world.current("web")
-        world.run("web", "until cloud-lite status | grep -q done; do sleep 1; done")
+        world.run("web", AT_LAST)
         yield world
 
 
@@ -64,6 +70,28 @@ def test_address_hostname_key_and_user_data(world: Guests) -> None:
     assert world.run("web", "cat /sys/class/net/eth0/address") == nic["mac"]
     assert world.run("web", "hostname; cat /root/ran") == "web-1\nran"
     assert world.public_key in world.run("web", "cat /root/.ssh/authorized_keys")
+
+
+HOSTILE_COMMENT = "$(touch /root/pwned) `touch /root/pwned`; 'a\"b: {x, [y]} #&<!-- %s \\n \u00e4\u202e"
+HOSTILE_DATA = b"#!/bin/sh\n# " + bytes(set(range(256)) - {0, 10}) + b" $(touch /root/pwned) ]]>' %s {x}\necho ran >> /root/ran\n"
+"""Every byte that a script may have in a line, most of them no UTF-8."""
+
+
+def test_a_hostile_key_and_user_data_arrive_as_they_are(world: Guests) -> None:
+    """Byte for byte, and nothing of them was run on the way but the script itself, once."""
+    kind, body, _ = world.public_key.split(" ", 2)
+    key = f"{kind} {body} {HOSTILE_COMMENT}"
+    secret = {**make.secret("hostile"), "data": {"user-data": base64.b64encode(HOSTILE_DATA).decode()}}
+    data = {"secretRef": {"name": "hostile", "key": "user-data"}}
+    world.cloud.api.apply(secret, vm(world, "hostile", sshKeys=[world.public_key, key], userData=data))
+    world.current("hostile")
+    assert world.run("hostile", f"{AT_LAST}; cloud-lite status") == "status: done"
+    assert world.run("hostile", "cat /root/.ssh/authorized_keys").split("\n") == [world.public_key, key]
+    assert world.run("hostile", "sha256sum </run/seed/user-data").split()[0] == hashlib.sha256(HOSTILE_DATA).hexdigest()
+    assert world.run("hostile", "cat /root/ran; test -e /root/pwned || echo safe") == "ran\nsafe"
+    assert not Path("/root/pwned").exists(), "the machine of the controller and of the hosts"
+    world.cloud.api.delete("VirtualMachine", "hostile")
+    world.cloud.await_gone("VirtualMachine", "hostile")
 
 
 def test_the_root_has_grown_and_grows_while_it_runs(world: Guests) -> None:
