@@ -1,4 +1,4 @@
-"""Guests that claim what is not theirs, on ports of Linux bridges of two real hosts: they are not heard."""
+"""Guests that claim what is not theirs, on ports of Open vSwitch and of Linux bridges of two real hosts: they are not heard."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -24,13 +24,18 @@ from tests.lab.sshd import SSHServer
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]  # emulated guests boot in the first test's time
 
-BRIDGE, OVS = Attachment(NetworkBackend.BRIDGE, "br-vlan10"), Attachment(NetworkBackend.OVS, "ovsbr0")
+OVS, BRIDGE = Attachment(NetworkBackend.OVS, "ovsbr0"), Attachment(NetworkBackend.BRIDGE, "br-vlan10")
+VXLAN = Attachment(NetworkBackend.LINUX, uplink="trunk0", group="239.7.7.7")
 HONEST, CROOK, VICTIM = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 HONEST_NIC = DesiredNIC("eth0", "02:00:00:00:0a:01", "shop/front", Segment(10), BRIDGE, HONEST)
 CROOK_NIC = replace(HONEST_NIC, mac="02:00:00:00:0a:02", ip=CROOK)
 
 
-@pytest.fixture(scope="module", params=[BRIDGE, OVS], ids=["Bridge", "OVS"])
+on_open_vswitch = pytest.mark.parametrize("attachment", [OVS], ids=["OVS"], indirect=True)
+on_linux_bridges = pytest.mark.parametrize("attachment", [BRIDGE, VXLAN], ids=["Bridge", "Linux"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=[OVS, BRIDGE, VXLAN], ids=["OVS", "Bridge", "Linux"])
 def attachment(request: pytest.FixtureRequest) -> Attachment:
     found: Attachment = request.param
     return found
@@ -38,10 +43,10 @@ def attachment(request: pytest.FixtureRequest) -> Attachment:
 
 @pytest.fixture(scope="module")
 def places(attachment: Attachment) -> Iterator[tuple[Sequence[Site], Sequence[SSHServer]]]:
-    """Two hosts that share a segment. Rules on Open vSwitch need SSH; filters on bridges don't."""
+    """Two hosts that share a segment. Rules on Open vSwitch and bridges of Vireo's own need SSH; filters on bridges don't."""
     with ExitStack() as ends:
-        if attachment is OVS:
-            far = ends.enter_context(remote(2, "ovs"))
+        if attachment is not BRIDGE:
+            far = ends.enter_context(remote(2, "ovs" if attachment is OVS else "vxlan"))
             yield far.sites, far.servers
             return
         lab = ends.enter_context(disposable())
@@ -165,13 +170,12 @@ def test_the_guard_follows_a_changed_address_at_once(guests: tuple[Guest, Guest]
     assert not honest.hears(CROOK)
 
 
+@on_open_vswitch
 def test_what_another_controller_finds_unguarded_on_open_vswitch_it_guards(
     guests: tuple[Guest, Guest], places: tuple[Sequence[Site], Sequence[SSHServer]]
 ) -> None:
     """Rules are gone when Open vSwitch was started anew; what was left for others' ports goes too."""
     honest, crook = guests
-    if crook.vm.nics[0].attachment is not OVS:
-        return
     crook.run(f"ip addr add {VICTIM}/24 dev eth0")
     unguard(crook)
     heard(honest, VICTIM)
@@ -187,11 +191,10 @@ def test_what_another_controller_finds_unguarded_on_open_vswitch_it_guards(
     assert "in_port=4711" not in run_in(crook.site.host, "ovs-ofctl", "dump-flows", "ovsbr0")
 
 
+@on_open_vswitch
 def test_rules_that_open_vswitch_forgot_are_set_again(guests: tuple[Guest, Guest], monkeypatch: pytest.MonkeyPatch) -> None:
     """As when it is updated: it starts anew under guests that run, and knows its ports, not its rules."""
     honest, crook = guests
-    if crook.vm.nics[0].attachment is not OVS:
-        return
     crook.run(f"ip addr add {VICTIM}/24 dev eth0")
     assert not honest.hears(VICTIM)
     restart_switch(crook.site.host)
@@ -211,11 +214,10 @@ def restart_switch(host: Host) -> None:
     run_in(host, "ovs-vswitchd", "unix:/run/openvswitch/db.sock", f"--pidfile={pid}", "-vconsole:off", "--detach", "--no-chdir")
 
 
+@on_linux_bridges
 def test_a_definition_from_before_is_guarded_when_it_starts(guests: tuple[Guest, Guest]) -> None:
     """And the filters themselves are made again, should they be gone from the host."""
     crook = guests[1]
-    if crook.vm.nics[0].attachment is OVS:
-        return
     with_guard = crook.domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     document = ET.fromstring(with_guard)
     interface = document.find("devices/interface")
