@@ -97,11 +97,12 @@ class DirectTransport:
 
 
 class Datacentre:
-    """The simulated hosts, what happens to them, and what is there."""
+    """The simulated hosts, what happens to them, and what is there; `acts` is what was done behind Vireo's back."""
 
     def __init__(self, settings: Settings) -> None:
         self.service = Service(settings, LoopTime(), random=random.Random(1), epoch="e")
         self.woken = asyncio.Event()
+        self.acts: list[Action] = []
 
     def connect(self, endpoint: Endpoint) -> Connection:
         transport = DirectTransport(self.service, self.woken)
@@ -117,7 +118,9 @@ class Datacentre:
     def act(self, act: Act, target: str = "", value: str = "") -> None:
         """Do something behind Vireo's back; a VM is named by its object's name."""
         named = [vm for vm in self.vms if vm.owner and vm.owner.name == target]
-        self.service.actions.do(Action(act, f"{named[0].host}/{named[0].instance}" if named else target, value))
+        action = Action(act, f"{named[0].host}/{named[0].instance}" if named else target, value)
+        self.service.actions.do(action)
+        self.acts.append(action)
         self.woken.set()
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
-from tests.support import adoption, volumes
+from tests.support import adoption, untouched, volumes
 from tests.support import cloud as base
 from tests.support.live.audit import findings
 from tests.support.snapshots import reads, restore, snapshot, store, stored, write
@@ -37,6 +37,7 @@ kind: Host
 metadata: {{name: host-{n:05d}}}
 spec: {{cluster: c1}}
 """
+_BRING_BACK = ("restore", "restore_volume")
 _LIVING = ("VirtualMachine", "Volume", "Snapshot")
 DEADLINE = 4500
 """Virtual seconds, within which everything is as declared after the last fault is gone: a call that copies waits for an hour."""
@@ -47,6 +48,7 @@ class MatrixCloud(VMCloud):
 
     def __init__(self, settings: Settings) -> None:
         self.at: dict[str, Step] = {}
+        self.before = untouched.Untouched()
         super().__init__(settings)
 
     async def point(self, name: str) -> None:
@@ -224,14 +226,22 @@ OPERATIONS = [
 
 
 async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, idle: str = "small") -> None:
-    """A cloud with a VM that nobody touches, of the offering `idle`, in the state before the operation."""
+    """A cloud with a VM that nobody touches, of the offering `idle`, in the state before the operation.
+
+    What guests have written then stays; an operation that brings contents back has looked to its own.
+    """
     cloud.site(hosts)
     await cloud.settle(30)
+    untouched.move_in(cloud, hosts)
     cloud.apply(vm("idle").replace("offering: small", f"offering: {idle}"))
     await cloud.settle(30)
     for step in operation.before:
         step(cloud)
         await cloud.settle(25)
+    only = "idle" if operation.call in _BRING_BACK else ""
+    untouched.write(cloud, only=only)
+    await cloud.settle(1)
+    cloud.before = untouched.seen(cloud, contents_of=only)
     assert not wrong(cloud), wrong(cloud)
 
 
@@ -249,7 +259,12 @@ def wrong(cloud: MatrixCloud) -> list[str]:
             found.append(f"{key} is being worked on")
         if raw["metadata"].get("deletionTimestamp"):
             found.append(f"{key} is being deleted")
-    return found or findings(cloud, cloud.datacentre.census) + _memory(cloud)
+    return found or audited(cloud) + _memory(cloud)
+
+
+def audited(cloud: MatrixCloud) -> list[str]:
+    """What exists and is not as declared, and what was touched that nobody may touch."""
+    return [*findings(cloud, untouched.without(cloud)), *untouched.touched(cloud, cloud.before)]
 
 
 def _memory(cloud: MatrixCloud) -> list[str]:

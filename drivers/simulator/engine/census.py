@@ -20,7 +20,7 @@ class CensusVM:
     """A VM. `owner` is the uid in its owner mark, empty if it isn't ours; `memory` in bytes; `starts` counts power-ons.
 
     `made` counts how often its identity was defined, on any host, since the server started; `restores` how often it was brought
-    back to a snapshot.
+    back to a snapshot. `foreign` are devices that somebody else gave it.
     """
 
     host: HostID
@@ -36,6 +36,7 @@ class CensusVM:
     volumes: tuple[AttachedVolume, ...]
     snapshots: tuple[ObservedSnapshot, ...]
     restores: int
+    foreign: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,7 @@ def _vm(dc: Datacentre, vm: VM) -> CensusVM:
         volumes=observed_volumes(vm),
         snapshots=observed_snapshots(vm),
         restores=vm.restores,
+        foreign=vm.foreign,
     )
 
 

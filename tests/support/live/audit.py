@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from controller.ipam import instance_id, snapshot_id, volume_id
+from crds.fields import Quantity
 from drivers.simulator.engine.census import Census, CensusVM
 from drivers.types import Power
 
@@ -25,6 +26,7 @@ def findings(api: Objects, census: Census) -> list[str]:
     vms = {_instance(vm): vm for vm in api.list("VirtualMachine")}
     networks = {f"shop/{each['metadata']['name']}": each for each in api.list("Network")}
     offerings = {each["metadata"]["name"]: each["spec"] for each in api.list("ServiceOffering")}
+    templates = {f"{each['metadata']['namespace']}/{each['metadata']['name']}": each for each in api.list("Template")}
     ours, others = [vm for vm in census.vms if vm.owner], {vm.instance for vm in census.vms if not vm.owner}
     found = [f"{vm.name} on {vm.host} is an orphan" for vm in ours if vm.instance not in vms]
     found += [f"{vm['metadata']['name']} does not exist" for id, vm in vms.items() if id not in {vm.instance for vm in ours}]
@@ -37,6 +39,7 @@ def findings(api: Objects, census: Census) -> list[str]:
     for one in ours:
         if one.instance in vms:
             found += _differences(vms[one.instance], one, networks, offerings)
+            found += _disks(vms[one.instance], one, census, templates)
     return [*found, *_volumes(api, census), *_snapshots(api, census)]
 
 
@@ -91,6 +94,8 @@ def _differences(vm: Manifest, have: CensusVM, networks: dict[str, Manifest], of
         "CPUs": (have.cpus, offering["cpus"]),
         "memory": (have.memory, _bytes(offering["memory"])),
         "interfaces": ({nic.name: nic.ip for nic in have.nics}, {nic: each.get("ip", "") for nic, each in nics.items()}),
+        "MAC addresses": ({nic.name: nic.mac for nic in have.nics}, {nic: each["mac"] for nic, each in nics.items()}),
+        "foreign devices": (have.foreign if "adopt" not in spec else (), ()),
         "VLANs": (
             {nic.name: nic.segment.vlan for nic in have.nics},
             {nic: networks[each["network"]]["status"]["segment"]["vlan"] for nic, each in nics.items()},
@@ -99,14 +104,38 @@ def _differences(vm: Manifest, have: CensusVM, networks: dict[str, Manifest], of
     return [f"{name}: {what} is {is_}, declared {declared}" for what, (is_, declared) in pairs.items() if is_ != declared]
 
 
+def _disks(vm: Manifest, have: CensusVM, census: Census, templates: dict[str, Manifest]) -> Iterable[str]:
+    """What is wrong with the disks of a VM: with which there are, and how large they are.
+
+    A disk does not grow while the VM has snapshots.
+    """
+    name = vm["metadata"]["name"]
+    sizes = {disk.name: disk.size for disk in census.disks if disk.instance == have.instance}
+    told = {disk["name"]: _bytes(disk["size"]) for disk in vm["status"].get("disks", ())}
+    if sizes != told:
+        yield f"{name}: disks are {sizes}, status tells {told}"
+    smallest = _root(vm, templates)
+    if smallest and not have.snapshots and sizes.get("root") != smallest:
+        yield f"{name}: root disk has {sizes.get('root')} bytes, declared {smallest}"
+
+
+def _root(vm: Manifest, templates: dict[str, Manifest]) -> int:
+    """Bytes of the root disk that is declared: at least those of the template's image; 0 if nobody can tell."""
+    spec = vm["spec"]
+    if "template" not in spec:
+        return 0
+    namespace, name = spec["template"].get("namespace") or vm["metadata"]["namespace"], spec["template"]["name"]
+    image = templates.get(f"{namespace}/{name}", {}).get("status", {}).get("virtualSize", "0")
+    return max(_bytes(image), _bytes(spec.get("rootDisk", {}).get("size", "0")))
+
+
 def _nics(vm: Manifest) -> list[Manifest]:
     nics: list[Manifest] = vm.get("status", {}).get("nics", [])
     return nics
 
 
 def _bytes(quantity: str) -> int:
-    number, unit = quantity[:-2], quantity[-2:]
-    return int(number) * {"Mi": 1 << 20, "Gi": 1 << 30}[unit]
+    return Quantity(quantity).bytes
 
 
 def _doubles(what: str, names: Iterable[str]) -> list[str]:
