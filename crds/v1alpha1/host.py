@@ -122,7 +122,10 @@ class HostStatus(Status):
     """State of a host."""
 
     state: Known[HostState] | None = None
-    """Connection: Creating, Connecting, Up, Down, Disconnected, Alert, Removed or Error."""
+    """Connection: Creating, Connecting, Up, Down, Disconnected, Alert, Removed or Error.
+
+    Removed is reserved for a client of CloudStack's API: a Host that was removed has no object that could say so.
+    """
     resource_state: Known[HostResourceState] | None = None
     """Enabled, Disabled, PrepareForMaintenance (VMs still run) or Maintenance (none does), as last carried out."""
     version: Annotated[str, Field(max_length=128)] | None = None

@@ -48,14 +48,11 @@ class Addressing(StrEnum):
 
 
 class NetworkState(StrEnum):
-    """CloudStack's network states (com.cloud.network.Network.State)."""
+    """CloudStack's network states (com.cloud.network.Network.State), as far as a network without a router has them."""
 
     ALLOCATED = "Allocated"
-    SETUP = "Setup"
-    IMPLEMENTING = "Implementing"
     IMPLEMENTED = "Implemented"
     SHUTDOWN = "Shutdown"
-    DESTROY = "Destroy"
 
 
 class Segment(Model):
@@ -174,7 +171,7 @@ class NetworkStatus(Status):
     """State of a network."""
 
     state: Known[NetworkState] | None = None
-    """Allocated (no segment yet), Setup, Implementing, Implemented, Shutdown or Destroy."""
+    """Allocated (no segment yet), Implemented or Shutdown."""
     segment: Segment | None = None
     """Segment of the network, pinned or allocated; stays for its life."""
     addresses: NetworkAddresses = Field(default_factory=NetworkAddresses)

@@ -50,12 +50,11 @@ class PoolType(StrEnum):
 
 
 class PoolState(StrEnum):
-    """CloudStack's storage pool status (com.cloud.storage.StoragePoolStatus)."""
+    """CloudStack's storage pool status (com.cloud.storage.StoragePoolStatus), as far as a declared pool has them."""
 
     INITIALIZED = "Initialized"
     UP = "Up"
     DISABLED = "Disabled"
-    REMOVED = "Removed"
 
 
 class NFSExport(Model):
@@ -235,7 +234,7 @@ class StoragePoolStatus(Status):
     """State of a pool."""
 
     state: Known[PoolState] | None = None
-    """Initialized (declared, on no host yet), Up, Disabled or Removed."""
+    """Initialized (declared, on no host yet), Up or Disabled."""
     capacity: PoolCapacity = Field(default_factory=PoolCapacity)
     """Size and use."""
     hosts_mounted: Count = 0

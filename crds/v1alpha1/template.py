@@ -102,7 +102,7 @@ class TemplatePool(Model):
     pool: Name
     """StoragePool."""
     state: Known[TemplateState]
-    """Download state in this pool."""
+    """Download state in this pool; NotDownloaded and Abandoned are reserved, as above."""
     progress: Percent | None = None
     """Percent copied, while DownloadInProgress."""
 
@@ -111,7 +111,11 @@ class TemplateStatus(Status):
     """State of an image."""
 
     state: Known[TemplateState] | None = None
-    """NotDownloaded, DownloadInProgress, Downloaded, DownloadError or Abandoned."""
+    """NotDownloaded, DownloadInProgress, Downloaded, DownloadError or Abandoned.
+
+    NotDownloaded and Abandoned are reserved for images that wait for somebody to ask for them: each is downloaded as soon as it is
+    declared, and no download is given up.
+    """
     progress: Percent | None = None
     """Percent downloaded, while DownloadInProgress."""
     checksum: Annotated[str, Field(max_length=135)] | None = None

@@ -177,7 +177,10 @@ class VirtualMachineStatus(Status):
     """State of a VM."""
 
     state: Known[VirtualMachineState] | None = None
-    """Starting, Running, Stopping, Stopped, Destroyed, Expunging, Migrating, Error, Unknown or Restoring."""
+    """Starting, Running, Stopping, Stopped, Destroyed, Expunging, Migrating, Error, Unknown or Restoring.
+
+    Migrating is reserved for moves between hosts, which Vireo does not make yet.
+    """
     job: Job | None = None
     """The running or last job."""
     host: Name | None = None

@@ -98,7 +98,10 @@ class VolumeStatus(Status):
     """State of a volume."""
 
     state: Known[VolumeState] | None = None
-    """Allocated, Creating, Ready, Expunging, Expunged, Reverting or Error."""
+    """Allocated, Creating, Ready, Expunging, Expunged, Reverting or Error.
+
+    Expunged is reserved for a client of CloudStack's API: a Volume that was expunged has no object that could say so.
+    """
     job: Job | None = None
     """The running or last job."""
     pool: Name | None = None
