@@ -86,6 +86,32 @@ def test_no_answer_at_first_contact_is_in_progress_without_finalizer() -> None:
     play(story)
 
 
+def test_while_the_first_attempt_is_under_way_it_is_connecting() -> None:
+    async def story(cloud: Cloud) -> None:
+        hypervisor = cloud.hypervisors["fake://h1"] = Hypervisor(host())
+        hypervisor.faults["connect"] = Hang()
+        cloud.apply("\n---\n".join([PLACE, HOST]))
+        await cloud.settle(3)
+        assert cloud.status("Host", "h1")["state"] == "Connecting"
+        assert facets(cloud)["Ready"] == "False Connecting"
+        assert facets(cloud)["Connected"] == "False Connecting"
+        assert facets(cloud)["Schedulable"] == "False Connecting"
+        assert cloud.kstatus("Host", "h1") == "InProgress"
+        await cloud.settle(120)
+        assert cloud.status("Host", "h1")["state"] == "Alert"
+        hypervisor.faults.clear()
+        await cloud.settle(120)
+        assert cloud.status("Host", "h1")["state"] == "Up"
+        told = [raw["status"].get("state") for raw in cloud.api.history if raw["kind"] == "Host" and "status" in raw]
+        assert [state for state, before in zip(told, [None, *told], strict=False) if state != before] == [
+            "Connecting",
+            "Alert",
+            "Up",
+        ]
+
+    play(story)
+
+
 @pytest.mark.parametrize("fault", [Transient("connection lost"), Hang()], ids=["lost", "hanging"])
 def test_contact_lost_and_found(fault: Exception) -> None:
     async def story(cloud: Cloud) -> None:
