@@ -53,11 +53,16 @@ class Call:
 
 
 class Way:
-    """A replica's way to the API server, which may be cut, while that to the hypervisors is not."""
+    """A replica's way to the API server, which may be cut, while that to the hypervisors is not.
+
+    `late` tells for how many seconds a write is on its way: one that was `sent` so gets there, whatever becomes of its sender.
+    """
 
     def __init__(self, api: PointedApi) -> None:
         self.api = api
         self.cut = False
+        self.late: Callable[[str, Key], float] = lambda part, key: 0.0
+        self.sent: list[asyncio.Task[Any]] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.api, name)
@@ -71,13 +76,25 @@ class Way:
             self._pass()
             yield page
 
-    async def patch_status(self, *args: Any) -> Any:
-        self._pass()
-        return await self.api.patch_status(*args)
+    async def patch_status(self, key: Key, *args: Any) -> Any:
+        return await self._send("status", self.api.patch_status, key, *args)
 
-    async def patch_metadata(self, *args: Any) -> Any:
+    async def patch_metadata(self, key: Key, *args: Any) -> Any:
+        return await self._send("metadata", self.api.patch_metadata, key, *args)
+
+    async def _send(self, part: str, write: Callable[..., Awaitable[Any]], key: Key, *args: Any) -> Any:
         self._pass()
-        return await self.api.patch_metadata(*args)
+        if not (late := self.late(part, key)):
+            return await write(key, *args)
+
+        async def arrive() -> Any:
+            await asyncio.sleep(late)
+            return await write(key, *args)
+
+        request = asyncio.create_task(arrive())
+        self.sent.append(request)
+        request.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        return await asyncio.shield(request)
 
     def _pass(self) -> None:
         if self.cut:
