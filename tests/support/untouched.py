@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from drivers.simulator.engine.actions import Act, Action
+from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.census import Census, CensusDisk, CensusVM
 from drivers.types import Power
 from tests.support.vms import GIB, VMCloud
