@@ -266,7 +266,11 @@ class Tasks(Protocol):
 
 @runtime_checkable
 class Events(Protocol):
-    """Native events (Capability.EVENTS)."""
+    """Native events (Capability.EVENTS).
+
+    Without Capability.DEFINITION_EVENTS some changes that somebody else makes to a VM are not told; each is seen by
+    `Compute.observe_all`, which the caller then asks often.
+    """
 
     def subscribe(self, notify: Callable[[], None]) -> None:
         """Have `notify` called whenever `fetch` has something to tell, from now on: no thread waits for that. Called once.

@@ -199,7 +199,7 @@ class Session:
 
     async def _observe(self, connection: Connection) -> None:
         """Observe all VMs regularly, and whenever events may have been lost."""
-        period = self._cadence.resync if Capability.EVENTS in self.capabilities else self._cadence.poll
+        period = self._cadence.looks(self.capabilities, self._endpoint.url)
         while True:
             try:
                 async with asyncio.timeout(period):

@@ -23,7 +23,12 @@ KINDS = (
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
     libvirt.VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE,
 )
-"""What changes an observation."""
+"""What changes an observation.
+
+libvirt has no event for CPUs, memory and devices that are changed for the next start only (VIR_DOMAIN_AFFECT_CONFIG), nor for a
+NIC that is changed while it runs (virDomainUpdateDeviceFlags): src/qemu/qemu_driver.c sends one when a document is defined whole,
+renamed, or given metadata, and when QEMU says that a device came or went. So Capability.DEFINITION_EVENTS is not declared.
+"""
 
 
 class KVMEvents:

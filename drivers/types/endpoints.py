@@ -11,7 +11,11 @@ HostID = NewType("HostID", str)
 
 
 class Capability(StrEnum):
-    """What an endpoint can do; a call outside these raises Unsupported."""
+    """What an endpoint can do; a call outside these raises Unsupported.
+
+    EVENTS tells of power, of VMs that come and go, and of devices that come while they run. DEFINITION_EVENTS: of every other
+    change to a VM too, such as that of its CPUs, its memory, or what it has from its next start on.
+    """
 
     POWER = "Power"
     SOFT_STOP = "SoftStop"
@@ -24,6 +28,7 @@ class Capability(StrEnum):
     GUEST_AGENT = "GuestAgent"
     UEFI = "UEFI"
     EVENTS = "Events"
+    DEFINITION_EVENTS = "DefinitionEvents"
     VOLUMES = "Volumes"
     VOLUME_HOTPLUG = "VolumeHotplug"
     VOLUME_SNAPSHOTS = "VolumeSnapshots"

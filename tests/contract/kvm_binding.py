@@ -18,6 +18,7 @@ from drivers.kvm.connection import KVMDriver
 from drivers.kvm.link.session import Timeouts
 from drivers.types import Attachment, Endpoint, HostID, ImageFile, InstanceID, NetworkBackend, PoolSpec, SnapshotID, VolumeID
 from tests.contract.kvm_proxy import LossyProxy
+from tests.contract.suite import Alteration
 from tests.contract.suite.base import CleaningMaker
 from tests.contract.suite.tools import Maker
 from tests.lab import disposable
@@ -25,6 +26,7 @@ from tests.lab.guest.images import image
 from tests.lab.host import Host
 from tests.lab.shell import run
 
+CONFIG, LIVE = libvirt.VIR_DOMAIN_AFFECT_CONFIG, libvirt.VIR_DOMAIN_AFFECT_LIVE
 MIB = 1 << 20
 MARKER = 512
 """Bytes of a disk that hold what a test writes to it."""
@@ -53,6 +55,8 @@ SHARING = """
 <domain type='qemu'><name>sharing-{instance}</name><uuid>{instance}</uuid><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type></os><devices>
 <disk type='file' device='disk'><source file='{disk}'/><target dev='hda' bus='ide'/></disk></devices></domain>"""
+STRANGER = """
+<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{file}'/><target dev='sdq' bus='scsi'/></disk>"""
 MARK = re.compile(r"\s*<vireo:vm\b[^>]*(?:/>|>.*?</vireo:vm>)", re.DOTALL)
 
 
@@ -86,6 +90,12 @@ def _tag(item: ET.Element, vlan: int) -> None:
     tag.set("id", str(vlan))
 
 
+def _remove_nic(domain: Any, flags: int) -> None:
+    item = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("devices/interface")
+    assert item is not None
+    domain.detachDeviceFlags(ET.tostring(item, encoding="unicode"), flags)
+
+
 @contextmanager
 def one_host() -> Iterator[Host]:
     """A lab of one host, gone afterwards."""
@@ -107,6 +117,7 @@ class KVMBinding:
         self.image = image
         self.attachment = Attachment(NetworkBackend.OVS, "ovsbr0")
         self.memory = memory
+        self.told_of_running = (Alteration.ADDED_DEVICE,)
         self.bad_urls: Sequence[str] = (
             "qemu:///system",
             "qemu+tcp://127.0.0.1/system",
@@ -190,6 +201,27 @@ class KVMBinding:
     def move_nic(self, instance: InstanceID, mac: str, vlan: int) -> None:
         with self.admin() as admin:
             move(admin.lookupByUUIDString(instance), mac, lambda item: _tag(item, vlan))
+
+    def alter(self, instance: InstanceID, what: Alteration) -> None:
+        """As `virsh setvcpus --config`, `setmem --config`, `attach-disk`, `detach-interface` and `update-device` do."""
+        with self.admin() as admin:
+            domain = admin.lookupByUUIDString(instance)
+            both = CONFIG | (LIVE if domain.isActive() else 0)
+            match what:
+                case Alteration.CPUS:
+                    domain.setVcpusFlags(1, CONFIG)
+                case Alteration.MEMORY:
+                    domain.setMemoryFlags(self.memory >> 10, CONFIG)
+                case Alteration.ADDED_DEVICE:
+                    file = self.lab_host.local / "stranger.img"
+                    file.write_bytes(bytes(MIB))
+                    domain.attachDeviceFlags(STRANGER.format(file=file), both)
+                case Alteration.REMOVED_NIC:
+                    _remove_nic(domain, both)
+                case Alteration.MOVED_NIC:
+                    item = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("devices/interface/mac")
+                    assert item is not None
+                    move(domain, item.get("address", ""), lambda nic: _tag(nic, 11))
 
     def cut_power(self, instance: InstanceID) -> None:
         with self.admin() as admin:

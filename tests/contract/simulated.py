@@ -30,6 +30,8 @@ from drivers.types import (
 )
 from tests.support.simulator import SimulatorProcess
 
+from .suite import Alteration
+
 VOLUME_CALLS = ("create_volume", "grow_volume", "delete_volume", "snapshot_volume", "restore_volume", "delete_volume_snapshot")
 METHODS = {
     "create": "compute.create",
@@ -67,6 +69,7 @@ class SimulatorBinding:
         "simulator://user:word@127.0.0.1:1",
     )
     dead = Endpoint("simulator://127.0.0.1:1?timeout=2")
+    told_of_running = ()
     bad_pools: Sequence[str] = ("/proc/vireo", "/", "/var//vireo", "/var/\n")
 
     def __init__(self, control: Control, endpoint: Endpoint, directory: Path) -> None:
@@ -118,6 +121,18 @@ class SimulatorBinding:
         [vm] = [vm for vm in self._control.census().vms if (vm.host, vm.instance) == (self.host, instance)]
         [name] = [nic.name for nic in vm.nics if nic.mac == mac]
         self._control.act(Act.MOVE_NIC, f"{self.host}/{instance}", f"{name}={self.attachment.bridge}/{vlan}")
+
+    def alter(self, instance: InstanceID, what: Alteration) -> None:
+        [vm] = [vm for vm in self._control.census().vms if (vm.host, vm.instance) == (self.host, instance)]
+        acts = {
+            Alteration.CPUS: (Act.SET_CPUS, str(vm.cpus // 2)),
+            Alteration.MEMORY: (Act.SET_MEMORY, str(vm.memory // 2)),
+            Alteration.ADDED_DEVICE: (Act.ADD_DEVICE, "usb-1"),
+            Alteration.REMOVED_NIC: (Act.REMOVE_NIC, vm.nics[0].name),
+            Alteration.MOVED_NIC: (Act.MOVE_NIC, f"{vm.nics[0].name}={self.attachment.bridge}/11"),
+        }
+        act, value = acts[what]
+        self._control.act(act, f"{self.host}/{instance}", value)
 
     def lose_network(self) -> None:
         self._control.act(Act.LOSE_NETWORK, self.host, self.attachment.bridge)

@@ -6,6 +6,7 @@ import pytest
 
 from tests.contract.kvm_binding import KVMBinding, empty_image, one_host
 from tests.contract.suite import (
+    Altering,
     Attaching,
     DriverContract,
     Limiting,
@@ -27,5 +28,5 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KVMBinding]:
         yield KVMBinding(host, empty_image(tmp_path_factory.mktemp("image")))
 
 
-class TestKVM(DriverContract, Moving, Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory):
+class TestKVM(DriverContract, Moving, Altering, Volumes, Attaching, Limiting, Listing, VolumeSnapshots, Snapshots, SnapshotMemory):
     """The whole contract."""

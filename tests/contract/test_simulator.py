@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.simulator.engine.clock import RealClock
-from drivers.simulator.engine.settings import TASK_METHODS, Settings
+from drivers.simulator.engine.settings import OFFERED, TASK_METHODS, Settings
 from drivers.simulator.service import Service
 from drivers.types import Capability, Credentials
 from tests.support.simulator import SimulatorProcess
@@ -13,6 +13,7 @@ from tests.support.simulator import SimulatorProcess
 from .simulated import LocalBinding, NFSBinding, ServedBinding, SimulatorBinding
 from .suite import (
     Adopting,
+    Altering,
     Attaching,
     Capabilities,
     CephVolumes,
@@ -54,7 +55,7 @@ class Storage(
     """Everything about volumes and snapshots."""
 
 
-class TestAllHostsOverTCP(DriverContract, Moving, Unplugging, Adopting, Credentialed, Guests, LostReplies, Storage):
+class TestAllHostsOverTCP(DriverContract, Moving, Altering, Unplugging, Adopting, Credentialed, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -62,7 +63,7 @@ class TestAllHostsOverTCP(DriverContract, Moving, Unplugging, Adopting, Credenti
             yield ServedBinding(process, tmp_path_factory.mktemp("image"))
 
 
-class TestOneHostWithTasksAndState(DriverContract, Moving, Unplugging, Adopting, Guests, LostReplies, Storage):
+class TestOneHostWithTasksAndState(DriverContract, Moving, Altering, Unplugging, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorBinding]:
@@ -71,7 +72,7 @@ class TestOneHostWithTasksAndState(DriverContract, Moving, Unplugging, Adopting,
             yield ServedBinding(process, directory, "host-00002")
 
 
-class TestInProcess(DriverContract, Moving, Unplugging, Adopting, Guests, LostReplies, Storage):
+class TestInProcess(DriverContract, Moving, Altering, Unplugging, Adopting, Guests, LostReplies, Storage):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
@@ -87,11 +88,19 @@ class TestOnNFS(DriverContract, LostReplies, Storage):
         return NFSBinding(Service(Settings(hosts=3, boot=0, shutdown=0), RealClock()), tmp_path_factory.mktemp("image"))
 
 
-class TestPowerAndStorageOnly(DriverContract, Moving):
+class TestPowerAndStorageOnly(DriverContract, Moving, Altering):
     @pytest.fixture(scope="class")
     @classmethod
     def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
         settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=frozenset({Capability.POWER, Capability.STORAGE}))
+        return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
+
+
+class TestDefinitionsUntold(Moving, Altering):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def binding(cls, tmp_path_factory: pytest.TempPathFactory) -> SimulatorBinding:
+        settings = Settings(hosts=3, boot=0, shutdown=0, capabilities=OFFERED - {Capability.DEFINITION_EVENTS})
         return LocalBinding(Service(settings, RealClock()), tmp_path_factory.mktemp("image"))
 
 

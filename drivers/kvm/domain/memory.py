@@ -83,6 +83,17 @@ def read(domain: ET.Element) -> Memory:
     return Memory(base, given, taken, _room(domain, base, listed, virtual))
 
 
+def at_start(domain: ET.Element, *, adopted: bool = False) -> int:
+    """Bytes that a definition gives to the guest when it starts: what exceeds <currentMemory> its balloon takes at once.
+
+    `virsh setmem --config` writes that. Where there are memory devices libvirt counts them in, and it tells nothing. A VM that was
+    `adopted` with a balloon keeps it.
+    """
+    whole, current = read(domain).total, _number(domain, "currentMemory")
+    held = not adopted and 0 < current < whole and domain.find("devices/memory") is None
+    return current if held else whole
+
+
 def _taken(item: ET.Element) -> int:
     current = "target/current" if item.find("target/current") is not None else "target/requested"
     return _number(item, current)

@@ -113,7 +113,7 @@ def observe(documents: Documents, host: HostID, in_the_air: Mapping[Key, Unplugg
         host=host,
         power=power(documents.state, documents.reason),
         cpus=cpus(documents.inactive),
-        memory=next_start.as_asked(next_start.total, mark.memory),
+        memory=next_start.as_asked(memory.at_start(documents.inactive, adopted=mark.adopted), mark.memory),
         running_cpus=cpus(devices),
         running_memory=present.as_asked(present.total, mark.memory),
         disks=seen_disks,

@@ -62,7 +62,9 @@ class HostProfile:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What a connection to this host declares."""
-        lacking = set() if self.adds_memory else {Capability.MEMORY_ADD_LIVE}
+        lacking = {Capability.DEFINITION_EVENTS}  # see drivers.kvm.events
+        if not self.adds_memory:
+            lacking.add(Capability.MEMORY_ADD_LIVE)
         if not self.uefi:
             lacking.add(Capability.UEFI)
         if self.domain_type != ACCELERATED:

@@ -30,7 +30,7 @@ def apply(vm: Subject, wanted: int, host: HostProfile) -> None:
 
     A VM that others made has its memory at its next start. Raises Conflict for a definition with memory devices of others.
     """
-    if memory.read(vm.inactive).total != memory.kibibytes(wanted) << 10:
+    if memory.at_start(vm.inactive, adopted=vm.mark.adopted) != memory.kibibytes(wanted) << 10:
         _write(vm, wanted, host)
     if vm.mark.memory != wanted:
         vm.write_mark(replace(vm.mark, memory=wanted))

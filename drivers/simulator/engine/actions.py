@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from drivers.errors import InvalidSpec, NotFound, Transient
-from drivers.types import Failed, HostID, InstanceID, Power
+from drivers.types import Capability, Failed, HostID, InstanceID, Power
 
 from . import interfaces, networks, storage_acts
 from .datacentre import Datacentre
@@ -61,6 +61,10 @@ class Act(StrEnum):
     DELETE_VOLUME_SNAPSHOT = "delete-volume-snapshot"
     SET_LUN = "set-lun"
     FORGET_TASKS = "forget-tasks"
+
+
+_UNTOLD = frozenset({Act.SET_CPUS, Act.SET_MEMORY, Act.ADD_DEVICE, Act.REMOVE_NIC, Act.MOVE_NIC, Act.REMOVE_DISK})
+"""What only Capability.DEFINITION_EVENTS tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,7 @@ class Actions:
             vm = self._vm(action.target)
             self._vm_acts[action.act](vm, action.value)
             if vm.instance in self._dc.hosts[vm.host].vms:
-                self._dc.vm_changed(vm)
+                self._dc.vm_changed(vm, told=action.act not in _UNTOLD or self._dc.has(Capability.DEFINITION_EVENTS))
 
     def _host(self, name: str) -> Host:
         if (host := self._dc.hosts.get(HostID(name))) is None:

@@ -65,11 +65,15 @@ class Changes:
         """A host changed."""
         self._note(host, HostChanged(host.host))
 
-    def _note(self, host: Host, event: Event) -> None:
+    def untold(self, host: Host) -> None:
+        """Something on `host` changed without an event."""
         self.number += 1
         host.revision = self.number
         self._hosts[host.host] = self.number
         self._hosts.move_to_end(host.host)
+
+    def _note(self, host: Host, event: Event) -> None:
+        self.untold(host)
         self._log.append(self.number, event)
         if (log := self._host_logs.get(host.host)) is not None:
             log.append(self.number, event)

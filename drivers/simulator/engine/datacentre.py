@@ -159,9 +159,12 @@ class Datacentre:
         host = self.hosts.get(vm.host)
         return host is not None and host.vms.get(vm.instance) is vm
 
-    def vm_changed(self, vm: VM) -> None:
-        """Note that a VM changed."""
-        self.changes.vm(self.hosts[vm.host], vm.instance)
+    def vm_changed(self, vm: VM, *, told: bool = True) -> None:
+        """Note that a VM changed; what is not `told` is seen by those who look."""
+        if told:
+            self.changes.vm(self.hosts[vm.host], vm.instance)
+        else:
+            self.changes.untold(self.hosts[vm.host])
         self.dirty.add(("vm", vm.host, vm.instance))
 
     # Disks ---------------------------------------------------------------------------------------------------------

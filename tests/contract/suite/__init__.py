@@ -6,10 +6,13 @@ skipped at run time.
 """
 
 from .adopting import Adopting
+from .altering import Altering
 from .applying import Applying
 from .attaching import Attaching
 from .base import ContractBase
 from .binding import (
+    Alteration,
+    AlteringBinding,
     Binding,
     CephBinding,
     FaultyBinding,
@@ -51,6 +54,9 @@ from .volumes import Volumes
 
 __all__ = [
     "Adopting",
+    "Alteration",
+    "Altering",
+    "AlteringBinding",
     "Attaching",
     "Binding",
     "Capabilities",

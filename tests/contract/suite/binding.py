@@ -1,6 +1,7 @@
 """What the suite needs from a driver and its counterpart."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from drivers.base import Connection, Driver
@@ -91,6 +92,25 @@ class MovingBinding(Binding, Protocol):
 
     def move_nic(self, instance: InstanceID, mac: str, vlan: int) -> None:
         """Give the port of a NIC another VLAN, of what runs too if the VM does."""
+
+
+class Alteration(StrEnum):
+    """What somebody changes of a VM that has 2 CPUs, twice `memory`, and a NIC on a bridge of Open vSwitch."""
+
+    CPUS = "CPUs"
+    MEMORY = "memory"
+    ADDED_DEVICE = "added device"
+    REMOVED_NIC = "removed NIC"
+    MOVED_NIC = "moved NIC"
+
+
+class AlteringBinding(Binding, Protocol):
+    """A counterpart where somebody changes VMs. `told_of_running`: what events tell of even without DEFINITION_EVENTS."""
+
+    told_of_running: Collection[Alteration]
+
+    def alter(self, instance: InstanceID, what: Alteration) -> None:
+        """Change it: of what runs too if the VM does and the hypervisor can; CPUs and memory for the next start, to half."""
 
 
 class UnpluggingBinding(Binding, Protocol):

@@ -34,6 +34,7 @@ SNAPSHOT = SnapshotID(str(uuid.UUID(int=2)))
 WANTED = DesiredSnapshot(SNAPSHOT, "snap", OWNER)
 
 NEEDS = {
+    Capability.DEFINITION_EVENTS: {Capability.EVENTS},
     Capability.VOLUMES: {Capability.STORAGE},
     Capability.VOLUME_HOTPLUG: {Capability.VOLUMES},
     Capability.VOLUME_SNAPSHOTS: {Capability.VOLUMES},

@@ -11,12 +11,38 @@ from hypothesis import strategies as st
 from controller.inventory import Cadence
 from controller.inventory.pacing import Pace
 from drivers.errors import AuthFailed, Busy, DriverError, InvalidSpec, Transient, Unanswered, Unsupported
+from drivers.types import Capability
 
 LOST = (Transient("gone"), Unanswered("silent"), Busy("full"), DriverError("odd"))
 REFUSED = (AuthFailed("no"), InvalidSpec("no"), Unsupported("old"))
 
 VCENTER_FAILURES, VCENTER_SECONDS = 5, 180
 """By default an account is locked at this many failed logins within this time."""
+
+
+ALL = frozenset(Capability)
+
+
+def test_how_often_all_is_looked_at_follows_what_events_tell() -> None:
+    cadence = Cadence()
+    assert cadence.looks(ALL, "u") == cadence.resync
+    assert cadence.looks(ALL - {Capability.EVENTS}, "u") == cadence.poll
+    assert cadence.looks(frozenset(), "u") == cadence.poll
+
+
+@given(st.text())
+def test_where_events_leave_something_out_it_is_about_a_minute(url: str) -> None:
+    cadence = Cadence()
+    looks = cadence.looks(ALL - {Capability.DEFINITION_EVENTS}, url)
+    assert 0.9 * cadence.untold <= looks <= 1.1 * cadence.untold
+    assert looks == cadence.looks(ALL - {Capability.DEFINITION_EVENTS}, url)
+
+
+def test_endpoints_are_not_all_looked_at_together() -> None:
+    some = ALL - {Capability.DEFINITION_EVENTS}
+    paces = sorted(Cadence().looks(some, f"qemu+tls://kvm-{number}/system") for number in range(1000))
+    assert len(set(paces)) > 990
+    assert paces[100] < 56 < 64 < paces[-100]
 
 
 @pytest.mark.parametrize("failure", LOST)

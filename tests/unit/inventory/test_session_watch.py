@@ -131,19 +131,25 @@ def test_lost_events_lead_to_a_look_at_everything() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("capabilities", [ALL, ALL - {Capability.EVENTS}], ids=["events", "no events"])
-def test_change_that_no_event_told_is_found(capabilities: frozenset[Capability]) -> None:
+PACES = [
+    (ALL, CADENCE.resync, 5),
+    (ALL - {Capability.DEFINITION_EVENTS}, CADENCE.untold, 7),
+    (ALL - {Capability.EVENTS}, CADENCE.poll, 5),
+]
+
+
+@pytest.mark.parametrize(("capabilities", "period", "spread"), PACES, ids=["events", "some events", "no events"])
+def test_change_that_no_event_told_is_found(capabilities: frozenset[Capability], period: float, spread: float) -> None:
     async def story(bench: Bench) -> None:
         hypervisor = bench.serve("u", with_web(capabilities))
         link = bench.attach("h1", "u")
         await bench.pass_time()
         hypervisor.vms[InstanceID("web")] = vm("web", power=Power.OFF)
         hypervisor.vms[InstanceID("new")] = vm("new")
-        period = CADENCE.resync if Capability.EVENTS in capabilities else CADENCE.poll
-        assert await bench.pass_time(period - 5) == []
-        assert await bench.pass_time(10) == [Key("VirtualMachine", "shop", "new"), WEB]
+        assert await bench.pass_time(period - spread) == []
+        assert await bench.pass_time(2 * spread) == [Key("VirtualMachine", "shop", "new"), WEB]
         del hypervisor.vms[InstanceID("web")]
-        assert await bench.pass_time(period + 5) == [WEB]
+        assert await bench.pass_time(period + spread) == [WEB]
         assert link.known(InstanceID("web")) is None
 
     play(story)
@@ -160,6 +166,21 @@ def test_calls_at_rest_are_by_endpoint() -> None:
         assert await bench.pass_time(3600) == []
         assert hypervisor.calls["observe"] == 0
         assert hypervisor.calls.total() <= 3600 / 15 + 3600 / 600 + 3600 / 20 + 5
+
+    play(story)
+
+
+def test_an_endpoint_that_does_not_tell_all_is_looked_at_each_minute_and_no_vm_by_itself() -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", Hypervisor(host(), capabilities=ALL - {Capability.DEFINITION_EVENTS}))
+        for number in range(100):
+            hypervisor.vms[InstanceID(str(number))] = vm(str(number))
+        bench.attach("h1", "u")
+        await bench.pass_time()
+        hypervisor.calls.clear()
+        assert await bench.pass_time(3600) == []
+        assert hypervisor.calls["observe"] == 0
+        assert 3600 / 66 <= hypervisor.calls["observe_all"] <= 3600 / 54
 
     play(story)
 

@@ -6,7 +6,8 @@ import pytest
 
 from drivers.errors import Conflict, InvalidSpec, NotFound
 from drivers.simulator.engine.actions import Act
-from drivers.types import DesiredVM, DiskLimits, InstanceID, Power, StopMode, VMChanged
+from drivers.simulator.engine.settings import OFFERED, Settings
+from drivers.types import Capability, DesiredVM, DiskLimits, InstanceID, Power, StopMode, VMChanged
 
 from .world import HOST, OTHER, POOL, SHARED, World, attachment, disk, snapshot, vm
 
@@ -39,6 +40,33 @@ def test_hardware_by_hand() -> None:
     seen = world.see(wanted)
     assert [disk.limits for disk in seen.disks] == [DiskLimits(read_bytes=1000)]
     assert (seen.cpus, seen.memory, seen.name, seen.foreign_devices, seen.nics) == (7, 1024, "renamed", ("usb-disk",), ())
+
+
+DEFINITION = {
+    Act.SET_CPUS: "7",
+    Act.SET_MEMORY: "1024",
+    Act.ADD_DEVICE: "usb-disk",
+    Act.REMOVE_NIC: "front",
+    Act.MOVE_NIC: "front=other/7",
+    Act.REMOVE_DISK: "root",
+}
+
+
+@pytest.mark.parametrize("act", DEFINITION)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_changed_definition_is_told_where_that_is_offered_and_seen_by_a_look_anywhere(act: Act, told: bool) -> None:
+    capabilities = OFFERED if told else OFFERED - {Capability.DEFINITION_EVENTS}
+    world = World(Settings(hosts=2, boot=0, capabilities=capabilities))
+    wanted = world.created()
+    for connection in (world.connect(), world.connect(HOST)):
+        before = connection.compute.observe_all()[wanted.instance]
+        connection.events.fetch()
+        world.control.act(act, at(wanted), DEFINITION[act])
+        assert connection.compute.observe_all()[wanted.instance] != before
+        assert list(connection.events.fetch()) == ([VMChanged(wanted.instance)] if told else [])
+        world.control.act(Act.POWER_OFF, at(wanted))
+        assert list(connection.events.fetch()) == [VMChanged(wanted.instance)], "power is told anyhow"
+        wanted = world.created()
 
 
 def test_a_deleted_vm_leaves_its_disk_and_a_removed_disk_is_gone() -> None:

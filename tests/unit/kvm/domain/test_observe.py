@@ -224,6 +224,35 @@ def test_memory_in_blocks_is_seen_as_it_was_asked_for() -> None:
     assert grown(2 * BLOCK, BLOCK, asked=asked).offered_memory == asked
 
 
+def ballooned(size: int, current: int, *, adopted: bool = False, room: bool = True) -> ObservedVM:
+    """What is seen of a VM that is off after `virsh setmem --config`."""
+    root = build(replace(VM, memory=size), ROOMY if room else HOST)
+    known = mark.read(root)
+    assert known is not None
+    mark.write(root, replace(known, memory=size, adopted=adopted))
+    root.find("currentMemory").text = str(current >> 10)  # type: ignore[union-attr]
+    seen = observe.observe(Documents(root, None, 5, 0), HOST.host)
+    assert seen is not None
+    return seen
+
+
+@pytest.mark.parametrize("room", [False, True])
+@pytest.mark.parametrize("current", [GIB, 2 * GIB - BLOCK, 3 * GIB])
+def test_what_the_balloon_takes_at_the_next_start_the_guest_has_not(current: int, room: bool) -> None:
+    assert ballooned(2 * GIB, current, room=room).memory == min(current, 2 * GIB)
+
+
+def test_an_adopted_vm_keeps_its_balloon() -> None:
+    assert ballooned(2 * GIB, GIB, adopted=True).memory == 2 * GIB
+
+
+def test_memory_of_the_next_start_that_was_changed_by_hand_is_told_of_one_that_runs() -> None:
+    later = domain(memory=2 * GIB)
+    later.find("currentMemory").text = str(GIB >> 10)  # type: ignore[union-attr]
+    seen = running(later, domain(memory=2 * GIB))
+    assert (seen.memory, seen.running_memory) == (GIB, 2 * GIB)
+
+
 def test_a_vm_that_others_made_is_given_no_memory_while_it_runs() -> None:
     assert grown(0, 0, adopted=True).most_memory == 0
 

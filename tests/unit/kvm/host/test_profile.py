@@ -107,6 +107,7 @@ def test_capabilities_follow_the_host() -> None:
     assert Capability.UEFI not in of(domain=POOR).capabilities
     assert of().capabilities - of(adds_memory=False).capabilities == {Capability.MEMORY_ADD_LIVE}
     assert {Capability.POWER, Capability.STORAGE, Capability.EVENTS, Capability.CPU_ADD_LIVE} <= of().capabilities
+    assert Capability.DEFINITION_EVENTS not in of().capabilities
     assert {Capability.VOLUME_HOTPLUG, Capability.VOLUME_SNAPSHOT_LIVE, Capability.SNAPSHOT_QUIESCE} <= of().capabilities
 
 

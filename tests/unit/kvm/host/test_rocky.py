@@ -73,7 +73,7 @@ def test_the_machine_is_the_newest_of_the_distribution_s_own(host: profile.HostP
 
 
 def test_it_has_all_but_iscsi(host: profile.HostProfile) -> None:
-    assert host.capabilities == frozenset(Capability)
+    assert host.capabilities == frozenset(Capability) - {Capability.DEFINITION_EVENTS}
     assert host.guests.firmwares == (Firmware.BIOS, Firmware.UEFI)
     [lack] = host.guests.lacks
     assert "iscsi-direct" in lack

@@ -148,6 +148,15 @@ def test_again_it_makes_no_call() -> None:
     assert (vm.domain.calls, vm.connection.defined) == ([], [])
 
 
+def test_what_a_balloon_would_take_at_the_next_start_is_given_back() -> None:
+    vm = subject(GIB)
+    vm.inactive.find("currentMemory").text = str(512 << 10)  # type: ignore[union-attr]
+    enlarging.apply(vm, GIB, ABLE)
+    [defined] = vm.connection.defined
+    assert (defined.findtext("memory"), defined.findtext("currentMemory")) == (str(1 << 20), str(1 << 20))
+    assert [call for call in vm.domain.calls if call[-1] == LIVE] == []
+
+
 @pytest.mark.parametrize("size", [512 << 20, 2 * GIB])
 @pytest.mark.parametrize("adopted", [False, True])
 def test_a_definition_that_has_no_room_and_gets_none_is_changed_in_place(size: int, adopted: bool) -> None:
