@@ -245,3 +245,30 @@ def test_disks_and_volumes_stay_as_they_are_while_there_are_snapshots() -> None:
         assert cloud.reason() == ("True", "Running")
 
     play(story)
+
+
+def test_interfaces_and_size_go_on_changing_and_hold_after_a_restore_with_memory() -> None:
+    """The running state that comes back is that of then, with what the VM had; what is declared now is put right at once."""
+    back_nic = {"name": "back", "network": "front"}
+
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud, memory=True)
+        then = cloud.datacentre.vm().nics["front"]
+        cloud.edit(networks=[back_nic], offering="large")
+        await cloud.settle(60)
+        assert cloud.reason() == ("True", "Running"), "snapshots hold up neither"
+        now = cloud.datacentre.vm().nics["back"]
+        assert (list(cloud.datacentre.vm().nics), cloud.datacentre.vm().running_memory) == (["back"], 8 * GIB)
+        assert (now.mac, now.ip) != (then.mac, then.ip)
+        cloud.apply(restore())
+        await cloud.settle(120)
+        assert back(cloud) == ("True", "Completed")
+        found = cloud.datacentre.vm()
+        assert (reads(cloud), runs(cloud), found.restores) == ("old", True, 1)
+        assert list(found.nics.values()) == [now], "the interface of now, with the address and MAC that it was given"
+        assert (found.running_cpus, found.running_memory) == (4, 8 * GIB)
+        assert [(each["name"], each["mac"], each["ip"]) for each in cloud.vm()["nics"]] == [("back", now.mac, now.ip)]
+        assert "pendingChanges" not in cloud.vm()
+        assert cloud.reason() == ("True", "Running")
+
+    play(story)
