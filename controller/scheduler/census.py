@@ -12,20 +12,24 @@ from controller.scheduler.shapes import Alike
 from controller.scheduler.storage import UNKNOWN
 from controller.scheduler.views import Reason, Request, Usage
 
-__all__ = ["Census"]
+__all__ = ["EXAMPLES", "Census"]
 
 Lack = tuple[float, str, Reason, int]
 """Lacking part of what is asked for, host name, why it does not fit, and how much of it is lacking."""
+EXAMPLES = 3
+"""Hosts that are named for each reason: enough to go and look, in a status that stays small."""
 
 
 class Census:
-    """What came out: `hosts` judged, `counts` of those that failed for each reason, the pool to use on those that `fitting` names,
-    whether all are `too_small` even when empty, and the `nearest` of those that room would cure.
+    """What came out: `hosts` judged, `counts` of those that failed for each reason and the first of their names as `examples`, the
+    pool to use on those that `fitting` names, whether all are `too_small` even when empty, and the `nearest` of those that room
+    would cure.
     """
 
     def __init__(self, request: Request, judge: Judge) -> None:
         self.hosts = 0
         self.counts: Counter[Reason] = Counter()
+        self.examples: dict[Reason, list[str]] = {}
         self.fitting: dict[str, str] = {}
         self.too_small = True
         self.nearest: Lack | None = None
@@ -35,21 +39,30 @@ class Census:
     def take(self, alike: Alike) -> None:
         """Judge hosts of one shape."""
         hosts = sum(map(len, alike.values()))
-        first = _any(next(iter(alike.values())))
+        first = _one(next(iter(alike.values())))
         large = too_large(first, self._request)
         self.hosts += hosts
         self.too_small = self.too_small and large
         if reason := self._judge.shape(first):
-            self.counts[reason] += hosts
+            for equal in alike.values():
+                self._reject(reason, equal.keys())
             return
         most = most_usage(first, self._request)
         for usage, equal in alike.items():
             if reason := judge_load(usage, most):
-                self.counts[reason] += len(equal)
+                self._reject(reason, equal.keys())
                 if not large:
                     self._note_room(reason, usage, first, equal)
             else:
                 self._look_further(equal, large=large)
+
+    def _reject(self, reason: Reason, names: Collection[str]) -> None:
+        """Count hosts for a reason; of all of them the first by name are kept, so that the same hosts make the same report."""
+        self.counts[reason] += len(names)
+        known = self.examples.get(reason, [])
+        if len(names) == 1 and len(known) == EXAMPLES and _any(names) > known[-1]:
+            return  # nearly all of many hosts of which no two are alike
+        self.examples[reason] = sorted([*known, *names])[:EXAMPLES]
 
     def _note_room(self, reason: Reason, usage: Usage, like: Candidate, names: Collection[str]) -> None:
         """Note what hosts of this usage lack; `like` is one of their shape."""
@@ -68,11 +81,12 @@ class Census:
     def _look_further(self, equal: Mapping[str, Candidate], *, large: bool) -> None:
         """Judge equal hosts by what is not the same for all of them: VMs that keep apart, and storage."""
         kin = equal.keys() & self._judge.kin
-        self.counts[Reason.ANTI_AFFINITY] += len(kin)
+        if kin:
+            self._reject(Reason.ANTI_AFFINITY, kin)
         rest = equal.keys() - kin if kin else equal.keys()
-        sample = _any(equal)
+        sample = _one(equal)
         if reason := self._judge.over(sample):
-            self.counts[reason] += len(rest)
+            self._reject(reason, rest)
             return
         pools = self._judge.pools
         special = pools.special(sample, rest)
@@ -87,10 +101,14 @@ class Census:
         if offer.choice is not None:
             self.fitting.update(dict.fromkeys(names, offer.choice[1]))
             return
-        self.counts[offer.reason] += len(names)
+        self._reject(offer.reason, names)
         if offer.reason is Reason.INSUFFICIENT_STORAGE and offer.lacking != UNKNOWN and not large:
             self._note(offer.reason, offer.lacking, max(self._request.disk, 1), names)
 
 
-def _any(equal: Mapping[str, Candidate]) -> Candidate:
+def _one(equal: Mapping[str, Candidate]) -> Candidate:
     return next(iter(equal.values()))
+
+
+def _any(names: Collection[str]) -> str:
+    return next(iter(names))

@@ -40,14 +40,15 @@ def unknown_target(index: HostIndex, request: Request) -> Rejection | None:
 def report(found: Census, request: Request) -> Rejection:
     """Sum up what came out for every host in question; none of them fits."""
     counts = {reason.value: count for reason, count in found.counts.items() if count}
+    examples = {reason.value: names for reason, names in found.examples.items()}
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     fit = f"0 of {found.hosts} hosts fit: {listed}"
     if found.too_small:
         asked = f"{request.cpus} CPUs and {show_size(request.memory)} of memory"
         message = f"{fit}; {asked} are more than any of them has even when empty"
-        return Rejection(Reason.TOO_LARGE_FOR_ANY_HOST, message, counts)
+        return Rejection(Reason.TOO_LARGE_FOR_ANY_HOST, message, counts, examples)
     nearest = f"; nearest: {found.nearest[1]} lacks {_lack(*found.nearest[2:])}" if found.nearest else ""
-    return Rejection(Reason.NO_FITTING_HOST, fit + nearest, counts)
+    return Rejection(Reason.NO_FITTING_HOST, fit + nearest, counts, examples)
 
 
 def _lack(reason: Reason, lacking: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -197,9 +197,11 @@ class Rejection:
 
     `reason` is NO_FITTING_HOST if hosts were judged; TOO_LARGE_FOR_ANY_HOST if all of them would be too small even when empty, so
     that waiting for room is no use; NO_HOSTS, HOST_NOT_FOUND or CLUSTER_NOT_FOUND if there was none to judge. `counts` says how
-    many hosts failed for which reason, each host counted once; `message` says it all in one sentence.
+    many hosts failed for which reason, each host counted once; `message` says it all in one sentence; `examples` are the first few
+    hosts of each reason, by name.
     """
 
     reason: Reason
     message: str
     counts: Mapping[str, int]
+    examples: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -199,7 +199,8 @@ def _rejected(ctx: Context[VirtualMachine], rejection: Rejection, refused: Seque
     poolless = Reason.NO_STORAGE_POOL in rejection.counts
     message = rejection.message + (only_luns(ctx.store, ctx.object.spec.zone) if poolless else "")
     message += "".join(f"; {said}" for said in dict.fromkeys(each.message for each in refused))
-    ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), message=message)
+    examples = {reason: list(names) for reason, names in rejection.examples.items()}
+    ctx.object.status.placement_report = PlacementReport(rejected=dict(rejection.counts), examples=examples, message=message)
     ctx.conditions.set("Placed", False, rejection.reason, message)
     if rejection.reason is Reason.TOO_LARGE_FOR_ANY_HOST:
         return failed(rejection.reason, message, terminal=True)

@@ -122,9 +122,14 @@ def _placement(report: PlacementReport | None) -> Iterator[str]:
     if report is None or not report.rejected:
         return
     counts = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
-    yield f"rejected hosts: {', '.join(f'{count} {reason}' for reason, count in counts)}"
+    yield f"rejected hosts: {', '.join(f'{count} {reason}{_named(report, reason, count)}' for reason, count in counts)}"
     if report.message:
         yield f"placement: {report.message}"
+
+
+def _named(report: PlacementReport, reason: str, count: int) -> str:
+    names = report.examples.get(reason, [])
+    return f" ({', '.join([*names, *(['…'] if count > len(names) else [])])})" if names else ""
 
 
 def _missing(obj: Any, related: Mapping[Key, Any | None]) -> Iterator[str]:

@@ -164,11 +164,16 @@ class AdoptionStatus(Model):
     """Differences between spec and the VM; of an adopted VM status.pendingChanges tells what is left of them."""
 
 
+HostNames = Annotated[list[Name], Field(max_length=3), ListType("atomic")]
+
+
 class PlacementReport(Model):
     """Why no host was found."""
 
     rejected: Annotated[dict[str, Count], Field(max_length=32)] = Field(default_factory=dict)
     """Hosts that do not fit, counted by reason."""
+    examples: Annotated[dict[str, HostNames], Field(max_length=32)] = Field(default_factory=dict)
+    """The first of these hosts by name, at most three for each reason."""
     message: Text = ""
     """The same in a sentence."""
 

@@ -277,7 +277,7 @@ def test_why_a_vm_waits(cloud: LiveCloud) -> None:
     cloud.await_reason("VirtualMachine", "lost", "TooLargeForAnyHost", "")
     code, printed = why(cloud, "vvm", "lost", "-n", "shop")
     assert code == 1
-    assert "rejected hosts: 2 " in printed, printed
+    assert "rejected hosts: 2 InsufficientCPU (host-00001, host-00002)" in printed, printed
     assert "missing" not in printed
     warn(cloud, "lost", "said by somebody else")
     code, printed = why(cloud, "vvm", "lost", "-n", "shop")

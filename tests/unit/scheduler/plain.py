@@ -3,6 +3,7 @@
 from collections import Counter
 
 from controller.scheduler import PoolScope, Reason, Rejection, Request
+from controller.scheduler.census import EXAMPLES
 from controller.scheduler.filters import too_large
 from controller.scheduler.index import Candidate, HostIndex
 from controller.scheduler.judge import Judge
@@ -21,15 +22,17 @@ def report(index: HostIndex, request: Request) -> Rejection:
     hosts = in_question(index, request)
     failed = {host.view.name: reason for host in hosts if isinstance(reason := judged(index, request, host), Reason)}
     counts = Counter(reason.value for reason in failed.values())
+    by_reason = {reason: sorted(name for name, each in failed.items() if each.value == reason)[:EXAMPLES] for reason in counts}
     listed = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     text = f"0 of {len(hosts)} hosts fit: {listed}"
     if all(too_large(host, request) for host in hosts):
         asked = f"{request.cpus} CPUs and {show_size(request.memory)} of memory"
         text += f"; {asked} are more than any of them has even when empty"
-        return Rejection(Reason.TOO_LARGE_FOR_ANY_HOST, text, counts)
+        return Rejection(Reason.TOO_LARGE_FOR_ANY_HOST, text, counts, by_reason)
     near = [(host, failed[host.view.name]) for host in hosts if not too_large(host, request)]
     lacks = sorted(lack for host, reason in near if (lack := lacking(index, request, host, reason)))
-    return Rejection(Reason.NO_FITTING_HOST, text + (f"; nearest: {lacks[0][1]} lacks {lacks[0][2]}" if lacks else ""), counts)
+    text += f"; nearest: {lacks[0][1]} lacks {lacks[0][2]}" if lacks else ""
+    return Rejection(Reason.NO_FITTING_HOST, text, counts, by_reason)
 
 
 def in_question(index: HostIndex, request: Request) -> list[Candidate]:

@@ -26,7 +26,22 @@ def test_the_message_counts_reasons_and_names_the_nearest() -> None:
     answer = rejected(index, request(memory=4 * GI))
     assert answer.reason is Reason.NO_FITTING_HOST
     assert answer.counts == {"InsufficientMemory": 12, "HostDisabled": 3}
+    assert answer.examples == {"InsufficientMemory": ["h0", "h1", "h10"], "HostDisabled": ["off0", "off1", "off2"]}
     assert answer.message == "0 of 15 hosts fit: 12 InsufficientMemory, 3 HostDisabled; nearest: h0 lacks 512Mi of memory"
+
+
+@pytest.mark.parametrize("names", [["h1", "h2", "h3", "h4", "h5"], ["h5", "h4", "h3", "h2", "h1"], ["h3", "h5", "h1", "h4", "h2"]])
+@pytest.mark.parametrize("alike", [True, False])
+def test_the_same_hosts_are_named_in_whatever_order_they_came(names: list[str], alike: bool) -> None:
+    """Or else a status would be written for nothing."""
+    index = cloud(*(host(name) for name in names))
+    for name in names:
+        index.assign(name, Allocation(name, "shared", 1, 61 * GI + (0 if alike else int(name[1:])) * MI, GI))
+    assert rejected(index, request(memory=4 * GI)).examples == {"InsufficientMemory": ["h1", "h2", "h3"]}
+
+
+def test_where_no_host_was_judged_none_is_named() -> None:
+    assert rejected(cloud(host()), request(host="nowhere")).examples == {}
 
 
 def test_the_nearest_lacks_the_least_of_what_it_lacks() -> None:

@@ -36,6 +36,7 @@ def test_vm_without_room_waits_and_goes_on_when_there_is_some() -> None:
         assert cloud.reason("c") == ("False", "NoFittingHost")
         assert cloud.kstatus("VirtualMachine", "shop/c") == "InProgress"
         assert cloud.vm("c")["placementReport"]["rejected"] == {"InsufficientMemory": 1}
+        assert cloud.vm("c")["placementReport"]["examples"] == {"InsufficientMemory": ["h1"]}
         assert cloud.reason("d") == ("False", "TooLargeForAnyHost")
         assert cloud.kstatus("VirtualMachine", "shop/d") == "Failed"
         assert "job" not in cloud.vm("c")

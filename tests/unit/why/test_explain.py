@@ -54,15 +54,40 @@ CASES: dict[str, tuple[Any, list[str], bool]] = {
                 "NoFittingHost",
                 NO_ROOM,
                 condition("Placed", "False", "NoFittingHost", NO_ROOM),
-                placementReport={"rejected": {"HostDown": 1, "InsufficientMemory": 2}, "message": NO_ROOM},
+                placementReport={
+                    "rejected": {"HostDown": 1, "InsufficientMemory": 2},
+                    "examples": {"HostDown": ["h3"], "InsufficientMemory": ["h7", "h9"]},
+                    "message": NO_ROOM,
+                },
             ),
         ),
         [
             f"{HEAD} waits",
             "reason: NoFittingHost, not ready for 3 min",
             NO_ROOM,
-            "rejected hosts: 2 InsufficientMemory, 1 HostDown",
+            "rejected hosts: 2 InsufficientMemory (h7, h9), 1 HostDown (h3)",
             f"placement: {NO_ROOM}",
+        ],
+        False,
+    ),
+    "many hosts rejected, or by a controller that named none": (
+        make(
+            VM,
+            "web",
+            unready(
+                "NoFittingHost",
+                NO_ROOM,
+                placementReport={
+                    "rejected": {"HostDown": 1, "InsufficientMemory": 40},
+                    "examples": {"InsufficientMemory": ["h1", "h2", "h3"]},
+                },
+            ),
+        ),
+        [
+            f"{HEAD} waits",
+            "reason: NoFittingHost, not ready for 3 min",
+            NO_ROOM,
+            "rejected hosts: 40 InsufficientMemory (h1, h2, h3, …), 1 HostDown",
         ],
         False,
     ),
