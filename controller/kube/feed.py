@@ -27,7 +27,6 @@ from structlog.typing import FilteringBoundLogger
 from controller.kube.kinds import ApiKind, Kinds
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.intake import Intake
-from controller.runtime.keys import Key
 
 _CHUNK = 50  # objects of a list in memory at once
 _RETRIES = (0.5, 1, 2, 4, 8)
@@ -127,10 +126,8 @@ class Feed:
     def _take(self, kind: ApiKind, type: str | None, raw: Mapping[str, Any]) -> None:
         """Take in one event, in the controller's loop; kopf marks what it listed itself with type None."""
         self._metrics.feed_events.labels(kind.kind).inc()
-        metadata = raw["metadata"]
         if type == "DELETED":
-            key = Key(kind.kind, metadata.get("namespace") or "", metadata["name"])
-            self._intake.delete(key, metadata["resourceVersion"])
+            self._intake.deleted(raw)
             return
         self._intake.upsert(raw)
         if type is None:

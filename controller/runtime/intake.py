@@ -14,6 +14,7 @@ from controller.runtime.keys import Key
 from controller.runtime.metrics import Metrics
 from controller.runtime.ports import Gone, Reader, Writer
 from controller.runtime.store import Change, Store
+from controller.runtime.unfinished import Unfinished
 
 Call = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -21,24 +22,31 @@ Call = Callable[[], Awaitable[Mapping[str, Any]]]
 class Intake:
     """Feeds the Store from events, lists and replies, and tells `on_change(change, own)` what changed."""
 
-    def __init__(self, store: Store, on_change: Callable[[Change, bool], None]) -> None:
+    def __init__(self, store: Store, on_change: Callable[[Change, bool], None], unfinished: Unfinished) -> None:
         self._store = store
         self._on_change = on_change
+        self._unfinished = unfinished
         self._held: dict[Key, list[Callable[[], None]]] = {}
 
     def upsert(self, raw: Mapping[str, Any]) -> None:
         """Take in a version from an event or a list; the older of two is ignored, whatever order they come in."""
         metadata = raw["metadata"]
         key = Key(raw["kind"], metadata.get("namespace") or "", metadata["name"])
-        self._defer(key, lambda: self._accept(self._store.upsert(raw), own=False))
+        self._defer(key, lambda: self._upsert(key, raw))
 
-    def delete(self, key: Key, resource_version: str | None = None) -> None:
-        """Take in a deletion; `resource_version` is that of the deletion itself where it is known."""
-        self._defer(key, lambda: self._accept(self._store.delete(key, resource_version), own=False))
+    def deleted(self, raw: Mapping[str, Any]) -> None:
+        """Take in the event of a deletion, with the object as it was last and the version of the deletion itself."""
+        metadata = raw["metadata"]
+        key = Key(raw["kind"], metadata.get("namespace") or "", metadata["name"])
+        self._defer(key, lambda: self._deleted(key, raw))
+
+    def delete(self, key: Key) -> None:
+        """Take in that an object is not there, unless it is kept as `Unfinished`."""
+        self._defer(key, lambda: self._delete(key, None))
 
     def prune(self, kind: str, seen: set[Key], resource_version: str) -> None:
         """Take in that a complete list of a kind had only `seen`."""
-        changes: Iterable[Change] = self._store.prune(kind, seen, resource_version)
+        changes: Iterable[Change] = self._store.prune(kind, seen | self._unfinished.keys(kind), resource_version)
         for change in changes:
             self._accept(change, own=False)
 
@@ -54,6 +62,27 @@ class Intake:
             for accept in held:
                 accept()
 
+    def write_unfinished(self, key: Key, part: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Carry out a write of an object that the API server has let go already."""
+        raw = self._unfinished.write(key, part, patch)
+        self._accept(self._store.upsert(raw, unversioned=True), own=True)
+        return raw
+
+    def _upsert(self, key: Key, raw: Mapping[str, Any]) -> None:
+        if self._unfinished.has(key) and not self._unfinished.has(key, raw["metadata"]["uid"]):
+            self._unfinished.drop(key)
+        self._accept(self._store.upsert(raw), own=False)
+
+    def _deleted(self, key: Key, raw: Mapping[str, Any]) -> None:
+        if kept := self._unfinished.keep(key, raw):
+            self._accept(self._store.upsert(kept), own=False)
+        else:
+            self._delete(key, raw["metadata"]["resourceVersion"])
+
+    def _delete(self, key: Key, resource_version: str | None) -> None:
+        if not self._unfinished.has(key):
+            self._accept(self._store.delete(key, resource_version), own=False)
+
     def _defer(self, key: Key, accept: Callable[[], None]) -> None:
         if key in self._held:
             self._held[key].append(accept)
@@ -68,21 +97,27 @@ class Intake:
 class Writes:
     """`session.ObjectWrites` over the API: each write only while `fence` allows it."""
 
-    def __init__(self, writer: Writer, intake: Intake, fence: Callable[[], None], metrics: Metrics) -> None:
+    def __init__(self, writer: Writer, intake: Intake, fence: Callable[[], None], metrics: Metrics, unfinished: Unfinished) -> None:
         self._writer = writer
         self._intake = intake
+        self._unfinished = unfinished
         self._fence = fence
         self._metrics = metrics
 
     async def status(self, key: Key, uid: str, version: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Patch the status.  Raises ApiError, and what the fence raises."""
         self._fence()
+        if self._unfinished.has(key, uid):
+            return self._intake.write_unfinished(key, "status", patch)
         self._metrics.writes.labels(key.kind, "status").inc()
         return await self._intake.write(key, lambda: self._writer.patch_status(key, uid, version, patch))
 
     async def metadata(self, key: Key, uid: str, version: str, patch: Mapping[str, Any]) -> Mapping[str, Any]:
         """Patch the metadata.  Raises ApiError, and what the fence raises."""
         self._fence()
+        if self._unfinished.has(key, uid):
+            return self._intake.write_unfinished(key, "metadata", patch)
+        self._unfinished.note(uid, patch)
         self._metrics.writes.labels(key.kind, "metadata").inc()
         return await self._intake.write(key, lambda: self._writer.patch_metadata(key, uid, version, patch))
 

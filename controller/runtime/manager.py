@@ -22,6 +22,7 @@ from controller.runtime.recorder import Record, Recorder
 from controller.runtime.results import Done, Failed, Requeue, Result, Waiting, done
 from controller.runtime.store import Change, Part, Store, Unparsable
 from controller.runtime.triggers import Triggers
+from controller.runtime.unfinished import Unfinished
 
 _LOOK = 0.02
 _CALM_LOOKS = 0.25
@@ -110,8 +111,9 @@ class Manager:
         self._queue: Queue | None = None
         self._held: dict[Key, None] = {}
         self._gone: dict[Key, list[str]] = {}
-        self.intake = Intake(store, self._on_change)
-        writes = Writes(api, self.intake, fence, metrics)
+        unfinished = Unfinished(options.finalizer, clock)
+        self.intake = Intake(store, self._on_change, unfinished)
+        writes = Writes(api, self.intake, fence, metrics, unfinished)
         self._recorder = Recorder(api, clock, metrics, log)
         self._attempt = Attempt(store, writes, options, clock, log, new_id, make_condition, self._recorder.record, self.enqueue)
 

@@ -26,3 +26,14 @@ def merge_patch(raw: Mapping[str, Any], known: Mapping[str, Any], draft: Mapping
         else:
             patch[name] = wanted
     return patch
+
+
+def apply_patch(target: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `target` with a merge patch applied; what is no object is taken for an empty one."""
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = apply_patch(result.get(name), value) if isinstance(value, Mapping) else value
+    return result

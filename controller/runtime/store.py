@@ -179,8 +179,9 @@ class Store:
         by_value: dict[str, dict[str, set[Key]]] = {name: defaultdict(set) for name in declared}
         self._kinds[kind.KIND] = _Kind(kind, _Packing(), declared, {}, OrderedDict(), by_value, {})
 
-    def upsert(self, raw: Mapping[str, Any]) -> Change | None:
-        """Take in an object as the API server sent it, from an event, a list or the reply to a write.
+    def upsert(self, raw: Mapping[str, Any], *, unversioned: bool = False) -> Change | None:
+        """Take in an object as the API server sent it, from an event, a list or the reply to a write; `unversioned`: one that it
+        doesn't know any more, and so gives no new versions.
 
         Returns what changed; None when it isn't newer than what is known, deleted ones included.  Raises KeyError for a kind
         that isn't registered.
@@ -188,7 +189,7 @@ class Store:
         kind, metadata = self._kinds[raw["kind"]], raw["metadata"]
         key = Key(kind.type.KIND, sys.intern(metadata.get("namespace") or ""), metadata["name"])
         old = kind.entries.get(key)
-        if int(metadata["resourceVersion"]) <= (old.version if old else self._absent_at(key)):
+        if not unversioned and int(metadata["resourceVersion"]) <= (old.version if old else self._absent_at(key)):
             return None
         new = kind.packing.entry(raw)
         self._tombstones.pop(key, None)

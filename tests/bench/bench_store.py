@@ -23,6 +23,7 @@ from controller.placing.recovery import Recovery
 from controller.runtime.clock import SystemClock
 from controller.runtime.intake import Intake
 from controller.runtime.store import Change, Store
+from controller.runtime.unfinished import Unfinished
 from controller.scheduler.index import HostIndex
 from controller.shared.lookups import register_all, vms_by_zone
 from drivers.loader import load
@@ -130,7 +131,7 @@ def main(vms: int, hosts: int) -> None:
         placements.take(change)
         recovery.take(change)
 
-    intake, meter = Intake(store, told), Meter()
+    intake, meter = Intake(store, told, Unfinished("vireo.dev/finalizer", SystemClock())), Meter()
     for page in pages(host(number) for number in range(hosts)):
         for raw in page:
             intake.upsert(raw)

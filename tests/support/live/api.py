@@ -100,18 +100,6 @@ class Api:
         if reply.status_code != httpx.codes.NOT_FOUND:
             self._checked(reply)
 
-    def delete_seen(self, kind: str, name: str) -> None:
-        """Ask for an object's deletion in the version that it has now, so that a finalizer which comes in that moment is heeded.
-
-        Otherwise it is not: an API server that has seen none removes the object, though one was written and accepted meanwhile.
-        """
-        while (found := self.get(kind, name)) is not None:
-            version = {"preconditions": {"resourceVersion": found["metadata"]["resourceVersion"]}}
-            reply = self._client.request("DELETE", self.path(kind, name), json=version)
-            if reply.status_code not in _PASSING | {httpx.codes.NOT_FOUND}:
-                self._checked(reply)
-                return
-
     def wipe_status(self) -> int:
         """Take the status of every object away, as a restore of etcd without it does; returns how many there were."""
         wiped = 0

@@ -133,7 +133,7 @@ class Users:
 
     def _delete(self, kind: str, *names: str) -> None:
         for name in names:
-            self.api.delete_seen(kind, name)
+            self.api.delete(kind, name)
         self.left[kind].difference_update(names)
 
     def _write(self, content: str) -> None:

@@ -17,8 +17,10 @@ from prometheus_client import CollectorRegistry
 from controller.kube.feed import Feed
 from controller.kube.kinds import ApiKind, Kinds
 from controller.kube.metrics import ApiMetrics
+from controller.runtime.clock import SystemClock
 from controller.runtime.intake import Intake
 from controller.runtime.store import Change, Store
+from controller.runtime.unfinished import Unfinished
 from tests.unit.runtime.models import Widget
 
 from .server import GROUP, WIDGETS, listening
@@ -122,7 +124,7 @@ class Watched:
         self.feed = Feed(
             Kinds(kinds),
             login,
-            Intake(self.store, lambda change, own: self.changes.append(change)),
+            Intake(self.store, lambda change, own: self.changes.append(change), Unfinished("test.dev/finalizer", SystemClock())),
             self.gaps.append,
             ApiMetrics(self.registry),
             log,

@@ -95,6 +95,10 @@ class FakeApi:
             raw["metadata"]["generation"] += 1
             self._store(key, raw, "MODIFIED")
 
+    def delete_unseeing(self, key: Key) -> None:
+        """A deletion that had read the object before its finalizer was written."""
+        self._remove(key, copy.deepcopy(self.objects[key]))
+
     # What the runtime does.
 
     async def patch_status(self, key: Key, uid: str, resource_version: str, patch: Mapping[str, Any]) -> Raw:
@@ -213,8 +217,7 @@ class Watcher:
         if self._closed:
             return
         if type == "DELETED":
-            metadata = raw["metadata"]
-            self._intake.delete(Key(raw["kind"], metadata["namespace"], metadata["name"]), metadata["resourceVersion"])
+            self._intake.deleted(raw)
         else:
             self._intake.upsert(raw)
 
