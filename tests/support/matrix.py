@@ -150,7 +150,7 @@ def _adopted(cloud: MatrixCloud) -> None:
 def _left(cloud: MatrixCloud) -> None:
     assert not cloud.exists("VirtualMachine", "shop/web")
     assert adoption.there(cloud).owner is None
-    assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["old.img"]
+    assert [disk.content for disk in cloud.datacentre.census.disks if disk.instance == adoption.ID] == ["written by web"]
 
 
 def _taken_back(cloud: MatrixCloud) -> None:
