@@ -198,6 +198,7 @@ def make_reconcilers(parts: Parts, secrets: SecretReader) -> Sequence[Reconciler
         parts.attachments,
         parts.contents,
         Delegation(parts.sharding),
+        parts.pools,
         _new_id,
     )
     disks = (parts.contents, parts.rooms, parts.attachments)

@@ -120,6 +120,13 @@ class Power(Protocol):
         Already off is success. SOFT raises Unsupported without Capability.SOFT_STOP, NotFound, Busy, Transient.
         """
 
+    def resume(self, host: HostID, instance: InstanceID) -> Done | Started:
+        """Let a VM go on that the hypervisor suspended for an error of a disk (`ObservedVM.failures`).
+
+        What failed is tried again; if it fails again, the VM is suspended again. One in any other state, be it suspended by
+        somebody, is left as it is, and that is success. Raises NotFound, Busy, Transient.
+        """
+
 
 class Storage(Protocol):
     """Storage pools and template images (Capability.STORAGE)."""
@@ -127,8 +134,7 @@ class Storage(Protocol):
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
         """Make the pool usable on this host and report its size; an existing one is reported as it is.
 
-        An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it. VMs that
-        were suspended because the export did not answer go on.
+        An NFS export is mounted, also when its mount was lost; nothing is ever written into the directory below it.
         Of a Ceph pool the key is taken over, if it is given, in place of the one that the host had.
         What somebody else, or another cloud, has in the same place is used as it is.
         Raises InvalidSpec if the path can't be a pool (not a directory, not writable) or the host has one of that name elsewhere,

@@ -223,6 +223,12 @@ class HostLink:
         with self._changing(instance):
             return await self._session.lanes.change(connection.power.stop, host, instance, mode)
 
+    async def resume(self, instance: InstanceID) -> Done | Started:
+        """See `drivers.base.Power.resume`."""
+        host, connection = self._host(), self._session.connection()
+        with self._changing(instance):
+            return await self._session.lanes.change(connection.power.resume, host, instance)
+
     async def adopt(self, instance: InstanceID, adoption: Adoption, ended: Callable[[], None]) -> Done | Started:
         """See `drivers.adoption.Adopting.adopt`.
 

@@ -94,6 +94,17 @@ class PoolRegistry:
         """
         await self._wait(spec.name, [self._start(spec, host, older_than) for host in hosts], patience)
 
+    async def look(self, spec: PoolSpec, host: str, *, older_than: float, patience: float) -> ObservedPool | None:
+        """The pool as the host reports it; None while it is not usable there, or has not answered within `patience` seconds.
+
+        An answer older than `older_than` seconds is asked for again; those who look at the same time share one.
+        """
+        begun = self._clock()
+        await self.ensure(spec, [host], older_than=older_than, patience=patience)
+        known = self._answers.get(spec.name, {}).get(host)
+        recent = known is not None and known.spec == spec and begun - known.given <= older_than
+        return self.ready(spec.name, host) if recent else None
+
     async def release(self, spec: PoolSpec, hosts: Collection[str], *, patience: float) -> list[PoolFailure]:
         """Have those of these hosts that are up let a pool go, where it is just being made ready as soon as that has ended.
 

@@ -26,6 +26,7 @@ from drivers.types import (
 )
 
 _CHANGED = "changed on the hypervisor: "
+_HELD = (DRIFT, report.LAST_SEEN, report.UNPLUGGED, *report.BY_HAND, *report.HALTED)
 _LATER = "the declared is put back when the VM can be driven again"
 _REMEDY = "change it back, change spec to match, or set driftPolicy Correct"
 
@@ -173,11 +174,14 @@ def _was_ready(ctx: Context[VirtualMachine]) -> bool:
 
 
 def _held(ctx: Context[VirtualMachine], type: str) -> bool:
-    """Whether the VM was as declared for this very spec, or was already found to have drifted from it; devices do not count."""
+    """Whether the VM was as declared for this very spec, or was already found to have drifted from it.
+
+    Devices do not count, nor that it is suspended: it had the power that was declared.
+    """
     condition = ctx.conditions.get(type)
     if condition is None or condition.observed_generation != ctx.object.metadata.generation:
         return False
-    return condition.status == "True" or condition.reason in (DRIFT, report.LAST_SEEN, report.UNPLUGGED, *report.BY_HAND)
+    return condition.status == "True" or condition.reason in _HELD
 
 
 def _found(ctx: Context[VirtualMachine], *reasons: str) -> bool:

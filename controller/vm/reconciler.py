@@ -40,6 +40,7 @@ from controller.vm.rests import Rests
 from controller.vm.seat import Seat, Seating
 from controller.vm.services import Services
 from controller.vm.steps import Steps
+from controller.vm.suspension import Suspension
 from controller.vm.translate import desired, limits_of
 from controller.vm.undriven import Undriven
 from controller.vm.userdata import user_data
@@ -134,9 +135,10 @@ class VirtualMachineReconciler:
         self._steps = Steps(services, self._seating, self._mounting)
         marking = Marking()
         self._deletion = Deletion(services, self._seating, marking)
+        self._suspension = Suspension(services.pools)
         self._adopting = Adopting(services, self._seating, self._steps, marking)
         self._rests = Rests()
-        self._undriven = Undriven(services, self._steps, self._rests)
+        self._undriven = Undriven(services, self._steps, self._rests, self._suspension)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
         """Drive one VirtualMachine towards its spec until it is there, or something has to be waited for."""
@@ -160,6 +162,7 @@ class VirtualMachineReconciler:
         self._mounting.forget(uid)
         self._steps.forget(uid)
         self._rests.forget(uid)
+        self._suspension.forget(uid)
 
     async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
         refs = resolve(ctx.object, ctx.store)
@@ -212,11 +215,15 @@ class VirtualMachineReconciler:
                 self._services.addressing.observed(ctx.object, have)
                 left = report_hardware(ctx, have, by_hand) if by_hand else None
                 if drift := power_drifted(ctx, have) or left:
-                    return drift
+                    return await self._suspension.beside(ctx, seat.link, have, drift)
             action = plan(want, have, seat.link.apply_mode)
             self._rest(ctx, action, have)
-            if action is None and have is not None:
-                return self._settled(ctx, refs, seat, want, have, lack)
+            if have is not None and (action is None or isinstance(action, Apply)):
+                halted = await self._suspension.take(ctx, seat.link, have)
+                if halted is None and have.power is Power.PAUSED:
+                    continue  # it was let go on
+                if action is None:
+                    return self._settled(ctx, refs, seat, want, have, halted or lack)
             if action is not None and given(ctx.object):
                 allow(ctx, action)
             if isinstance(action, Start) and (kept_off := (have and rootless(ctx, have)) or room.not_started(ctx, seat, lack)):
@@ -244,9 +251,11 @@ class VirtualMachineReconciler:
         return refs, wanted, lack or tight
 
     def _settled(
-        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, have: ObservedVM, lack: str
+        self, ctx: Context[VirtualMachine], refs: References, seat: Seat, want: Want, have: ObservedVM, lack: str | Result
     ) -> Result:
-        """Nothing left to do now. `lack`: what the host lacks for the declared size; all else is as declared."""
+        """Nothing left to do now. `lack`: what the host lacks for the declared size, or why the VM is suspended; all else is as
+        declared.
+        """
         vm, to_come = ctx.object, restart.wait(ctx)
         report.pending(vm.status, pending(want.vm, have, seat.link.apply_mode), ctx.conditions)
         room.trim(ctx, self._services.placements, want.vm, have)
@@ -255,13 +264,9 @@ class VirtualMachineReconciler:
             message = "the hypervisor does not say whether the VM runs"
             ctx.conditions.set("PowerStateSynced", "Unknown", "PowerUnknown", message)
             return waiting("PowerUnknown", message, retry_after=_POWER_LOOKS)
-        if have.power is Power.PAUSED:
-            message = (
-                f"suspended on host {seat.link.name}, by hand or for an error such as a full disk: resume it there, or restart it"
-            )
-            ctx.conditions.set("PowerStateSynced", False, "Suspended", message)
+        if not isinstance(lack, str):
             job.finish(ctx)
-            return waiting("Suspended", message, retry_after=_POWER_LOOKS)
+            return lack
         ctx.conditions.set("PowerStateSynced", True, "AsDeclared")
         job.finish(ctx)
         if lost := rootless(ctx, have):

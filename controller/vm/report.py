@@ -26,6 +26,8 @@ SYNCED, IN_SYNC = "PowerStateSynced", "InSync"
 DISK_MISSING, FOREIGN_DEVICES, DRIFT = "DiskMissing", "ForeignDevices", "Drift"
 UNPLUGGED = "Unplugged"
 """Reason of facets of a VM that has a NIC in the air."""
+SUSPENDED, FULL, DISK_ERROR = HALTED = "Suspended", "StorageFull", "DiskError"
+"""Reasons of a facet of a VM that is suspended."""
 LAST_SEEN = "LastSeenAsDeclared"
 """Reason of a facet of a VM that was as declared when it was seen last."""
 BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controller.inventory import Inventory
+from controller.inventory import Inventory, PoolRegistry
 from controller.inventory.contents import ContentsReader
 from controller.inventory.secrets import Secrets
 from controller.placing.attachments import Attachments
@@ -31,4 +31,5 @@ class Services:
     attachments: Attachments
     contents: ContentsReader
     delegation: Delegation
+    pools: PoolRegistry
     new_id: Callable[[], str]

@@ -11,6 +11,7 @@ from controller.vm.plan import is_on
 from controller.vm.rests import Rests, as_declared
 from controller.vm.services import Services
 from controller.vm.steps import Steps
+from controller.vm.suspension import Suspension
 from controller.vm.volumes import show
 from crds.v1alpha1.virtualmachine import DriftPolicy, PowerState, VirtualMachine
 from crds.v1alpha1.virtualmachinestatus import VirtualMachineState
@@ -19,12 +20,16 @@ from drivers.types import ObservedVM
 
 
 class Undriven:
-    """Shows such a VM as it is, and tells what was done to it by hand. Nothing of that is put right before it is driven again."""
+    """Shows such a VM as it is, and tells what was done to it by hand. Nothing of that is put right before it is driven again.
 
-    def __init__(self, services: Services, steps: Steps, rests: Rests) -> None:
+    One that an error of a disk has suspended is no work of a hand: it goes on as any other.
+    """
+
+    def __init__(self, services: Services, steps: Steps, rests: Rests, suspension: Suspension) -> None:
         self._services = services
         self._steps = steps
         self._rests = rests
+        self._suspension = suspension
 
     async def look(self, ctx: Context[VirtualMachine], why: Result) -> Result:
         """Look at a VM that waits or has failed for what `why` says, and stop it if it is declared off. Raises DriverError."""
@@ -49,10 +54,10 @@ class Undriven:
         tell_power(ctx, have, power)
         if changed:
             leave_hardware(ctx, have, changed)
-        return why
+        return await self._suspension.beside(ctx, link, have, why)
 
     async def held(self, ctx: Context[VirtualMachine]) -> None:
-        """Tell what was done by hand to a VM while somebody works on it.
+        """Tell what was done by hand to a VM while somebody works on it, and that an error of a disk has suspended it.
 
         After a restore it may run with what it had then: it rests on nothing before it was driven again.
         """
@@ -67,6 +72,8 @@ class Undriven:
         except DriverError as error:  # whoever works on it meets that too, and says so
             ctx.log.info("a VM that is worked on was not looked at", reason=error.reason, error=str(error))
             return
+        if have:
+            self._suspension.tell(ctx, link, have)
         if have and (changed := hardware_drift(ctx, as_declared(rest), have, rest)):
             leave_hardware(ctx, have, changed)
 

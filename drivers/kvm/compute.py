@@ -10,10 +10,11 @@ from typing import Any
 from drivers.errors import Conflict, DriverError
 from drivers.kvm import domains
 from drivers.kvm.domain import observe
+from drivers.kvm.domain.observe import Documents
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks, volume_key
 from drivers.kvm.link.session import COPY_LIMIT, Role, Session
-from drivers.kvm.machine import agent, creation, deletion
+from drivers.kvm.machine import agent, creation, deletion, suspension
 from drivers.kvm.machine import changes as rules
 from drivers.kvm.network.plugs import Plugs
 from drivers.kvm.network.segments import Segments
@@ -69,14 +70,16 @@ class KVMCompute:
         return {vm.instance: vm for vm in found if vm is not None}
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
-        """Documents and power, then the guest agent where it is connected."""
+        """Documents and power, then which disk has failed if that suspended it, or the guest agent where it is connected."""
         self._hosts.require(host)
 
-        def read(connection: Any) -> ObservedVM | None:
-            documents = domains.documents(connection, instance)
-            return None if documents is None else observe.observe(documents, host, self._plugs.found)
+        def read(connection: Any) -> Documents | None:
+            return domains.documents(connection, instance)
 
-        seen = self._session.run(Role.STATE, f"read the VM {instance}", read)
+        documents = self._session.run(Role.STATE, f"read the VM {instance}", read)
+        if documents is not None and documents.failed and suspension.answers(documents):
+            documents = replace(documents, errors=suspension.ask(self._session, instance))
+        seen = None if documents is None else observe.observe(documents, host, self._plugs.found)
         if seen is None:
             raise Conflict(f"the identity {instance} is taken by a VM that Vireo did not make")
         return replace(seen, guest=agent.ask(self._session, instance)) if seen.guest.agent else seen

@@ -12,6 +12,7 @@ from drivers.kvm.domain.observe import agent_connected
 from drivers.kvm.hosts import KVMHosts
 from drivers.kvm.keylock import KeyedLocks
 from drivers.kvm.link.session import Role, Session
+from drivers.kvm.machine import suspension
 from drivers.kvm.network import filters
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.switches import Switches
@@ -79,6 +80,17 @@ class KVMPower:
 
         role = Role.AGENT if mode is StopMode.SOFT else Role.POWER
         self._session.run(role, f"stop the VM {instance}", run, mutating=True)
+        return Done()
+
+    def resume(self, host: HostID, instance: InstanceID) -> Done:
+        """See `drivers.kvm.machine.suspension`."""
+        self._hosts.require(host)
+
+        def run(connection: Any) -> None:
+            with self._locks.hold(instance, self._session.timeouts.turn):
+                suspension.resume(domains.owned(connection, instance))
+
+        self._session.run(Role.WORK, f"let the VM {instance} go on", run, mutating=True)
         return Done()
 
 

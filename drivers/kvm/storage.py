@@ -35,7 +35,7 @@ class KVMStorage:
         self._locks = KeyedLocks()
 
     def ensure_pool(self, host: HostID, pool: PoolSpec) -> ObservedPool:
-        """Define, build and start the pool; its directory is made if need be. VMs that waited for its NFS server go on.
+        """Define, build and start the pool; its directory is made if need be.
 
         An iSCSI target and a Ceph pool are only looked at.
         """
@@ -51,8 +51,6 @@ class KVMStorage:
                 if pool.raw:
                     holdings.drop_replaced(found)
                 _state, capacity, _allocation, available = found.info()
-            if pool.nfs is not None:
-                nfs.resume(connection, pool.path)
             return ObservedPool(pool.name, int(capacity), int(available))
 
         extra = 0.0 if pool.nfs is None else nfs.PATIENCE

@@ -156,6 +156,10 @@ class _Power:
         outcome: Done | Started = self._call("power.stop", host, instance, mode)
         return outcome
 
+    def resume(self, host: HostID, instance: InstanceID) -> Done | Started:
+        outcome: Done | Started = self._call("power.resume", host, instance)
+        return outcome
+
 
 class _Storage:
     def __init__(self, session: Session, cloud: str) -> None:

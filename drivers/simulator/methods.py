@@ -135,6 +135,7 @@ METHODS: dict[str, Method] = {
     "compute.delete": Method(tuple[HostID, InstanceID, Pools], Outcome, True, tagged=True),
     "power.start": Method(tuple[HostID, InstanceID], Outcome, True, Capability.POWER, tagged=True),
     "power.stop": Method(tuple[HostID, InstanceID, StopMode], Outcome, True, Capability.POWER, tagged=True),
+    "power.resume": Method(tuple[HostID, InstanceID], Outcome, True, Capability.POWER, tagged=True),
     "storage.ensure_pool": Method(tuple[HostID, PoolSpec, str], ObservedPool, True, Capability.STORAGE),
     "storage.release_pool": _work(tuple[HostID, PoolSpec, str], Capability.STORAGE),
     "storage.list_pools": Method(tuple[HostID, str], Pools, False, Capability.STORAGE),

@@ -91,6 +91,7 @@ class Service:
             "compute.delete": lambda _, *args: compute.delete(*args),
             "power.start": lambda _, *args: power.start(*args),
             "power.stop": lambda _, *args: power.stop(*args),
+            "power.resume": lambda _, *args: power.resume(*args),
             "storage.ensure_pool": lambda _, *args: storage.ensure_pool(*args),
             "storage.release_pool": lambda _, *args: storage.release_pool(*args),
             "storage.list_pools": lambda _, *args: storage.list_pools(*args),

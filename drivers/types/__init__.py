@@ -47,7 +47,7 @@ from drivers.types.disks import (
 )
 from drivers.types.endpoints import Capability, Credentials, Endpoint, HostID
 from drivers.types.hosts import GuestSupport, NetworkSupport, ObservedHost
-from drivers.types.machines import DesiredVM, Devices, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
+from drivers.types.machines import DesiredVM, Devices, DiskFailure, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
 from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment, Unplugged
 from drivers.types.outcomes import Done, Event, Failed, HostChanged, OpRef, Progress, Running, Started, Succeeded, VMChanged
 from drivers.types.sizes import show_size
@@ -69,6 +69,7 @@ __all__ = [
     "DetachNIC",
     "DetachVolume",
     "Devices",
+    "DiskFailure",
     "DiskLimits",
     "Done",
     "Endpoint",

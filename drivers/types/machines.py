@@ -89,6 +89,19 @@ class GuestInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFailure:
+    """An error of a disk for which the hypervisor has suspended a VM; what failed is done again when the VM goes on.
+
+    `name` is that of the disk or volume, `pool` that of its storage pool, each empty where it is not known. `full`: there was no
+    room for what the guest wrote.
+    """
+
+    name: str = ""
+    pool: str = ""
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedVM:
     """A VM with our owner mark, as the hypervisor has it.
 
@@ -97,7 +110,9 @@ class ObservedVM:
     hypervisor, so a restart is carried out by stop and start.
     `restored` is the token of the last `Snapshots.restore` that took effect. `most_cpus` is what a running VM was started with room
     for, 0 where that does not matter, and `most_memory` the bytes that it has room for, 0 for none. `offered_memory` is what a
-    running VM was given and its guest has not taken, not all of it at least; 0 if there is nothing of that kind.
+    running VM was given and its guest has not taken, not all of it at least; 0 if there is nothing of that kind. `failures` say why
+    the hypervisor has suspended a VM by itself, one that names no disk where only a look at the VM alone tells which; empty for any
+    other VM, be it one that somebody suspended.
     """
 
     instance: InstanceID
@@ -120,3 +135,4 @@ class ObservedVM:
     most_cpus: int = 0
     most_memory: int = 0
     offered_memory: int = 0
+    failures: tuple[DiskFailure, ...] = ()

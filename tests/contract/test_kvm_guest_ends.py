@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drivers.base import Connection
-from drivers.types import DesiredVM, PoolSpec, Power, VMChanged
+from drivers.types import DesiredVM, DiskFailure, PoolSpec, Power, VMChanged
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host
 from tests.contract.suite.tools import DEADLINE, Maker, eventually
 from tests.lab.guests import execute, wait_for_agent
@@ -52,6 +52,9 @@ class Guest:
         """Have it run after the agent has answered."""
         self.inside(f"({script}) </dev/null >/dev/null 2>&1 &")
 
+    def go_on(self) -> None:
+        self.make.connection.power.resume(self.make.binding.host, self.vm.instance)
+
     def becomes(self, power: Power) -> float:
         """Look only when an event tells of the VM, until its power is so; seconds from now."""
         began = time.monotonic()
@@ -87,15 +90,22 @@ def test_a_guest_that_shuts_itself_down_is_told_of(guest: Guest, report: Report)
 
 
 def test_a_guest_that_finds_the_pool_full_is_suspended_and_loses_nothing(guest: Guest, binding: KVMBinding, report: Report) -> None:
-    """Without room it is suspended again; with room it goes on where it was."""
+    """What is full is told. Without room it is suspended again; with room it goes on where it was, unless somebody suspended it."""
     boot = guest.inside("cat /proc/sys/kernel/random/boot_id")
     guest.begin("dd if=/dev/urandom of=/root/filler bs=1M count=100 && sha256sum /root/filler >/root/sum; sync; touch /run/done")
     report(TABLE, f"found the pool full  {guest.becomes(Power.PAUSED):6.1f} from its first write")
-    guest.make.start(guest.vm)
+    full = (DiskFailure("root", binding.pool.name, full=True),)
+    assert guest.make.observe(guest.vm).failures == full
+    assert guest.make.connection.compute.observe_all()[guest.vm.instance].failures == (DiskFailure(),), "QEMU was not asked"
+    guest.go_on()
     guest.becomes(Power.PAUSED)
+    assert guest.make.observe(guest.vm).failures == full
     run_in(binding.lab_host, "mount", "-o", f"remount,size={4 * ROOM}", binding.pool.path)
-    guest.make.start(guest.vm)
+    guest.go_on()
     assert eventually(lambda: guest.inside("test -e /run/done && echo yes || true"))
     assert guest.make.power(guest.vm) is Power.ON
     assert guest.inside("echo 3 >/proc/sys/vm/drop_caches; sha256sum -c /root/sum") == "/root/filler: OK"
     assert guest.inside("cat /proc/sys/kernel/random/boot_id") == boot
+    guest.domain.suspend()
+    guest.go_on()
+    assert (guest.make.power(guest.vm), guest.make.observe(guest.vm).failures) == (Power.PAUSED, ())

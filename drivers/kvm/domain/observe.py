@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from drivers.kvm.host.profile import ACCELERATED
 from drivers.kvm.mark import Mark, MarkedDisk, read
 from drivers.types import (
     AttachedVolume,
+    DiskFailure,
     GuestInfo,
     HostID,
     InstanceID,
@@ -49,13 +50,16 @@ _EXCEPTIONS = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): Power.ON,
 }
 
+FAILED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+"""State and reason of a domain that QEMU suspended for an error of a disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class Documents:
     """What libvirt says about one domain, with its snapshots.
 
     `inactive` is the document of the next start, `live` the one it runs with (None when off). `state` and `reason` are libvirt's
-    numbers.
+    numbers. `errors` are those of disks by device, libvirt's numbers too; empty where QEMU was not asked.
     """
 
     inactive: ET.Element
@@ -63,6 +67,12 @@ class Documents:
     state: int
     reason: int
     snapshots: tuple[ObservedSnapshot, ...] = ()
+    errors: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether QEMU suspended the domain for an error of a disk."""
+        return (self.state, self.reason) == FAILED
 
 
 class Key(NamedTuple):
@@ -127,6 +137,7 @@ def observe(documents: Documents, host: HostID, in_the_air: Mapping[Key, Unplugg
         most_cpus=most_cpus(documents.live),
         most_memory=0 if documents.live is None or mark.adopted else present.most,
         offered_memory=present.as_asked(present.base + present.given, mark.memory) if present.waits else 0,
+        failures=_failures(documents, devices, mark),
     )
 
 
@@ -211,6 +222,19 @@ def is_own(disk: ET.Element, known: MarkedDisk, instance: InstanceID) -> bool:
 def is_seed(disk: ET.Element, instance: InstanceID) -> bool:
     """Whether a drive is the one with the seed that Vireo made for the VM."""
     return device(disk) == SEED_TARGET and names.is_seed(PurePosixPath(source(disk)).name, instance)
+
+
+def _failures(documents: Documents, devices: ET.Element, mark: Mark) -> tuple[DiskFailure, ...]:
+    """Why QEMU suspended the domain. A disk of somebody else is named as libvirt does."""
+    if not documents.failed:
+        return ()
+    known = {disk.target: (disk.name, disk.pool) for disk in mark.disks}
+    marked: dict[str, tuple[str, str]] = {volume.volume: (volume.name, volume.pool) for volume in mark.volumes}
+    for item in devices.iterfind("devices/disk"):
+        known |= {device(item): marked[each] for each in volumes.identities(item) if each in marked}
+    full = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE
+    found = [DiskFailure(*known.get(name, (name, "")), full=error == full) for name, error in sorted(documents.errors.items())]
+    return tuple(found) or (DiskFailure(),)
 
 
 def _own_disks(domain: ET.Element, instance: InstanceID, mark: Mark) -> list[tuple[ET.Element, MarkedDisk]]:

@@ -15,10 +15,9 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Conflict, DriverError, StorageUnavailable, Unsupported
-from drivers.kvm import domains, errors, mark, names
-from drivers.kvm.domain.observe import source
+from drivers.kvm import errors, names
 from drivers.kvm.store import volumes
-from drivers.kvm.xmltext import add, parse
+from drivers.kvm.xmltext import add
 from drivers.types import NFSExport, PoolSpec
 
 MARKER = "vireo-nfs.mounted"
@@ -150,17 +149,3 @@ def explain(error: libvirt.libvirtError, nfs: NFSExport) -> DriverError:
 def _complaint(text: str) -> str:
     """What mount.nfs(8) itself said, without the command line that libvirt puts before it."""
     return text.rpartition("unexpected exit status")[2].partition(":")[2].strip() or text
-
-
-def resume(connection: Any, path: str) -> None:
-    """Let our VMs go on that were suspended by an error of a disk in the directory `path`. Those with another error stop again."""
-    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED):
-        with domains.suppress_code(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
-            failed = tuple(domain.state(0)) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
-            if failed and _is_ours_in(parse(domain.XMLDesc(0)), path):
-                domain.resume()
-
-
-def _is_ours_in(document: ET.Element, path: str) -> bool:
-    sources = (source(disk) for disk in document.iterfind("devices/disk"))
-    return mark.read(document) is not None and any(file.startswith(f"{path}/") for file in sources)

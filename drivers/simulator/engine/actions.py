@@ -50,6 +50,7 @@ class Act(StrEnum):
     MOVE_NIC = "move-nic"
     REMOVE_DISK = "remove-disk"
     MOVE_VM = "move-vm"
+    FAIL_DISK = "fail-disk"
     IGNORE_STOP = "ignore-stop"
     IGNORE_MEMORY = "ignore-memory"
     WRITE_DISK = "write-disk"
@@ -97,6 +98,7 @@ class Actions:
             Act.POWER_ON: self._power_on,
             Act.POWER_OFF: lambda vm, _: power_off(self._dc, vm),
             Act.PAUSE: self._pause,
+            Act.FAIL_DISK: self._fail_disk,
             Act.CRASH_VM: lambda vm, _: power_off(self._dc, vm, Power.CRASHED),
             Act.DELETE_VM: lambda vm, _: self._dc.remove_vm(vm),
             Act.DISOWN_VM: lambda vm, _: setattr(vm, "owner", None),
@@ -206,7 +208,7 @@ class Actions:
         if not vm.has_power:
             self._require_networks(vm)
         vm.power, vm.running_cpus, vm.running_memory = Power.ON, vm.cpus, vm.memory
-        vm.booted, vm.starts = vm.guest, vm.starts + 1
+        vm.booted, vm.starts, vm.failures = vm.guest, vm.starts + 1, {}
 
     def _require_networks(self, vm: VM) -> None:
         """Nobody starts a VM on a host that lacks a network of it."""
@@ -218,7 +220,18 @@ class Actions:
     def _pause(self, vm: VM, _: str) -> None:
         if vm.power is not Power.ON:
             raise ValueError("not running")
-        vm.power = Power.PAUSED
+        vm.power, vm.failures = Power.PAUSED, {}
+
+    def _fail_disk(self, vm: VM, value: str) -> None:
+        """`NAME=error`: all that the guest writes to a disk fails; `NAME=full`: while its pool has no room; `NAME=` mends it."""
+        name, _, kind = value.partition("=")
+        vm.failing.pop(name, None)
+        if not kind:
+            return
+        if kind not in ("error", "full") or name not in vm.disks or vm.power is not Power.ON:
+            raise ValueError(value)
+        vm.failing[name] = kind == "full"
+        vm.power, vm.failures = Power.PAUSED, {name: kind == "full"}
 
     def _remove_disk(self, vm: VM, name: str) -> None:
         disk = vm.disks.pop(name, None)

@@ -197,7 +197,8 @@ class VM:
     its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
     `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing. `ports` are where its NICs
     were made, by name, and `moved` where those are that somebody plugged in elsewhere. `unplugged` are those in the air: what they
-    were on went away while the VM ran.
+    were on went away while the VM ran. `failing` are disks and volumes, by name, on which what the guest
+    writes fails, True for those that only lack room in their pool; `failures` are those that suspended it.
     """
 
     instance: InstanceID
@@ -232,6 +233,8 @@ class VM:
     ports: dict[str, Port] = field(default_factory=dict)
     moved: dict[str, Port] = field(default_factory=dict)
     unplugged: frozenset[str] = frozenset()
+    failing: dict[str, bool] = field(default_factory=dict)
+    failures: dict[str, bool] = field(default_factory=dict)
 
     @property
     def has_power(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from drivers.types import (
     AttachedVolume,
     Capability,
+    DiskFailure,
     DiskLimits,
     InstanceID,
     ObservedDisk,
@@ -83,7 +84,12 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         snapshots=observed_snapshots(vm),
         restored=vm.restored,
         offered_memory=vm.offered_memory if on else 0,
+        failures=tuple(_failure(vm, name, full=full) for name, full in vm.failures.items() if vm.power is Power.PAUSED),
     )
+
+
+def _failure(vm: VM, name: str, *, full: bool) -> DiskFailure:
+    return DiskFailure(name, vm.disks[name].pool_name if name in vm.disks else "", full)
 
 
 def _disk(vm: VM, disk: Disk) -> ObservedDisk:

@@ -42,9 +42,7 @@ class PowerControl:
     def _start(self, vm: VM) -> None:
         self._dc.vm(vm.host, vm.instance)
         if vm.power is Power.PAUSED:
-            vm.power = Power.ON
-            watch_guest(self._dc, vm)
-            self._dc.vm_changed(vm)
+            self._go_on(vm)
             return
         if vm.power is Power.ON:
             return
@@ -55,6 +53,23 @@ class PowerControl:
         vm.running_cpus, vm.running_memory = vm.cpus, vm.memory
         vm.ready_at = self._dc.clock.now() + self._dc.settings.boot if _has_system(vm) else None
         watch_guest(self._dc, vm)
+        self._dc.vm_changed(vm)
+
+    def resume(self, host: HostID, instance: InstanceID) -> Done:
+        """Let a VM go on that was suspended for an error of a disk, and for nothing else. Raises NotFound, Conflict, Busy."""
+        vm = self._dc.idle_vm(host, instance)
+        if vm.power is Power.PAUSED and vm.failures:
+            self._go_on(vm)
+        return Done()
+
+    def _go_on(self, vm: VM) -> None:
+        """What failed is tried again, and may fail again."""
+        vm.failing = {name: full for name, full in vm.failing.items() if not (full and _has_room(self._dc, vm, name))}
+        if vm.failures and vm.failing:
+            vm.failures = dict(vm.failing)
+        else:
+            vm.power, vm.failures = Power.ON, {}
+            watch_guest(self._dc, vm)
         self._dc.vm_changed(vm)
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:
@@ -93,6 +108,12 @@ def require_disks(dc: Datacentre, vm: VM) -> None:
             raise InvalidSpec(f"volume {attached.name!r} of VM {vm.instance} is gone", native_code="SIM_VOLUME_MISSING")
 
 
+def _has_room(dc: Datacentre, vm: VM, name: str) -> bool:
+    disk = vm.disks.get(name)
+    pool = None if disk is None else dc.pools.get(disk.pool)
+    return pool is None or pool.used < pool.capacity
+
+
 def used_memory(host: Host) -> int:
     """Bytes that the running VMs of a host occupy."""
     return sum(vm.running_memory for vm in host.vms.values() if vm.has_power)
@@ -105,7 +126,7 @@ def _has_system(vm: VM) -> bool:
 
 def power_off(dc: Datacentre, vm: VM, state: Power = Power.OFF) -> None:
     """The VM has lost power."""
-    vm.power = state
+    vm.power, vm.failures = state, {}
     vm.booted = vm.ready_at = vm.stop_at = None
     vm.running_cpus, vm.running_memory, vm.offered_memory = vm.cpus, vm.memory, 0
     vm.unplugged = frozenset()

@@ -1,4 +1,4 @@
-"""Power.start and Power.stop. Guests here need not obey; those that do are in `guests`."""
+"""Power.start, Power.stop and Power.resume. Guests here need not obey; those that do are in `guests`."""
 
 import uuid
 
@@ -54,6 +54,18 @@ class Powering(ContractBase):
             connection.power.start(binding.host, nobody)
         with raises_ours(NotFound):
             connection.power.stop(binding.host, nobody, StopMode.HARD)
+        with raises_ours(NotFound):
+            connection.power.resume(binding.host, nobody)
+
+    def test_what_no_disk_has_suspended_is_left_as_it_is(self, binding: Binding, connection: Connection, make: Maker) -> None:
+        vm = make.created(empty=True)
+        for power in (Power.OFF, Power.ON):
+            if power is Power.ON:
+                make.start(vm)
+            before = binding.fingerprint(vm.instance)
+            settle(connection, lambda: connection.power.resume(binding.host, vm.instance))
+            assert (make.power(vm), binding.fingerprint(vm.instance)) == (power, before)
+            assert make.observe(vm).failures == ()
 
     def test_power_leaves_the_vm_as_it_was_made(self, make: Maker) -> None:
         vm = make.created()

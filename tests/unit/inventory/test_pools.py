@@ -61,6 +61,39 @@ def test_asked_once_for_each_connection() -> None:
     story_of(story)
 
 
+def test_a_look_is_no_older_than_it_may_be() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        [name] = await hosts(bench, 1)
+
+        async def look(older_than: float) -> bool:
+            return await registry.look(S1, name, older_than=older_than, patience=5) is not None
+
+        assert [await look(0), await look(60), await look(60)] == [True] * 3
+        assert calls(bench) == 1
+        await bench.pass_time(61)
+        assert await look(60)
+        assert calls(bench) == 2
+        assert all(await asyncio.gather(*(look(0) for _ in range(5))))
+        assert calls(bench) == 3, "those who look at the same time share an answer"
+        bench.hypervisors[name].faults["ensure_pool"] = Transient("full of sand")
+        assert not await look(0)
+        assert await registry.look(S1, "unknown", older_than=0, patience=5) is None
+
+    story_of(story)
+
+
+def test_a_look_that_is_not_answered_in_time_tells_nothing_old() -> None:
+    async def story(bench: Bench, registry: PoolRegistry) -> None:
+        [name] = await hosts(bench, 1)
+        assert await registry.look(S1, name, older_than=0, patience=5)
+        bench.hypervisors[name].faults["ensure_pool"] = Hang()
+        await bench.pass_time(10)
+        assert await registry.look(S1, name, older_than=5, patience=1) is None
+        assert registry.ready("s1", name), "what was known stays, for those who don't mind"
+
+    story_of(story)
+
+
 def test_hosts_that_are_not_up_or_unknown_are_left_out() -> None:
     async def story(bench: Bench, registry: PoolRegistry) -> None:
         bench.attach("dead", "nobody")

@@ -5,9 +5,9 @@ import pytest
 from drivers.errors import Conflict, InvalidSpec, Transient
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
-from drivers.types import ApplyMode, HostID, Power, SetMemory, StopMode, VMChanged
+from drivers.types import ApplyMode, DiskFailure, HostID, Power, SetMemory, StopMode, VMChanged
 
-from .world import HOST, MIB, World
+from .world import HOST, MIB, POOL, World
 
 
 def stop(world: World, instance: str, mode: StopMode) -> None:
@@ -108,6 +108,45 @@ def test_a_paused_vm_can_be_cut() -> None:
     world.control.act(Act.PAUSE, f"{HOST}/{wanted.instance}")
     stop(world, wanted.instance, StopMode.HARD)
     assert world.see(wanted).power is Power.OFF
+
+
+def test_a_disk_without_room_holds_a_guest_until_its_pool_has_some() -> None:
+    world = World()
+    wanted = world.running()
+    target = f"{HOST}/{wanted.instance}"
+    [pool] = [pool for pool in world.dc.pools.values() if wanted.instance in pool.disks]
+    before, pool.used = pool.used, pool.capacity
+    world.control.act(Act.FAIL_DISK, target, "root=full")
+    for _ in range(2):
+        seen = world.see(wanted)
+        assert (seen.power, seen.failures) == (Power.PAUSED, (DiskFailure("root", POOL.name, full=True),))
+        world.connection.power.resume(HOST, wanted.instance)
+    pool.used = before
+    world.connection.power.resume(HOST, wanted.instance)
+    assert (world.see(wanted).power, world.see(wanted).failures) == (Power.ON, ())
+
+
+def test_a_disk_that_fails_does_so_until_it_is_mended() -> None:
+    world = World()
+    wanted = world.running()
+    target = f"{HOST}/{wanted.instance}"
+    world.control.act(Act.FAIL_DISK, target, "root=error")
+    world.connection.power.resume(HOST, wanted.instance)
+    assert world.see(wanted).failures == (DiskFailure("root", POOL.name),)
+    world.control.act(Act.FAIL_DISK, target, "root=")
+    assert world.see(wanted).power is Power.PAUSED, "nobody has let it go on"
+    world.connection.power.resume(HOST, wanted.instance)
+    assert world.see(wanted).power is Power.ON
+    with pytest.raises(InvalidSpec):
+        world.control.act(Act.FAIL_DISK, target, "root=often")
+
+
+def test_what_somebody_paused_is_not_let_go_on_after_a_failure() -> None:
+    world = World()
+    wanted = world.running()
+    world.control.act(Act.PAUSE, f"{HOST}/{wanted.instance}")
+    world.connection.power.resume(HOST, wanted.instance)
+    assert (world.see(wanted).power, world.see(wanted).failures) == (Power.PAUSED, ())
 
 
 def test_a_crashed_vm_is_seen_and_starts_or_stops() -> None:

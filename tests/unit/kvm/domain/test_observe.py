@@ -12,7 +12,7 @@ from drivers.kvm.domain.build import build
 from drivers.kvm.domain.memory import BLOCK
 from drivers.kvm.domain.observe import Documents, Key
 from drivers.kvm.xmltext import parse
-from drivers.types import GuestInfo, ObservedVM, Power, Segment, Unplugged
+from drivers.types import DiskFailure, GuestInfo, ObservedVM, Power, Segment, Unplugged
 from tests.unit.kvm.domain.test_build import BRIDGE, INSTANCE, NIC, VM
 from tests.unit.kvm.fakes import HOST
 
@@ -41,6 +41,35 @@ STATES = [
 @pytest.mark.parametrize(("state", "reason", "power"), STATES)
 def test_power(state: int, reason: int, power: Power) -> None:
     assert observe.power(state, reason) is power
+
+
+def suspended(reason: int, errors: dict[str, int] | None = None, root: ET.Element | None = None) -> tuple[DiskFailure, ...]:
+    """Failures of a VM that was suspended for that reason; `errors` by device are what QEMU says of them."""
+    document = domain() if root is None else root
+    found = observe.observe(Documents(document, document, libvirt.VIR_DOMAIN_PAUSED, reason, errors=errors or {}), HOST.host)
+    assert found is not None
+    assert found.power is Power.PAUSED
+    return found.failures
+
+
+NO_SPACE, OTHER = libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE, libvirt.VIR_DOMAIN_DISK_ERROR_UNSPEC
+
+
+def test_which_disk_has_failed_and_why() -> None:
+    assert suspended(libvirt.VIR_DOMAIN_PAUSED_IOERROR, {"vda": NO_SPACE}) == (DiskFailure("root", "local", full=True),)
+    assert suspended(libvirt.VIR_DOMAIN_PAUSED_IOERROR, {"vda": OTHER}) == (DiskFailure("root", "local"),)
+    assert suspended(libvirt.VIR_DOMAIN_PAUSED_IOERROR, {"vdx": OTHER}) == (DiskFailure("vdx"),), "somebody else's"
+
+
+def test_that_a_disk_has_failed_is_known_where_qemu_was_not_asked() -> None:
+    assert suspended(libvirt.VIR_DOMAIN_PAUSED_IOERROR) == (DiskFailure(),)
+
+
+@pytest.mark.parametrize(
+    "reason", [libvirt.VIR_DOMAIN_PAUSED_USER, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN, libvirt.VIR_DOMAIN_PAUSED_MIGRATION]
+)
+def test_a_vm_that_somebody_suspended_has_no_failure(reason: int) -> None:
+    assert suspended(reason, {"vda": NO_SPACE}) == ()
 
 
 def running(inactive: ET.Element | None = None, live: ET.Element | None = None) -> ObservedVM:

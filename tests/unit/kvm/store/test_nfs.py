@@ -6,7 +6,7 @@ import errno
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import libvirt
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.errors import DriverError, InvalidSpec, StorageUnavailable, Unsupported
-from drivers.kvm import mark, names
+from drivers.kvm import names
 from drivers.kvm.domain.build import build
 from drivers.kvm.mark import MarkedVolume
 from drivers.kvm.store import nfs
@@ -272,50 +272,3 @@ def test_a_guest_waits_for_the_server_and_loses_no_write() -> None:
     assert [(each.get("cache"), each.get("error_policy")) for each in drivers] == [("none", "stop")] * 2
     local = [each.attrib for each in wanted(replace(SPEC, nfs=None)).iterfind("devices/disk/driver")]
     assert all(each.keys().isdisjoint({"cache", "error_policy"}) for each in local)
-
-
-@dataclass
-class Paused:
-    """A domain that is suspended."""
-
-    document: ET.Element
-    reason: int = libvirt.VIR_DOMAIN_PAUSED_IOERROR
-    resumed: bool = False
-    gone: bool = False
-
-    def state(self, _flags: int) -> list[int]:
-        if self.gone:
-            raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN)
-        return [libvirt.VIR_DOMAIN_PAUSED, self.reason]
-
-    def XMLDesc(self, _flags: int) -> str:
-        return render(self.document)
-
-    def resume(self) -> None:
-        self.resumed = True
-
-
-@dataclass
-class Domains:
-    found: list[Paused]
-
-    def listAllDomains(self, flags: int) -> list[Paused]:
-        assert flags == libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED
-        return self.found
-
-
-def test_only_our_vms_that_met_an_error_there_go_on() -> None:
-    foreign = wanted(SPEC)
-    for metadata in foreign.findall("metadata"):
-        foreign.remove(metadata)
-    assert mark.read(foreign) is None
-    waiting = Paused(wanted(SPEC))
-    others = [
-        Paused(foreign),
-        Paused(wanted(SPEC), reason=libvirt.VIR_DOMAIN_PAUSED_USER),
-        Paused(wanted(replace(SPEC, path="/mnt/vms2"))),
-        Paused(wanted(SPEC), gone=True),
-    ]
-    nfs.resume(Domains([*others, waiting]), SPEC.path)
-    assert waiting.resumed
-    assert not any(other.resumed for other in others)
