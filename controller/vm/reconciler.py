@@ -30,6 +30,7 @@ from controller.shared.lookups import (
 )
 from controller.vm import growth, job, report, restart, room
 from controller.vm.adoption import Adopting
+from controller.vm.crash import Crashes
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless, waits_for_network
@@ -136,6 +137,7 @@ class VirtualMachineReconciler:
         marking = Marking()
         self._deletion = Deletion(services, self._seating, marking)
         self._suspension = Suspension(services.pools)
+        self._crashes = Crashes()
         self._adopting = Adopting(services, self._seating, self._steps, marking)
         self._rests = Rests()
         self._undriven = Undriven(services, self._steps, self._rests, self._suspension)
@@ -163,6 +165,7 @@ class VirtualMachineReconciler:
         self._steps.forget(uid)
         self._rests.forget(uid)
         self._suspension.forget(uid)
+        self._crashes.forget(uid)
 
     async def _drive(self, ctx: Context[VirtualMachine]) -> Result:
         refs = resolve(ctx.object, ctx.store)
@@ -216,6 +219,8 @@ class VirtualMachineReconciler:
                 left = report_hardware(ctx, have, by_hand) if by_hand else None
                 if drift := power_drifted(ctx, have) or left:
                     return await self._suspension.beside(ctx, seat.link, have, drift)
+                if rests := self._crashes.rest(ctx, have, restart=want.restart):
+                    return rests
             action = plan(want, have, seat.link.apply_mode)
             self._rest(ctx, action, have)
             if have is not None and (action is None or isinstance(action, Apply)):

@@ -28,6 +28,7 @@ UNPLUGGED = "Unplugged"
 """Reason of facets of a VM that has a NIC in the air."""
 SUSPENDED, FULL, DISK_ERROR = HALTED = "Suspended", "StorageFull", "DiskError"
 """Reasons of a facet of a VM that is suspended."""
+CRASHED = "GuestCrashed"
 LAST_SEEN = "LastSeenAsDeclared"
 """Reason of a facet of a VM that was as declared when it was seen last."""
 BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)

@@ -34,6 +34,7 @@ def _read(connection: Any) -> HostProfile:
         *versions,
         filters=filters.supported(connection),
         adds_memory=trial.adds_memory(connection, kind),
+        tells_panics=trial.tells_panics(connection, kind),
         iscsi=luns.KIND in profile.pools(connection.getStoragePoolCapabilities(0)),
     )
 

@@ -33,11 +33,12 @@ class KVMPower:
         self._switches = switches
 
     def start(self, host: HostID, instance: InstanceID) -> Done:
-        """Start the domain, or let it run on if it is paused."""
+        """Start the domain, or let it run on if it is paused. One that has crashed loses what it still has in memory."""
         self._hosts.require(host)
 
         def run(connection: Any) -> None:
             with self._locks.hold(instance, self._session.timeouts.turn):
+                _clear_crash(domains.owned(connection, instance))
                 before = subject(connection, instance)
                 self._prepare(before)
                 _start(domains.owned(connection, instance))
@@ -92,6 +93,12 @@ class KVMPower:
 
         self._session.run(Role.WORK, f"let the VM {instance} go on", run, mutating=True)
         return Done()
+
+
+def _clear_crash(domain: Any) -> None:
+    """Libvirt starts no domain that it has kept after a crash."""
+    if domain.state(0)[0] == libvirt.VIR_DOMAIN_CRASHED:
+        domains.cut_power(domain)
 
 
 def _start(domain: Any) -> None:

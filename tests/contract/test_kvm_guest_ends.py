@@ -89,6 +89,20 @@ def test_a_guest_that_shuts_itself_down_is_told_of(guest: Guest, report: Report)
     assert guest.make.power(guest.vm) is Power.ON
 
 
+def test_a_guest_whose_kernel_panics_is_told_of(guest: Guest, report: Report) -> None:
+    """It is crashed, with its memory, until it is started again; whether it is stopped first is all the same."""
+    for stopped in (False, True):
+        guest.begin("sleep 1; echo c >/proc/sysrq-trigger")
+        report(TABLE, f"its kernel panicked  {guest.becomes(Power.CRASHED) - 1:6.1f}")
+        assert guest.domain.isActive()
+        if stopped:
+            guest.make.stop(guest.vm)
+            assert guest.make.power(guest.vm) is Power.OFF
+        guest.make.start(guest.vm)
+        wait_for_agent(guest.domain)
+        assert guest.make.power(guest.vm) is Power.ON
+
+
 def test_a_guest_that_finds_the_pool_full_is_suspended_and_loses_nothing(guest: Guest, binding: KVMBinding, report: Report) -> None:
     """What is full is told. Without room it is suspended again; with room it goes on where it was, unless somebody suspended it."""
     boot = guest.inside("cat /proc/sys/kernel/random/boot_id")

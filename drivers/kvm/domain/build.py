@@ -46,6 +46,8 @@ def _devices(vm: DesiredVM, host: HostProfile, seed_path: str, attached: Sequenc
     log = f"{names.CONSOLE_LOGS}/{names.console_log(vm.instance)}"
     growth = int(memory.addable(vm.memory, vm.devices, supported=host.adds_memory))
     platform.add_fixtures(devices, len(vm.disks) + len(vm.nics) + growth, log)
+    if host.tells_panics:
+        platform.add_panic(devices)
     return devices
 
 

@@ -48,6 +48,7 @@ _POWER = {
 # SHUTOFF with the reason CRASHED is off: libvirt keeps that reason until the next start, so no stop would ever clear it
 _EXCEPTIONS = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_STARTING_UP): Power.ON,
+    (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): Power.CRASHED,
 }
 
 FAILED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)

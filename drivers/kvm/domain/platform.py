@@ -100,14 +100,17 @@ def add_firmware(root: ET.Element, vm: DesiredVM, host: HostProfile) -> None:
 
 
 def add_behaviour(root: ET.Element, host: HostProfile) -> None:
-    """Features, clock, and what happens when the guest ends: a power off or a crash leaves it off for the controller to see."""
+    """Features, clock, and what happens when the guest ends: it stays off, or crashed, for the controller to see.
+
+    A guest that has crashed keeps its memory, so that it can be looked into (`virsh dump`) before it is started again.
+    """
     features = add(root, "features")
     add(features, "acpi")
     add(features, "apic")
     if host.domain_type == "qemu":
         add(add(features, "tcg"), "tb-cache", {"unit": "MiB"}, str(TRANSLATION_CACHE))
     add(root, "clock", {"offset": "utc"})
-    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "destroy")):
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "preserve")):
         add(root, event, text=action)
 
 
@@ -129,3 +132,11 @@ def add_fixtures(devices: ET.Element, plugged: int, log: str) -> None:
     add(add(devices, "video"), "model", {"type": "vga", "vram": "16384", "heads": "1"})
     add(add(devices, "rng", {"model": "virtio"}), "backend", {"model": "random"}, "/dev/urandom")
     add(devices, "memballoon", {"model": "virtio"})
+
+
+def add_panic(devices: ET.Element) -> None:
+    """The device by which a guest's kernel tells that it has panicked: pvpanic of the ISA bus, which q35 has too.
+
+    There is one for PCI as well, and libvirt knows it since 9.1 only.
+    """
+    add(devices, "panic", {"model": "isa"})

@@ -39,8 +39,8 @@ class HostProfile:
 
     `cpu` is the CPU that guests get, written out; where there is none to be written out, `cpu_mode` is a mode of libvirt's <cpu>.
 
-    `filters`: whether it has network filters. `adds_memory`: whether its guests can be given memory while they run.
-    `iscsi`: whether its libvirt can look at iSCSI targets.
+    `filters`: whether it has network filters. `adds_memory`: whether its guests can be given memory while they run, `tells_panics`:
+    whether their kernels can tell that they have panicked. `iscsi`: whether its libvirt can look at iSCSI targets.
     """
 
     host: HostID
@@ -58,6 +58,7 @@ class HostProfile:
     cpu: CPUModel | None = None
     guests: GuestSupport = field(default_factory=GuestSupport)
     adds_memory: bool = False
+    tells_panics: bool = False
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -133,6 +134,7 @@ def profile(
     *,
     filters: bool,
     adds_memory: bool,
+    tells_panics: bool,
     iscsi: bool,
 ) -> HostProfile:
     """The profile of the host. Raises Unsupported if its libvirt or QEMU is older than the driver needs."""
@@ -156,8 +158,9 @@ def profile(
         filters=filters,
         iscsi=iscsi,
         cpu=_cpu(tree, kind.domain_type),
-        guests=support(_arch(capabilities), tree, adds_memory=adds_memory, iscsi=iscsi),
+        guests=support(_arch(capabilities), tree, adds_memory=adds_memory, tells_panics=tells_panics, iscsi=iscsi),
         adds_memory=adds_memory,
+        tells_panics=tells_panics,
     )
 
 

@@ -11,7 +11,7 @@ from drivers.types import Firmware, GuestSupport
 _MACHINE = re.compile(r"pc-q35-[a-z0-9.+-]+")
 
 
-def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool, iscsi: bool) -> GuestSupport:
+def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool, tells_panics: bool, iscsi: bool) -> GuestSupport:
     """From libvirt's element of the architecture in its capabilities, from its domain capabilities, and from what was tried.
 
     `iscsi`: whether libvirt can look at iSCSI targets.
@@ -24,10 +24,10 @@ def support(arch: ET.Element, tree: ET.Element, *, adds_memory: bool, iscsi: boo
     model = tree.findtext("cpu/mode[@name='host-model'][@supported='yes']/model", "")
     usable = (item.text or "" for item in tree.iterfind("cpu/mode[@name='custom']/model") if item.get("usable") == "yes")
     found = GuestSupport(tuple(types), tuple(machines), firmwares, model, tuple(sorted(set(usable) - {""})))
-    return replace(found, lacks=tuple(_lacks(found, adds_memory=adds_memory, iscsi=iscsi)))
+    return replace(found, lacks=tuple(_lacks(found, adds_memory=adds_memory, tells_panics=tells_panics, iscsi=iscsi)))
 
 
-def _lacks(found: GuestSupport, *, adds_memory: bool, iscsi: bool) -> list[str]:
+def _lacks(found: GuestSupport, *, adds_memory: bool, tells_panics: bool, iscsi: bool) -> list[str]:
     return [
         text
         for text, there in (
@@ -35,6 +35,7 @@ def _lacks(found: GuestSupport, *, adds_memory: bool, iscsi: bool) -> list[str]:
             ("UEFI for guests: OVMF is not installed", Firmware.UEFI in found.firmwares),
             ("a name for its CPU: guests get it as it is, and may differ after an upgrade", bool(found.cpu_model)),
             ("memory for guests that run: its QEMU or libvirt has no virtio-mem", adds_memory),
+            ("word of guests whose kernel panics: its QEMU has no pvpanic device", tells_panics),
             ("storage pools of type ISCSI: libvirt's storage backend iscsi-direct is not installed", iscsi),
         )
         if not there

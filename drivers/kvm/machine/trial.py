@@ -10,28 +10,40 @@ from typing import Any
 
 import libvirt
 
-from drivers.kvm.domain import memory
+from drivers.kvm.domain import memory, platform
 from drivers.kvm.host.profile import ARCHITECTURE, Guest
 from drivers.kvm.xmltext import add, render
 
 
 def adds_memory(connection: Any, kind: Guest) -> bool:
     """Whether guests of this kind can be given memory while they run."""
+    root, devices = _guest(kind, room=True)
+    devices.append(memory.device(memory.read(root), memory.BLOCK))
+    return _possible(connection, root)
+
+
+def tells_panics(connection: Any, kind: Guest) -> bool:
+    """Whether guests of this kind can have the device by which their kernels tell that they have panicked."""
+    root, devices = _guest(kind)
+    platform.add_panic(devices)
+    return _possible(connection, root)
+
+
+def _possible(connection: Any, root: ET.Element) -> bool:
     try:
-        connection.domainXMLToNative("qemu-argv", render(_growing(kind)), 0)
+        connection.domainXMLToNative("qemu-argv", render(root), 0)
     except libvirt.libvirtError:
         return False
     return True
 
 
-def _growing(kind: Guest) -> ET.Element:
-    """A guest with the device that memory is given by."""
+def _guest(kind: Guest, *, room: bool = False) -> tuple[ET.Element, ET.Element]:
+    """A guest of one CPU, with `room` for more memory or without, and its devices."""
     root = ET.Element("domain", {"type": kind.domain_type})
     add(root, "name", text="vireo-trial")
     add(root, "vcpu", text="1")
     add(add(root, "os"), "type", {"arch": ARCHITECTURE, "machine": kind.machine}, "hvm")
-    memory.write(root, memory.LEAST_WITH_ROOM, room=True)
+    memory.write(root, memory.LEAST_WITH_ROOM, room=room)
     devices = add(root, "devices")
     add(devices, "emulator", text=kind.emulator)
-    devices.append(memory.device(memory.read(root), memory.BLOCK))
-    return root
+    return root, devices

@@ -11,7 +11,7 @@ plugins="usr/lib/x86_64-linux-gnu/lua/5.4/yaml.so"
 # Kernel modules: the disk of a virtio guest, the disks of other hypervisors, everything else.
 disk_modules="virtio_pci virtio_blk"
 other_disk_modules="virtio_scsi sd_mod sr_mod ata_piix vmw_pvscsi xen-blkfront"
-modules="virtio_net virtio_console virtio-rng virtio_balloon virtio_mem button evdev isofs af_packet vmxnet3 8021q"
+modules="virtio_net virtio_console virtio-rng virtio_balloon virtio_mem button evdev isofs af_packet vmxnet3 8021q pvpanic-mmio"
 
 # Quick under emulation: no mitigations, no self-tests; hot-added memory is used at once.
 command_line="root=LABEL=tinyroot console=tty0 console=ttyS0,115200 quiet net.ifnames=0 mitigations=off nokaslr"

@@ -259,12 +259,17 @@ def test_every_vm_has_console_agent_entropy_and_balloon() -> None:
     assert attributes(root, "devices/memballoon") == [{"model": "virtio"}]
 
 
-def test_a_guest_that_stops_or_crashes_stays_off() -> None:
+def test_a_guest_tells_of_a_panic_where_its_host_can() -> None:
+    assert attributes(build(VM, replace(HOST, tells_panics=True)), "devices/panic") == [{"model": "isa"}]
+    assert attributes(build(VM, HOST), "devices/panic") == []
+
+
+def test_a_guest_that_stops_stays_off_and_one_that_crashes_is_kept() -> None:
     root = build(VM, HOST)
     assert {tag: root.findtext(tag) for tag in ("on_poweroff", "on_reboot", "on_crash")} == {
         "on_poweroff": "destroy",
         "on_reboot": "restart",
-        "on_crash": "destroy",
+        "on_crash": "preserve",
     }
 
 

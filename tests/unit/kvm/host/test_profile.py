@@ -30,7 +30,8 @@ POOR = DOMAIN.format(firmware="<value>bios</value>", passthrough="yes", model="n
 def of(
     capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022, *, adds_memory: bool = True
 ) -> profile.HostProfile:
-    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, adds_memory=adds_memory, iscsi=True)
+    tried = {"adds_memory": adds_memory, "tells_panics": True}
+    return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, iscsi=True, **tried)
 
 
 def test_the_kinds_of_pools_that_libvirt_has() -> None:

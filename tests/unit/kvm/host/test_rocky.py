@@ -62,7 +62,8 @@ ASKED = {
 @pytest.fixture
 def host() -> profile.HostProfile:
     iscsi = luns.KIND in profile.pools(POOLS)
-    return profile.profile("kvm1", CAPABILITIES, DOMAIN, 9_000_000, 7_002_000, filters=True, adds_memory=True, iscsi=iscsi)
+    tried = {"adds_memory": True, "tells_panics": True}
+    return profile.profile("kvm1", CAPABILITIES, DOMAIN, 9_000_000, 7_002_000, filters=True, iscsi=iscsi, **tried)
 
 
 def test_the_machine_is_the_newest_of_the_distribution_s_own(host: profile.HostProfile) -> None:

@@ -16,8 +16,10 @@ DOMAIN = """<domainCapabilities><os><enum name='firmware'><value>efi</value></en
 <model usable='yes'>Nehalem</model></mode></cpu></domainCapabilities>"""
 
 
-def of(arch: str = ARCH, domain: str = DOMAIN, *, adds_memory: bool = True, iscsi: bool = True) -> GuestSupport:
-    return support(ET.fromstring(arch), ET.fromstring(domain), adds_memory=adds_memory, iscsi=iscsi)
+def of(arch: str = ARCH, domain: str = DOMAIN, **tried: bool) -> GuestSupport:
+    """Of a host that has all but what is `tried` and False."""
+    all = {"adds_memory": True, "tells_panics": True, "iscsi": True}
+    return support(ET.fromstring(arch), ET.fromstring(domain), **(all | tried))
 
 
 def test_a_host_that_has_all() -> None:
@@ -47,6 +49,11 @@ def test_what_is_lacking_is_said_in_words(arch: str, domain: str, word: str) -> 
 def test_a_host_that_cannot_add_memory_says_so() -> None:
     [text] = of(adds_memory=False).lacks
     assert "virtio-mem" in text
+
+
+def test_a_host_that_tells_of_no_panic_says_so() -> None:
+    [text] = of(tells_panics=False).lacks
+    assert "pvpanic" in text
 
 
 def test_a_host_that_can_t_look_at_targets_says_so() -> None:

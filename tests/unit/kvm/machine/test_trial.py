@@ -4,7 +4,7 @@ import libvirt
 import pytest
 
 from drivers.kvm.host.profile import Guest
-from drivers.kvm.machine.trial import adds_memory
+from drivers.kvm.machine.trial import adds_memory, tells_panics
 from drivers.kvm.xmltext import parse
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -38,3 +38,12 @@ def test_a_guest_of_the_host_s_kind_with_a_device_is_tried() -> None:
 @pytest.mark.parametrize("error", [libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ACCESS_DENIED])
 def test_whatever_speaks_against_it_means_no(error: int) -> None:
     assert not adds_memory(FakeConnection(error), KIND)
+    assert not tells_panics(FakeConnection(error), KIND)
+
+
+def test_a_guest_that_could_tell_of_a_panic_is_tried() -> None:
+    connection = FakeConnection()
+    assert tells_panics(connection, KIND)
+    [document] = map(parse, connection.asked)
+    assert document.find("devices/panic[@model='isa']") is not None
+    assert document.find("maxMemory") is None
