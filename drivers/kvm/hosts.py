@@ -35,6 +35,7 @@ def _read(connection: Any) -> HostProfile:
         filters=filters.supported(connection),
         adds_memory=trial.adds_memory(connection, kind),
         tells_panics=trial.tells_panics(connection, kind),
+        unsigned_uefi=trial.unsigned_uefi(connection, kind),
         iscsi=luns.KIND in profile.pools(connection.getStoragePoolCapabilities(0)),
     )
 

@@ -12,12 +12,13 @@ import libvirt
 import libvirt_qemu
 import pytest
 
-from drivers.errors import InvalidSpec
+from drivers.errors import InvalidSpec, Unsupported
 from drivers.kvm.connection import KVMConnection, KVMDriver
 from drivers.kvm.host.profile import CPUModel
 from drivers.types import (
     Attachment,
     AttachNIC,
+    Capability,
     DesiredDisk,
     DesiredNIC,
     DesiredVM,
@@ -179,6 +180,40 @@ def test_variables_of_uefi_stay_over_a_restart_and_go_with_the_vm(lab: Lab, pool
         assert store.content != store.fresh
     first.compute.delete(HostID("h1"), INSTANCE, [pool])
     assert run_in(host, "ls", str(Path(store.path).parent)).split() == []
+
+
+@contextmanager
+def firmwares(host: Host, kept: str) -> Iterator[None]:
+    """The host has only those firmwares whose descriptors are named so."""
+    place, some = "/usr/share/qemu/firmware", "/run/firmware"
+    run_in(host, "sh", "-c", f"mkdir {some}; cp {place}/{kept} {some}; mount --bind {some} {place}")
+    try:
+        host.daemon_stop()
+        host.daemon_start()
+        yield
+    finally:
+        run_in(host, "sh", "-c", f"umount {place}; rm -r {some}")
+        host.daemon_stop()
+        host.daemon_start()
+
+
+@pytest.mark.parametrize(("kept", "uefi"), [("*secure*", False), ("60-edk2-x86_64.json", True)])
+def test_uefi_counts_where_it_boots_what_nobody_has_signed(lab: Lab, kept: str, uefi: bool) -> None:
+    """libvirt lists UEFI either way, and refuses a VM only when it starts."""
+    host = lab.host("h2")
+    with firmwares(host, kept), connected(host) as connection:
+        [seen] = connection.hosts.list_hosts()
+        assert seen.guests is not None
+        assert (Firmware.UEFI in seen.guests.firmwares, Capability.UEFI in connection.capabilities) == (uefi, uefi)
+        assert any("Secure Boot" in text for text in seen.guests.lacks) != uefi
+        unsigned = DesiredVM(BOTH, "unsigned", Owner("uid", "shop", "unsigned"), 1, 64 * MIB, (), firmware=Firmware.UEFI)
+        if uefi:
+            connection.compute.create(HostID("h2"), unsigned)
+            connection.power.start(HostID("h2"), BOTH)
+            connection.compute.delete(HostID("h2"), BOTH)
+        else:
+            with pytest.raises(Unsupported, match="Secure Boot"):
+                connection.compute.create(HostID("h2"), unsigned)
 
 
 @dataclass(frozen=True)

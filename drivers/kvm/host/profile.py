@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from drivers.errors import Unsupported
 from drivers.kvm.host.support import support
 from drivers.kvm.xmltext import parse
-from drivers.types import Capability, GuestSupport, HostID
+from drivers.types import Capability, Firmware, GuestSupport, HostID
 
 ARCHITECTURE = "x86_64"
 ACCELERATED = "kvm"
@@ -40,7 +40,8 @@ class HostProfile:
     `cpu` is the CPU that guests get, written out; where there is none to be written out, `cpu_mode` is a mode of libvirt's <cpu>.
 
     `filters`: whether it has network filters. `adds_memory`: whether its guests can be given memory while they run, `tells_panics`:
-    whether their kernels can tell that they have panicked. `iscsi`: whether its libvirt can look at iSCSI targets.
+    whether their kernels can tell that they have panicked. `uefi`: whether there is UEFI that boots what nobody has signed.
+    `iscsi`: whether its libvirt can look at iSCSI targets.
     """
 
     host: HostID
@@ -135,6 +136,7 @@ def profile(
     filters: bool,
     adds_memory: bool,
     tells_panics: bool,
+    unsigned_uefi: bool,
     iscsi: bool,
 ) -> HostProfile:
     """The profile of the host. Raises Unsupported if its libvirt or QEMU is older than the driver needs."""
@@ -142,7 +144,8 @@ def profile(
     _require("libvirt", version(libvirt), MINIMUM_LIBVIRT)
     _require("QEMU", version(qemu), MINIMUM_QEMU)
     tree = parse(domain_capabilities)
-    firmwares = {value.text for value in tree.iterfind("os/enum[@name='firmware']/value")}
+    tried = {"adds_memory": adds_memory, "tells_panics": tells_panics, "unsigned_uefi": unsigned_uefi, "iscsi": iscsi}
+    guests = support(_arch(capabilities), tree, **tried)
     vcpu = tree.find("vcpu")
     return HostProfile(
         host=HostID(host),
@@ -154,11 +157,11 @@ def profile(
         machine=kind.machine,
         cpu_mode=_cpu_mode(tree, kind.domain_type),
         max_cpus=int(vcpu.get("max", "1")) if vcpu is not None else 1,
-        uefi="efi" in firmwares,
+        uefi=Firmware.UEFI in guests.firmwares,
         filters=filters,
         iscsi=iscsi,
         cpu=_cpu(tree, kind.domain_type),
-        guests=support(_arch(capabilities), tree, adds_memory=adds_memory, tells_panics=tells_panics, iscsi=iscsi),
+        guests=guests,
         adds_memory=adds_memory,
         tells_panics=tells_panics,
     )

@@ -29,6 +29,24 @@ def tells_panics(connection: Any, kind: Guest) -> bool:
     return _possible(connection, root)
 
 
+def unsigned_uefi(connection: Any, kind: Guest) -> bool:
+    """Whether guests of this kind can have UEFI that lets them boot what nobody has signed: firmware without Secure Boot.
+
+    libvirt's domain capabilities list UEFI, and Secure Boot, if any firmware has it (those of 12.1 and later tell more). Where UEFI
+    can't be tried at all, as it is listed it is believed.
+    """
+    root, _ = _guest(kind)
+    add(add(root, "features"), "acpi")  # which UEFI needs
+    for os in root.iterfind("os"):
+        platform.add_uefi(os)
+    if _possible(connection, root):
+        return True
+    for os in root.iterfind("os"):
+        for restriction in os.findall("firmware"):
+            os.remove(restriction)
+    return not _possible(connection, root)
+
+
 def _possible(connection: Any, root: ET.Element) -> bool:
     try:
         connection.domainXMLToNative("qemu-argv", render(root), 0)

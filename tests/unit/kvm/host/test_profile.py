@@ -28,9 +28,10 @@ POOR = DOMAIN.format(firmware="<value>bios</value>", passthrough="yes", model="n
 
 
 def of(
-    capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022, *, adds_memory: bool = True
+    capabilities: str = BOTH, domain: str = RICH, libvirt: int = 9_000_000, qemu: int = 7_002_022, **changed: bool
 ) -> profile.HostProfile:
-    tried = {"adds_memory": adds_memory, "tells_panics": True}
+    """Of a host that has all that was tried but what is `changed` to False."""
+    tried = {"adds_memory": True, "tells_panics": True, "unsigned_uefi": True} | changed
     return profile.profile("kvm1", capabilities, domain, libvirt, qemu, filters=True, iscsi=True, **tried)
 
 
@@ -106,6 +107,7 @@ def test_the_oldest_versions_that_will_do() -> None:
 def test_capabilities_follow_the_host() -> None:
     assert Capability.UEFI in of().capabilities
     assert Capability.UEFI not in of(domain=POOR).capabilities
+    assert of().capabilities - of(unsigned_uefi=False).capabilities == {Capability.UEFI}
     assert of().capabilities - of(adds_memory=False).capabilities == {Capability.MEMORY_ADD_LIVE}
     assert {Capability.POWER, Capability.STORAGE, Capability.EVENTS, Capability.CPU_ADD_LIVE} <= of().capabilities
     assert Capability.DEFINITION_EVENTS not in of().capabilities

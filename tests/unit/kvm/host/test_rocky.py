@@ -62,7 +62,7 @@ ASKED = {
 @pytest.fixture
 def host() -> profile.HostProfile:
     iscsi = luns.KIND in profile.pools(POOLS)
-    tried = {"adds_memory": True, "tells_panics": True}
+    tried = {"adds_memory": True, "tells_panics": True, "unsigned_uefi": True}
     return profile.profile("kvm1", CAPABILITIES, DOMAIN, 9_000_000, 7_002_000, filters=True, iscsi=iscsi, **tried)
 
 

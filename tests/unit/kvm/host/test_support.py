@@ -18,7 +18,7 @@ DOMAIN = """<domainCapabilities><os><enum name='firmware'><value>efi</value></en
 
 def of(arch: str = ARCH, domain: str = DOMAIN, **tried: bool) -> GuestSupport:
     """Of a host that has all but what is `tried` and False."""
-    all = {"adds_memory": True, "tells_panics": True, "iscsi": True}
+    all = {"adds_memory": True, "tells_panics": True, "unsigned_uefi": True, "iscsi": True}
     return support(ET.fromstring(arch), ET.fromstring(domain), **(all | tried))
 
 
@@ -49,6 +49,18 @@ def test_what_is_lacking_is_said_in_words(arch: str, domain: str, word: str) -> 
 def test_a_host_that_cannot_add_memory_says_so() -> None:
     [text] = of(adds_memory=False).lacks
     assert "virtio-mem" in text
+
+
+def test_a_host_whose_uefi_enforces_secure_boot_has_none_for_guests_and_says_so() -> None:
+    found = of(unsigned_uefi=False)
+    assert found.firmwares == (Firmware.BIOS,)
+    [text] = found.lacks
+    assert "Secure Boot" in text
+
+
+def test_a_host_without_uefi_is_told_to_have_none_whatever_was_tried() -> None:
+    [text] = of(ARCH, DOMAIN.replace("efi", "bios"), unsigned_uefi=False).lacks
+    assert "OVMF" in text
 
 
 def test_a_host_that_tells_of_no_panic_says_so() -> None:

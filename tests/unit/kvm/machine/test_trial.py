@@ -4,7 +4,7 @@ import libvirt
 import pytest
 
 from drivers.kvm.host.profile import Guest
-from drivers.kvm.machine.trial import adds_memory, tells_panics
+from drivers.kvm.machine.trial import adds_memory, tells_panics, unsigned_uefi
 from drivers.kvm.xmltext import parse
 from tests.unit.kvm.fakes import libvirt_error
 
@@ -47,3 +47,28 @@ def test_a_guest_that_could_tell_of_a_panic_is_tried() -> None:
     [document] = map(parse, connection.asked)
     assert document.find("devices/panic[@model='isa']") is not None
     assert document.find("maxMemory") is None
+
+
+class Firmwares(FakeConnection):
+    """A host that has firmware with these features of Secure Boot, `yes` or `no`."""
+
+    def __init__(self, *secure_boot: str) -> None:
+        super().__init__()
+        self.secure_boot = secure_boot
+
+    def domainXMLToNative(self, kind: str, document: str, flags: int) -> str:
+        assert parse(document).find("features/acpi") is not None, "libvirt refuses UEFI without ACPI"
+        wanted = [item.get("enabled") for item in parse(document).iterfind("os[@firmware='efi']/firmware/feature")]
+        if not set(wanted or self.secure_boot) & set(self.secure_boot):
+            raise libvirt_error(libvirt.VIR_ERR_OPERATION_FAILED, "Unable to find any firmware to satisfy 'efi'")
+        return super().domainXMLToNative(kind, document, flags)
+
+
+@pytest.mark.parametrize(("secure_boot", "unsigned"), [(("no",), True), (("yes", "no"), True), (("yes",), False)])
+def test_firmware_counts_if_it_boots_what_nobody_has_signed(secure_boot: tuple[str, ...], unsigned: bool) -> None:
+    assert unsigned_uefi(Firmwares(*secure_boot), KIND) == unsigned
+
+
+def test_where_uefi_can_t_be_tried_nothing_is_held_against_it() -> None:
+    """What the host lists is believed: whether it lists UEFI at all is another question."""
+    assert unsigned_uefi(FakeConnection(libvirt.VIR_ERR_NO_SUPPORT), KIND)
