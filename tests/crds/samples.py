@@ -329,7 +329,14 @@ STATUS: dict[Kind, Spec] = {
                 {"field": "snapshots", "actual": "2", "effect": "Ignored", "message": "they stay"},
             ],
         },
-        "placementReport": {"rejected": {"InsufficientMemory": 12}, "message": "0 of 12 hosts fit"},
+        "formerNics": [
+            {"name": "back", "mac": "02:00:00:00:00:09", "ip": "10.1.1.9", "network": "shop/back", "segment": "vlan-121"}
+        ],
+        "placementReport": {
+            "rejected": {"InsufficientMemory": 12},
+            "examples": {"InsufficientMemory": ["host-1", "host-2", "host-3"]},
+            "message": "0 of 12 hosts fit",
+        },
         "appliedRestartAt": _TIME,
         "stoppedAt": _TIME,
         "roomReleased": True,

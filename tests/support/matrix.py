@@ -232,7 +232,7 @@ async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, i
     """
     cloud.site(hosts)
     await cloud.settle(30)
-    untouched.move_in(cloud, hosts)
+    untouched.move_in(cloud, hosts, pool=not operation.of_site)
     cloud.apply(vm("idle").replace("offering: small", f"offering: {idle}"))
     await cloud.settle(30)
     for step in operation.before:

@@ -24,10 +24,14 @@ class Untouched:
     contents: tuple[tuple[str, str], ...] = ()
 
 
-def move_in(cloud: VMCloud, hosts: int) -> None:
-    """Somebody has a running VM with a disk in the pool on each host, and a disk that no VM has."""
+def move_in(cloud: VMCloud, hosts: int, *, pool: bool = True) -> None:
+    """Somebody has a running VM with a disk on each host, in the `pool` or elsewhere, and in the pool a disk that no VM has.
+
+    A pool in which somebody's VM runs stays on its host, even when the Host goes.
+    """
     for number in [*range(1, hosts + 1), _LOOSE]:
-        disk, nic = f"disk=/srv/vms/stranger-{number}.img:{GIB}", f"nic=52:54:00:00:ff:{number:02}/150/10.9.0.{number}"
+        directory = "/srv/vms" if pool or number == _LOOSE else "/srv/theirs"
+        disk, nic = f"disk={directory}/stranger-{number}.img:{GIB}", f"nic=52:54:00:00:ff:{number:02}/150/10.9.0.{number}"
         target = f"host-{1 if number == _LOOSE else number:05d}/{_ID.format(number)}"
         cloud.datacentre.act(Act.FOREIGN_VM, target, f"name=stranger cpus=1 memory={64 << 20} {disk} {nic}")
         if number == _LOOSE:
