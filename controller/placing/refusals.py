@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
 from controller.runtime.results import Waiting, waiting
 from controller.runtime.store import Change
@@ -18,6 +19,7 @@ from drivers.errors import NoRoom
 FIRST_DELAY = 2.0
 PAUSE = 60.0
 """Seconds between two tries at the most: such a try costs a host little, and who makes room outside of Vireo tells nobody."""
+_BACKOFF = Backoff(FIRST_DELAY, PAUSE)
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Refusals:
         now = self._clock()
         known = self._refused.setdefault(uid, {}).setdefault(pool, Refusal(key, pool, ""))
         known.tries, known.said = known.tries + 1, str(error)
-        known.until = now + min(PAUSE, FIRST_DELAY * 2.0 ** (known.tries - 1))
+        known.until = now + _BACKOFF.delay(known.tries - 1)
         self._wake(Key(StoragePool.KIND, "", pool))
         return known
 

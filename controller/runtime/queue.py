@@ -15,13 +15,12 @@ import enum
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
 
 _PASSES = 15
 _SLACK = 64  # entries of the heap that may be out of date before it is rebuilt
-_LARGEST_EXPONENT = 32  # keeps 2**n within a float, far beyond any cap
 
 
 class Priority(enum.IntEnum):
@@ -34,22 +33,6 @@ class Priority(enum.IntEnum):
 
 class Closed(Exception):
     """The queue hands out nothing more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Delay before the n-th retry: `base` doubled each time up to `cap` (seconds), shortened at random by up to `jitter` of
-    itself.
-    """
-
-    base: float = 0.25
-    cap: float = 300.0
-    jitter: float = 0.3
-
-    def delay(self, retries: int, random: float) -> float:
-        """Return the seconds to wait after `retries` earlier retries; `random` is uniform in [0, 1)."""
-        full = min(self.cap, self.base * 2.0 ** min(retries, _LARGEST_EXPONENT))
-        return full * (1 - self.jitter * random)
 
 
 class Queue:

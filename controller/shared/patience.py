@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.context import Context
 from controller.runtime.results import Result, requeue, waiting
 from drivers.errors import Busy, DriverError, Transient
@@ -13,6 +14,7 @@ TRIES = 8
 FIRST_DELAY = 2.0
 PAUSE = 300.0
 """Seconds without a try after the last one."""
+_BACKOFF = Backoff(FIRST_DELAY, PAUSE)
 LONGEST_BUSY = 3600.0
 """Seconds for which a hypervisor may say that it is at work on the same thing: as long as a copy may take."""
 
@@ -70,7 +72,7 @@ class Patience:
         row.failures += 1
         row.counted += known and isinstance(error, Transient)
         row.busy, row.reason, row.message = isinstance(error, Busy), error.reason, str(error)
-        delay = error.retry_after if isinstance(error, Busy) else min(PAUSE, FIRST_DELAY * 2.0 ** (row.failures - 1))
+        delay = error.retry_after if isinstance(error, Busy) else _BACKOFF.delay(row.failures - 1)
         row.until = now + delay
         if not known:
             row.doubt = now + LONGEST_BUSY

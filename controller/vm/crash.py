@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.context import Context
 from controller.runtime.results import Result, waiting
 from controller.vm import job
@@ -14,6 +15,7 @@ from drivers.types import ObservedVM, Power
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
 """Seconds before the second start in a row, twice as many before the next, and so on; the first is at once."""
+_BACKOFF = Backoff(FIRST_DELAY, LONGEST_DELAY)
 CALM = 600.0
 """A guest that crashes so many seconds after it was started, or later, has not crashed in a row."""
 
@@ -75,7 +77,7 @@ class Crashes:
         if row is None or row.generation != generation or (row.until is None and now - row.begun >= CALM):
             row = self._rows[ctx.uid] = _Row(generation)
         if row.until is None:
-            delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (row.crashes - 1)) if row.crashes else 0.0
+            delay = _BACKOFF.delay(row.crashes - 1) if row.crashes else 0.0
             row.crashes, row.until = row.crashes + 1, now + delay
             at = (ctx.clock.now() + timedelta(seconds=delay)).strftime("%H:%M:%S UTC")
             row.message = f"the guest has crashed, {row.crashes} times in a row: the VM is started again at {at}"

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from controller.inventory import HostLink, PoolRegistry
+from controller.runtime.backoff import Backoff
 from controller.runtime.context import Context
 from controller.runtime.results import Done, Failed, Requeue, Result, Waiting, failed, waiting
 from controller.shared.translate import has_files, pool_spec
@@ -26,6 +27,7 @@ TRIES = 5
 """How often a VM is let go on after an error that is not a want of room."""
 FIRST_DELAY, LONGEST_DELAY = 15.0, 600.0
 """Seconds until the second try, twice as many until the next, and so on."""
+_BACKOFF = Backoff(FIRST_DELAY, LONGEST_DELAY)
 CALM = 900.0
 """A VM that has run for so many seconds has got over it: its tries count anew."""
 _BY_HAND_LOOKS = 15.0
@@ -85,7 +87,7 @@ class Suspension:
         if stays is not None:
             return _told(ctx, stays)
         now = ctx.clock.monotonic()
-        row.tries, row.due = row.tries + 1, now + min(LONGEST_DELAY, FIRST_DELAY * 2.0**row.tries)
+        row.tries, row.due = row.tries + 1, now + _BACKOFF.delay(row.tries)
         row.since = row.runs = None
         await link.resume(have.instance)
         ctx.event("Normal", "Resumed", f"let go on, after {_described(have.failures)}")

@@ -6,25 +6,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from controller.ipam import AddressAllocator, Owner, PinnedMACs, address_of, parse_subnet
+from controller.ipam import AddressAllocator, PinnedMACs, address_of, parse_subnet
+from tests.unit.ipam.held import NET, ONE, STRANGER, TWO, A, B, C, holding, records
 
-NET, OTHER = "shop/front", "shop/back"
-SUBNET = parse_subnet("10.1.0.0/24", "10.1.0.1")
-ONE, TWO = Owner("u1", "one", "shop/web"), Owner("u1", "two", "shop/web")
-STRANGER = Owner("u2", "one", "shop/db")
-A, B, C = (IPv4Address(f"10.1.0.{number}") for number in (10, 20, 30))
+OTHER = "shop/back"
 MAC = "02:00:00:00:00:01"
-
-
-def holding(**held: tuple[Owner, IPv4Address]) -> AddressAllocator:
-    allocator = AddressAllocator()
-    for owner, ip in held.values():
-        allocator.reserve(NET, SUBNET, owner, str(ip))
-    return allocator
-
-
-def records(allocator: AddressAllocator) -> dict[IPv4Address, Owner]:
-    return dict(allocator.records(NET))
 
 
 def test_what_nobody_has_and_nobody_is_to_have_is_given_back() -> None:

@@ -8,25 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.ipam import AddressAllocator, Owner, PinnedMACs, former_owner, parse_subnet
+from controller.ipam import AddressAllocator, Owner, PinnedMACs, former_owner
+from tests.unit.ipam.held import NET, ONE, STRANGER, SUBNET, TWO, A, B, holding, records
 
-NET = "shop/front"
-SUBNET = parse_subnet("10.1.0.0/24", "10.1.0.1")
-ONE, TWO = Owner("u1", "one", "shop/web"), Owner("u1", "two", "shop/web")
-STRANGER = Owner("u2", "one", "shop/db")
-A, B, C = (IPv4Address(f"10.1.0.{number}") for number in (10, 20, 30))
 MAC = "02:00:00:00:00:01"
-
-
-def holding(**held: tuple[Owner, IPv4Address]) -> AddressAllocator:
-    allocator = AddressAllocator()
-    for owner, ip in held.values():
-        allocator.reserve(NET, SUBNET, owner, str(ip))
-    return allocator
-
-
-def records(allocator: AddressAllocator) -> dict[IPv4Address, Owner]:
-    return dict(allocator.records(NET))
 
 
 def test_an_address_goes_over_to_one_that_has_none() -> None:

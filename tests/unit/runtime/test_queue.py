@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
-from controller.runtime.queue import Backoff, Closed, Priority, Queue
+from controller.runtime.queue import Closed, Priority, Queue
 
 from .virtual import LoopClock, SetClock, run
 

@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
-from controller.runtime.queue import Backoff, Priority, Queue
+from controller.runtime.queue import Priority, Queue
 
 KEYS = [Key("Widget", "ns", name) for name in "abcd"]
 keys = st.sampled_from(KEYS)
