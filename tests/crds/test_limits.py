@@ -99,7 +99,7 @@ def test_a_vm_s_usual_object_is_small(api: Api, make: Make) -> None:
     }
     facets = ["Ready", "Placed", "DisksReady", "NetworksReady", "PowerStateSynced", "InSync", "GuestReady", "JobSucceeded"]
     condition = STATUS[VirtualMachine]["conditions"][0] | {"message": "a sentence of the usual length, for people who look at it"}
-    status = {name: value for name, value in STATUS[VirtualMachine].items() if name not in ("volumes", "adoption")}
+    status = {name: value for name, value in STATUS[VirtualMachine].items() if name not in ("volumes", "adoption", "formerNics")}
     status |= {"conditions": [condition | {"type": facet} for facet in facets]}
     created = api.create(VirtualMachine, make(VirtualMachine, spec)).object
     try:
