@@ -190,8 +190,12 @@ def told(connection: Connection, vm: DesiredVM) -> Sequence[Event]:
     return events
 
 
-def test_a_guest_whose_qemu_is_killed_is_off_and_starts_again(host: Host, patient: Connection, blank: DesiredVM) -> None:
+def test_a_guest_whose_qemu_is_killed_is_told_is_off_and_starts_again(host: Host, patient: Connection, blank: DesiredVM) -> None:
+    """It is told by an event: nothing is asked between the kill and that."""
+    while patient.events.fetch():
+        time.sleep(1)  # what is still told of its start
     run_in(host, "sh", "-c", f"kill -KILL $(cat /run/libvirt/qemu/blank-{blank.instance[:8]}.pid)")
+    assert VMChanged(blank.instance) in told(patient, blank)
     eventually(lambda: observed(patient, host, blank).power, lambda power: power is Power.OFF)
     patient.power.start(HostID(host.name), blank.instance)
     assert observed(patient, host, blank).power is Power.ON

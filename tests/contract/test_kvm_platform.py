@@ -114,6 +114,13 @@ def written_out(connection: KVMConnection, host: Host) -> CPUModel:
     return CPUModel(mode.findtext("model", ""), mode.findtext("vendor", ""), tuple(features))
 
 
+def cpu_of(domain: libvirt.virDomain) -> bytes:
+    """The CPU that a domain is defined with."""
+    found = ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("cpu")
+    assert found is not None
+    return ET.tostring(found)
+
+
 def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_host(
     lab: Lab, pool: PoolSpec, first: KVMConnection
 ) -> None:
@@ -125,7 +132,7 @@ def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_ho
         wait_for_agent(domain)
         flags = "grep -m1 ^flags /proc/cpuinfo; grep -m1 '^model name' /proc/cpuinfo"
         before, machine = execute(domain, flags), ET.fromstring(domain.XMLDesc()).find("os/type")
-        written = ET.tostring(ET.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("cpu") or ET.Element("none"))
+        written = cpu_of(domain)
         restart(first)
         wait_for_agent(domain)
         assert execute(domain, flags) == before
@@ -145,8 +152,7 @@ def test_a_cpu_that_is_written_out_is_the_same_after_a_restart_and_on_another_ho
         wait_for_agent(moved)
         assert execute(moved, "cat /proc/sys/kernel/random/boot_id") == boot
         assert execute(moved, flags) == before
-        arrived = ET.fromstring(moved.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        assert ET.tostring(arrived.find("cpu") or ET.Element("none")) == written
+        assert cpu_of(moved) == written
         assert second.compute.observe(HostID("h2"), INSTANCE).owner == Owner("uid", "shop", "web")
         target.close()
         second.compute.delete(HostID("h2"), INSTANCE, [pool])

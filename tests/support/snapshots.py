@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from controller.runtime.keys import Key
@@ -94,6 +95,18 @@ def runs(cloud: VMCloud, vm: str = "web") -> bool:
 def versions(cloud: VMCloud, kind: str, name: str) -> list[dict[str, Any]]:
     """Every version of an object that the API server ever had."""
     return [raw for raw in cloud.api.history if raw["kind"] == kind and raw["metadata"]["name"] == name]
+
+
+def jobs(cloud: VMCloud, kind: str, name: str) -> set[tuple[str, str]]:
+    """Command and status of every job that an object ever had; one that is gone had its last while it was being deleted."""
+    told = [raw.get("status", {}).get("job") for raw in versions(cloud, kind, name)]
+    return {(each["command"], each["status"]) for each in told if each}
+
+
+def wish(cloud: VMCloud, kind: str, name: str) -> tuple[int, dict[str, Any]]:
+    """What its user declared: the generation and a copy of the spec."""
+    raw = cloud.raw(kind, f"shop/{name}")
+    return raw["metadata"]["generation"], copy.deepcopy(raw["spec"])
 
 
 def key(kind: str, name: str) -> Key:

@@ -10,7 +10,7 @@ from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from drivers.types import Capability
-from tests.support.snapshots import job, key, ready, runs, snapshot, status, text, tree, versions
+from tests.support.snapshots import job, jobs, key, ready, runs, snapshot, status, text, tree, versions
 from tests.support.vms import GIB, VMCloud, play, site, vm
 
 SLOW = Settings(hosts=1, cpus=8, memory=32 * GIB, boot=1, shutdown=2, durations=dict.fromkeys(TASK_METHODS, 3))
@@ -86,6 +86,8 @@ def test_a_tree() -> None:
         cloud.delete("Snapshot", "shop/two")
         await cloud.settle(10)
         assert not cloud.exists("Snapshot", "shop/two")
+        assert ("DeleteVMSnapshot", "InProgress") in jobs(cloud, "Snapshot", "two")
+        assert "Expunging" in {raw.get("status", {}).get("state") for raw in versions(cloud, "Snapshot", "two")}
         assert tree(cloud) == {"one": None, "three": "one"}
         assert status(cloud, "three")["parent"] == "one"
         cloud.delete("Snapshot", "shop/one")

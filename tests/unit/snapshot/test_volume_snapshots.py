@@ -9,7 +9,7 @@ import pytest
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
 from drivers.types import Capability
-from tests.support.snapshots import job, kept, ready, runs, snapshot, status, store, stored, text, versions
+from tests.support.snapshots import job, jobs, kept, ready, runs, snapshot, status, store, stored, text, versions
 from tests.support.vms import GIB, VMCloud, play, site, vm
 from tests.support.volumes import made, mounted, volume
 from tests.support.volumes import ready as volume_ready
@@ -86,6 +86,7 @@ def test_it_outlives_its_volume_and_becomes_another(settings: Settings | None) -
         cloud.delete("Snapshot", "shop/snap")
         await cloud.settle(60)
         assert not cloud.exists("Snapshot", "shop/snap")
+        assert ("DeleteSnapshot", "InProgress") in jobs(cloud, "Snapshot", "snap")
         assert kept(cloud) == []
         assert stored(cloud, "copy") == "old"
 

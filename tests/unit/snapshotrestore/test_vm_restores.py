@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from drivers.simulator.engine.settings import Settings
-from tests.support.snapshots import job, reads, restore, runs, snapshot, status, store, stored, tree, versions, write
+from tests.support.snapshots import job, reads, restore, runs, snapshot, status, store, stored, tree, versions, wish, write
 from tests.support.vms import GIB, VMCloud, play, site, vm
 from tests.support.volumes import has, mounted, mounts, volume
 from tests.support.volumes import ready as volume_ready
@@ -19,6 +19,7 @@ from .begun import BOTH, SLOW, back, begin, why
 def test_a_stopped_vm(settings: Settings | None) -> None:
     async def story(cloud: VMCloud) -> None:
         await begin(cloud, power="Off")
+        declared = wish(cloud, "VirtualMachine", "web")
         cloud.apply(restore())
         await cloud.settle(30)
         found = status(cloud, "back", "SnapshotRestore")
@@ -29,6 +30,7 @@ def test_a_stopped_vm(settings: Settings | None) -> None:
         assert not runs(cloud)
         assert cloud.reason() == ("True", "Stopped")
         assert tree(cloud) == {"snap": None}, "the snapshot stays"
+        assert wish(cloud, "VirtualMachine", "web") == declared, "what Git says is still true"
         cloud.edit(powerState="On")
         await cloud.settle(30)
         assert (reads(cloud), runs(cloud)) == ("old", True)

@@ -8,7 +8,7 @@ import pytest
 
 from drivers.simulator.engine.faults import FaultKind
 from drivers.simulator.engine.settings import TASK_METHODS, Settings
-from tests.support.snapshots import job, ready, restore, snapshot, status, store, stored, text
+from tests.support.snapshots import job, ready, restore, snapshot, status, store, stored, text, wish
 from tests.support.vms import GIB, VMCloud, play, site, vm
 from tests.support.volumes import edit, made, mounted, mounts, volume
 from tests.support.volumes import ready as volume_ready
@@ -39,10 +39,12 @@ async def begin(cloud: VMCloud, *, attached: bool = False) -> None:
 def test_in_place(settings: Settings | None) -> None:
     async def story(cloud: VMCloud) -> None:
         await begin(cloud)
+        declared = wish(cloud, "Volume", "data")
         cloud.apply(restore())
         await cloud.settle(30)
         assert back(cloud) == ("True", "Completed")
         assert job(cloud, "back", "SnapshotRestore") == ("RevertSnapshot", "Succeeded")
+        assert wish(cloud, "Volume", "data") == declared, "what Git says is still true"
         assert stored(cloud) == "old"
         assert volume_ready(cloud) == ("True", "Ready")
         assert made(cloud)["data"].made == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.support.snapshots import jobs, versions
 from tests.support.vms import GIB, VMCloud, play, site
 from tests.support.volumes import edit, job, made, ready, status, text, volume
 
@@ -46,5 +47,7 @@ def test_delete_leaves_nothing() -> None:
         await cloud.settle(10)
         assert not cloud.exists("Volume", "shop/data")
         assert not cloud.datacentre.census.volumes
+        assert ("DeleteVolume", "InProgress") in jobs(cloud, "Volume", "data")
+        assert "Expunging" in {raw.get("status", {}).get("state") for raw in versions(cloud, "Volume", "data")}
 
     play(story)
