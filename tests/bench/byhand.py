@@ -131,7 +131,12 @@ def ready(drawn: Sequence[Drawn], processes: Sequence[subprocess.Popen[bytes]], 
     """When the agent of each guest opened its port, by `time.monotonic`. Raises BenchError if one takes more than `patience` s."""
     deadline = time.monotonic() + patience
     with ThreadPoolExecutor(len(drawn)) as threads:
-        return list(threads.map(lambda each, process: _ready(each, process, deadline), drawn, processes))
+        try:
+            return list(threads.map(lambda each, process: _ready(each, process, deadline), drawn, processes))
+        except BaseException:
+            for process in processes:
+                process.kill()  # else their threads are waited for until the deadline, whoever asked for an end
+            raise
 
 
 def _ready(drawn: Drawn, process: subprocess.Popen[bytes], deadline: float) -> float:

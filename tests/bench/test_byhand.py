@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from tests.bench import byhand
 from tests.bench.client import BenchError
 from tests.bench.figures import Figure
+from tests.support.ending import tidy_end
 
 pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
 
@@ -146,6 +151,22 @@ def test_one_that_never_starts_is_told_of_with_its_words(tmp_path: Path) -> None
     guest = byhand.Drawn(argv, tmp_path / "guest-1.qcow2", tmp_path / "guest-1.monitor")
     with byhand.running([guest]) as processes, pytest.raises(BenchError, match=r"no monitor: .* no such machine"):
         byhand.ready([guest], processes, 60)
+
+
+@pytest.mark.timeout(60)
+def test_whoever_waits_for_guests_can_be_ended(tmp_path: Path) -> None:
+    guest = monitor(tmp_path, {"return": {}}, stays=600)
+
+    def end() -> None:
+        while not guest.monitor.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end).start()
+    with tidy_end(), byhand.running([guest]) as processes, pytest.raises(SystemExit) as ended:
+        byhand.ready([guest], processes, 600)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert processes[0].poll() is not None
 
 
 def test_all_are_ended_when_one_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
