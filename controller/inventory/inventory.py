@@ -17,6 +17,7 @@ from controller.inventory.pacing import Cadence
 from controller.inventory.session import Session
 from controller.inventory.snapshot import Snapshot, Whereabouts
 from controller.runtime.keys import Key
+from controller.runtime.scope import lasting
 from drivers.adoption import FoundVM
 from drivers.base import Driver
 from drivers.types import Endpoint, HostID, InstanceID, ObservedVM
@@ -199,8 +200,9 @@ class Inventory:
         self._sessions[address] = session
         self._served[session] = {}
         self._names[session] = name
-        task = self._tasks[session] = asyncio.get_running_loop().create_task(session.run(), name=name)
-        task.add_done_callback(lambda _: self._tasks.pop(session, None))
+        context = lasting()
+        task = self._tasks[session] = asyncio.get_running_loop().create_task(session.run(), name=name, context=context)
+        task.add_done_callback(lambda _: self._tasks.pop(session, None), context=context)
         return session
 
     def _forget(self, host: str, unless: Session | None = None) -> None:

@@ -15,6 +15,7 @@ import enum
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable
+from contextvars import Context
 
 from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
@@ -208,7 +209,9 @@ class Queue:
             if self._timer[0] == due and not self._timer[1].cancelled():
                 return
             self._timer[1].cancel()
-        self._timer = (due, asyncio.get_running_loop().call_later(max(0.0, due - self._clock()), self._fire))
+        # a context of its own: that of a reconcile would hold its object until the timer is due, even one that was cancelled
+        timer = asyncio.get_running_loop().call_later(max(0.0, due - self._clock()), self._fire, context=Context())
+        self._timer = (due, timer)
 
     def _fire(self) -> None:
         self._timer = None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.runtime import jobs
@@ -14,7 +14,10 @@ from controller.runtime.keys import Key
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One reconcile; `object` is its draft, whose job may begin at any time, `shard` the one whose work this is."""
+    """One reconcile; `object` is its draft, whose job may begin at any time, `shard` the one whose work this is.
+
+    What a reconcile began and outlives it has neither its id nor the draft, see `lasting`.
+    """
 
     key: Key
     reconcile: str
@@ -24,7 +27,10 @@ class Scope:
     def fields(self) -> dict[str, str]:
         """What a log line says of it: kind, namespace, name, reconcile id, and the id of the job under way."""
         key = self.key
-        found = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "reconcile": self.reconcile}
+        found = {"kind": key.kind, "namespace": key.namespace, "name": key.name}
+        if self.object is None:
+            return found
+        found["reconcile"] = self.reconcile
         job = getattr(self.object.status, "job", None)
         return found | {"job": job.id} if job is not None and jobs.running(job) else found
 
@@ -45,3 +51,11 @@ def entered(scope: Scope) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def lasting() -> Context:
+    """A context for what outlives this reconcile: it tells for which object that was begun, and holds nothing else of it."""
+    context, here = copy_context(), current()
+    if here is not None:
+        context.run(_current.set, replace(here, reconcile="", object=None))
+    return context

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
+from contextvars import ContextVar, copy_context
 
 import pytest
 from hypothesis import given
@@ -245,5 +248,32 @@ def test_a_closed_queue_takes_and_gives_nothing() -> None:
         queue.add_after(B, 1)
         with pytest.raises(Closed):
             await queue.get()
+
+    run(main())
+
+
+def test_what_a_reconcile_has_is_not_held_until_the_next_key_is_due() -> None:
+    """Timers keep the context in which they were set, even cancelled ones, which the loop drops when they are due."""
+
+    class Held:
+        pass
+
+    async def main() -> None:
+        queue = Queue(LoopClock().monotonic, quiet)
+        waiter = asyncio.create_task(queue.get())
+        await asyncio.sleep(0)
+        seen: list[weakref.ref[Held]] = []
+
+        def reconcile() -> None:
+            seen.append(weakref.ref(held := Held()))
+            variable.set(held)
+            queue.add_after(A, 600)
+            queue.add_after(B, 300)
+
+        variable: ContextVar[Held] = ContextVar("held")
+        copy_context().run(reconcile)
+        gc.collect()
+        assert [each() for each in seen] == [None]
+        waiter.cancel()
 
     run(main())

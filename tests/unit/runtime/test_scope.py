@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from controller.runtime.keys import Key
 from controller.runtime.lanes import Lane, LaneMetrics, LaneOptions
-from controller.runtime.scope import Scope, current, entered
+from controller.runtime.scope import Scope, current, entered, lasting
 from controller.runtime.threads import Threads
 
 KEY = Key("Widget", "ns", "a")
@@ -54,6 +54,21 @@ def test_it_ends_with_its_block_also_by_an_exception() -> None:
             fail_if(current() is inner)
         assert current() is outer
     assert current() is None
+
+
+def test_what_outlives_a_reconcile_tells_its_object_and_holds_nothing_of_it() -> None:
+    begun = scope(SimpleNamespace(id="j1", status="InProgress"))
+    with entered(Scope(KEY, "r1", begun.object, shard=2)):
+        context = lasting()
+        assert current() is not None, "the reconcile itself goes on"
+        assert current().reconcile == "r1"  # type: ignore[union-attr]
+    found = context.run(current)
+    assert found is not None
+    assert (found.fields(), found.object, found.shard) == ({"kind": "Widget", "namespace": "ns", "name": "a"}, None, 2)
+
+
+def test_what_nobody_reconciles_lasts_too() -> None:
+    assert lasting().run(current) is None
 
 
 def fail_if(so: bool) -> None:
