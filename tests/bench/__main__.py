@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,10 +19,9 @@ from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
 from tests.bench.measures import Bench
-from tests.bench.record import circumstances
+from tests.bench.record import RESULTS, circumstances, document
 from tests.support.ending import tidy_end
 
-RESULTS = Path(__file__).parent / "results"
 PARTS = ("latency", "load", "at-once", "kill50", "fill", "power", "rest", "restart", "hang", "delete")
 EMPTY = {"latency", "load", "at-once", "kill50"}
 """Parts that need none of the VMs of the scale."""
@@ -50,12 +47,6 @@ def main(arguments: Sequence[str]) -> int:
     path.write_text(document(figures, about, command))
     print(f"\n{path}")
     return 0
-
-
-def document(figures: Iterable[Figure], about: Mapping[str, Any], command: str) -> str:
-    """What is kept of a run; `about` are its `circumstances`."""
-    content = {**about, "command": command}
-    return json.dumps({**content, "figures": [asdict(each) for each in figures]}, indent=1, ensure_ascii=False) + "\n"
 
 
 async def _measure(directory: Path, vms: int, options: argparse.Namespace) -> list[Figure]:

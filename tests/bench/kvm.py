@@ -18,10 +18,9 @@ from pathlib import Path
 import libvirt
 
 from tests.bench import byhand
-from tests.bench.__main__ import RESULTS, document
 from tests.bench.client import BenchError
 from tests.bench.figures import Figure, percentile, rate, table
-from tests.bench.record import circumstances
+from tests.bench.record import RESULTS, circumstances, document
 from tests.lab.guest import image
 from tests.lab.host import Host, run_in
 from tests.lab.shell import LabError, run

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests.bench.figures import Figure
+
 ROOT = Path(__file__).parents[2]
+RESULTS = Path(__file__).parent / "results"
 
 
 def circumstances(started: datetime) -> dict[str, Any]:
@@ -25,3 +31,9 @@ def commit(root: Path = ROOT) -> str:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def document(figures: Iterable[Figure], about: Mapping[str, Any], command: str) -> str:
+    """What is kept of a run; `about` are its `circumstances`."""
+    content = {**about, "command": command}
+    return json.dumps({**content, "figures": [asdict(each) for each in figures]}, indent=1, ensure_ascii=False) + "\n"

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench import measures
-from tests.bench.__main__ import document, main
+from tests.bench.__main__ import main
 from tests.bench.client import GONE, BenchError, Watch, state_of
 from tests.bench.figures import Figure, Sample, parse, percentile, rate, table, total
 from tests.bench.measures import BARE_WRITES, WRITES_PER_CREATE, Bench, bare, beside_bare, pieces
+from tests.bench.record import document
 
 PAGE = """\
 # HELP requests Requests.

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench.record import circumstances
+from tests.bench.record import RESULTS, circumstances
 from tests.soak.run import Soak, Violation, dump, record
 from tests.soak.site import site
 from tests.support.ending import tidy_end
 
-RESULTS = Path(__file__).parents[1] / "bench" / "results"
 MOST_GROWTH = 20.0
 """MiB per hour that count as flat: what remains of the scatter of garbage collection in half an hour."""
 
