@@ -24,7 +24,7 @@ SHARED_FOLDERS = frozenset(
 KIND_DRIVER_MODULES = frozenset({"drivers.adoption", "drivers.base", "drivers.types", "drivers.errors"})
 """All of drivers/ that a kind may know."""
 
-GENERATED = ("crds/manifests/", "docs/reference/", "locks/", "standalone/plane/go.")
+GENERATED = ("crds/manifests/", "docs/reference/", "locks/", "standalone/plane/go.", "tests/alerts/prometheus/go.")
 """Written by programs: no size limit."""
 
 FORBIDDEN = {

@@ -13,6 +13,7 @@ import structlog
 from standalone import build
 from standalone.plane import ControlPlane
 from tests import planes
+from tests.alerts import promtool
 from tests.kubectl import Kubectl
 from tests.support import tables
 from tests.support.tables import cell as cell  # fixtures, for every test
@@ -61,10 +62,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the control plane before the first test's clock runs: the very first time that takes minutes."""
-    if any({"plane", "new_plane"} & set(getattr(item, "fixturenames", ())) for item in session.items):
-        terminal = session.config.pluginmanager.get_plugin("terminalreporter")
-        build.ensure(terminal.write_line if terminal else lambda _: None)
+    """Build the programs that tests ask for before the first test's clock runs: the very first time that takes minutes."""
+    slow = session.config.getoption("--slow")
+    running = [item for item in session.items if slow or not item.get_closest_marker("slow")]
+    asked = {name for item in running for name in getattr(item, "fixturenames", ())}
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    progress = terminal.write_line if terminal else lambda _: None
+    if {"plane", "new_plane"} & asked:
+        build.ensure(progress)
+    if "promtool" in asked:
+        promtool.ensure(progress)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,6 +30,8 @@ def function(lines: int, docstring: int = 0, indent: str = "", keyword: str = "d
         ("crds/manifests/vm.yaml", FILE_LINES + 1, False),
         ("locks/requirements.txt", 9 * FILE_LINES, False),
         ("standalone/plane/go.sum", FILE_LINES + 1, False),
+        ("tests/alerts/prometheus/go.sum", FILE_LINES + 1, False),
+        ("tests/alerts/users.yaml", FILE_LINES + 1, True),
         ("standalone/plane/main.go", FILE_LINES + 1, True),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.clock import SystemClock
@@ -27,7 +28,7 @@ DASHBOARD = json.loads((ROOT / "deploy/observability/dashboard.json").read_text(
 EVERYWHERE = {"job", "instance"}
 """Labels that Prometheus adds itself."""
 
-_SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+_SUFFIXES = {"counter": ("_total", "_created"), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count", "_created")}
 
 
 def metrics() -> dict[str, tuple[str, set[str]]]:
@@ -67,6 +68,15 @@ def _process() -> set[str]:
 def documented() -> dict[str, tuple[str, set[str]]]:
     rows = re.findall(r"^\| `([a-z_]+)` \| (\w+) \| ([a-z_, ]*)\|", REFERENCE, re.MULTILINE)
     return {name: (type, set(filter(None, labels.replace(" ", "").split(",")))) for name, type, labels in rows}
+
+
+def test_names_that_promql_knows_are_those_that_are_exported() -> None:
+    registry = CollectorRegistry()
+    made = {"counter": Counter("c", "text", registry=registry), "gauge": Gauge("g", "text", registry=registry)}
+    made["histogram"] = Histogram("h", "text", registry=registry)
+    page = generate_latest(registry).decode()
+    exported = {sample.name for family in text_string_to_metric_families(page) for sample in family.samples}
+    assert exported == {f"{type[0]}{suffix}" for type in made for suffix in _SUFFIXES[type]}
 
 
 def test_the_reference_has_every_metric_as_it_is() -> None:
