@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from drivers.types import Power
 from tests.soak.declared import Declared
 from tests.soak.outside import Outside
 from tests.soak.site import Site
+from tests.soak.staying import disturbed, shared_addresses
 from tests.support import kstatus
 from tests.support.live.audit import findings
 
@@ -55,7 +56,9 @@ def wrong(site: Site, declared: Declared, outside: Outside) -> list[str]:
     if found:
         return found
     census = _counted(site.cloud.control.census(), outside)
-    return [*findings(objects, census), *_contents(objects, census, declared), *_strangers(census, outside)]
+    stays = [*disturbed(site, declared, census), *shared_addresses(census)]
+    census = _without(census, declared.left)
+    return [*findings(objects, census), *_contents(objects, census, declared), *_strangers(census, outside), *stays]
 
 
 def _objects(objects: Objects, declared: Declared) -> Iterator[str]:
@@ -88,10 +91,17 @@ def _counted(census: Census, outside: Outside) -> Census:
     return replace(census, vms=tuple(vms), volumes=tuple(volumes))
 
 
+def _without(census: Census, left: Collection[str]) -> Census:
+    """All but VMs that were let go: no object declares them."""
+    vms = tuple(vm for vm in census.vms if vm.instance not in left)
+    return replace(census, vms=vms, disks=tuple(disk for disk in census.disks if disk.instance not in left))
+
+
 def _contents(objects: Objects, census: Census, declared: Declared) -> Iterator[str]:
     """Whether disks and volumes hold what was written last, or brought back since."""
-    vms = {instance_id(each["metadata"]["uid"]): each["metadata"]["name"] for each in objects.list("VirtualMachine")}
-    for disk in census.disks:
+    made = (each["metadata"] for each in objects.list("VirtualMachine") if each["metadata"]["name"] in declared.vms)
+    vms = {instance_id(each["uid"]): each["name"] for each in made}
+    for disk in (each for each in census.disks if each.instance in vms):
         wanted = declared.vms[vms[disk.instance]].content
         if disk.name == "root" and wanted and disk.content != wanted:
             yield f"{vms[disk.instance]}: the root disk holds {disk.content!r}, written was {wanted!r}"

@@ -77,6 +77,7 @@ def _to_host(act: Act, value: str, undo: Act) -> Begin:
 def _crash_host(site: Site, random: Random) -> Trouble:
     """A host loses its power for a while; who has other VMs there switches them on again."""
     name = random.choice(host_names(HOSTS))
+    site.crashes[name] += 1
     site.cloud.control.act(Act.CRASH_HOST, name)
 
     def boot() -> None:

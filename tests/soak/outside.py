@@ -13,7 +13,8 @@ from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.census import CensusVM
 from drivers.types import InstanceID, Power
 from tests.soak.declared import VM, Declared
-from tests.soak.site import HOSTS, Site
+from tests.soak.site import HOSTS, THEIRS, Site
+from tests.soak.users import FIRST
 from tests.support.live.cloud import host_names
 
 MOST_FOREIGN = 4
@@ -31,6 +32,7 @@ class Outside:
         self._random = random
         self.deleted: Counter[InstanceID] = Counter()
         self.foreign: list[str] = []
+        self._made = 0
         self._acts: list[Callable[[VM, CensusVM], str]] = [
             self._power,
             self._power,
@@ -55,8 +57,10 @@ class Outside:
         if not there:
             return ""
         have = self._random.choice(sorted(there, key=lambda each: names[each.owner]))
+        vm = self._declared.vms[names[have.owner]]
+        vm.changed = True
         try:
-            return self._random.choice(self._acts)(self._declared.vms[names[have.owner]], have)
+            return self._random.choice(self._acts)(vm, have)
         except (NotFound, InvalidSpec):  # Vireo was quicker
             return ""
 
@@ -70,9 +74,19 @@ class Outside:
             return "tasks are forgotten"
         identity = uuid.UUID(int=self._random.getrandbits(128), version=4)
         target = f"{self._random.choice(host_names(HOSTS))}/{identity}"
-        self._site.cloud.control.act(Act.FOREIGN_VM, target)
+        self._site.cloud.control.act(Act.FOREIGN_VM, target, self._described())
         self.foreign.append(target)
         return f"foreign VM {target}"
+
+    def _described(self) -> str:
+        """A VM that can be adopted, on the first network and in the pool; or one without disks and interfaces."""
+        network = self._site.cloud.api.get("Network", FIRST) or {}
+        if self._random.random() < 0.3:
+            return ""
+        self._made = (self._made + 1) % (255 - THEIRS)
+        disk, vlan = f"disk=/pools/shared/legacy-{self._made}.img:{1 << 30}", network["status"]["segment"]["vlan"]
+        nic = f"nic=52:54:00:00:00:{self._made:02x}/{vlan}/10.1.0.{THEIRS + self._made}"
+        return f"name=legacy-{self._made} cpus=1 memory={1 << 30} {disk} {nic}"
 
     def _power(self, _: VM, have: CensusVM) -> str:
         acts = [Act.POWER_OFF, Act.CRASH_VM] if have.power is Power.ON else [Act.POWER_ON]

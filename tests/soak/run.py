@@ -16,6 +16,7 @@ from tests.soak.faults import DEADLY, GENTLE, Begin, Trouble
 from tests.soak.memory import Memory, resident
 from tests.soak.outside import Outside
 from tests.soak.site import Site
+from tests.soak.staying import Staying
 from tests.soak.users import Users
 
 WORK = 40.0
@@ -68,6 +69,7 @@ class Soak:
         self._troubles: list[Trouble] = []
         self.users = Users(site.cloud.api, self._random)
         self.outside = Outside(site, self.users.declared, self._random)
+        self.staying = Staying(site, self.users.declared, self.outside, self._random)
         self.logs = Logs(site)
         self.memory = Memory()
         self.rounds: list[Round] = []
@@ -122,9 +124,13 @@ class Soak:
         return due
 
     def _act(self, one: Round, by_hand: bool) -> None:
-        if done := self.outside.act() if by_hand else self.users.act():
+        if done := self.outside.act() if by_hand else self._asked():
             one.operations += 1
             self._note(("by hand: " if by_hand else "") + done)
+
+    def _asked(self) -> str:
+        """What a user does: an eighth of it is about VMs that stay when objects come and go."""
+        return (self._random.random() < 1 / 8 and self.staying.act()) or self.users.act()
 
     def _begin(self, one: Round, begin: Begin, held: list[Trouble]) -> None:
         if (trouble := begin(self._site, self._random)) is not None:
@@ -162,6 +168,7 @@ class Soak:
             raise Violation("\n".join(["at rest, and yet:", *found[:40]]))
         self._count(one)
         self.users.declared.calm()
+        self.staying.calm()
         self._note(f"calm after {one.converged:.1f} s")
 
     def _wrong(self) -> list[str]:

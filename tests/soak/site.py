@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,18 +20,24 @@ from tests.support.simulator import SimulatorProcess
 
 HOSTS = 6
 FIRST_PASSWORD = "first"
+THEIRS = 200
+"""From 10.1.0.200 on addresses are those of VMs that somebody else makes; Vireo gives nobody these."""
 _SIZE = ["--hosts", str(HOSTS), "--cpus", "256", "--memory", "1024", "--pool", "100000", "--boot", "0.2", "--shutdown", "0.2"]
 _TASKS = [f"--duration={method}=0.3" for method in sorted(TASK_METHODS)]
 _ACCESS: dict[str, Any] = {"credentials": {"secretRef": {"name": "access", "namespace": "shop"}}}
 
 
 class Site:
-    """Everything that can go wrong is here; `restarts` counts how often the simulator's server was started."""
+    """Everything that can go wrong is here.
+
+    `restarts` counts how often the simulator's server was started, `crashes` how often each host lost its power.
+    """
 
     def __init__(self, cloud: LiveCloud, replicas: list[Replica]) -> None:
         self.cloud = cloud
         self.replicas = replicas
         self.restarts = 0
+        self.crashes: Counter[str] = Counter()
 
     def restart_simulator(self, password: str = "") -> None:
         """Kill its server, and start it anew on the state it kept; with another password if one is given."""
@@ -80,8 +87,12 @@ def site(directory: Path) -> Iterator[Site]:
 def _apply(built: Site) -> None:
     api, url = built.cloud.api, built.cloud.simulator.url
     built.trust(FIRST_PASSWORD)
-    api.apply(make.zone(), make.manifest("Pod", "p", zone="z"), make.cluster())
+    cluster = make.cluster()
+    cluster["spec"]["adopters"] = {"from": "All"}
+    api.apply(make.zone(), make.manifest("Pod", "p", zone="z"), cluster)
     api.apply(*(make.host(name, f"{url}/{name}?timeout=3", **_ACCESS) for name in host_names(HOSTS)))
     api.apply(make.manifest("StoragePool", "shared", zone="z", scope="Zone", type="Directory", path="/pools/shared"))
-    api.apply(make.template(built.cloud.image_url, built.cloud.checksum), make.network(), make.network("back", "10.2.0.0/24"))
+    front = make.network()
+    front["spec"]["subnet"]["ranges"] = [{"start": "10.1.0.10", "end": f"10.1.0.{THEIRS - 1}"}]
+    api.apply(make.template(built.cloud.image_url, built.cloud.checksum), front, make.network("back", "10.2.0.0/24"))
     api.apply(make.offering("small", 1, "1Gi"), make.offering("large", 4, "4Gi"), make.offering("narrow", 2, "512Mi"))

@@ -331,6 +331,7 @@ class Users:
         return name
 
     def _change(self, vm: VM, **spec: Any) -> str:
+        vm.changed = True
         self._api.patch("VirtualMachine", vm.name, {"spec": spec})
         return f"{vm.name}: {spec}"
 

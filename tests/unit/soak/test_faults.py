@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -39,8 +40,10 @@ def test_vms_of_others_run_again_after_their_host_crashed() -> None:
     host = _crash_host(site(control), Random(1)).what.split()[-1]
     control.act(Act.BOOT_HOST, host)
     control.act(Act.FOREIGN_VM, f"{host}/{OTHER}")
-    trouble = _crash_host(site(control), Random(1))
+    there = site(control)
+    trouble = _crash_host(there, Random(1))
     assert trouble.what == f"crash-host {host}"
+    assert there.crashes == {host: 1}
     assert control.powers() == [Power.OFF]
     trouble.end()
     assert control.powers() == [Power.ON]
@@ -100,4 +103,4 @@ def test_one_that_sleeps_is_woken_up_to_end() -> None:
 
 
 def site(control: Control) -> Site:
-    return cast(Site, SimpleNamespace(cloud=SimpleNamespace(control=control)))
+    return cast(Site, SimpleNamespace(cloud=SimpleNamespace(control=control), crashes=Counter()))
