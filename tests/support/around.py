@@ -7,6 +7,7 @@ from typing import Any
 
 from controller.runtime.keys import Key
 from crds.fields import Quantity
+from drivers.types import HostID
 from tests.support import cloud as base
 from tests.support import kstatus
 from tests.support.matrix import CLUSTER, HOST, SPARE, WEB, MatrixCloud, Operation, Step, edit
@@ -92,6 +93,15 @@ def _gone(cloud: MatrixCloud) -> None:
     assert not cloud.exists("Host", _other(cloud))
 
 
+def _kept(cloud: MatrixCloud) -> None:
+    """The host is nobody's any more; somebody's VM runs on in the one pool, and only that is there still."""
+    name = _other(cloud)
+    assert not cloud.exists("Host", name)
+    there = cloud.datacentre.service.dc.hosts[HostID(name)]
+    assert sorted(there.pools) == ["s1"]
+    assert [vm.has_power for vm in there.vms.values() if not vm.owner] == [True]
+
+
 def _on_all(cloud: MatrixCloud) -> None:
     assert cloud.condition("StoragePool", "spare", "HostsReady") == ("True", "Mounted")
     assert cloud.status("StoragePool", "spare")["hostsMounted"] == len(_HOSTS)
@@ -105,6 +115,7 @@ SITE_OPERATIONS = [
     Operation("h.enable", "power.start", [_there, together(MAINTAIN, OFF)], together(ENABLE, ON), _enabled, of_site=True),
     Operation("h.endpoint", "power.stop", [WEB], together(_share, OFF), _shared, of_site=True),
     Operation("h.remove", "compute.delete", [_own_pool, _there], _remove_all, _gone, of_site=True),
+    Operation("h.leave", "storage.release_pool", [SPARE], _remove_host, _kept, on_vm=False, of_site=True, among=True),
     Operation("p.create", "storage.ensure_pool", [], SPARE, _on_all, of_site=True),
 ]
 """Those that begin with "h." are of hosts, with "p." of pools."""
@@ -169,10 +180,13 @@ def _sizes(cloud: MatrixCloud, pool: str) -> Iterable[int]:
 
 
 def _defined(cloud: MatrixCloud) -> Iterator[str]:
-    """Hosts that have a pool too many, or too few: each has those of its scope, and one that nobody declares has none."""
+    """Hosts that have a pool too many, or too few: each has those of its scope, one that nobody declares those that VMs keep."""
     declared = {raw["metadata"]["name"] for raw in cloud.list("Host")}
     pools = [(raw["metadata"]["name"], raw["spec"].get("host")) for raw in cloud.list("StoragePool")]
     for host in cloud.datacentre.service.dc.hosts.values():
         wanted = sorted(name for name, only in pools if host.host in declared and only in (None, host.host))
+        if host.host not in declared:
+            used = {disk.pool.path for each in host.vms.values() for disk in each.disks.values()}
+            wanted = sorted(name for name, pool in host.pools.items() if pool.path in used)
         if sorted(host.pools) != wanted:
             yield f"{host.host} has the pools {sorted(host.pools)}, declared are {wanted}"

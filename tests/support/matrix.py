@@ -86,7 +86,8 @@ class Operation:
 
     `on_vm` tells whether it is work on the host of the VM `web`; else any host may do it. `done` is what must hold afterwards
     beside that all is as declared. `room` is the offering of another VM on the host that leaves too little of 10 GiB for it,
-    empty if it takes no room. `of_site`: it is done to hosts or pools, so the calls that keep in touch with them are steps of it.
+    empty if it takes no room. `of_site`: it is done to hosts or pools, so the calls that keep in touch with them are steps of it;
+    somebody's VMs, which would keep pools on their hosts, are in no pool then unless it is done `among` them.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Operation:
     room: str = ""
     on_vm: bool = True
     of_site: bool = False
+    among: bool = False
 
     @property
     def call(self) -> str:
@@ -232,7 +234,7 @@ async def prepare(cloud: MatrixCloud, operation: Operation, *, hosts: int = 2, i
     """
     cloud.site(hosts)
     await cloud.settle(30)
-    untouched.move_in(cloud, hosts, pool=not operation.of_site)
+    untouched.move_in(cloud, hosts, pool=operation.among or not operation.of_site)
     cloud.apply(vm("idle").replace("offering: small", f"offering: {idle}"))
     await cloud.settle(30)
     for step in operation.before:
