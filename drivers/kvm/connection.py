@@ -87,7 +87,7 @@ class KVMConnection:
 
         networks = Networks(shell, segments, switches, sync, filters=profile.filters)
         networks.support()
-        self.events = KVMEvents(session)
+        self.events = KVMEvents(session, switches.port_gone)
 
         def read(function: Callable[[Any], list[Plug]]) -> list[Plug]:
             return session.run(Role.STATE, "look at the ports of the host's VMs", function)

@@ -37,9 +37,13 @@ class KVMEvents:
     libvirt's event loop, one thread for all hosts, brings them.
     """
 
-    def __init__(self, session: Session) -> None:
-        """Register for events. Raises Transient."""
+    def __init__(self, session: Session, port_gone: Callable[[], None]) -> None:
+        """Register for events. Raises Transient.
+
+        `port_gone` is called when a VM may have left a port of the host; it must not wait.
+        """
         self._session = session
+        self._port_gone = port_gone
         self._changed: dict[InstanceID, None] = {}
         self._lock = threading.Lock()
         self._notify: Callable[[], None] = _nobody
@@ -71,6 +75,7 @@ class KVMEvents:
         if self._closed:
             raise Unanswered("the connection to the host is closed")
         self._begin()
+        self._port_gone()
         raise Transient("the connection to the host was lost and is back; events in between are missing")
 
     def tell(self, instances: Iterable[InstanceID]) -> None:
@@ -102,7 +107,7 @@ class KVMEvents:
         try:
             connection.registerCloseCallback(self._on_close, None)
             for kind in KINDS:
-                callbacks.append(connection.domainEventRegisterAny(None, kind, self._on_event, None))
+                callbacks.append(connection.domainEventRegisterAny(None, kind, self._on_event, kind))
         except libvirt.libvirtError:
             with suppress(libvirt.libvirtError):
                 self._unregister(connection)
@@ -115,8 +120,10 @@ class KVMEvents:
                 connection.domainEventDeregisterAny(callback)
         connection.unregisterCloseCallback()
 
-    def _on_event(self, _connection: Any, domain: Any, *_details: object) -> None:
-        """Runs in libvirt's event loop, which must not wait: it only takes note."""
+    def _on_event(self, _connection: Any, domain: Any, *details: object) -> None:
+        """Runs in libvirt's event loop, which must not wait: it only takes note. The last of `details` is the kind of event."""
+        if _frees_ports(*details):
+            self._port_gone()
         with suppress(libvirt.libvirtError):
             instance = InstanceID(domain.UUIDString())
             with self._lock:
@@ -131,6 +138,14 @@ class KVMEvents:
             lost = self._lost
         if lost:
             self._notify()
+
+
+def _frees_ports(*details: object) -> bool:
+    """Whether a VM has ended, however it did, or its guest has let go of a device: libvirt says so when that is off its bridge."""
+    kind = details[-1]
+    if kind == libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE:
+        return bool(details[0] == libvirt.VIR_DOMAIN_EVENT_STOPPED)
+    return bool(kind == libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED)
 
 
 def _nobody() -> None:

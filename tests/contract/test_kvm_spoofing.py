@@ -1,10 +1,12 @@
 """Guests that claim what is not theirs, on ports of Open vSwitch and of Linux bridges of two real hosts: they are not heard."""
 
+import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import libvirt
 import pytest
@@ -13,8 +15,20 @@ from drivers.kvm.connection import KVMDriver
 from drivers.kvm.domain import guard
 from drivers.kvm.names import COOKIE
 from drivers.kvm.network import support
-from drivers.types import Attachment, AttachNIC, DesiredNIC, Endpoint, NetworkBackend, Segment
-from tests.contract.kvm_binding import PATIENT
+from drivers.types import (
+    Attachment,
+    AttachNIC,
+    DesiredNIC,
+    DesiredVM,
+    DetachNIC,
+    Endpoint,
+    InstanceID,
+    NetworkBackend,
+    Owner,
+    Segment,
+    StopMode,
+)
+from tests.contract.kvm_binding import MIB, PATIENT
 from tests.contract.kvm_pair import Guest, Site, heard, ready, site, start
 from tests.contract.kvm_remote_pair import connect, remote
 from tests.lab import disposable
@@ -202,6 +216,81 @@ def test_rules_that_open_vswitch_forgot_are_set_again(guests: tuple[Guest, Guest
     monkeypatch.setattr(support, "LOOKS", 0.0)
     told = {each.backend: each for each in crook.site.connection.hosts.list_hosts()[0].networks}
     assert told[NetworkBackend.OVS].guarded
+    assert not honest.hears(VICTIM)
+    heard(honest, CROOK)
+
+
+def numbers_with_rules(host: Host) -> set[str]:
+    """Of the ports of the bridge for which it has rules of ours."""
+    told = run_in(host, "ovs-ofctl", "--no-names", "-O", "OpenFlow14", "dump-flows", "ovsbr0", f"cookie={COOKIE}/-1")
+    return set(re.findall(r"\bin_port=(\d+)", told))
+
+
+def number_of(host: Host, domain: libvirt.virDomain, mac: str) -> str:
+    """Of the port that the NIC of a running VM is plugged in to."""
+    [target] = ET.fromstring(domain.XMLDesc()).findall(f"devices/interface/mac[@address='{mac}']/../target")
+    return run_in(host, "ovs-vsctl", "--timeout=20", "get", "Interface", target.get("dev", ""), "ofport").strip()
+
+
+def swept(site: Site, number: str) -> bool:
+    """Whether a look at the host, as there is one every 15 seconds, leaves no rule of ours on that number."""
+    site.connection.hosts.list_hosts()
+    return number not in numbers_with_rules(site.host)
+
+
+ENDS: dict[str, Callable[[Site, DesiredVM], object]] = {
+    "stopped": lambda site, vm: site.connection.power.stop(site.id, vm.instance, StopMode.HARD),
+    "deleted": lambda site, vm: site.connection.compute.delete(site.id, vm.instance),
+    "stopped by hand": lambda site, vm: site.admin.lookupByUUIDString(vm.instance).destroy(),
+    "QEMU killed": lambda site, vm: run_in(
+        site.host, "sh", "-c", f"kill -KILL $(cat /run/libvirt/qemu/blank-{vm.instance[:8]}.pid)"
+    ),
+}
+
+
+@on_open_vswitch
+@pytest.mark.parametrize("end", ENDS)
+def test_rules_go_with_a_vm_that_ends_and_those_of_others_stay(guests: tuple[Guest, Guest], end: str) -> None:
+    """The look at all rules every five minutes has no part in it."""
+    crook, site = guests[1], guests[1].site
+    instance = InstanceID(str(uuid4()))
+    nic = replace(CROOK_NIC, mac="02:00:00:00:0a:04", ip="10.0.0.4", attachment=OVS)
+    vm = DesiredVM(instance, "blank", Owner(f"uid-{instance}", "shop", "blank"), 1, 16 * MIB, (), (nic,))
+    site.connection.compute.create(site.id, vm)
+    try:
+        site.connection.power.start(site.id, instance)
+        number = number_of(site.host, site.admin.lookupByUUIDString(instance), nic.mac)
+        assert number in numbers_with_rules(site.host)
+        ENDS[end](site, vm)
+        eventually(lambda: swept(site, number), "rules to go with their port")
+        assert numbers_with_rules(site.host) == {number_of(site.host, crook.domain, CROOK_NIC.mac)}
+    finally:
+        site.connection.compute.delete(site.id, instance)
+
+
+@on_open_vswitch
+def test_rules_go_with_a_nic_that_its_guest_lets_go(guests: tuple[Guest, Guest]) -> None:
+    crook = guests[1]
+    second = replace(CROOK_NIC, name="eth1", mac="02:00:00:00:0a:05", ip="10.0.0.5", attachment=OVS)
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [AttachNIC(second)])
+    number = number_of(crook.site.host, crook.domain, second.mac)
+    assert number in numbers_with_rules(crook.site.host)
+    crook.site.connection.compute.apply(crook.site.id, crook.vm.instance, [DetachNIC("eth1")])
+    eventually(lambda: swept(crook.site, number), "rules to go with their port")
+    assert numbers_with_rules(crook.site.host) == {number_of(crook.site.host, crook.domain, CROOK_NIC.mac)}
+
+
+@on_open_vswitch
+def test_rules_go_with_a_vm_whose_guest_powers_it_off_and_come_with_its_next_start(guests: tuple[Guest, Guest]) -> None:
+    honest, crook = guests
+    number = number_of(crook.site.host, crook.domain, CROOK_NIC.mac)
+    assert number in numbers_with_rules(crook.site.host)
+    crook.run("(sleep 1; poweroff) </dev/null >/dev/null 2>&1 &")
+    eventually(lambda: swept(crook.site, number), "rules to go with their port")
+    assert numbers_with_rules(crook.site.host) == set()
+    crook.site.connection.power.start(crook.site.id, crook.vm.instance)
+    ready(crook)
+    crook.run(f"ip addr add {VICTIM}/24 dev eth0")
     assert not honest.hears(VICTIM)
     heard(honest, CROOK)
 

@@ -74,6 +74,11 @@ def cleared() -> str:
     return f"delete cookie={COOKIE}/-1"
 
 
+def freed(number: int) -> str:
+    """The line that removes rules of ours from the number of a port."""
+    return f"delete cookie={COOKIE}/-1,in_port={number}"
+
+
 def guarded(number: int, nic: MarkedNIC) -> list[str]:
     """Lines after which only what the NIC may send comes in at the port. Raises InvalidSpec for an address that is none."""
     own = f"dl_src={nic.mac}"
@@ -85,7 +90,7 @@ def guarded(number: int, nic: MarkedNIC) -> list[str]:
     else:
         passing = [arp, f"{own},rarp,arp_sha={nic.mac}"]
         stopped = [",arp", ",rarp"]
-    lines = [f"delete cookie={COOKIE}/-1,in_port={number}"]
+    lines = [freed(number)]
     lines += [_rule(50020, number, f",{match}", "NORMAL") for match in passing]
     lines += [_rule(50010, number, match, "drop") for match in stopped]
     if not nic.ip:

@@ -13,7 +13,7 @@ from drivers.kvm.network.switches import Switches
 from drivers.types import NetworkBackend, NetworkSupport
 
 LOOKS = 300.0
-"""Seconds between two looks whether the rules on Open vSwitch are there: each is a login."""
+"""Seconds between two looks whether the rules on Open vSwitch are there: each is two logins or more."""
 
 _NO_FILTERS = "this host's libvirt has no network filters, so guests can claim any address: install its nwfilter driver"
 _NO_PORT_RULES = "without rules on the ports of Open vSwitch, set over SSH, guests can claim any address of their segment"
@@ -23,7 +23,8 @@ _NOT_SEEN = "whether the host has Open vSwitch is seen over SSH only"
 
 class Networks:
     """Asked when the host is connected, again as long as the host did not let Vireo in over SSH, and when rules are gone from its
-    Open vSwitch, which forgets them when it is started anew. Safe to use from threads.
+    Open vSwitch, which forgets them when it is started anew. On that occasion rules are removed whose port has gone. Safe to use
+    from threads.
     """
 
     def __init__(
@@ -37,7 +38,8 @@ class Networks:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`filters`: whether its libvirt has network filters. `sync` guards all ports, on these bridges of Open vSwitch. `clock`
-        gives monotonic seconds. `asked` tells whether the last `support` ran a command on the host, which may have waited.
+        gives monotonic seconds. `asked` tells whether the last `support` asked the host for more than the removal of rules, or in
+        vain, and may have waited.
         """
         self.asked = False
         self._shell = shell
@@ -63,8 +65,14 @@ class Networks:
             return found
 
     def _lost_rules(self) -> bool:
-        """Whether guests on Open vSwitch are not guarded any more, looked at now and then. A login that fails tells nothing."""
-        if not self._switches.able or self._clock() < self._looked + LOOKS:
+        """Whether guests on Open vSwitch are not guarded any more, looked at now and then. A login that fails tells nothing.
+
+        Between two looks rules go whose port is said to have gone.
+        """
+        if not self._switches.able:
+            return False
+        if self._clock() < self._looked + LOOKS:
+            self._tidy()
             return False
         self._looked, self.asked = self._clock(), True
         try:
@@ -73,6 +81,15 @@ class Networks:
             return False
         except DriverError:  # the bridge is gone, or Open vSwitch does not run
             return True
+
+    def _tidy(self) -> None:
+        """What can't be removed is left to the next look; a host that answered may be asked other things at once."""
+        try:
+            self._switches.tidy()
+        except (Unanswered, AuthFailed):
+            self.asked = True
+        except DriverError:  # the bridge is gone, for example, and its rules with it
+            pass
 
     def _survey(self) -> tuple[tuple[NetworkSupport, ...], bool]:
         """What was found, and whether it need not be asked again."""

@@ -21,7 +21,7 @@ class FakeConnection:
 
     def __init__(self, fails_at: int = -1) -> None:
         self.close_callback: Callable[..., None] | None = None
-        self.callbacks: dict[int, Callable[..., None]] = {}
+        self.callbacks: dict[int, tuple[int, Callable[..., None], object]] = {}
         self._made = 0
         self._fails_at = fails_at
 
@@ -33,11 +33,11 @@ class FakeConnection:
     def unregisterCloseCallback(self) -> None:
         self.close_callback = None
 
-    def domainEventRegisterAny(self, _domain: object, _kind: int, callback: Callable[..., None], _opaque: object) -> int:
+    def domainEventRegisterAny(self, _domain: object, kind: int, callback: Callable[..., None], opaque: object) -> int:
         self._made += 1
         if self._made == self._fails_at:
             raise libvirt_error(libvirt.VIR_ERR_RPC, "no more callbacks")
-        self.callbacks[self._made] = callback
+        self.callbacks[self._made] = kind, callback, opaque
         return self._made
 
     def domainEventDeregisterAny(self, callback: int) -> None:
@@ -45,8 +45,14 @@ class FakeConnection:
 
     def happen(self, instance: str) -> None:
         """Every kind of event about that VM."""
-        for callback in list(self.callbacks.values()):
-            callback(self, FakeDomain(instance), 0, 0)
+        for kind, _, _ in list(self.callbacks.values()):
+            self.tell(kind, instance)
+
+    def tell(self, wanted: int, instance: str, *details: object) -> None:
+        """One kind of event about that VM, with what libvirt says of it."""
+        for kind, callback, opaque in list(self.callbacks.values()):
+            if kind == wanted:
+                callback(self, FakeDomain(instance), *(details or (0, 0)), opaque)
 
     def die(self) -> None:
         """The connection breaks; libvirt tells once."""
@@ -79,8 +85,8 @@ class FakeSession:
             raise Transient(f"cannot {action}") from None
 
 
-def subscribed(*connections: FakeConnection) -> KVMEvents:
-    return KVMEvents(FakeSession(*connections))  # type: ignore[arg-type]  # what a subscription needs of one
+def subscribed(*connections: FakeConnection, port_gone: Callable[[], None] = lambda: None) -> KVMEvents:
+    return KVMEvents(FakeSession(*connections), port_gone)  # type: ignore[arg-type]  # what a subscription needs of one
 
 
 def test_each_vm_is_told_once() -> None:
@@ -229,3 +235,39 @@ def test_the_end_of_a_connection_that_was_replaced_does_not_ring() -> None:
     assert bell.rung == 1
     new.happen(SECOND)
     assert bell.rung == 2
+
+
+ENDS = [
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_STOPPED, libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, ("net0",)),
+]
+OTHERS = [
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_STARTED, libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_SHUTDOWN, libvirt.VIR_DOMAIN_EVENT_SHUTDOWN_GUEST)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_CRASHED, libvirt.VIR_DOMAIN_EVENT_CRASHED_PANICKED)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, (libvirt.VIR_DOMAIN_EVENT_STOPPED, 0)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED, ("net0",)),
+    (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, ()),
+]
+
+
+@pytest.mark.parametrize(("kind", "details", "gone"), [(*each, True) for each in ENDS] + [(*each, False) for each in OTHERS])
+def test_what_may_have_left_a_port_is_passed_on(kind: int, details: tuple[object, ...], gone: bool) -> None:
+    """However a VM ended; one that shuts down, or whose guest has panicked, has its ports still."""
+    connection, bell = FakeConnection(), Bell()
+    events = subscribed(connection, port_gone=bell)
+    connection.tell(kind, FIRST, *details)
+    assert bell.rung == gone
+    assert list(events.fetch()) == [VMChanged(FIRST)]
+
+
+def test_what_ended_while_nobody_heard_may_have_left_a_port() -> None:
+    old, bell = FakeConnection(), Bell()
+    events = subscribed(old, FakeConnection(), port_gone=bell)
+    assert bell.rung == 0
+    old.die()
+    with pytest.raises(Transient, match="is back"):
+        events.fetch()
+    assert bell.rung == 1

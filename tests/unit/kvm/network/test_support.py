@@ -107,11 +107,14 @@ class Guarded(Asked):
         return self.told()[OVS]
 
 
-def test_rules_that_are_there_cost_one_command_now_and_then() -> None:
+LOOK = [Command.LIST_PORTS, Command.COUNT_FLOWS]
+
+
+def test_rules_that_are_there_cost_two_commands_now_and_then() -> None:
     host = Guarded()
     assert host.networks.asked
     assert (host.later(LOOKS - 1).guarded, host.shell.ran, host.networks.asked) == (True, [], False)
-    assert (host.later(1).guarded, host.shell.ran, host.networks.asked) == (True, [Command.COUNT_FLOWS], True)
+    assert (host.later(1).guarded, host.shell.ran, host.networks.asked) == (True, LOOK, True)
     assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, [])
     assert len(host.synced) == 1
 
@@ -121,7 +124,7 @@ def test_rules_that_open_vswitch_forgot_are_set_again() -> None:
     before = host.shell.table["ovsbr0"]
     host.shell.table.clear()
     assert host.later().guarded
-    assert host.shell.ran == [Command.COUNT_FLOWS, *host.connected]
+    assert host.shell.ran == [*LOOK, *host.connected]
     assert host.shell.table["ovsbr0"] == before
     assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, []), "it was looked at when they were set"
 
@@ -131,11 +134,59 @@ def test_a_login_that_fails_says_nothing_of_the_rules(failure: DriverError) -> N
     host = Guarded()
     host.shell.table.clear()
     host.shell.failure = failure
-    assert (host.later().guarded, host.shell.ran) == (True, [Command.COUNT_FLOWS])
+    assert (host.later().guarded, host.shell.ran) == (True, [Command.LIST_PORTS])
     assert (host.later(LOOKS - 1).guarded, host.shell.ran) == (True, []), "it is not tried all the time"
     host.shell.failure = None
     assert host.later(1).guarded
     assert host.shell.table["ovsbr0"]
+
+
+def test_rules_of_a_port_that_is_said_to_have_gone_go_with_the_next_look() -> None:
+    host = Guarded()
+    host.shell.ports = ports()
+    assert (host.later(1).guarded, host.shell.ran) == (True, []), "nobody said so"
+    host.switches.port_gone()
+    assert host.later(1).guarded
+    assert (host.shell.ran, host.shell.table["ovsbr0"]) == (TIDIED, [])
+    assert not host.networks.asked, "it has answered, and may be asked other things"
+    assert (host.later(1).guarded, host.shell.ran) == (True, [])
+    assert len(host.synced) == 1
+
+
+TIDIED = [Command.LIST_PORTS, Command.CHANGE_FLOWS]
+
+
+def test_rules_of_a_port_that_went_unheard_go_with_the_look_of_every_five_minutes() -> None:
+    host = Guarded()
+    host.shell.ports = ports()
+    assert host.later().guarded
+    assert (host.shell.ran, host.shell.table["ovsbr0"]) == (TIDIED, [])
+    assert len(host.synced) == 1
+
+
+@pytest.mark.parametrize("failure", [Unanswered("SSH to the host failed"), AuthFailed("cannot log in to the host")])
+def test_rules_of_a_port_that_could_not_be_removed_go_with_a_later_look(failure: DriverError) -> None:
+    host = Guarded()
+    host.shell.ports = ports()
+    host.switches.port_gone()
+    host.shell.failure = failure
+    assert (host.later(1).guarded, host.shell.ran, host.networks.asked) == (True, [Command.LIST_PORTS], True)
+    assert (host.later(1).guarded, host.shell.ran) == (True, []), "it is not tried all the time"
+    host.shell.failure = None
+    assert host.later().guarded
+    assert host.shell.table["ovsbr0"] == []
+
+
+def test_a_bridge_that_went_with_its_ports_is_told_of_by_the_look_of_every_five_minutes() -> None:
+    """Its rules cannot be removed, and need not be; the ports that it had are looked for elsewhere, at once."""
+    host = Guarded()
+    host.shell.ports = ports()
+    host.switches.port_gone()
+    host.shell.failure = Transient("ovs-ofctl failed on the host: ovsbr0 is not a bridge or a socket")
+    assert (host.later(1).guarded, host.networks.asked) == (True, False)
+    assert not host.later().guarded
+    host.shell.failure = None
+    assert host.later(1).guarded
 
 
 def test_an_open_vswitch_that_is_gone_is_told_of_until_it_is_back() -> None:
