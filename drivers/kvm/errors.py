@@ -26,6 +26,13 @@ from drivers.errors import (
 
 MAX_TEXT = 300
 
+
+class NetworkMissing(Transient):
+    """The host lacks a bridge or an interface that a NIC needs, for now."""
+
+    reason = "NetworkMissing"
+
+
 TABLE: dict[int, type[DriverError]] = {
     libvirt.VIR_ERR_NO_DOMAIN: NotFound,
     libvirt.VIR_ERR_NO_DOMAIN_METADATA: NotFound,
@@ -78,6 +85,8 @@ certificate only after it, so nothing was refused.
 _NO_DRIVER = re.compile(r"Unknown driver '?(iscsi|rbd)'?", re.IGNORECASE)
 _INSTALL = "its block driver for that is not installed (on Debian: qemu-block-extra)"
 _NETWORKS = {"iscsi": "iSCSI", "rbd": "Ceph"}
+_NO_BRIDGE = re.compile(r"Cannot get interface MTU on '([^']+)'")
+"""What libvirt asks a bridge for first, before it makes a port there (virNetDevTapCreateInBridgePort in virnetdevtap.c)."""
 _FULL = re.compile(r"No space left on device|Disk quota exceeded|insufficient free (?:space|extents)", re.IGNORECASE)
 """What errno ENOSPC and EDQUOT are called, by all that libvirt calls (QEMU's tools, librbd, which has quotas of pools too), and
 what LVM says (lib/metadata/lv_manip.c and pv_alloc.c of lvm2).
@@ -127,6 +136,8 @@ def translate(error: libvirt.libvirtError, action: str, *, mutating: bool = Fals
         return Unsupported(f"cannot {action}: the host's QEMU can't use {lacking}, {_INSTALL}", native_code=native(error))
     if lost:
         return Unanswered(f"{message}; the connection is lost", native_code=native(error), outcome_unknown=mutating)
+    if system_errno(error) == errno.ENODEV and (found := _NO_BRIDGE.search(message)):
+        return NetworkMissing(f"cannot {action}: the host has no bridge {found[1]}", native_code=native(error))
     kind = NoRoom if is_full(error) else TABLE.get(code(error), Transient)
     return kind(message, native_code=native(error))
 

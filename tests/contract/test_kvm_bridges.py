@@ -9,8 +9,9 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Busy, DriverError, InvalidSpec
+from drivers.errors import Busy, InvalidSpec
 from drivers.kvm.connection import KVMDriver
+from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.mark import NAMESPACE
 from drivers.types import (
     Attachment,
@@ -96,9 +97,37 @@ def test_a_nic_is_a_port_of_its_bridge_while_the_vm_runs(connection: Connection,
 def test_a_bridge_that_is_not_there_keeps_a_vm_from_starting_and_says_which(connection: Connection, vm: DesiredVM) -> None:
     missing = replace(nic(30), attachment=Attachment(NetworkBackend.BRIDGE, "br-vlan30"))
     connection.compute.apply(H1, INSTANCE, [AttachNIC(missing)])
-    with pytest.raises(DriverError, match="br-vlan30"):
+    with pytest.raises(NetworkMissing, match=r"cannot start the VM .*: the host has no bridge br-vlan30"):
         connection.power.start(H1, INSTANCE)
     assert connection.compute.observe(H1, INSTANCE).power is Power.OFF
+
+
+def test_one_that_runs_gets_no_nic_on_a_bridge_that_is_not_there_until_it_is(
+    lab: Lab, connection: Connection, host: Host, vm: DesiredVM
+) -> None:
+    connection.power.start(H1, INSTANCE)
+    with pytest.raises(NetworkMissing, match="the host has no bridge br-vlan40"):
+        connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(40))])
+    lab.add_vlan(40)
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(40))])
+    assert len(ports(host, "br-vlan40")) == 1
+
+
+def test_a_vm_whose_bridge_came_is_started(lab: Lab, connection: Connection, host: Host, vm: DesiredVM) -> None:
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(nic(50))])
+    with pytest.raises(NetworkMissing, match="br-vlan50"):
+        connection.power.start(H1, INSTANCE)
+    lab.add_vlan(50)
+    connection.power.start(H1, INSTANCE)
+    assert len(ports(host, "br-vlan50")) == 1
+
+
+def test_a_bridge_of_open_vswitch_that_is_not_there_is_told_of_likewise(connection: Connection, vm: DesiredVM) -> None:
+    """Also where there is no Open vSwitch at all."""
+    missing = replace(nic(30), attachment=Attachment(NetworkBackend.OVS, "ovsbr9"))
+    connection.compute.apply(H1, INSTANCE, [AttachNIC(missing)])
+    with pytest.raises(NetworkMissing, match="the host has no bridge ovsbr9"):
+        connection.power.start(H1, INSTANCE)
 
 
 def test_a_nic_that_the_guest_does_not_release_is_cut_off_and_not_there(connection: Connection, host: Host, vm: DesiredVM) -> None:

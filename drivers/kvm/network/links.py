@@ -19,6 +19,7 @@ from typing import Any
 from drivers.errors import Conflict, Transient
 from drivers.kvm import names
 from drivers.kvm.carrier import Carrier
+from drivers.kvm.errors import NetworkMissing
 
 GUEST_MTU = 1500
 VXLAN_OVERHEAD = 50
@@ -57,8 +58,8 @@ def segments(links: Mapping[str, Link]) -> frozenset[int]:
 def raised(segment: int, wanted: Carrier, links: Mapping[str, Link]) -> list[str]:
     """Lines that bring the segment up on the host; none if it is.
 
-    Raises Transient while the uplink is not there or not fit, Conflict if an interface of others has one of the names, or if the
-    segment has guests and is carried in another way.
+    Raises NetworkMissing while the uplink is not there, Transient while it is not fit, Conflict if an interface of others has one
+    of the names, or if the segment has guests and is carried in another way.
     """
     lines: list[str] = []
     over, out = links.get(names.bridge(segment)), links.get(names.port(segment))
@@ -107,7 +108,7 @@ def _port(segment: int, wanted: Carrier, links: Mapping[str, Link]) -> Iterator[
 def _uplink(wanted: Carrier, links: Mapping[str, Link]) -> Link:
     found = links.get(wanted.uplink)
     if found is None:
-        raise Transient(f"the host has no interface {wanted.uplink}, which carries its guests' segments")
+        raise NetworkMissing(f"the host has no interface {wanted.uplink}, which carries its guests' segments")
     needed = GUEST_MTU + (VXLAN_OVERHEAD if wanted.group else 0)
     if found.mtu < needed:
         raise Transient(f"the interface {found.name} has MTU {found.mtu}; to carry guests' {GUEST_MTU} bytes it needs {needed}")

@@ -14,9 +14,10 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError, Transient
+from drivers.errors import DriverError
 from drivers.kvm import domains, mark
 from drivers.kvm.domain.observe import Key
+from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.network import links, wiring
 from drivers.kvm.network.wiring import Plug, Ports
@@ -64,14 +65,14 @@ class Plugs:
     def put_back(self, vm: Subject, names: Collection[str]) -> None:
         """Plug in those of the named NICs that are known to be in the air, as they are now.
 
-        Raises Transient where there is nothing to plug them in to; AuthFailed, Unsupported, InvalidSpec.
+        Raises NetworkMissing where there is nothing to plug them in to; Transient, AuthFailed, Unsupported, InvalidSpec.
         """
         with self._lock:
             for plug in self._known(vm, names):
                 there = self._ports([plug])
                 amiss = wiring.astray(plug, there)
                 if amiss is not None and amiss.missing:
-                    raise Transient(f"the host has no {plug.place}, which the NIC {plug.nic.name} needs")
+                    raise NetworkMissing(f"the host has no {plug.place}, which the NIC {plug.nic.name} needs")
                 if amiss is not None:
                     self._plug(plug)
                 self._note({key: value for key, value in self._found.items() if key != plug.key}, told=False)

@@ -108,6 +108,38 @@ def test_what_a_full_host_said_before_it_was_lost_is_no_answer() -> None:
     assert type(errors.translate(libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, FULL[0]), "x", lost=True)) is Unanswered
 
 
+NO_MTU = "Cannot get interface MTU on 'br-vlan30': No such device"
+
+
+def test_a_bridge_that_is_not_there_is_named_and_may_come() -> None:
+    error = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, NO_MTU, errno.ENODEV)
+    found = errors.translate(error, "start the VM web", mutating=True)
+    assert isinstance(found, errors.NetworkMissing)
+    assert isinstance(found, Transient)
+    assert not isinstance(found, Unanswered)
+    assert not found.outcome_unknown
+    assert found.reason == "NetworkMissing"
+    assert str(found) == "cannot start the VM web: the host has no bridge br-vlan30 (VIR_ERR_SYSTEM_ERROR)"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "number"),
+    [
+        (libvirt.VIR_ERR_SYSTEM_ERROR, NO_MTU, errno.EPERM),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "Unable to open /dev/vfio/1: No such device", errno.ENODEV),
+        (libvirt.VIR_ERR_INTERNAL_ERROR, NO_MTU, errno.ENODEV),
+    ],
+    ids=["another reason", "another device", "another error"],
+)
+def test_what_else_a_host_lacks_is_no_bridge(code: int, text: str, number: int) -> None:
+    assert type(errors.translate(libvirt_error(code, text, number), "start the VM web")) is Transient
+
+
+def test_a_bridge_that_was_missing_before_the_host_was_lost_is_no_answer() -> None:
+    error = libvirt_error(libvirt.VIR_ERR_SYSTEM_ERROR, NO_MTU, errno.ENODEV)
+    assert type(errors.translate(error, "start the VM web", lost=True)) is Unanswered
+
+
 def test_an_error_without_text_says_so() -> None:
     assert "gave no reason" in errors.translate(libvirt_error(libvirt.VIR_ERR_RPC, ""), "read").message
 

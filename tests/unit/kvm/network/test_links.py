@@ -140,8 +140,9 @@ def test_what_an_administrator_spoiled_is_mended(spoiled: str) -> None:
 def test_an_uplink_that_will_not_do(uplink: dict[str, Any] | None, carrier: Carrier, complaint: str) -> None:
     shell = FakeShell()
     shell.links = {"lo": interface()} | ({"eno2": uplink} if uplink else {})
-    with pytest.raises(Transient, match=complaint):
+    with pytest.raises(Transient, match=complaint) as caught:
         raise_on(shell, 120, carrier)
+    assert caught.value.reason == ("HypervisorUnavailable" if uplink else "NetworkMissing")
     assert "vireo-b120" not in shell.links
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from drivers.errors import AuthFailed, DriverError, Transient, Unanswered
 from drivers.kvm.domain.observe import Key
+from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.mark import Mark
 from drivers.kvm.network.plugs import AGAIN, LOOKS, Plugs
@@ -178,7 +179,7 @@ def test_where_there_is_nothing_to_plug_it_in_to_nothing_is_done(nic: DesiredNIC
     site.shell.switches, site.shell.ports = "br-ex\n", ports()
     site.later(0)
     links = dict(site.shell.links)
-    with pytest.raises(Transient, match=r"the host has no bridge \S+ which the NIC eth0 needs|has no bridge ovsbr0, vlan-10"):
+    with pytest.raises(NetworkMissing, match=r"the host has no bridge \S+ which the NIC eth0 needs|has no bridge ovsbr0, vlan-10"):
         site.put_back()
     assert (site.shell.links, site.shell.tags, len(site.plugs.found)) == (links, {}, 1)
     assert not {Command.CHANGE_LINKS, Command.ADD_PORT, Command.ADD_TAGGED_PORT} & set(site.shell.ran)
