@@ -16,6 +16,7 @@ from drivers.kvm.keylock import KeyedLocks, volume_key
 from drivers.kvm.link.session import COPY_LIMIT, Role, Session
 from drivers.kvm.machine import agent, creation, deletion, suspension
 from drivers.kvm.machine import changes as rules
+from drivers.kvm.machine.looking import Looks
 from drivers.kvm.network.plugs import Plugs
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.switches import Switches
@@ -58,16 +59,15 @@ class KVMCompute:
         self._switches = switches
         self._plugs = plugs
         self._targets = targets
+        self._looks = Looks(hosts.profile.host)
 
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
-        """One call for the power of all domains, then their documents; neither QEMU nor a guest agent is asked."""
-        host = self._hosts.profile.host
+        """See `drivers.kvm.machine.looking`; neither QEMU nor a guest agent is asked."""
 
-        def read(connection: Any) -> list[ObservedVM | None]:
-            return [observe.observe(documents, host, self._plugs.found) for documents in domains.all_documents(connection)]
+        def read(connection: Any) -> Mapping[InstanceID, ObservedVM]:
+            return self._looks.all(connection, self._plugs.found)
 
-        found = self._session.run(Role.STATE, "list the VMs of the host", read)
-        return {vm.instance: vm for vm in found if vm is not None}
+        return self._session.run(Role.STATE, "list the VMs of the host", read)
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:
         """Documents and power, then which disk has failed if that suspended it, or the guest agent where it is connected."""

@@ -15,9 +15,6 @@ from drivers.kvm.domain.observe import Documents
 from drivers.kvm.xmltext import parse
 from drivers.types import InstanceID
 
-STATISTICS = libvirt.VIR_DOMAIN_STATS_STATE
-"""libvirt knows this by itself. For others, block statistics among them, it asks QEMU, and one QEMU that hangs holds up all."""
-
 
 def find(connection: Any, instance: InstanceID) -> Any | None:
     """The domain with that UUID, ours or not, or None."""
@@ -53,24 +50,12 @@ def owned(connection: Any, instance: InstanceID) -> Any:
     return domain
 
 
-def all_documents(connection: Any) -> Iterator[Documents]:
-    """Documents of every domain with our mark; one that goes away meanwhile is left out."""
-    for domain, statistics in connection.getAllDomainStats(STATISTICS, 0):
-        with suppress_code(libvirt.VIR_ERR_NO_DOMAIN):
-            found = _documents(domain, int(statistics["state.state"]), int(statistics["state.reason"]))
-            if found is not None:
-                yield found
-
-
 def documents(connection: Any, instance: InstanceID) -> Documents | None:
     """Documents of one domain; None if it has no mark of ours. Raises NotFound."""
     domain = find(connection, instance)
     if domain is None:
         raise NotFound(f"the VM {instance} is not on this host")
-    return _documents(domain, *domain.state(0))
-
-
-def _documents(domain: Any, state: int, reason: int) -> Documents | None:
+    state, reason = domain.state(0)
     inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     if mark.read(inactive) is None:
         return None

@@ -6,7 +6,8 @@ Ours are those whose name is a UUID. https://libvirt.org/formatsnapshot.html
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from drivers.kvm import names
 from drivers.kvm.xmltext import add, parse
@@ -16,12 +17,27 @@ REDEFINED = ("shutoff", "no")
 """State and memory of a snapshot that has disks only, as libvirt calls them."""
 
 
+class Told(NamedTuple):
+    """What libvirt says of a snapshot: its document as text, and whether it is the current one."""
+
+    document: str
+    current: bool
+
+
 def observe(domain: Any) -> tuple[ObservedSnapshot, ...]:
     """Ours, in an order that stays the same. libvirt knows them by itself: no QEMU is asked."""
-    if not domain.snapshotNum(0):
-        return ()
-    listed = [(parse(item.getXMLDesc(0)), bool(item.isCurrent(0))) for item in domain.listAllSnapshots(0)]
-    found = [read(document, current=current) for document, current in listed if names.is_uuid(document.findtext("name", ""))]
+    return read_all(told(domain)) if domain.snapshotNum(0) else ()
+
+
+def told(domain: Any) -> tuple[Told, ...]:
+    """All of a domain, as libvirt has them."""
+    return tuple(Told(item.getXMLDesc(0), bool(item.isCurrent(0))) for item in domain.listAllSnapshots(0))
+
+
+def read_all(listed: Iterable[Told]) -> tuple[ObservedSnapshot, ...]:
+    """Ours among them, in an order that stays the same. Raises Transient for what is not XML."""
+    documents = ((parse(each.document), each.current) for each in listed)
+    found = [read(document, current=current) for document, current in documents if names.is_uuid(document.findtext("name", ""))]
     return tuple(sorted(found, key=lambda snapshot: (snapshot.created, snapshot.snapshot)))
 
 
