@@ -93,7 +93,7 @@ class KVMConnection:
             return session.run(Role.STATE, "look at the ports of the host's VMs", function)
 
         plugs = Plugs(shell, read, self.events.tell)
-        self.hosts = KVMHosts(session, profile, networks, plugs)
+        self.hosts = KVMHosts(session, profile, networks, plugs, segments)
         locks, clusters = KeyedLocks(), Clusters(session.timeouts.turn)
         targets = Targets(session, profile, clusters)
         self.compute = KVMCompute(session, self.hosts, locks, segments, switches, plugs, targets)

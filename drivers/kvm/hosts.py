@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from drivers.errors import NotFound
+from drivers.errors import DriverError, NotFound
 from drivers.kvm.host import profile
 from drivers.kvm.host.profile import HostProfile
 from drivers.kvm.link.session import Role, Session
 from drivers.kvm.machine import trial
 from drivers.kvm.network import filters
 from drivers.kvm.network.plugs import Plugs
+from drivers.kvm.network.segments import Segments
 from drivers.kvm.network.support import Networks
 from drivers.kvm.store import luns
 from drivers.types import HostID, ObservedHost
@@ -46,10 +48,12 @@ class KVMHosts:
     `lacks`: what became known only by trying, by kind, in words; told with the rest of `GuestSupport.lacks`.
     """
 
-    def __init__(self, session: Session, host: HostProfile, networks: Networks, plugs: Plugs) -> None:
+    def __init__(self, session: Session, host: HostProfile, networks: Networks, plugs: Plugs, segments: Segments) -> None:
         self._session = session
         self._networks = networks
         self._plugs = plugs
+        self._segments = segments
+        self._tidied = False
         self.profile = host
         self.lacks: dict[str, str] = {}
 
@@ -62,7 +66,7 @@ class KVMHosts:
         _model, mebibytes, cpus, *_ = self._session.run(Role.STATE, "read the host", lambda connection: connection.getInfo())
         networks = self._networks.support()
         if not self._networks.asked:
-            self._plugs.look()
+            self._look_after()
         observed = ObservedHost(
             host=self.profile.host,
             native_id=self.profile.uuid,
@@ -74,6 +78,15 @@ class KVMHosts:
             guests=replace(guests, lacks=(*guests.lacks, *self.lacks.values())),
         )
         return (observed,)
+
+    def _look_after(self) -> None:
+        """Segments that were left and ports take turns: each costs logins. A host that lets nobody in now is asked again."""
+        self._tidied = self._segments.left and not self._tidied
+        if not self._tidied:
+            self._plugs.look()
+            return
+        with suppress(DriverError):
+            self._session.run(Role.STATE, "look for segments that no VM needs", self._segments.tidy)
 
     def require(self, host: HostID) -> None:
         """Raises NotFound if `host` is not the host of this endpoint."""

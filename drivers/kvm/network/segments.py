@@ -33,10 +33,19 @@ class Segments:
         self._locks = KeyedLocks()
         self._guard = threading.Lock()
         self._made: set[int] = set()
+        self._left: dict[int, None] = {}
+
+    @property
+    def left(self) -> bool:
+        """Whether there may be segments that no VM needs: `tidy` knows."""
+        return bool(self._left)
 
     def look(self) -> None:
-        """See what is there from before. Raises what the shell raises."""
-        self._note(links.segments(self._read()))
+        """See what is there from before, which nobody may need any more. Raises what the shell raises."""
+        found = links.segments(self._read())
+        self._note(found)
+        with self._guard:
+            self._left |= dict.fromkeys(sorted(found))
 
     def ensure(self, nics: Iterable[MarkedNIC]) -> None:
         """Have the segments of these NICs, as far as Vireo makes them; what could not be completed is removed again.
@@ -52,9 +61,35 @@ class Segments:
         with self._guard:
             made = set(self._made)
         for segment in sorted(made and made - _needed(connection)):
-            with self._locks.hold(str(segment), self._turn):
-                if segment not in _needed(connection):
-                    self._lower(segment)
+            self._give_up(segment, connection, self._turn)
+
+    def tidy(self, connection: Any) -> None:
+        """Remove one segment of those that could not go when their last VM did: a guest may let a NIC go long after it was taken
+        from the VM, a command may have failed, and the controller may have been another. The next call takes the next one.
+
+        Raises what the shell raises; Busy while another call is at work on the segment.
+        """
+        with self._guard:
+            left = list(self._left)
+        needed = _needed(connection) if left else set()
+        unneeded = [segment for segment in left if segment not in needed]
+        self._settle(needed.intersection(left))
+        if unneeded:
+            self._give_up(unneeded[0], connection, 0.0)
+
+    def _give_up(self, segment: int, connection: Any, turn: float) -> None:
+        """Remove it, unless a VM has come to need it; until it is gone it counts as left, behind all others."""
+        with self._guard:
+            self._left.pop(segment, None)
+            self._left[segment] = None
+        with self._locks.hold(str(segment), turn):
+            if segment in _needed(connection) or self._lowered(segment):
+                self._settle({segment})
+
+    def _settle(self, segments: Iterable[int]) -> None:
+        with self._guard:
+            for segment in segments:
+                self._left.pop(segment, None)
 
     def _raise(self, nic: MarkedNIC) -> None:
         if nic.segment.vlan is None:
@@ -62,6 +97,7 @@ class Segments:
         with self._locks.hold(str(nic.segment.vlan), self._turn):
             lines = links.raised(nic.segment.vlan, carrier.read(nic.carrier), self._read())
             self._note({nic.segment.vlan})
+            self._settle({nic.segment.vlan})  # a state that is gone back to needs it before any mark says so
             try:
                 self._change(lines)
             except DriverError:
@@ -69,13 +105,15 @@ class Segments:
                     self._change(links.lowered(nic.segment.vlan, self._read()))
                 raise
 
-    def _lower(self, segment: int) -> None:
-        """One whose bridge still has a guest, which may take its time to let a NIC go, is tried again next time."""
+    def _lowered(self, segment: int) -> bool:
+        """Whether it is gone; not while its bridge still has a guest, which may take its time to let a NIC go."""
         found = self._read()
         self._change(links.lowered(segment, found))
-        if segment not in links.segments(found) or links.lowered(segment, found):
+        gone = segment not in links.segments(found) or bool(links.lowered(segment, found))
+        if gone:
             with self._guard:
                 self._made.discard(segment)
+        return gone
 
     def _note(self, segments: Iterable[int]) -> None:
         with self._guard:

@@ -105,10 +105,80 @@ def test_a_segment_with_a_guest_that_does_not_let_go_goes_next_time() -> None:
     assert "vireo-b10" in host.made
     del host.shell.links["vnet0"]
     segments.release(host)
-    assert host.made == set()
+    assert (host.made, segments.left) == (set(), False)
     before = len(host.shell.ran)
     segments.release(host)
+    segments.tidy(host)
     assert len(host.shell.ran) == before
+
+
+def test_what_could_not_go_is_removed_later_one_by_one_though_nothing_else_changes() -> None:
+    """One whose guest never lets go keeps no other from its turn."""
+    host = Host()
+    segments = host.segments()
+    segments.ensure([nic(10), nic(20)])
+    for number in (10, 20):
+        host.shell.links[f"vnet{number}"] = interface(master=f"vireo-b{number}")
+    segments.release(host)
+    assert segments.left
+    del host.shell.links["vnet20"]
+    for _ in range(2):
+        segments.tidy(host)
+    assert (host.made, segments.left) == ({"vireo-b10", "vireo-u10", "vnet10"}, True)
+    del host.shell.links["vnet10"]
+    segments.tidy(host)
+    assert (host.made, segments.left) == (set(), False)
+
+
+def test_a_removal_whose_command_failed_is_due_again() -> None:
+    host = Host()
+    segments = host.segments()
+    segments.ensure([nic(10)])
+    host.shell.failure = Transient("SSH to the host failed")
+    for remove in (segments.release, segments.tidy):
+        with pytest.raises(Transient):
+            remove(host)
+        assert segments.left
+    host.shell.failure = None
+    segments.tidy(host)
+    assert (host.made, segments.left) == (set(), False)
+
+
+def test_a_new_controller_removes_what_nobody_needs_and_keeps_the_rest() -> None:
+    host = Host()
+    host.segments().ensure([nic(10), nic(20), nic(30)])
+    host.define(nic(20))
+    later = host.segments()
+    assert not later.left
+    later.look()
+    for _ in range(2):
+        later.tidy(host)
+    assert (host.made, later.left) == ({"vireo-b20", "vireo-u20"}, False)
+    before = len(host.shell.ran)
+    later.tidy(host)
+    assert len(host.shell.ran) == before
+
+
+def test_a_segment_that_is_needed_again_is_not_left() -> None:
+    host = Host()
+    segments = host.segments()
+    segments.ensure([nic(10)])
+    host.shell.links["vnet0"] = interface(master="vireo-b10")
+    segments.release(host)
+    host.define(nic(10))
+    segments.tidy(host)
+    assert ("vireo-b10" in host.made, segments.left) == (True, False)
+
+
+def test_a_segment_that_is_made_afresh_is_not_left_even_before_a_mark_says_who_needs_it() -> None:
+    """As when a VM goes back to a running state of a time when it had another NIC."""
+    host = Host()
+    segments = host.segments()
+    segments.ensure([nic(10)])
+    segments.look()
+    segments.ensure([nic(10)])
+    segments.tidy(host)
+    assert (host.made, segments.left) == ({"vireo-b10", "vireo-u10"}, False)
 
 
 def test_domains_of_others_and_those_that_go_meanwhile_hold_nothing() -> None:
