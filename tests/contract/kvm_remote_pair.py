@@ -13,11 +13,9 @@ from drivers.types import Credentials, Endpoint
 from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pair import Site, site
 from tests.lab import Lab, disposable
-from tests.lab.host import run_in
 from tests.lab.processes import NAMESPACES
 from tests.lab.record import Backend
-from tests.lab.shell import run
-from tests.lab.sshd import SSHServer, serve
+from tests.lab.sshd import SSHServer, let_in, reboot, serve
 
 
 @contextmanager
@@ -50,12 +48,7 @@ class Remote:
 
     def restart(self, index: int) -> None:
         """Cut the power of a host, and boot it."""
-        host = self.sites[index].host
-        host.crash()
-        host.start()
-        _let_in(host.name, self)
-        self.servers[index].start()
-        run(*self.lab.command("ctl", "ip", "neigh", "flush", "dev", "mgmt0"))  # the lab gave it another MAC
+        reboot(self.lab, self.servers[index])
 
 
 @contextmanager
@@ -67,7 +60,7 @@ def remote(hosts: int, backend: Backend) -> Iterator[Remote]:
         made = Remote(lab, [], [serve(host, lab.layout.management_address(host.name)) for host in lab.hosts()])
         sites = []
         for host, server in zip(lab.hosts(), made.servers, strict=True):
-            _let_in(host.name, made)
+            let_in(host)
             sites.append(ends.enter_context(site(host, connect(server))))
         yield replace(made, sites=sites)
 
@@ -76,9 +69,3 @@ def connect(server: SSHServer) -> KVMConnection:
     """As root, with key and known host from the Secret."""
     login = Credentials(ssh_key=server.key, known_hosts=server.known_hosts)
     return KVMDriver(PATIENT).connect(Endpoint(f"qemu+ssh://root@{server.address}/system", login))
-
-
-def _let_in(name: str, remote: Remote) -> None:
-    """libvirt's socket where its own helper looks for it."""
-    socket = remote.lab.layout.socket(name)
-    run_in(remote.lab.host(name), "ln", "-sf", str(socket), "/run/libvirt/libvirt-sock")

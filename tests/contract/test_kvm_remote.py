@@ -23,6 +23,7 @@ from tests.contract.kvm_binding import PATIENT
 from tests.contract.kvm_pki import Authority
 from tests.lab import Lab, disposable
 from tests.lab.host import run_in
+from tests.lab.sshd import let_in
 
 pytestmark = pytest.mark.lab
 
@@ -238,7 +239,7 @@ def test_ssh_that_fails_may_work_later(tmp_path: Path, monkeypatch: pytest.Monke
 def ssh_stand_in(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Puts a stand-in for ssh on the PATH; the directory of its notes."""
     host = lab.host("h1")
-    run_in(host, "ln", "-sf", host.uri.partition("socket=")[2], "/run/libvirt/libvirt-sock")
+    let_in(host)
     script = tmp_path / "ssh"
     script.write_text(FAKE_SSH.format(notes=tmp_path, command=" ".join(host.command())))
     script.chmod(0o755)

@@ -16,7 +16,7 @@ from drivers.types import Credentials, Endpoint
 from tests.lab import Lab, disposable
 from tests.lab.guests import eventually
 from tests.lab.host import run_in
-from tests.lab.sshd import SSHServer, serve
+from tests.lab.sshd import SSHServer, let_in, serve
 
 pytestmark = pytest.mark.lab
 
@@ -28,8 +28,7 @@ URL = "qemu+ssh://root@198.18.0.1/system"
 def lab() -> Iterator[Lab]:
     with disposable() as lab:
         lab.up()
-        socket = lab.host("h1").uri.partition("socket=")[2]
-        run_in(lab.host("h1"), "ln", "-sf", socket, "/run/libvirt/libvirt-sock")
+        let_in(lab.host("h1"))
         yield lab
 
 

@@ -7,11 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -20,12 +19,14 @@ from standalone.plane import ControlPlane
 from tests.e2e.demos import ROOT, commands
 from tests.e2e.freshhost import ADDRESS, CONTROLLER, FreshHost, path_with
 from tests.kubectl import Kubectl
-from tests.lab import Lab, disposable
+from tests.lab import disposable
 from tests.lab.host import Host, run_in
 from tests.lab.shell import run
+from tests.lab.sshd import let_in
 from tests.support.files import FileServer, Served, etag, file_server
 from tests.support.live import manifests as make
 from tests.support.live.controller import ControllerProcess
+from tests.support.live.inside import Inside, port_in
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 
@@ -86,7 +87,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         files = stack.enter_context(file_server())
         api = yaml.safe_load(plane.kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         for name, url in (("api", api), ("files", files.url)):
-            stack.enter_context(port_in(lab, url, directory / f"{name}.sock"))
+            stack.enter_context(port_in(lab.command("ctl"), url, directory / f"{name}.sock"))
         (directory / "host").mkdir()
         host = FreshHost(lab, directory / "host")
         controller = Inside(plane.controller_kubeconfig, directory / "controller", enter=lab.command("ctl"))
@@ -96,31 +97,6 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
         stack.callback(controller.kill)
         (directory / "work").mkdir()
         yield Operator(directory / "work", host, kubectl, controller, path, files)
-
-
-@dataclass
-class Inside(ControllerProcess):
-    """A controller in the operator's network, where the hosts are."""
-
-    enter: list[str] | None = None
-
-    def command(self) -> list[str]:
-        return [*(self.enter or []), *super().command()]
-
-
-@contextmanager
-def port_in(lab: Lab, url: str, path: Path) -> Iterator[None]:
-    """A server of this machine on the same port in the operator's network; `path` is the relay's own socket."""
-    port = urlsplit(url).port
-    relay = [sys.executable, "-m", "tests.support.netrelay"]
-    with ExitStack() as stack:
-        for enter, side in (([], "outer"), (lab.command("ctl"), "inner")):
-            argv = [*enter, *relay, side, str(port), str(path)]
-            process = stack.enter_context(subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE))
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert process.stdout.readline() == b"listening\n"
-        yield
 
 
 def tools(directory: Path, plane: ControlPlane) -> Path:
@@ -355,7 +331,7 @@ def give_ssh_secret(operator: Operator) -> None:
 def test_the_same_host_over_ssh_with_keys_that_change(operator: Operator) -> None:
     """Another endpoint for the Host; then new keys on both sides, as after a reinstallation, until the Secret has them."""
     host, server = operator.host.host, operator.host.server
-    run_in(host, "ln", "-sf", host.uri.partition("socket=")[2], "/run/libvirt/libvirt-sock")
+    let_in(host)
     give_ssh_secret(operator)
     credentials = {"secretRef": {"namespace": "vireo-system", "name": "kvm-ssh"}}
     endpoint = {"url": f"qemu+ssh://root@{ADDRESS}/system", "credentials": credentials}

@@ -20,7 +20,8 @@ BRIDGES = ("mgmt", "trunk")
 # Room for a VLAN tag or a VXLAN header around a guest's 1500 bytes.
 UNDERLAY_MTU = "1600"
 _VXLAN_PORT = "4789"
-_VXLAN_GROUP = "239.1.1.1"
+VXLAN_GROUP = "239.1.1.1"
+"""Multicast group in which the VXLANs of the lab's routers and bridges find each other."""
 
 
 def add_namespace(name: str) -> None:
@@ -75,7 +76,7 @@ def connect(here: str, interface: str, there: str, peer: str, mtu: str) -> None:
 def add_vxlan(namespace: str, interface: str, vlan: int, local: str) -> None:
     """Join the VXLAN that stands for a VLAN, over trunk0. `local`: this end's own underlay address."""
     ip(namespace, "link", "add", interface, "type", "vxlan", "id", str(vlan), "dstport", _VXLAN_PORT,
-       "group", _VXLAN_GROUP, "local", local, "dev", "trunk0", "ttl", "4")  # fmt: skip
+       "group", VXLAN_GROUP, "local", local, "dev", "trunk0", "ttl", "4")  # fmt: skip
     ip(namespace, "link", "set", interface, "mtu", "1500", "up")
 
 

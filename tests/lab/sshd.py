@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab import Lab
 from tests.lab.host import Host, run_in
 from tests.lab.shell import run
 
@@ -81,6 +82,20 @@ def serve(host: Host, address: str, also: str = "") -> SSHServer:
     server.renew_client_key()
     server.start()
     return server
+
+
+def let_in(host: Host) -> None:
+    """Have libvirt's socket where its own helper, at the other end of SSH, looks for it."""
+    run_in(host, "ln", "-sf", host.uri.partition("socket=")[2], "/run/libvirt/libvirt-sock")
+
+
+def reboot(lab: Lab, server: SSHServer) -> None:
+    """Cut the power of a host, and boot it; it lets in again whom it let in before."""
+    server.host.crash()
+    lab.start(server.host.name)
+    let_in(server.host)
+    server.start()
+    run(*lab.command("ctl", "ip", "neigh", "flush", "dev", "mgmt0"))  # the lab gave it another MAC
 
 
 def _make_key(path: Path) -> None:

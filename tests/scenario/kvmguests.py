@@ -21,6 +21,9 @@ PATIENCE = 900.0
 ROUTER = "10.1.0.1/24"
 CIDR = "10.1.0.0/24"
 
+FIND = "for d in /sys/block/sd*; do grep -qa {} $d/device/vpd_pg80 2>/dev/null && echo ${{d##*/}}; done; true"
+"""A script for a guest: its name of the disk with that serial number."""
+
 
 class Guests:
     """VMs whose guests are asked over SSH. `user`: who logs in."""
@@ -87,6 +90,11 @@ class Guests:
             assert time.monotonic() < deadline, f"SSH to {name}: {done.stderr}"
             time.sleep(0.2)
 
+    def disk(self, name: str, volume: str) -> str:
+        """A guest's name of a Volume that its VM has, found as users find it: by its serial number."""
+        script = FIND.format(self._get("Volume", volume)["status"]["volumeID"])
+        return str(self.cloud.until(lambda: self.run(name, script), f"the guest of {name} has the disk", PATIENCE))
+
     def who(self, network: str, address: str) -> str:
         """The host name of the guest that answers at an address of a network; "" for nobody."""
         argv = self.site.lab.ssh_command(address, self.key, self.vlan(network), self.user)
@@ -106,11 +114,16 @@ class Guests:
 @contextmanager
 def guests(directory: Path, user: str) -> Iterator[Guests]:
     """A cloud over one lab host, with the network `front` and the controller at work."""
-    key = directory / "key"
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tester@example", "-f", str(key))
     with site(directory / "cloud", 1) as made:
         made.apply()
         made.cloud.controller.start()
-        found = Guests(made, key, user)
+        found = Guests(made, new_key(directory), user)
         found.network("front")
         yield found
+
+
+def new_key(directory: Path) -> Path:
+    """File of a new private key; the public one is beside it."""
+    key = directory / "key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "tester@example", "-f", str(key))
+    return key

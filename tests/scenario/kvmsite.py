@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -48,12 +49,17 @@ class Site:
         self.cloud = cloud
         self.hosts = lab.hosts()
 
-    def apply(self, urls: Sequence[str] = (), guests: Mapping[str, Any] = OVS) -> None:
-        """Declare the infrastructure. urls: other ways to the hosts than their sockets; guests: the Cluster's `guestNetwork`."""
+    def apply(self, urls: Sequence[str] = (), guests: Mapping[str, Any] = OVS, secrets: Sequence[str] = ()) -> None:
+        """Declare the infrastructure.
+
+        urls: other ways to the hosts than their sockets; secrets: names of Secrets in `shop`, one for the login to each host;
+        guests: the Cluster's `guestNetwork`.
+        """
+        urls, secrets = urls or [host.uri for host in self.hosts], secrets or [""] * len(self.hosts)
         self.cloud.api.apply(
             *(make.zone(), make.manifest("Pod", "p", zone="z"), make.network()),
             make.manifest("Cluster", "c", zone="z", pod="p", hypervisor="KVM", guestNetwork=guests, overcommit={"cpu": "99"}),
-            *(make.host(host.name, url) for host, url in zip(self.hosts, urls or [host.uri for host in self.hosts], strict=True)),
+            *(make.host(host.name, url, **_login(name)) for host, url, name in zip(self.hosts, urls, secrets, strict=True)),
             *(_pool(f"local-{host.name}", local(host), scope="Host", host=host.name) for host in self.hosts),
             _pool("shared", self.shared, scope="Cluster", cluster="c", tags=["shared"]),
             make.template(self.cloud.image_url, self.cloud.checksum),
@@ -130,9 +136,35 @@ def leftovers(host: Host) -> list[Path]:
     return [*(nvram.iterdir() if nvram.is_dir() else ()), *(path for path in host.logs.iterdir() if path.name.startswith("vireo-"))]
 
 
+def links(host: Host) -> dict[str, Any]:
+    """The interfaces that Vireo makes by itself, by name, as the host's kernel tells of them."""
+    told = json.loads(run_in(host, "ip", "-json", "-details", "link", "show"))
+    return {each["ifname"]: each for each in told if each["ifname"].startswith("vireo-")}
+
+
+def ports(host: Host, bridge: str) -> set[str]:
+    """What is plugged into a bridge, as the host's kernel says."""
+    return set(run_in(host, "ls", f"/sys/class/net/{bridge}/brif").split())
+
+
+def interfaces(host: Host) -> list[tuple[str, str, str]]:
+    """Of all domains of a host: MAC address, bridge, and device on the host."""
+    with closing(libvirt.open(host.uri)) as admin:
+        documents = [ET.fromstring(each.XMLDesc()) for each in admin.listAllDomains()]
+    found = [item for document in documents for item in document.iterfind("devices/interface")]
+    return [tuple(item.find(tag).get(name) for tag, name in _WHERE) for item in found]  # type: ignore[misc, union-attr]
+
+
+_WHERE = (("mac", "address"), ("source", "bridge"), ("target", "dev"))
+
+
 def emulators(host: Host) -> int:
     """QEMU processes on a host that run guests."""
     return int(run_in(host, "sh", "-c", "pgrep -fc '^[^ ]*qemu-system-x86_64 -name guest=' || true"))
+
+
+def _login(secret: str) -> dict[str, Any]:
+    return {"credentials": {"secretRef": {"namespace": "shop", "name": secret}}} if secret else {}
 
 
 def _pool(name: str, path: Path, **spec: Any) -> make.Manifest:

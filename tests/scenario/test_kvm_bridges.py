@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 
 from tests.support.live import manifests as make
 
-libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
+pytest.importorskip("libvirt", reason="libvirt-python is not installed (scripts/bootstrap says why)")
 
-from tests.lab.host import run_in  # noqa: E402
-from tests.scenario.kvmsite import Site, site  # noqa: E402
+from tests.scenario.kvmsite import Site, interfaces, ports, site
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
@@ -39,22 +36,6 @@ def segment(world: Site, network: str) -> int:
     return int(found["status"]["segment"]["vlan"])
 
 
-def interfaces(world: Site) -> list[tuple[str, str, str]]:
-    """Of all domains of the host: MAC address, bridge, and device on the host."""
-    with closing(libvirt.open(world.hosts[0].uri)) as admin:
-        documents = [ET.fromstring(each.XMLDesc()) for each in admin.listAllDomains()]
-    found = [item for document in documents for item in document.iterfind("devices/interface")]
-    return [tuple(item.find(tag).get(name) for tag, name in WHERE) for item in found]  # type: ignore[misc, union-attr]
-
-
-WHERE = (("mac", "address"), ("source", "bridge"), ("target", "dev"))
-
-
-def ports(world: Site, bridge: str) -> set[str]:
-    """What is plugged into a bridge, as the host's kernel says."""
-    return set(run_in(world.hosts[0], "ls", f"/sys/class/net/{bridge}/brif").split())
-
-
 def conditions(world: Site) -> dict[str, str]:
     found: dict[str, Any] = world.cloud.api.get("Host", "h1") or {}
     return {each["type"]: each["status"] for each in found.get("status", {}).get("conditions", [])}
@@ -62,18 +43,19 @@ def conditions(world: Site) -> dict[str, str]:
 
 def test_a_vm_is_on_the_bridge_of_its_segment(world: Site) -> None:
     bridge = f"br-vlan{segment(world, 'front')}"
-    before = ports(world, bridge)
+    [host] = world.hosts
+    before = ports(host, bridge)
     world.cloud.api.apply(make.vm("web"))
     world.cloud.await_current("VirtualMachine", ["web"], PATIENCE)
     vm = world.cloud.api.get("VirtualMachine", "web")
     assert vm
-    [(mac, on, device)] = interfaces(world)
+    [(mac, on, device)] = interfaces(host)
     assert (mac, on) == (vm["status"]["nics"][0]["mac"], bridge)
-    assert ports(world, bridge) == before | {device}
+    assert ports(host, bridge) == before | {device}
     assert (conditions(world)["NetworkReady"], conditions(world)["AddressesGuarded"]) == ("True", "True")
     world.cloud.api.delete("VirtualMachine", "web")
     world.cloud.await_gone("VirtualMachine", "web")
-    assert (interfaces(world), ports(world, bridge)) == ([], before), "the administrator's bridge stays"
+    assert (interfaces(host), ports(host, bridge)) == ([], before), "the administrator's bridge stays"
 
 
 def test_a_bridge_that_the_host_lacks_is_named_and_the_vm_runs_once_it_is_there(world: Site) -> None:
@@ -91,7 +73,7 @@ def test_a_bridge_that_the_host_lacks_is_named_and_the_vm_runs_once_it_is_there(
     world.cloud.until(told, f"the VM says that there is no br-vlan{vlan}", PATIENCE)
     world.lab.add_vlan(vlan)
     world.cloud.await_current("VirtualMachine", ["db"], PATIENCE)
-    [(_, on, device)] = interfaces(world)
-    assert (on, device in ports(world, on)) == (f"br-vlan{vlan}", True)
+    [(_, on, device)] = interfaces(world.hosts[0])
+    assert (on, device in ports(world.hosts[0], on)) == (f"br-vlan{vlan}", True)
     world.cloud.api.delete("VirtualMachine", "db")
     world.cloud.await_gone("VirtualMachine", "db")

@@ -11,7 +11,7 @@
 | hot-added memory | `test_memory_that_is_added_while_it_runs`; all else about it: `tests/contract/test_kvm_memory.py` |
 | hot-added CPU | `tests/contract/test_kvm_cpus.py`: the driver's own calls, in an emulated guest with room for it |
 | data after a snapshot is restored | `test_data_is_back_after_a_restore`; with memory: `tests/contract/test_kvm_guest_data.py` |
-| two networks isolated | `test_networks_with_the_same_addresses_do_not_meet`; across hosts: `tests/contract/test_kvm_networks.py` |
+| two networks isolated | `test_networks_with_the_same_addresses_do_not_meet`; across hosts: `test_kvm_linux_cloud.py` beside it |
 | same VM after its host has rebooted | `test_the_same_vm_is_there_after_its_host_has_rebooted` |
 | all of cloud-init in Debian | `tests/scenario/test_kvm_debian.py` |
 """
@@ -108,19 +108,10 @@ def test_a_disk_that_is_added_while_it_runs(world: Guests) -> None:
     boot = world.boot("web")
     world.cloud.api.apply(make.manifest("Volume", "data", zone="z", size="16Mi"))
     world.change("web", volumes=[{"name": "data", "volume": "data"}])
-    device = disk(world)
+    device = world.disk("web", "data")
     assert world.run("web", SIZE.format(device)) == str(16 * MIB // 512)
     world.run("web", f"printf first | dd of=/dev/{device} conv=notrunc 2>/dev/null; sync")
     assert world.boot("web") == boot
-
-
-def disk(world: Guests) -> str:
-    """The guest's name of the volume `data`."""
-    volume = world.cloud.api.get("Volume", "data")
-    assert volume
-    serial = volume["status"]["volumeID"]
-    script = f"for d in /sys/block/sd*; do grep -qa {serial} $d/device/vpd_pg80 2>/dev/null && echo ${{d##*/}}; done; true"
-    return str(world.cloud.until(lambda: world.run("web", script), "the guest has the disk", 300))
 
 
 def test_a_nic_that_is_added_while_it_runs(world: Guests) -> None:
@@ -193,14 +184,14 @@ def test_data_is_back_after_a_restore(world: Guests) -> None:
 
 
 def write(world: Guests, word: str) -> None:
-    device = disk(world)
+    device = world.disk("web", "data")
     world.run("web", f"echo {word} > /root/word; printf {word} | dd of=/dev/{device} conv=notrunc 2>/dev/null; sync")
 
 
 def read(world: Guests) -> tuple[str, str]:
     """What is on both, past the guest's cache."""
     world.run("web", "echo 3 > /proc/sys/vm/drop_caches")
-    return world.run("web", "cat /root/word"), world.run("web", f"head -c 5 /dev/{disk(world)}")
+    return world.run("web", "cat /root/word"), world.run("web", f"head -c 5 /dev/{world.disk('web', 'data')}")
 
 
 def test_networks_with_the_same_addresses_do_not_meet(world: Guests) -> None:
