@@ -1,10 +1,12 @@
 """Driver.connect, Connection.close."""
 
+from dataclasses import replace
+
 import pytest
 
 from drivers.base import Connection, Driver
 from drivers.errors import AuthFailed, DriverError, InvalidSpec, Unanswered
-from drivers.types import Capability, Credentials, Endpoint
+from drivers.types import Capability, Endpoint
 
 from .base import ContractBase
 from .binding import Binding
@@ -64,10 +66,11 @@ class Credentialed(ContractBase):
         ("username", "password"), [("", ""), ("{username}", SECRET), ("{username}", ""), ("nobody", "{password}")]
     )
     def test_wrong_credentials_wait_for_another_secret(self, binding: Binding, username: str, password: str) -> None:
+        """All else that the endpoint asks for, such as a certificate, is as it should be."""
         right = binding.endpoint.credentials
-        given = Credentials(username.format(username=right.username), password.format(password=right.password))
+        name, word = username.format(username=right.username), password.format(password=right.password)
         driver: Driver = binding.driver
         with raises_ours(AuthFailed) as caught:
-            driver.connect(Endpoint(binding.endpoint.url, given))
+            driver.connect(replace(binding.endpoint, credentials=replace(right, username=name, password=word)))
         assert SECRET not in str(caught.value)
         assert right.password not in str(caught.value)
