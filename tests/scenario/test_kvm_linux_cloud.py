@@ -19,7 +19,7 @@ from tests.scenario.kvmguests import PATIENCE, Guests, new_key
 from tests.scenario.kvmremote import Remote, remote_site
 from tests.scenario.kvmsite import interfaces, links, ports
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 BACKEND = {"backend": "Linux", "uplink": "trunk0", "vxlan": {"group": VXLAN_GROUP}}
 """The lab's routers are in the same VXLANs."""
