@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import copy
 import enum
 from collections import Counter
@@ -196,7 +197,7 @@ class FakeApi:
 
 
 class Watcher:
-    """One watch: events arrive in order after `delay`; while `broken`, they are lost for good."""
+    """One watch: events arrive in order after `delay`, in the context of who watches; while `broken`, they are lost for good."""
 
     def __init__(self, api: FakeApi, intake: Intake, delay: Callable[[], float] = lambda: 0.002) -> None:
         self.broken = False
@@ -204,6 +205,7 @@ class Watcher:
         self._delay = delay
         self._last = 0.0
         self._closed = False
+        self._context = contextvars.copy_context()
         api.watchers.append(self)
         self._api = api
 
@@ -211,7 +213,7 @@ class Watcher:
         if not self.broken:
             loop = asyncio.get_running_loop()
             self._last = max(self._last, loop.time() + self._delay())
-            loop.call_at(self._last, self._arrive, type, raw)
+            loop.call_at(self._last, self._arrive, type, raw, context=self._context)
 
     def _arrive(self, type: str, raw: Raw) -> None:
         if self._closed:
