@@ -293,17 +293,18 @@ def _memory(cloud: MatrixCloud) -> list[str]:
 async def end_as_declared(cloud: MatrixCloud, operation: Operation) -> int:
     """Wait until all is as declared, and see that it stays so; returns how many virtual seconds it took."""
     seconds = 0
-    while (found := _unfinished(cloud, operation)) and seconds < DEADLINE:
+    while (found := unfinished(cloud, operation)) and seconds < DEADLINE:
         step = 1 if seconds < 120 else 15
         await asyncio.sleep(step)
         seconds += step
     assert not found, found
     await cloud.settle(60)
-    assert not (found := _unfinished(cloud, operation)), found
+    assert not (found := unfinished(cloud, operation)), found
     return seconds
 
 
-def _unfinished(cloud: MatrixCloud, operation: Operation) -> list[str]:
+def unfinished(cloud: MatrixCloud, operation: Operation) -> list[str]:
+    """Everything that is not as declared, and what else must hold after the operation."""
     if found := wrong(cloud):
         return found
     try:

@@ -135,7 +135,7 @@ class VMController(base.Controller):
             clock=clock,
             random=random.Random(cloud.seed).random,
             new_id=lambda: f"r{next(ids)}",
-            fence=lambda: None,
+            fence=self.fence,
             metrics=Metrics(CollectorRegistry()),
             log=log,
             observers=[self.parts.placements.take, self.parts.rooms.take, self.parts.recovery.take],
@@ -143,6 +143,9 @@ class VMController(base.Controller):
         self.watcher = Watcher(cloud.api, self.manager.intake)
         self.resync = Resync(cloud.api, self.manager.intake, [kind.kind for kind in API_KINDS], random.Random(0).random, log)
         self.tasks: list[asyncio.Task[None]] = []
+
+    def fence(self) -> None:
+        """Asked before each write. It leads alone: nobody is to be kept out."""
 
     async def start(self) -> None:
         self.tasks = [asyncio.create_task(self.resync.run())]
@@ -180,12 +183,17 @@ class VMCloud(base.Cloud):
         self.datacentre = Datacentre(settings or Settings(hosts=2, cpus=8, memory=32 * GIB, boot=3, shutdown=5))
         self.images = FakeImages()
         self.points: Counter[str] = Counter()
+        self.path: list[str] = []
         self.passed_over = BACKGROUND | AROUND
         self.stop: Stop | None = None
         self.stopped = asyncio.Event()
         super().__init__(seed)
-        self.api = base.furnished(PointedApi(self.point))
+        self.api = base.furnished(self.make_api())
         self.controller = self.make_controller()
+
+    def make_api(self) -> PointedApi:
+        """An API server without objects."""
+        return PointedApi(self.point)
 
     def make_controller(self) -> VMController:
         return VMController(self)
@@ -196,17 +204,22 @@ class VMCloud(base.Cloud):
         return Lanes(control, state, work, transfer, events)
 
     async def point(self, name: str) -> None:
-        """A step of the controller, unless it is `passed_over`. If it is the one to stop at, whoever takes it never comes back."""
+        """A step of the controller, unless it is `passed_over`. If it is the one to stop at, it ends in `halt`."""
         if {name.split()[1], name.rpartition(" of ")[2]} & self.passed_over:
             return
         self.points[name] += 1
+        self.path.append(name)
         if self.stop is None:
             return
         self.stop.number -= 1
         if self.stop.number == 0:
             self.stop.name = name
             self.stopped.set()
-            await asyncio.Event().wait()
+            await self.halt()
+
+    async def halt(self) -> None:
+        """What becomes of whoever takes the step at which the world stops."""
+        await asyncio.Event().wait()
 
     async def settle(self, seconds: float = 90.0) -> None:
         await super().settle(seconds)
