@@ -116,6 +116,21 @@ def test_a_killed_builder_leaves_no_image_and_no_lock(sources: Path, tmp_path: P
     assert not list((tmp_path / "cache/guest").glob(".building-*"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_a_killed_builder_left_mounted_is_not_removed_with_its_directory(sources: Path, tmp_path: Path) -> None:
+    """A build of a whole system mounts /dev, /proc and /sys in it."""
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "precious").write_text("kept")
+    left = tmp_path / "cache/guest/.building-left over" / "root"
+    (left / "dev").mkdir(parents=True)
+    run("mount", "--bind", str(tmp_path / "dev"), str(left / "dev"))
+    run("mount", "-t", "tmpfs", "none", str(left / "dev"), "-o", "ro")
+    assert images.image().path.exists()
+    assert not list((tmp_path / "cache/guest").glob(".building-*"))
+    assert (tmp_path / "dev" / "precious").read_text() == "kept"
+    assert "left" not in Path("/proc/self/mounts").read_text()
+
+
 def test_missing_tools_are_named_by_their_packages(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "find", lambda command: None if command in ("mcopy", "syslinux") else "/usr/bin/x")
     with pytest.raises(LabError, match=r"not installed: apt-get install mtools syslinux$"):

@@ -21,6 +21,7 @@ COMMANDS = {
     "qemu-img": "qemu-utils",
     "sfdisk": "fdisk",
     "syslinux": "syslinux",
+    "unshare": "util-linux",
 }
 
 
@@ -30,4 +31,11 @@ def image(cache: Path | None = None) -> Image:
     Packages are those of the day it was built. Raises LabError with the reason when it cannot be built.
     """
     top = (cache or cache_directory()) / "debian"
-    return built(top, fingerprint(SOURCES, DISK), COMMANDS, lambda work: [str(SOURCES / "build.sh"), str(work)], BUILD_LIMIT)
+    # mmdebstrap mounts /proc, /sys and /dev: in a namespace of its own they go with it, also when it is killed
+    return built(
+        top,
+        fingerprint(SOURCES, DISK),
+        COMMANDS,
+        lambda work: ["unshare", "--mount", f"{SOURCES}/build.sh", str(work)],
+        BUILD_LIMIT,
+    )

@@ -89,13 +89,22 @@ def _require(commands: Mapping[str, str]) -> None:
 
 def _build(top: Path, done: Path, argv: Callable[[Path], Sequence[str]], limit: float) -> None:
     for abandoned in top.glob(".building-*"):  # its builder is gone, we hold the lock
-        shutil.rmtree(abandoned)
+        _remove(abandoned)
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=top))
     try:
         run(*argv(work), timeout=limit)
         _publish(work, done)
     finally:
-        shutil.rmtree(work)
+        _remove(work)
+
+
+def _remove(directory: Path) -> None:
+    """Remove what a build made. What a killed one has left mounted is not its own: that is unmounted, and stays."""
+    mounts = (line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines())
+    points = [Path(each.encode().decode("unicode_escape")) for each in mounts]  # a space is \040 there
+    for point in sorted((each for each in points if each.is_relative_to(directory)), reverse=True):
+        run("umount", "--lazy", str(point))
+    shutil.rmtree(directory)
 
 
 def _wanted_packages() -> str:
