@@ -15,6 +15,7 @@ from controller.host.pools import PACE, Pools
 from controller.host.status import allocated, describe, fill, native_id, result, running
 from controller.inventory import HostLink, Inventory, PoolRegistry
 from controller.inventory.secrets import Secrets
+from controller.placing.attachments import left_on
 from controller.placing.left import LeftNICs
 from controller.placing.placement import Placements
 from controller.runtime.context import Context
@@ -192,6 +193,8 @@ class HostReconciler:
             ctx.enqueue(key)
         for key in vms_by_host.keys(ctx.store, name):
             ctx.enqueue(key, Priority.RESYNC if ctx.store.settled(key) else Priority.DEPENDENCY)
+        for key in left_on(name, ctx.store):
+            ctx.enqueue(key)
 
     def _look_for_orphans(self, ctx: Context[Host], link: HostLink) -> None:
         known = ctx.object.status.orphans

@@ -6,12 +6,19 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from controller.inventory import Inventory
-from controller.ipam import volume_id
+from controller.ipam import instance_id, volume_id
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.scheduler import Reason
 from controller.shared.instances import instance_of
-from controller.shared.lookups import clusters_by_zone, hosts_by_cluster, qualified, vms_by_volume, volumes_by_id
+from controller.shared.lookups import (
+    clusters_by_zone,
+    hosts_by_cluster,
+    qualified,
+    vms_by_volume,
+    volumes_by_attached_host,
+    volumes_by_id,
+)
 from crds.v1alpha1.host import Host
 from crds.v1alpha1.virtualmachine import VirtualMachine
 from crds.v1alpha1.volume import Volume
@@ -164,3 +171,16 @@ class Attachments:
 def left_with(vm: ObservedVM, store: Store) -> list[Key]:
     """The volumes that a VM in a hypervisor has."""
     return [key for each in vm.volumes for key in volumes_by_id.keys(store, each.volume)]
+
+
+def left_on(host: str, store: Store) -> list[Key]:
+    """The volumes that are on record as attached to a VM of this Host whose object is gone: only the Host can tell whether it still
+    has them. Those of a VM with an object learn it from that. An adopted VM counts as one without.
+    """
+    return [key for key in volumes_by_attached_host.keys(store, host) if not _attended(key, store)]
+
+
+def _attended(volume: Key, store: Store) -> bool:
+    record = store.status(volume).get("attachedTo") or {}
+    uid = store.uid(Key(VirtualMachine.KIND, volume.namespace, record.get("virtualMachine") or ""))
+    return uid is not None and instance_id(uid) == record.get("instanceID")

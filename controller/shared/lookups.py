@@ -78,6 +78,7 @@ __all__ = [
     "vms_by_zone",
     "vms_leaving",
     "vms_unplaced",
+    "volumes_by_attached_host",
     "volumes_by_host",
     "volumes_by_id",
     "volumes_by_lun",
@@ -217,6 +218,10 @@ def _volume_snapshot(volume: Volume) -> Iterable[str]:
     return (qualified(volume.metadata.namespace, snapshot.name),) if snapshot else ()
 
 
+def _attached_host(volume: Volume) -> Iterable[str]:
+    return _some(volume.status.attached_to.host if volume.status.attached_to else None)
+
+
 def _own(name: Callable[[T], str | None]) -> Callable[[T], Iterable[str]]:
     """By an object of the same namespace that `name` reads."""
 
@@ -273,6 +278,7 @@ vms_by_secret = Lookup(VirtualMachine, "secret", _user_data_secret)
 volumes_by_zone = Lookup(Volume, "zone", lambda volume: (volume.spec.zone,))
 volumes_by_pool = Lookup(Volume, "pool", lambda volume: _some(volume.status.pool))
 volumes_by_host = Lookup(Volume, "host", lambda volume: _some(volume.status.host))
+volumes_by_attached_host = Lookup(Volume, "attachedHost", _attached_host)
 volumes_by_id = Lookup(Volume, "id", lambda volume: (volume_id(volume.metadata.uid),))
 volumes_by_lun = Lookup(Volume, "lun", lambda volume: _some(lun_of(volume)))
 volumes_by_template = Lookup(Volume, "template", _volume_template)
@@ -315,6 +321,7 @@ LOOKUPS: tuple[Lookup[Any], ...] = (
     volumes_by_zone,
     volumes_by_pool,
     volumes_by_host,
+    volumes_by_attached_host,
     volumes_by_id,
     volumes_by_lun,
     volumes_by_template,

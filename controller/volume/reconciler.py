@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from controller.inventory import HostLink, result_of
 from controller.inventory.contents import KEPT
+from controller.placing.attachments import left_on
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
 from controller.runtime.reconciler import Watch
@@ -55,6 +56,11 @@ def _of_pool(pool: StoragePool, store: Store) -> Iterable[Key]:
     return [*volumes_by_pool.keys(store, pool.metadata.name), *(Key.of(volume) for volume in homeless)]
 
 
+def _of_host(host: Host, store: Store) -> Iterable[Key]:
+    """Those that are worked on there, and those that a VM without an object may have there."""
+    return [*volumes_by_host.keys(store, host.metadata.name), *left_on(host.metadata.name, store)]
+
+
 class VolumeReconciler:
     """Makes each Volume true in a storage pool."""
 
@@ -62,7 +68,7 @@ class VolumeReconciler:
     watches: Sequence[Watch] = (
         Watch(Zone, lambda zone, store: volumes_by_zone.keys(store, zone.metadata.name), of=existence),
         Watch(StoragePool, _of_pool, of=lambda pool: (pool.spec, pool.status.state, pool.status.hosts_mounted)),
-        Watch(Host, lambda host, store: volumes_by_host.keys(store, host.metadata.name), of=lambda host: host.status.state),
+        Watch(Host, _of_host, of=lambda host: host.status.state),
         Watch(
             Template,
             lambda each, store: volumes_by_template.keys(store, qualified(each.metadata.namespace, each.metadata.name)),

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from controller.volume.reconciler import LOOKS
 from drivers.simulator.engine.settings import Settings
 from tests.support.around import SITE_OPERATIONS, unsettled
 from tests.support.matrix import OPERATIONS, QUICK, SLOW, MatrixCloud, Operation, end_as_declared, play, prepare
@@ -40,7 +41,8 @@ def run(operation: Operation, settings: Settings, stop: Stop | None) -> Counter[
                 cloud.stopped.clear()
                 await cloud.restart()
         points.update(cloud.points)
-        await end_as_declared(cloud, replace(operation, done=lambda cloud: all_done(operation, cloud)))
+        seconds = await end_as_declared(cloud, replace(operation, done=lambda cloud: all_done(operation, cloud)))
+        assert seconds < LOOKS / 2, "by what wakes it, not by the look that comes anyhow"
 
     play(story, settings)
     return points

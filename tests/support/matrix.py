@@ -261,7 +261,18 @@ def wrong(cloud: MatrixCloud) -> list[str]:
             found.append(f"{key} is being worked on")
         if raw["metadata"].get("deletionTimestamp"):
             found.append(f"{key} is being deleted")
-    return found or audited(cloud) + _memory(cloud)
+    return found or audited(cloud) + _attached(cloud) + _memory(cloud)
+
+
+def _attached(cloud: MatrixCloud) -> list[str]:
+    """Volumes whose status says that another VM has them than has, if any has."""
+    having = {each.volume: vm.instance for vm in cloud.datacentre.census.vms for each in vm.volumes}
+    found = []
+    for raw in cloud.list("Volume"):
+        said, has = raw["status"].get("attachedTo", {}).get("instanceID"), having.get(raw["status"].get("volumeID"))
+        if said != has:
+            found.append(f"Volume {raw['metadata']['name']} is attached to {has}, and says to {said}")
+    return found
 
 
 def audited(cloud: MatrixCloud) -> list[str]:

@@ -34,6 +34,8 @@ def pool(name: str, scope: str, **spec: Any) -> dict[str, Any]:
 
 
 DISK = {"name": "root", "pool": "s1", "size": "1Gi"}
+DATA = {"zone": "z1", "size": "1Gi"}
+ON_WEB = {"virtualMachine": "web", "name": "data", "host": "h1", "instanceID": "8a0b7c9e-0d5f-5b7a-9d0e-3f3f1c2b4a5d"}
 NIC = {"name": "a", "mac": "02:00:00:00:00:01", "network": "net/back"}
 
 TABLE = [
@@ -81,6 +83,9 @@ TABLE = [
     (lookups.vms_by_pool, vm(status={"disks": [DISK]}), ["s1"]),
     (lookups.vms_by_secret, vm(userData={"secretRef": {"name": "seed", "key": "k"}}), ["shop/seed"]),
     (lookups.vms_by_secret, vm(userData={"inline": "#cloud-config"}), []),
+    (lookups.volumes_by_attached_host, make("Volume", "v", DATA, {"attachedTo": ON_WEB}, "shop"), ["h1"]),
+    (lookups.volumes_by_attached_host, make("Volume", "v", DATA, {"attachedTo": {**ON_WEB, "host": None}}, "shop"), []),
+    (lookups.volumes_by_attached_host, make("Volume", "v", DATA, {"host": "h1"}, "shop"), []),
     (lookups.snapshots_by_vm, make("Snapshot", "s", {"virtualMachine": "web"}, namespace="shop"), ["shop/web"]),
     (lookups.snapshots_by_vm, make("Snapshot", "s", {"volume": "data"}, namespace="shop"), []),
     (lookups.snapshots_by_volume, make("Snapshot", "s", {"volume": "data"}, namespace="shop"), ["shop/data"]),

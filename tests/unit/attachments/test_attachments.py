@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from controller.ipam import instance_id, volume_id
-from controller.placing.attachments import Attachments
+from controller.placing.attachments import Attachments, left_on
 from controller.runtime.keys import Key
 from controller.runtime.store import Store
 from controller.shared.lookups import register_all
@@ -216,6 +216,17 @@ def test_a_vm_of_the_same_name_is_another() -> None:
     assert world.claim("web") == key("web"), "the one that was retained has it"
     world.host.up = True
     assert world.claim("web") is None
+
+
+@pytest.mark.parametrize(
+    ("uid", "found"), [("", True), ("uid-web", False), ("uid-anew", True)], ids=["gone", "there", "another of that name"]
+)
+def test_the_host_is_asked_about_volumes_whose_vm_has_no_object(uid: str, found: bool) -> None:
+    world = recorded()
+    if uid:
+        world.put(vm("web"), uid=uid)
+    assert left_on("h1", world.store) == ([Key(Volume.KIND, "shop", "data")] if found else [])
+    assert left_on("h2", world.store) == []
 
 
 def lost(finalizers: str) -> str:

@@ -7,10 +7,13 @@ import asyncio
 import pytest
 
 from controller.runtime.keys import Key
+from controller.volume.reconciler import LOOKS
 from drivers.simulator.engine.actions import Act
 from tests.support.vms import VMCloud, play, site, vm
 from tests.support.volumes import edit, made, mounted, ready, status, text, volume
 
+SOON = 60.0
+"""Seconds: far less than LOOKS, after which the volume is looked at anyhow."""
 H2 = ", placement: {host: h2}"
 
 
@@ -112,6 +115,38 @@ def test_a_retained_vm_goes_once_its_volume_has_it_on_record() -> None:
         await cloud.settle(60)
         assert not cloud.exists("VirtualMachine", "shop/web")
         assert status(cloud)["attachedTo"]["virtualMachine"] == "web"
+
+    play(story)
+
+
+async def forsaken(cloud: VMCloud) -> None:
+    """The VM is gone, object and all, and the controller died before it wrote that the volume is free."""
+    await begin(cloud)
+    await cloud.controller.kill()
+    cloud.datacentre.act(Act.DELETE_VM, "web")
+    key = Key("VirtualMachine", "shop", "web")
+    cloud.api._remove(key, cloud.api.objects[key])
+    assert status(cloud)["attachedTo"]["host"] == "h2"
+
+
+def test_a_volume_is_free_as_soon_as_its_host_has_answered() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await forsaken(cloud)
+        await cloud.restart()
+        await cloud.settle(SOON)
+        assert "attachedTo" not in status(cloud)
+
+    play(story)
+
+
+def test_a_new_controller_writes_nothing_of_volumes_whose_vm_is_there() -> None:
+    async def story(cloud: VMCloud) -> None:
+        await begin(cloud)
+        await cloud.settle(SOON)
+        before = cloud.writes
+        await cloud.restart()
+        await cloud.settle(2 * LOOKS)
+        assert (cloud.writes, users(cloud)) == (before, 1)
 
     play(story)
 
