@@ -218,11 +218,13 @@ class Volumes(Protocol):
         Raises NotFound, Conflict, NoRoom, Transient.
         """
 
-    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
+    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> Done | Started:
         """Give the volume the snapshot's content and keep the larger of both sizes; all or nothing. The snapshot stays.
 
-        The content is copied beside the one that the volume has. Raises Conflict while the volume is attached, NotFound, NoRoom,
-        Transient. The caller keeps it detached until this is done.
+        The content is copied beside the one that the volume has. `token` names this request and is not empty (InvalidSpec): the
+        volume keeps that of the last one that took effect, from the same moment as the content and wherever it goes, and one that
+        did so already is success without another effect, also while the volume is attached.
+        Raises Conflict while the volume is attached, NotFound, NoRoom, Transient. The caller keeps it detached until this is done.
         """
 
     def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:

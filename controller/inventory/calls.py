@@ -61,10 +61,10 @@ class VolumeCalls:
         host, connection = self._host(), self._session.connection()
         return await self._session.lanes.copy(connection.volumes.snapshot_volume, host, pool, volume, snapshot)
 
-    async def restore(self, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
+    async def restore(self, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> Done | Started:
         """See `drivers.base.Volumes.restore_volume`."""
         host, connection = self._host(), self._session.connection()
-        return await self._session.lanes.copy(connection.volumes.restore_volume, host, pool, volume, snapshot)
+        return await self._session.lanes.copy(connection.volumes.restore_volume, host, pool, volume, snapshot, token)
 
     async def delete_snapshot(self, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:
         """See `drivers.base.Volumes.delete_volume_snapshot`."""

@@ -24,7 +24,9 @@ _HELD = 2.0
 
 
 class OfVolume:
-    """The volume is on no VM meanwhile, and nobody else works on it: so to do it twice is to do it once."""
+    """The volume is on no VM meanwhile, and nobody else works on it. The hypervisor remembers with it which request took effect
+    last, our uid: a call that comes late, when somebody has written to the volume again, does nothing.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -69,7 +71,7 @@ class OfVolume:
         if contended := self._contended(ctx, volume, job, first=first):
             return pending(ctx, contended)
         identity, content = volume_id(volume.metadata.uid), snapshot_id(snapshot.metadata.uid)
-        bring_back = partial(link.volumes.restore, pool_spec(pool), identity, content)
+        bring_back = partial(link.volumes.restore, pool_spec(pool), identity, content, ctx.uid)
         return await operation.call(ctx, self._services.calls, link, job, bring_back) or completed(ctx)
 
     def _contended(self, ctx: Context[SnapshotRestore], volume: Volume, job: Job, *, first: bool) -> Result | None:

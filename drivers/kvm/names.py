@@ -7,6 +7,7 @@
 | seed volume | `<instance>-seed-<digest>.iso` |
 | image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
+| token of the restore that gave a volume its content n | `vireo-vol-<volume>.<n>.restored-<digest>`, an empty file |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
 | what such a one is filled from | the same with `.draft` |
@@ -23,8 +24,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
@@ -58,7 +61,7 @@ _INSTANCE = re.compile(_UUID)
 _DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.(?:qcow2|raw)")
 _SEED = re.compile(rf"({_UUID})-seed-[^/]+\.iso")
 _STORED_IMAGE = re.compile(rf"vireo-image-({_IMAGE.pattern})\.qcow2")
-_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|raw|complete|draft)")
+_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|raw|complete|draft|restored-[0-9a-f]{{32}})")
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
@@ -320,13 +323,30 @@ class Content:
         """Empty volume whose presence says that the content is complete."""
         return f"{self._stem}.complete"
 
+    def token(self, token: str) -> str:
+        """Empty volume whose presence says that the request `token` has brought the content: by its digest, since a token is any
+        text.
+        """
+        return f"{self._tokens}{hashlib.sha256(token.encode(errors='backslashreplace')).hexdigest()[:32]}"
+
+    def tokens_in(self, listed: Iterable[str]) -> list[str]:
+        """Those of `listed` that say which request has brought the content."""
+        return [name for name in listed if name.startswith(self._tokens) and _CONTENT.fullmatch(name)]
+
+    @property
+    def _tokens(self) -> str:
+        return f"{self._stem}.restored-"
+
     @property
     def _stem(self) -> str:
         return f"vireo-{self.kind}-{uuid_text(self.identity)}.{self.number}"
 
 
 def content_of(volume: str) -> Content | None:
-    """The content that the volume is the file, the marker or the draft of; None for any other volume. A file tells its form."""
+    """The content that the volume is the file, the marker, the draft or the token of; None for any other volume.
+
+    A file tells its form.
+    """
     found = _CONTENT.fullmatch(volume)
     return Content(Kind(found[1]), found[2], int(found[3]), RAW if found[4] == RAW else QCOW2) if found else None
 

@@ -111,14 +111,15 @@ class KVMVolumes:
 
         return self._run(host, f"take a snapshot of the volume {volume}", run)
 
-    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done:
-        """The snapshot's content is copied beside the volume's, and takes its place when it is complete."""
+    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> Done:
+        """The snapshot's content is copied beside the volume's, and takes its place, with the token, when it is complete."""
+        if not token:
+            raise InvalidSpec("a restore needs a token, so that it takes effect once")
         _require_snapshots(pool)
 
         def run(connection: Any) -> None:
             with self._turn(volume):
-                _require_detached(connection, volume)
-                _restore(pools.get(connection, pool), volume, snapshot)
+                _restore(connection, pools.get(connection, pool, refresh=True), volume, snapshot, token)
 
         return self._run(host, f"restore the volume {volume}", run)
 
@@ -308,8 +309,22 @@ def _copy_live(pool: Any, volume: VolumeID, vm: Subject, copy: str, timeout: int
     volumes.get(pool, copy)
 
 
-def _restore(pool: Any, volume: VolumeID, snapshot: SnapshotID) -> None:
+def _restore(connection: Any, pool: Any, volume: VolumeID, snapshot: SnapshotID, token: str) -> None:
+    """Whoever copies may have been stopped meanwhile, and somebody else gone on: so all is looked at again before it counts."""
+    present = holdings.get(pool, Kind.VOLUME, volume)
+    if holdings.brought_by(pool, present, token):
+        holdings.drop_older(pool, present)
+        return
+    _require_detached(connection, volume)
     source = holdings.get(pool, Kind.SNAPSHOT, snapshot).file
-    present = holdings.get(pool, Kind.VOLUME, volume).file
-    size = max(volumes.capacity(pool, source), volumes.capacity(pool, present))
-    holdings.make(pool, Kind.VOLUME, volume, lambda name: holdings.copy(pool, name, source, size))
+    size = max(volumes.capacity(pool, source), volumes.capacity(pool, present.file))
+
+    def fill(name: str) -> None:
+        holdings.copy(pool, name, source, size)
+        pools.reread(pool)
+        _require_detached(connection, volume)
+        if holdings.get(pool, Kind.VOLUME, volume) != present:
+            raise Busy("the volume was given another content meanwhile")
+        holdings.note_token(pool, name, token)
+
+    holdings.make(pool, Kind.VOLUME, volume, fill)

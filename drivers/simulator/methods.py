@@ -148,7 +148,7 @@ METHODS: dict[str, Method] = {
     "volumes.grow_volume": _work(tuple[HostID, PoolSpec, VolumeID, int], Capability.VOLUMES),
     "volumes.delete_volume": _work(tuple[HostID, PoolSpec, VolumeID], Capability.VOLUMES),
     "volumes.snapshot_volume": _work(tuple[HostID, PoolSpec, VolumeID, DesiredSnapshot], Capability.VOLUME_SNAPSHOTS),
-    "volumes.restore_volume": _work(tuple[HostID, PoolSpec, VolumeID, SnapshotID], Capability.VOLUME_SNAPSHOTS),
+    "volumes.restore_volume": _work(tuple[HostID, PoolSpec, VolumeID, SnapshotID, str], Capability.VOLUME_SNAPSHOTS),
     "volumes.delete_volume_snapshot": _work(tuple[HostID, PoolSpec, SnapshotID], Capability.VOLUME_SNAPSHOTS),
     "snapshots.create_snapshot": _work(tuple[HostID, InstanceID, DesiredSnapshot], Capability.SNAPSHOTS),
     "snapshots.restore": _work(tuple[HostID, InstanceID, SnapshotID, str], Capability.SNAPSHOTS),

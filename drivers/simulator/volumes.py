@@ -49,9 +49,9 @@ class VolumeCalls:
         """Keep a volume's content."""
         return self._change("snapshot_volume", host, pool, volume, snapshot)
 
-    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
-        """Give a volume a snapshot's content."""
-        return self._change("restore_volume", host, pool, volume, snapshot)
+    def restore_volume(self, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> Done | Started:
+        """Give a volume a snapshot's content, once for each token."""
+        return self._change("restore_volume", host, pool, volume, snapshot, token)
 
     def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:
         """Remove a snapshot of a volume."""

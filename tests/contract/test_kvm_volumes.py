@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Conflict, DriverError, InvalidSpec, NotFound
+from drivers.errors import Busy, Conflict, DriverError, InvalidSpec, NotFound
+from drivers.kvm.store import holdings
 from drivers.types import (
     AttachedVolume,
     AttachVolume,
@@ -87,8 +89,9 @@ class Storeroom:
     def grow(self, volume: DesiredVolume, size: int) -> None:
         self.connection.volumes.grow_volume(self.binding.host, self.binding.pool, volume.volume, size)
 
-    def restore(self, volume: DesiredVolume, snapshot: SnapshotID) -> None:
-        self.connection.volumes.restore_volume(self.binding.host, self.binding.pool, volume.volume, snapshot)
+    def restore(self, volume: DesiredVolume, snapshot: SnapshotID, token: str = "") -> None:
+        token = token or str(uuid.uuid4())
+        self.connection.volumes.restore_volume(self.binding.host, self.binding.pool, volume.volume, snapshot, token)
 
     def delete(self, volume: DesiredVolume) -> None:
         self.connection.volumes.delete_volume(self.binding.host, self.binding.pool, volume.volume)
@@ -333,7 +336,45 @@ def test_a_restore_brings_the_content_back_and_keeps_the_larger_size(room: Store
         room.restore(volume, kept)
         assert room.holds(volume.volume, 1)
         assert room.sizes() == {volume.volume: 2 * SIZE, kept: SIZE}
-    assert len(room.files()) == 4, "file and marker of each"
+    assert len(room.files()) == 5, "file and marker of each, and the token"
+
+
+def test_a_token_is_in_the_directory_and_goes_with_the_content(room: Storeroom) -> None:
+    volume = room.volume()
+    room.write(volume.volume, 1)
+    kept, tokens = room.snapshot(volume.volume), []
+    for token in ("one", "two"):
+        room.restore(volume, kept, token)
+        tokens.append([name for name in room.files() if ".restored-" in name])
+        room.write(volume.volume, 2)
+        room.restore(volume, kept, token)
+        assert room.holds(volume.volume, 2)
+    assert [len(each) for each in tokens] == [1, 1]
+    assert tokens[0] != tokens[1]
+    assert [file.kind for file in room.stored(volume.volume)] == [StoredKind.VOLUME]
+    room.delete(volume)
+    assert {name for name in room.files() if volume.volume in name} == set()
+
+
+def test_whoever_made_the_same_content_meanwhile_keeps_it(room: Storeroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libvirt refuses a name that is taken, be it known to it or only in the directory: a sleeper's copy is put over no other."""
+    volume = room.volume()
+    room.write(volume.volume, 1)
+    kept = room.snapshot(volume.volume)
+    real = holdings.copy
+
+    def another_first(pool: Any, name: str, source: str, size: int) -> None:
+        monkeypatch.setattr(holdings, "copy", real)
+        room.path(volume.volume).with_name(name).write_bytes(b"of another host")
+        real(pool, name, source, size)
+
+    monkeypatch.setattr(holdings, "copy", another_first)
+    with pytest.raises(Busy):
+        room.restore(volume, kept, "one")
+    theirs = Path(room.binding.pool.path) / f"vireo-vol-{volume.volume}.1.qcow2"
+    assert theirs.read_bytes() == b"of another host"
+    room.restore(volume, kept, "one")
+    assert room.holds(volume.volume, 1)
 
 
 def test_a_restore_that_broke_off_has_no_effect(room: Storeroom) -> None:

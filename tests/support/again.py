@@ -96,11 +96,6 @@ def _unseen(cloud: MatrixCloud) -> bool:
     return len(cloud.datacentre.vm().snapshots) == 1
 
 
-def _overwritten(cloud: MatrixCloud) -> bool:
-    """The content is that of the snapshot again: a hypervisor can't tell a late restore of a volume from a second one."""
-    return stored(cloud) == "old"
-
-
 _DRIFT = Leaves("HardwareDrift of the VM", ("HardwareDrift",), _drifted)
 LEAVES = {
     ("create", "create"): Leaves("orphan of its Host", ("is an orphan", "is an orphan", "addresses held"), _orphaned),
@@ -111,6 +106,5 @@ LEAVES = {
     ("snapshot", "create_snapshot"): Leaves("snapshot in the hypervisor only", ("is an orphan",), _unseen),
     ("v.create", "create_volume"): Leaves("orphan of its pool", ("is an orphan", "was made 2 times"), _listed),
     ("v.snapshot", "snapshot_volume"): Leaves("orphan of its pool", ("is an orphan",), _listed),
-    ("v.restore", "restore_volume"): Leaves("what was written since is LOST", ("v.restore",), _overwritten),
 }
 """By operation and call; every other leaves nothing, or what it leaves is put right."""

@@ -16,12 +16,16 @@ from typing import Any
 import libvirt
 
 from drivers.errors import Busy, DriverError, InvalidSpec, NoRoom, NotFound
-from drivers.kvm import names
+from drivers.kvm import errors, names
 from drivers.kvm.names import Content, Kind
-from drivers.kvm.store import blocks, volumes
+from drivers.kvm.store import blocks, pools, volumes
 from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import parse
 from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, VolumeID, VolumeSnapshot
+
+
+class Taken(Busy):
+    """Somebody else has made, or is making, what was to be made under the same number."""
 
 
 def find(pool: Any, kind: Kind, identity: str) -> Content | None:
@@ -40,10 +44,23 @@ def get(pool: Any, kind: Kind, identity: str) -> Content:
     return found
 
 
+def brought_by(pool: Any, content: Content, token: str) -> bool:
+    """Whether the request `token` has brought this content."""
+    return volumes.find(pool, content.token(token)) is not None
+
+
+def note_token(pool: Any, file: str, token: str) -> None:
+    """Say which request brings the content that is being made in `file`, before it is complete: both count from one moment on."""
+    content = names.content_of(file)
+    assert content is not None
+    volumes.create_empty(pool, content.token(token))
+
+
 def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> None:
     """Let `fill` write a content into the file that it is told, and make it that of the volume or snapshot.
 
-    Raises Busy where the host is still writing a logical volume for it.
+    What somebody else has made under the same number meanwhile, as after a long sleep of ours, is theirs and stays.
+    Raises Busy for that, and where the host is still writing a logical volume for it.
     """
     if blocks.form(pool) == names.RAW:
         _tidy(pool, kind, identity)
@@ -52,9 +69,12 @@ def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> N
     try:
         fill(content.file)
         volumes.create_empty(pool, content.marker)
+    except Taken:
+        raise
     except BaseException:
         with suppress(libvirt.libvirtError, DriverError):
-            discard(pool, content)
+            if volumes.find(pool, content.marker) is None:
+                discard(pool, content)
         raise
     for other in sorted(used, key=lambda other: other.number):
         with suppress(Busy):
@@ -67,6 +87,15 @@ def _tidy(pool: Any, kind: Kind, identity: str) -> None:
     for content in _all(pool, set(volumes.names_in(pool)), kind, identity):
         if content != whole:
             discard(pool, content)
+
+
+def drop_older(pool: Any, content: Content) -> None:
+    """Remove what this complete content has replaced, where whoever made it did not live to do so."""
+    used = _all(pool, set(volumes.names_in(pool)), content.kind, content.identity)
+    for other in sorted(used, key=lambda other: other.number):
+        if other.number < content.number:
+            with suppress(Busy):
+                discard(pool, other)
 
 
 def drop_replaced(pool: Any) -> None:
@@ -97,6 +126,8 @@ def discard(pool: Any, content: Content) -> None:
     """Remove the marker, then the content: half of it never counts. Raises Busy while it is being written."""
     volumes.remove(pool, content.marker)
     volumes.remove(pool, content.file)
+    for token in content.tokens_in(volumes.names_in(pool)):
+        volumes.remove(pool, token)
     if content.form == names.RAW:
         volumes.remove(pool, names.draft(content.file))
 
@@ -104,7 +135,8 @@ def discard(pool: Any, content: Content) -> None:
 def copy(pool: Any, name: str, source: str, size: int) -> None:
     """Make the volume `name` of `size` bytes with the content of the volume `source`, on which it does not depend.
 
-    Raises InvalidSpec if the source is larger, NoRoom if the pool has too little for what the source has in it.
+    Raises InvalidSpec if the source is larger, NoRoom if the pool has too little for what the source has in it, Taken for a name
+    that is there.
     """
     volumes.check_size(size)
     original = volumes.get(pool, source)
@@ -118,9 +150,20 @@ def copy(pool: Any, name: str, source: str, size: int) -> None:
     available = int(pool.info()[3])
     if allocation > available:
         raise NoRoom.of("the pool", allocation, available)
-    made = pool.createXMLFrom(volumes.description(name, rounded), original, 0)
+    try:
+        made = pool.createXMLFrom(volumes.description(name, rounded), original, 0)
+    except libvirt.libvirtError as error:
+        if errors.code(error) in volumes.EXISTS and _appeared(pool, name):
+            raise Taken(f"somebody else has made {name} meanwhile") from None
+        raise
     if int(made.info()[1]) < rounded:
         made.resize(rounded, 0)
+
+
+def _appeared(pool: Any, name: str) -> bool:
+    """Whether there is such a volume, known to libvirt yet or not."""
+    pools.reread(pool)
+    return volumes.find(pool, name) is not None
 
 
 def path(pool: Any, name: str) -> str:

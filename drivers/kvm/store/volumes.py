@@ -17,7 +17,7 @@ from drivers.kvm.xmltext import add, element, parse, render
 MAX_DISK = 64 << 40
 """Largest disk in bytes; qcow2 with 64 KiB clusters ends near 2 EiB, file systems end earlier."""
 
-_EXISTS = {libvirt.VIR_ERR_STORAGE_VOL_EXIST, libvirt.VIR_ERR_OPERATION_INVALID}
+EXISTS = {libvirt.VIR_ERR_STORAGE_VOL_EXIST, libvirt.VIR_ERR_OPERATION_INVALID}
 """libvirt has the volume, or only its directory has the file."""
 
 
@@ -45,7 +45,7 @@ def create_disk(pool: Any, name: str, size: int, backing: str = "", form: str = 
     try:
         pool.createXML(render(volume), 0)
     except libvirt.libvirtError as error:
-        if errors.code(error) not in _EXISTS:
+        if errors.code(error) not in EXISTS:
             raise
         pool.refresh(0)
         if find(pool, name) is None:

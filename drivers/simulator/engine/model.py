@@ -96,7 +96,8 @@ class Disk:
 class Volume:
     """A volume of ours in a pool, independent of what it was made from; `content` as of a disk.
 
-    One that is the LUN `lun` is on its VM only, and `size` is what that VM knows of it.
+    One that is the LUN `lun` is on its VM only, and `size` is what that VM knows of it. `restored` is the token of the last time
+    that it was brought back to a snapshot.
     """
 
     volume: VolumeID
@@ -107,6 +108,7 @@ class Volume:
     size: int
     content: str = ""
     lun: int | None = None
+    restored: str = ""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ __all__ = [
     "check_nic",
     "check_pool",
     "check_snapshot",
+    "check_token",
     "check_vm",
     "check_volume",
 ]
@@ -104,6 +105,12 @@ def check_keeping(pool: PoolSpec) -> None:
     check_files(pool)
     if pool.raw:
         raise _refuse(f"pool {pool.name!r} keeps no snapshots")
+
+
+def check_token(token: str) -> None:
+    """Raises InvalidSpec for a restore without a token: nobody could tell a late one from another."""
+    if not token:
+        raise _refuse("a restore needs a token")
 
 
 def check_image(name: str) -> None:

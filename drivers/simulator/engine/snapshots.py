@@ -10,7 +10,7 @@ from .model import VM, RunningState, VMSnapshot
 from .networks import plug, require_networks
 from .power import power_off, require_disks, used_memory, watch_guest
 from .quiesce import check_quiesce
-from .rules import check_snapshot
+from .rules import check_snapshot, check_token
 
 __all__ = ["Snapshots"]
 
@@ -75,8 +75,7 @@ class Snapshots:
 
     def restore(self, host: HostID, instance: InstanceID, snapshot: SnapshotID, token: str) -> Done | Started:
         """Bring a VM back to a snapshot. Raises NotFound, Conflict, InvalidSpec, Busy, Transient."""
-        if not token:
-            raise InvalidSpec("a restore needs a token", native_code="SIM_INVALID")
+        check_token(token)
         vm = self._dc.idle_vm(host, instance)
         if vm.restored == token:
             return Done()

@@ -23,7 +23,7 @@ from .datacentre import NO_SPACE, Datacentre, Scope, pool_key, require_room, tak
 from .model import VM, Pool, PoolKey, PoolSnapshot, Volume
 from .observe import pool_contents
 from .quiesce import check_quiesce
-from .rules import check_keeping, check_pool, check_snapshot, check_volume
+from .rules import check_keeping, check_pool, check_snapshot, check_token, check_volume
 
 __all__ = ["Volumes", "attachable"]
 
@@ -178,12 +178,19 @@ class Volumes:
             PoolSnapshot(snapshot.snapshot, snapshot.name, snapshot.owner, found.key, source.size, source.content)
         )
 
-    def restore_volume(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> Done | Started:
-        """Give a volume a snapshot's content: a copy beside its own. Raises Conflict while a VM has it, NotFound, NoRoom, Busy."""
+    def restore_volume(
+        self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str
+    ) -> Done | Started:
+        """Give a volume a snapshot's content: a copy beside its own. Raises Conflict while a VM has it, NotFound, InvalidSpec,
+        NoRoom, Busy.
+        """
+        check_token(token)
         check_keeping(pool)
-        self._check_restore(scope, host, pool, volume, snapshot)
         subject = self._idle(host, pool, volume)
-        return self._dc.run("volumes.restore_volume", subject, lambda: self._restore(scope, host, pool, volume, snapshot))
+        if self._volume(host, pool, volume).restored == token:
+            return Done()
+        self._check_restore(scope, host, pool, volume, snapshot)
+        return self._dc.run("volumes.restore_volume", subject, lambda: self._restore(scope, host, pool, volume, snapshot, token))
 
     def _check_restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> None:
         self._volume(host, pool, volume)
@@ -192,10 +199,12 @@ class Volumes:
         self._require_detached(scope, found.key, volume)
         _check_room(found, pool.name, 0)
 
-    def _restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID) -> None:
+    def _restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> None:
+        if self._volume(host, pool, volume).restored == token:
+            return
         self._check_restore(scope, host, pool, volume, snapshot)
         found, kept = self._volume(host, pool, volume), self._dc.pool(host, pool).snapshots[snapshot]
-        found.content, found.size = kept.content, max(found.size, kept.size)
+        found.content, found.size, found.restored = kept.content, max(found.size, kept.size), token
         self._dc.volume_changed(found)
 
     def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:

@@ -178,7 +178,7 @@ class CephVolumes(Served):
         with raises_ours(InvalidSpec):
             make.connection.volumes.snapshot_volume(make.binding.host, pool.spec, volume, snapshot)
         with raises_ours(InvalidSpec):
-            make.connection.volumes.restore_volume(make.binding.host, pool.spec, volume, identity)
+            make.connection.volumes.restore_volume(make.binding.host, pool.spec, volume, identity, "token")
         assert make.connection.volumes.delete_volume_snapshot(make.binding.host, pool.spec, identity) == Done()
         assert make.observe(vm).snapshots == ()
 

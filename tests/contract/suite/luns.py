@@ -129,7 +129,7 @@ class LUNs(Served):
         with raises_ours(InvalidSpec):
             make.connection.volumes.snapshot_volume(make.binding.host, san, has.volume, snapshot)
         with raises_ours(InvalidSpec):
-            make.connection.volumes.restore_volume(make.binding.host, san, has.volume, identity)
+            make.connection.volumes.restore_volume(make.binding.host, san, has.volume, identity, "token")
         assert make.binding.leftovers(identity) == set()
         assert make.observe(vm).snapshots == ()
 

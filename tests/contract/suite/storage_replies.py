@@ -51,7 +51,7 @@ class LostStorageReplies(StoreBase):
             store.write(volume, "after")
         args: dict[str, tuple[Any, ...]] = {
             "snapshot_volume": (volume.pool, volume.volume, snapshot),
-            "restore_volume": (volume.pool, volume.volume, snapshot.snapshot),
+            "restore_volume": (volume.pool, volume.volume, snapshot.snapshot, str(uuid.uuid4())),
             "delete_volume_snapshot": (volume.pool, snapshot.snapshot),
         }
         method = getattr(connection.volumes, name)

@@ -152,9 +152,11 @@ class Store:
         self.do(self.connection.volumes.snapshot_volume, volume.pool, volume.volume, snapshot)
         return snapshot
 
-    def bring_back(self, volume: DesiredVolume, snapshot: DesiredSnapshot) -> None:
-        """Restore a volume."""
-        self.do(self.connection.volumes.restore_volume, volume.pool, volume.volume, snapshot.snapshot)
+    def bring_back(self, volume: DesiredVolume, snapshot: DesiredSnapshot, token: str = "") -> str:
+        """Restore a volume; returns the token."""
+        token = token or str(uuid.uuid4())
+        self.do(self.connection.volumes.restore_volume, volume.pool, volume.volume, snapshot.snapshot, token)
+        return token
 
     def drop(self, snapshot: DesiredSnapshot) -> None:
         """Remove a snapshot of a volume."""

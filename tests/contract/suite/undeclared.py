@@ -114,7 +114,7 @@ class Undeclared(ContractBase):
         host, pool = binding.host, binding.pool
         calls: dict[str, tuple[Any, ...]] = {
             "snapshot_volume": (host, pool, VOLUME, WANTED),
-            "restore_volume": (host, pool, VOLUME, SNAPSHOT),
+            "restore_volume": (host, pool, VOLUME, SNAPSHOT, "token"),
             "delete_volume_snapshot": (host, pool, SNAPSHOT),
             "create_volume": (host, DesiredVolume(VOLUME, "data", OWNER, pool, 8 * MIB, snapshot=SNAPSHOT)),
         }

@@ -122,6 +122,71 @@ class _BringingBack(StoreBase):
         store.bring_back(volume, snapshot)
         assert store.read(volume) == "before"
 
+    def test_a_volume_s_token_takes_effect_once(self, store: Store) -> None:
+        volume = store.created(marker="before")
+        snapshot = store.keep(volume)
+        token = store.bring_back(volume, snapshot)
+        assert store.read(volume) == "before"
+        store.write(volume, "after")
+        store.bring_back(volume, snapshot, token)
+        assert store.read(volume) == "after"
+        store.grow(volume, 2 * SIZE)
+        vm = store.vm(volume)
+        store.bring_back(volume, snapshot, token)
+        store.make.start(vm)
+        store.bring_back(volume, snapshot, token)
+        store.make.stop(vm)
+        store.detach(vm, volume)
+        store.bring_back(volume, snapshot, token)
+        assert (store.size(volume), store.read(volume)) == (2 * SIZE, "after")
+        store.drop(snapshot)
+        store.bring_back(volume, snapshot, token)
+        assert store.read(volume) == "after"
+
+    def test_another_token_brings_it_back_again(self, store: Store) -> None:
+        volume = store.created(marker="before")
+        snapshot = store.keep(volume)
+        for _ in range(2):
+            store.bring_back(volume, snapshot)
+            assert store.read(volume) == "before"
+            store.write(volume, "after")
+
+    def test_a_volume_s_token_is_no_empty_text(self, connection: Connection, store: Store) -> None:
+        volume = store.created(marker="before")
+        snapshot = store.keep(volume)
+        store.write(volume, "after")
+        with raises_ours(InvalidSpec):
+            store.do(connection.volumes.restore_volume, volume.pool, volume.volume, snapshot.snapshot, "")
+        assert store.read(volume) == "after"
+
+    def test_a_token_is_of_one_volume_alone(self, store: Store) -> None:
+        """Neither another volume has it, nor one that was made of it, nor a later one of the same identity."""
+        volume, other = store.created(marker="before"), store.created(marker="other")
+        snapshot = store.keep(volume)
+        token = store.bring_back(volume, snapshot)
+        copy = store.created(snapshot=store.keep(volume).snapshot)
+        store.delete(volume)
+        store.create(volume)
+        for each in (volume, other, copy):
+            store.write(each, "after")
+            store.bring_back(each, snapshot, token)
+            assert store.read(each) == "before"
+
+    @each_text
+    def test_tokens_that_mean_harm_are_kept_or_refused(self, connection: Connection, store: Store, text: str) -> None:
+        volume = store.created(marker="before")
+        snapshot = store.keep(volume)
+        store.write(volume, "after")
+        try:
+            store.do(connection.volumes.restore_volume, volume.pool, volume.volume, snapshot.snapshot, text)
+        except InvalidSpec:
+            assert store.read(volume) == "after"
+            return
+        assert store.read(volume) == "before"
+        store.write(volume, "later")
+        store.bring_back(volume, snapshot, text)
+        assert store.read(volume) == "later"
+
     def test_a_volume_or_snapshot_that_is_not_there_is_not_found(self, store: Store) -> None:
         volume = store.created(marker="kept")
         snapshot = store.keep(volume)

@@ -31,7 +31,7 @@ VOLUMES: dict[str, tuple[str, str, Callable[[VolumeCalls], Any]]] = {
     "grow in a volume group": ("copy", "grow_volume", lambda calls: calls.grow(RAW, DATA, 2 << 30, WEB)),
     "delete": ("change", "delete_volume", lambda calls: calls.delete(POOL, DATA)),
     "snapshot": ("copy", "snapshot_volume", lambda calls: calls.snapshot(POOL, DATA, WANTED)),
-    "restore": ("copy", "restore_volume", lambda calls: calls.restore(POOL, DATA, TAKEN)),
+    "restore": ("copy", "restore_volume", lambda calls: calls.restore(POOL, DATA, TAKEN, "token")),
     "delete snapshot": ("change", "delete_volume_snapshot", lambda calls: calls.delete_snapshot(POOL, TAKEN)),
 }
 SNAPSHOTS: dict[str, tuple[str, Callable[[SnapshotCalls], Any]]] = {

@@ -121,6 +121,8 @@ def test_directories_that_cannot(path: str) -> None:
 def test_contents_are_found_again_by_their_names(kind: names.Kind, identity: str, number: int) -> None:
     content = names.Content(kind, identity, number)
     assert names.content_of(content.file) == names.content_of(content.marker) == content
+    assert names.content_of(content.token("uid-1")) == content
+    assert names.stored(content.token("uid-1")) is None
     assert content.file != content.marker
     assert names.disk_of(content.file) is None
 

@@ -120,7 +120,7 @@ def test_there_are_no_snapshots(world: World) -> None:
     with pytest.raises(InvalidSpec, match="keeps no snapshots"):
         world.connection.volumes.snapshot_volume(HOST, FAST, data.volume, snapshot())
     with pytest.raises(InvalidSpec, match="keeps no snapshots"):
-        world.connection.volumes.restore_volume(HOST, FAST, data.volume, snapshot().snapshot)
+        world.connection.volumes.restore_volume(HOST, FAST, data.volume, snapshot().snapshot, "token")
     other = world.created()
     world.connection.compute.apply(HOST, other.instance, [AttachVolume(VolumeAttachment("data", data.volume, FAST))])
     with pytest.raises(Conflict, match="volume group"):

@@ -262,7 +262,7 @@ class Storing(Checked):
             elif what == "keep":
                 volumes.snapshot_volume(host, pool, wanted, kept)
             elif what == "back":
-                volumes.restore_volume(host, pool, wanted, kept.snapshot)
+                volumes.restore_volume(host, pool, wanted, kept.snapshot, f"token-{other}")
             else:
                 volumes.delete_volume_snapshot(host, pool, kept.snapshot)
 

@@ -121,7 +121,7 @@ def test_no_snapshot_can_keep_it(san: World) -> None:
     with pytest.raises(InvalidSpec):
         san.connection.volumes.snapshot_volume(HOST, SAN, ONE, snapshot())
     with pytest.raises(InvalidSpec):
-        san.connection.volumes.restore_volume(HOST, SAN, ONE, SnapshotID(TWO))
+        san.connection.volumes.restore_volume(HOST, SAN, ONE, SnapshotID(TWO), "token")
     assert san.see(wanted).snapshots == ()
 
 

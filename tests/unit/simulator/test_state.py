@@ -133,6 +133,19 @@ def test_volumes_and_snapshots_outlive_the_server(tmp_path: Path) -> None:
     assert connection.compute.observe(HOST, wanted.instance).guest.agent
 
 
+def test_the_token_of_a_restore_outlives_the_server(tmp_path: Path) -> None:
+    world, kept = World(), snapshot()
+    wanted = world.stored()
+    world.connection.volumes.snapshot_volume(HOST, POOL, wanted.volume, kept)
+    world.connection.volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot, "token")
+    world.control.act(Act.WRITE_VOLUME, f"{HOST}/{wanted.volume}", "written since")
+    service, connection, _ = reopened(world, tmp_path / "state")
+    connection.volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot, "token")
+    assert [one.content for one in take_census(service.dc).volumes] == ["written since"]
+    connection.volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot, "another")
+    assert [one.content for one in take_census(service.dc).volumes] == [""]
+
+
 def test_what_lay_on_a_removed_host_does_not_come_back(tmp_path: Path) -> None:
     world = World()
     state = StateFile(tmp_path / "state")

@@ -74,9 +74,9 @@ def test_a_restore_needs_room_for_the_copy_beside_what_is_there() -> None:
     world.connection.volumes.snapshot_volume(HOST, POOL, made.volume, kept)
     other = world.stored(size=1)
     with pytest.raises(NoRoom, match="has 0 free of the 256Ki needed"):
-        world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot)
+        world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot, "token")
     world.connection.volumes.delete_volume(HOST, POOL, other.volume)
-    world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot)
+    world.connection.volumes.restore_volume(HOST, POOL, made.volume, kept.snapshot, "token")
 
 
 def test_a_shared_pool_s_volume_is_everybody_s() -> None:
@@ -121,10 +121,28 @@ def test_each_call_can_be_a_task() -> None:
     settled(world, lambda: volumes.create_volume(HOST, wanted))
     settled(world, lambda: volumes.grow_volume(HOST, POOL, wanted.volume, 9 * MIB))
     settled(world, lambda: volumes.snapshot_volume(HOST, POOL, wanted.volume, kept))
-    settled(world, lambda: volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot))
+    settled(world, lambda: volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot, "token"))
     settled(world, lambda: volumes.delete_volume(HOST, POOL, wanted.volume))
     settled(world, lambda: volumes.delete_volume_snapshot(HOST, POOL, kept.snapshot))
     assert world.control.census().volumes == world.control.census().snapshots == ()
+
+
+def test_of_two_tasks_with_one_token_the_first_takes_effect() -> None:
+    """Through two hosts: neither task knows of the other one."""
+    world = slow()
+    wanted, kept = volume(pool=SHARED), snapshot()
+    settled(world, lambda: world.connection.volumes.create_volume(HOST, wanted))
+    settled(world, lambda: world.connection.volumes.snapshot_volume(HOST, SHARED, wanted.volume, kept))
+    for host in (HOST, OTHER):
+        outcome = world.connection.volumes.restore_volume(host, SHARED, wanted.volume, kept.snapshot, "token")
+        assert isinstance(outcome, Started)
+        world.let(5)
+    world.let(5)
+    world.control.act(Act.WRITE_VOLUME, f"{HOST}/{wanted.volume}", "written since")
+    world.let(5)
+    assert world.connection.tasks.poll(outcome.op) == Succeeded()
+    [found] = world.control.census().volumes
+    assert found.content == "written since"
 
 
 def test_a_volume_is_not_there_before_its_task_s_end_and_busy_meanwhile() -> None:

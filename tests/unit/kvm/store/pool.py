@@ -89,7 +89,12 @@ class FakePool:
         made.content, made.capacity = source.content, source.capacity
         return made
 
+    def refresh(self, _flags: int) -> None:
+        """What is listed is always what is there."""
+
     def _make(self, document: str, content: str) -> FakeVolume:
         self.step()
         root = ET.fromstring(document)
+        if root.findtext("name", "") in self.volumes:
+            raise libvirt_error(libvirt.VIR_ERR_STORAGE_VOL_EXIST)
         return self.put(root.findtext("name", ""), content, int(root.findtext("capacity", "0")))
