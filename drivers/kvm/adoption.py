@@ -101,10 +101,9 @@ def _adopt(connection: Any, instance: InstanceID, adoption: Adoption) -> None:
         raise Conflict(f"the VM {instance} is transient, so libvirt forgets it when it stops: define it first")
     _require_devices(documents.inactive if documents.live is None else documents.live, adoption)
     require_own_files(instance, adoption.disks)
-    before = owned or Mark(adoption.owner, "", memory.read(documents.inactive).total, "")
+    before = owned or Mark(adoption.owner, memory.read(documents.inactive).total, "")
     made = Mark(
         owner=adoption.owner,
-        display=str(domain.name()),
         memory=before.memory,
         seed=before.seed,
         disks=tuple(_marked(each, before) for each in adoption.disks),

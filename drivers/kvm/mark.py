@@ -1,7 +1,7 @@
 """Our owner mark: one element in a domain's <metadata>, from which an observation gets the names that libvirt does not know.
 
-    <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" display="…" memory="…" seed="…"
-              restored="…" adopted="yes">
+    <vireo:vm xmlns:vireo="https://vireo.dev/libvirt/1" uid="…" namespace="…" name="…" memory="…" seed="…" restored="…"
+              adopted="yes">
       <vireo:disk name="root" pool="local" target="vda" size="…" path="…"/>
       <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…" port="ovs:br0"/>
       <vireo:volume name="data" volume="…" pool="local" target="sda" size="…"/>
@@ -75,7 +75,6 @@ class Mark:
     """
 
     owner: Owner
-    display: str
     memory: int
     seed: str
     disks: tuple[MarkedDisk, ...] = ()
@@ -99,7 +98,7 @@ def of(vm: DesiredVM, volumes: tuple[MarkedVolume, ...] = ()) -> Mark:
     """The mark of a VM to be made, with `volumes`."""
     disks = (MarkedDisk(disk.name, disk.pool.name, target(index), disk.size) for index, disk in enumerate(vm.disks))
     seed = vm.seed.digest if vm.seed else ""
-    return Mark(vm.owner, vm.name, vm.memory, seed, tuple(disks), tuple(map(of_nic, vm.nics)), volumes)
+    return Mark(vm.owner, vm.memory, seed, tuple(disks), tuple(map(of_nic, vm.nics)), volumes)
 
 
 def of_nic(nic: DesiredNIC) -> MarkedNIC:
@@ -114,7 +113,7 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
     ET.register_namespace(PREFIX, NAMESPACE)
     space = "" if bare else _SPACE
     owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
-    about = {"display": mark.display, "memory": str(mark.memory), "seed": mark.seed}
+    about = {"memory": str(mark.memory), "seed": mark.seed}
     restored = {"restored": mark.restored} if mark.restored else {}
     adopted = {"adopted": "yes"} if mark.adopted else {}
     root = element(f"{space}vm", {**owner, **about, **restored, **adopted})
@@ -138,7 +137,6 @@ def read(domain: ET.Element) -> Mark | None:
         return None
     return Mark(
         owner=Owner(root.get("uid", ""), root.get("namespace", ""), root.get("name", "")),
-        display=root.get("display", ""),
         memory=_number(root.get("memory", "")),
         seed=root.get("seed", ""),
         disks=tuple(map(_disk, root.iterfind(f"{_SPACE}disk"))),

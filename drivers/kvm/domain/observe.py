@@ -120,7 +120,7 @@ def observe(documents: Documents, host: HostID, in_the_air: Mapping[Key, Unplugg
     return ObservedVM(
         instance=instance,
         owner=mark.owner,
-        name=mark.display,
+        name=devices.findtext("name", ""),
         host=host,
         power=power(documents.state, documents.reason),
         cpus=cpus(documents.inactive),

@@ -99,7 +99,6 @@ def test_one_that_is_off_has_no_room_for_cpus() -> None:
 
 ADOPTED = Mark(
     Owner("uid-1", "shop", "web"),
-    "old web",
     2 << 30,
     "",
     disks=(
@@ -123,7 +122,7 @@ def test_the_mark_comes_back_whole() -> None:
 
 
 def test_an_ordinary_mark_says_nothing_of_adoption() -> None:
-    text = ET.tostring(mark.build(Mark(Owner("u", "n", "x"), "x", 1, "", (MarkedDisk("root", "p", "vda", 1),))), encoding="unicode")
+    text = ET.tostring(mark.build(Mark(Owner("u", "n", "x"), 1, "", (MarkedDisk("root", "p", "vda", 1),))), encoding="unicode")
     assert "adopted" not in text
     assert "path" not in text
 
@@ -199,7 +198,6 @@ def made(carrier: str = "vxlan:eth1:239.1.1.1", *, with_volume: bool = False) ->
     )
     known = Mark(
         Owner("uid-1", "shop", "web"),
-        "shop-web",
         ODD,
         "a" * 64,
         disks=(MarkedDisk("root", "old-pool", "vda", 4096),),
@@ -274,7 +272,6 @@ def test_its_mark_is_swapped_in_one_call_and_all_else_in_it_stays() -> None:
     ET.SubElement(holder, "metadata").append(ET.fromstring(text.replace("<vm ", f"<vm xmlns='{mark.NAMESPACE}' ", 1)))
     assert mark.read(holder) == Mark(
         Owner("uid-2", "shop", "again"),
-        "shop-web-11111111",
         ODD,
         "a" * 64,
         disks=(MarkedDisk("root", "new-pool", "vda", 4096),),  # still known by the name of its file

@@ -127,6 +127,18 @@ def test_a_vm_that_is_off_runs_with_what_it_will_start_with() -> None:
     assert (seen.cpus, seen.running_cpus) == (9, 9)
 
 
+def test_the_name_is_that_of_the_domain_also_after_somebody_renamed_it() -> None:
+    root = domain()
+    assert running(root, root).name == root.findtext("name")
+    renamed = domain()
+    name = renamed.find("name")
+    assert name is not None
+    name.text = "by-hand"
+    found = observe.observe(Documents(renamed, None, libvirt.VIR_DOMAIN_SHUTOFF, 0), HOST.host)
+    assert found is not None
+    assert (found.name, found.instance, found.owner) == ("by-hand", INSTANCE, VM.owner)
+
+
 def test_disks_and_nics_of_others_are_named_and_not_ours() -> None:
     live = domain()
     for text in (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.errors import DriverError, InvalidSpec
-from drivers.kvm import mark
+from drivers.kvm import mark, names
 from drivers.kvm.domain import memory
 from drivers.kvm.domain.build import build
 from drivers.kvm.domain.observe import Documents, observe
@@ -35,7 +35,7 @@ def seen(vm: DesiredVM, power: Power) -> ObservedVM:
     return ObservedVM(
         instance=vm.instance,
         owner=vm.owner,
-        name=vm.name,
+        name=names.domain(vm.name, vm.instance),
         host=HOST.host,
         power=power,
         cpus=vm.cpus,
@@ -99,7 +99,7 @@ def test_any_text_is_kept_or_refused_and_never_becomes_markup(vm: DesiredVM, tex
         return
     found = observe(Documents(root, None, *OFF), HOST.host)
     assert found is not None
-    assert (found.owner, found.name) == (owner, text)
+    assert (found.owner, found.name) == (owner, names.domain(text, vm.instance))
     assert {item.tag for item in root} == {item.tag for item in document(replace(vm, name="web", owner=Owner("u", "n", "w")))}
 
 

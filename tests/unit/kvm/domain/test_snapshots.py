@@ -151,7 +151,7 @@ def restored(domain: ET.Element) -> str:
 def test_snapshots_are_told_with_the_vm() -> None:
     domain = ET.Element("domain")
     ET.SubElement(domain, "uuid").text = "6f1d9a3e-52c0-5c1f-9d57-0e4a0c5f7b11"
-    mark.write(domain, mark.Mark(Owner("uid", "shop", "web"), "web", 1 << 20, ""))
+    mark.write(domain, mark.Mark(Owner("uid", "shop", "web"), 1 << 20, ""))
     found = (ObservedSnapshot(THIRD, None, memory=True, created=1.0),)
     seen = observe(Documents(domain, None, libvirt.VIR_DOMAIN_SHUTOFF, 0, found), HOST.host)
     assert seen is not None

@@ -124,7 +124,7 @@ def test_a_disk_that_only_looks_like_it_is_not_ours(what: str) -> None:
     document = domain(volumes.build(marked(ID), FOREIGN[what], WANTED))
     ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
     owner = Owner("uid", "shop", "web")
-    mark.write(document, Mark(owner, "web", 1 << 20, "", volumes=(marked(ID),)))
+    mark.write(document, Mark(owner, 1 << 20, "", volumes=(marked(ID),)))
     seen = observed(document)
     assert (seen.volumes, seen.foreign_devices) == ((), ("sda",))
 
@@ -132,7 +132,7 @@ def test_a_disk_that_only_looks_like_it_is_not_ours(what: str) -> None:
 def test_a_marked_volume_that_is_gone_is_not_seen() -> None:
     document = domain()
     ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
-    mark.write(document, Mark(Owner("uid", "shop", "web"), "web", 1 << 20, "", volumes=(marked(ID),)))
+    mark.write(document, Mark(Owner("uid", "shop", "web"), 1 << 20, "", volumes=(marked(ID),)))
     assert observed(document).volumes == ()
 
 
@@ -188,7 +188,7 @@ def test_a_lun_of_somebody_else_is_none_of_ours(serial: str) -> None:
     item.find("serial").text = serial  # type: ignore[union-attr]
     document = domain(item)
     ET.SubElement(document, "uuid").text = str(uuid.UUID(int=9))
-    mark.write(document, Mark(Owner("uid", "shop", "web"), "web", 1 << 20, "", volumes=(marked(ID),)))
+    mark.write(document, Mark(Owner("uid", "shop", "web"), 1 << 20, "", volumes=(marked(ID),)))
     seen = observed(document)
     assert (seen.volumes, seen.foreign_devices) == ((), ("sda",))
 

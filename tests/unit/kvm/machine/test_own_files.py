@@ -53,7 +53,7 @@ class Domain:
         devices = add(self._document, "devices")
         for file in files:
             add(add(devices, "disk"), "source", {"file": file})
-        write(self._document, Mark(Owner("uid-1", "shop", "web"), "old", 1, "", disks, adopted=adopted))
+        write(self._document, Mark(Owner("uid-1", "shop", "web"), 1, "", disks, adopted=adopted))
 
     def XMLDesc(self, _flags: int) -> str:  # libvirt's name
         return render(self._document)

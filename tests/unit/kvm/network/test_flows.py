@@ -89,7 +89,7 @@ def live(*nics_of: tuple[DesiredNIC, str], told: tuple[MarkedNIC, ...] | None = 
         ET.SubElement(item, "target", {"dev": device})
         devices.append(item)
     marked = told if told is not None else tuple(mark.of_nic(nic) for nic, _ in nics_of)
-    return domain, Mark(Owner("uid", "shop", "web"), "web", 0, "", nics=marked)
+    return domain, Mark(Owner("uid", "shop", "web"), 0, "", nics=marked)
 
 
 def test_ports_are_those_of_our_nics_on_open_vswitch() -> None:

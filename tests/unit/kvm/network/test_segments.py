@@ -55,7 +55,7 @@ class Host:
         return self.domains
 
     def define(self, *nics: MarkedNIC) -> Domain:
-        self.domains.append(Domain(Mark(Owner("uid", "shop", "web"), "web", 0, "", nics=nics)))
+        self.domains.append(Domain(Mark(Owner("uid", "shop", "web"), 0, "", nics=nics)))
         return self.domains[-1]
 
     @property
