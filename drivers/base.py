@@ -68,7 +68,7 @@ class Compute(Protocol):
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """All VMs that carry our owner mark, in as few calls as the hypervisor allows. Read-only.
 
-        Guest information may be missing here where it would cost a call for each VM.
+        What guests say may be missing here where it would cost a call for each VM; whether they have an agent may not.
         """
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:

@@ -135,7 +135,7 @@ class Snapshot:
 
     def _take(self, instance: InstanceID, vm: ObservedVM) -> bool:
         known = self._vms.get(instance)
-        if known is not None and not vm.guest.agent and vm.power is known.power is Power.ON:
+        if known is not None and vm.power is known.power is Power.ON and _tells_less(vm, known):
             vm = replace(vm, guest=known.guest)
         self._store(instance, vm)
         return known != vm
@@ -153,6 +153,11 @@ class Snapshot:
             self._hosts.setdefault(vm.host, set()).add(instance)
             for each in vm.volumes:
                 self._volumes.setdefault(each.volume, set()).add(instance)
+
+
+def _tells_less(vm: ObservedVM, known: ObservedVM) -> bool:
+    """Whether `known` has guest information that a complete observation leaves out."""
+    return not vm.guest.told and (known.guest.told or not vm.guest.agent)
 
 
 def _take_out(index: dict[K, set[InstanceID]], key: K, instance: InstanceID) -> None:

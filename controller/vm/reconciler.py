@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controller.inventory import result_of
+from controller.inventory import HostLink, result_of
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -62,6 +62,7 @@ _MOST_ACTIONS = 12
 _POWER_LOOKS = 15.0
 _GUEST_LOOKS = 5.0
 _GUEST_PATIENCE = 300.0
+_GUEST_MOST = 600.0
 
 
 def _named(obj: Template | Network | Volume) -> str:
@@ -288,21 +289,27 @@ class VirtualMachineReconciler:
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         self._services.rooms.refusals.forget(ctx.uid)
-        guest = room.give_back(ctx, self._services.placements, refs, seat) or self._look_at_guest_again(ctx)
+        guest = room.give_back(ctx, self._services.placements, refs, seat) or _ask_guest_again(ctx, seat.link, have)
         looks = guest, to_come, self._services.addressing.look_again(ctx.uid)
         again = min(filter(None, looks), default=None)
         # one that is to give room back at its restart stays with the shard that counts it
         leaves = not (vm.status.pending_changes or vm.status.former_nics) and self._services.delegation.give(ctx, seat.site.cluster)
         return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
 
-    def _look_at_guest_again(self, ctx: Context[VirtualMachine]) -> float | None:
-        """Seconds until the guest agent is asked again: for some minutes after a start, then its own events must tell."""
-        vm = ctx.object
-        silent = vm.status.state == VirtualMachineState.RUNNING and not (vm.status.guest and vm.status.guest.addresses)
-        ended = vm.status.job.completed_at if vm.status.job else None
-        if not silent or ended is None:
-            return None
-        return _GUEST_LOOKS if (ctx.clock.now() - ended.datetime).total_seconds() < _GUEST_PATIENCE else None
+
+def _ask_guest_again(ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM) -> float | None:
+    """Seconds until the guest agent is asked again, which is ever more seldom while one is connected and has told nothing.
+
+    Where none is connected, that is for some minutes after a start; then events of the hypervisor must tell.
+    """
+    vm = ctx.object
+    ended = vm.status.job.completed_at if vm.status.job else None
+    since = (ctx.clock.now() - ended.datetime).total_seconds() if ended else _GUEST_MOST
+    if have.guest.agent and vm.status.guest is None:
+        link.doubt(have.instance)  # a look at all VMs finds agents and asks none
+        return min(max(_GUEST_LOOKS, since / 10), _GUEST_MOST)
+    silent = vm.status.state == VirtualMachineState.RUNNING and not (vm.status.guest and vm.status.guest.addresses)
+    return _GUEST_LOOKS if silent and since < _GUEST_PATIENCE else None
 
 
 def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list[NICStatus]) -> None:

@@ -134,7 +134,7 @@ def _disks(status: VirtualMachineStatus, seen: ObservedVM) -> None:
 def _guest(status: VirtualMachineStatus, seen: ObservedVM) -> None:
     if seen.power is not Power.ON:
         status.guest = None
-    elif seen.guest.agent:
+    elif seen.guest.told:
         addresses = [address for address in seen.guest.addresses if len(address) <= _LONGEST_ADDRESS][:_MOST_ADDRESSES]
         status.guest = GuestStatus(agent=True, hostname=seen.guest.hostname[:_LONGEST_HOSTNAME] or None, addresses=addresses)
     if status.ip_address is None and status.guest and status.guest.addresses:

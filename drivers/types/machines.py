@@ -81,11 +81,19 @@ class DesiredVM:
 
 @dataclass(frozen=True, slots=True)
 class GuestInfo:
-    """What the guest agent says. `addresses` are global unicast, without prefix length."""
+    """What the guest agent says. `addresses` are global unicast, without prefix length.
+
+    With `agent` alone one is connected, and nobody has asked it.
+    """
 
     agent: bool = False
     hostname: str = ""
     addresses: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> bool:
+        """Whether the agent has said anything."""
+        return bool(self.hostname or self.addresses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from tests.scenario.kvmguests import Guests, guests
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(5400)]
 
 GIB = 1 << 30
+LOOK = 75.0
+"""Seconds in which all VMs of a KVM host are looked at once at least."""
 USER_DATA = """#cloud-config
 write_files:
 - {path: /etc/motto, content: "YAML in: 100%", permissions: '0640'}
@@ -91,6 +94,8 @@ def test_the_root_has_grown_to_the_disk(world: Guests) -> None:
 
 def test_the_agent_tells_of_the_guest(world: Guests) -> None:
     assert world.cloud.until(lambda: agent(world).get("hostname") == "web-1", "the VM's status has the guest's name", 900)
+    time.sleep(LOOK)
+    assert agent(world)["hostname"] == "web-1", "looks at all VMs of the host ask no guest"
 
 
 def agent(world: Guests) -> dict[str, object]:

@@ -24,6 +24,7 @@ class Guests(ContractBase):
         vm = self._booted(make)
         guest = eventually(lambda: make.observe(vm).guest, lambda seen: seen.hostname == "web-1" and bool(seen.addresses))
         assert guest == GuestInfo(True, "web-1", ("10.1.0.20",))
+        assert connection.compute.observe_all()[vm.instance].guest in (guest, GuestInfo(agent=True))
 
     def test_a_soft_stop_is_obeyed(self, connection: Connection, make: Maker) -> None:
         assert Capability.SOFT_STOP in connection.capabilities

@@ -166,9 +166,19 @@ def test_guest_information_is_kept_while_the_vm_runs(before: Power, after: Power
     assert (seen.guest == AGENT) is kept
 
 
-def test_guest_information_that_is_kept_is_no_change() -> None:
+@pytest.mark.parametrize("seen", [GuestInfo(), GuestInfo(agent=True)])
+def test_guest_information_that_is_kept_is_no_change(seen: GuestInfo) -> None:
     snapshot = filled(replace(vm("a"), guest=AGENT))
-    assert snapshot.replace({A: vm("a")}, snapshot.moment()) == []
+    assert snapshot.replace({A: replace(vm("a"), guest=seen)}, snapshot.moment()) == []
+    known = snapshot.get(A)
+    assert known is not None
+    assert known.guest == AGENT
+
+
+def test_an_agent_that_has_connected_is_a_change() -> None:
+    snapshot = filled(vm("a"))
+    connected = replace(vm("a"), guest=GuestInfo(agent=True))
+    assert snapshot.replace({A: connected}, snapshot.moment()) == [connected]
 
 
 class Truth(RuleBasedStateMachine):
