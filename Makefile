@@ -52,7 +52,7 @@ bench: bootstrap plane ## measure the budgets of the architecture (BENCH="--vms 
 bench-kvm: bootstrap plane ## boot 24 guests through Vireo and by QEMU alone, in pairs (BENCH="--guests 24 --hosts 3"; root)
 	@$(BIN)/python -m tests.bench.kvm $(BENCH)
 
-growth: bootstrap plane ## measure how costs grow from 1,000 to 10,000 VMs, and draw it (a quarter of an hour)
+growth: bootstrap plane ## measure how costs grow from 1,000 to 10,000 VMs, and draw it (half an hour)
 	@$(BIN)/python -m tests.bench.growth $(GROWTH)
 
 soak: bootstrap plane ## two hours of random operations and faults (SOAK="--minutes 120 --seed 7")

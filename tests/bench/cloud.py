@@ -112,6 +112,25 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class Ticks:
+    """CPU time of all cores since the boot of the machine: how much of it was `stolen` by the machine's own host for others."""
+
+    stolen: int
+    all: int
+
+    @classmethod
+    def now(cls, file: Path = Path("/proc/stat")) -> Ticks:
+        """See proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; what follows is in these already."""
+        ticks = [int(field) for field in file.read_text().split("\n", 1)[0].split()[1:9]]
+        return cls(ticks[7], sum(ticks))
+
+    def stolen_since(self, before: Ticks) -> float:
+        """Percent of the time between the two; 0 if none has passed."""
+        passed = self.all - before.all
+        return 100 * (self.stolen - before.stolen) / passed if passed else 0.0
+
+
 @contextmanager
 def bench_cloud(directory: Path, hosts: int, *, durable: bool, shared_endpoint: bool) -> Iterator[tuple[LiveCloud, Controller]]:
     """A cloud of empty hosts with its controller, all Ready; everything is stopped in the end."""

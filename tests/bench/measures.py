@@ -15,7 +15,7 @@ from typing import Any
 from controller.shared.lookups import SETTLE
 from drivers.simulator.engine.faults import Fault, FaultKind
 from tests.bench.client import GONE, BenchError, Client, Watch
-from tests.bench.cloud import Controller, cpu
+from tests.bench.cloud import Controller, Ticks, cpu
 from tests.bench.figures import Figure, Sample, parse, percentile, rate, total
 from tests.support.live import LiveCloud
 from tests.support.live import manifests as make
@@ -141,16 +141,18 @@ async def latency_under_load(bench: Bench, per_second: float, seconds: float) ->
 async def fill(bench: Bench, names: Sequence[str]) -> list[Figure]:
     """Make the VMs of the scale, as fast as they can be sent; they stay."""
     await bench.rest()
-    before, spent = await bench.object_writes(), bench.cpu()
+    before, spent, ticks = await bench.object_writes(), bench.cpu(), Ticks.now()
     began = time.monotonic()
     await bench.create(names)
     reached = await bench.watch.all(names, "Running", bench.patience)
+    stolen = Ticks.now().stolen_since(ticks)
     took = {name: 1000 * (seconds - spent[name]) / len(names) for name, seconds in bench.cpu().items()}
     await bench.rest()
     writes = await bench.object_writes() - before - len(names)
     return [
         Figure(f"create → Running, {len(names)} VMs", rate(reached, began), "VM/s", "≥ 30"),
         *(Figure(f"CPU of {name} per VM created", value, "ms") for name, value in took.items()),
+        Figure("CPU that the machine's host took for others meanwhile", stolen, "% of all cores"),
         Figure(WRITES_PER_CREATE, writes / len(names), "", "≤ 5"),
         Figure(f"controller memory at {len(names)} VMs", bench.controller.memory(), "MiB", "≤ 250 (10,000 VMs)"),
     ]

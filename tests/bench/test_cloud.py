@@ -46,3 +46,18 @@ def test_nobody_else_is_given_its_port(tmp_path: Path) -> None:
         with socket.create_server(place) as server:  # with SO_REUSEADDR, as the controller's own
             assert server.getsockname() == place
             assert controller.port == place[1]
+
+
+def test_time_that_the_machine_s_host_took_is_told(tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 1 20 300 4 5 6 70 8 9\ncpu0 50 0 10 150 2 2 3 35 4 4\nintr 1\n")
+    before = cloud.Ticks.now(stat)
+    assert before == cloud.Ticks(70, 506)
+    assert before.stolen_since(before) == 0.0
+    stat.write_text("cpu  150 1 20 300 4 5 6 120 8 9\n")
+    assert cloud.Ticks.now(stat).stolen_since(before) == 50.0
+
+
+def test_this_machine_tells_it() -> None:
+    ticks = cloud.Ticks.now()
+    assert 0 <= ticks.stolen < ticks.all
