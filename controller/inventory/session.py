@@ -188,12 +188,16 @@ class Session:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _heartbeat(self, connection: Connection) -> None:
-        """List the hosts regularly; a single failure may be a slow answer, a second one in a row is not."""
+        """List the hosts regularly; a single failure may pass, a second one in a row or a long silence does not."""
+        clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(self._cadence.heartbeat)
+            asked = clock()
             try:
                 await self._list_hosts(connection)
             except Transient:
+                if clock() - asked > self._cadence.heartbeat:
+                    raise
                 await asyncio.sleep(self._cadence.first_retry)
                 await self._list_hosts(connection)
 

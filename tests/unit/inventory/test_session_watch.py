@@ -253,3 +253,30 @@ def test_hang_of_the_event_call_leads_to_a_new_connection() -> None:
         assert link.up
 
     play(story)
+
+
+@pytest.mark.parametrize(
+    ("fault", "times", "up"),
+    [(Transient("try again"), 1, True), (Transient("try again"), 2, False), (Hang(), 1, False)],
+    ids=["refused once", "refused twice", "not answered"],
+)
+def test_a_host_list_that_fails_once_at_once_may_pass_and_a_long_silence_does_not(fault: Exception, times: int, up: bool) -> None:
+    async def story(bench: Bench) -> None:
+        hypervisor = bench.serve("u", with_web())
+        link = bench.attach("h1", "u")
+        await bench.pass_time()
+        failures, seen = [fault] * times, set[bool]()
+
+        def fail() -> None:
+            if failures:
+                raise failures.pop()
+
+        hypervisor.before["list_hosts"] = fail
+        for _ in range(120):
+            await bench.pass_time(0.5)
+            seen.add(link.up)
+        assert (False not in seen) is up
+        assert link.up, "it answers again"
+        assert len(hypervisor.connections) == (1 if up else 2)
+
+    play(story)
