@@ -90,8 +90,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made.apply([f"qemu+unix:///system?socket={path}"])
         small = {"zone": "z", "scope": "Host", "host": "h1", "type": "Directory", "path": str(_small(made.hosts[0]))}
         made.cloud.api.apply(make.manifest("StoragePool", "small", tags=["small"], **small))
-        made.cloud.api.apply(vm("web", powerState="Off"), vm("idle", "small", powerState="Off"))
         made.cloud.controller.start()
+        made.cloud.await_current("StoragePool", deadline=PATIENCE)  # else `web` may get its disk in the small one
+        made.cloud.api.apply(vm("web", powerState="Off"), vm("idle", "small", powerState="Off"))
         made.cloud.await_current(names=["web", "idle"], deadline=PATIENCE)
         world = World(made, {kind: History(made.cloud.api, kind) for kind in ("Host", "VirtualMachine", "StoragePool")})
         mark(world)
