@@ -19,7 +19,7 @@ from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
 from tests.bench.measures import Bench
-from tests.bench.record import RESULTS, circumstances, document
+from tests.bench.record import add_output, circumstances, keep
 from tests.support.ending import tidy_end
 
 PARTS = ("latency", "load", "at-once", "kill50", "fill", "power", "rest", "restart", "hang", "delete")
@@ -30,8 +30,7 @@ EMPTY = {"latency", "load", "at-once", "kill50"}
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started = datetime.now(UTC)
-    about = circumstances(started)
+    about = circumstances(datetime.now(UTC))
     figures: list[Figure] = []
     try:
         for vms in options.vms:
@@ -41,11 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(table(figures))
-    command = " ".join(["python -m tests.bench", *arguments])
-    path = options.output or RESULTS / f"{started:%Y-%m-%dT%H%M%SZ}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document(figures, about, command))
-    print(f"\n{path}")
+    keep(figures, about, ["python -m tests.bench", *arguments], "", options.output)
     return 0
 
 
@@ -110,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_parts, default=PARTS, metavar=",".join(PARTS), help="what to measure")
     parser.add_argument("--shared-endpoint", action="store_true", help="one endpoint for all hosts, as a vCenter is one")
     parser.add_argument("--fast-disk", action="store_true", help="let etcd skip fsync")
-    parser.add_argument("--output", type=Path, help=f"default: a dated file in {RESULTS.name}/")
+    add_output(parser)
     return parser
 
 

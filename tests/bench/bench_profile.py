@@ -25,7 +25,7 @@ from tests.bench import measures
 from tests.bench.client import BenchError
 from tests.bench.cloud import bench_cloud
 from tests.bench.figures import Figure, table
-from tests.bench.record import RESULTS, circumstances, document
+from tests.bench.record import add_output, circumstances, keep
 from tests.support.ending import tidy_end
 
 PER_SECOND = 100
@@ -131,8 +131,7 @@ async def measure(directory: Path, vms: int, hosts: int) -> list[Figure]:
 def main(arguments: Sequence[str]) -> int:
     """Measure, print a table and keep a record; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started = datetime.now(UTC)
-    about = circumstances(started)
+    about = circumstances(datetime.now(UTC))
     try:
         with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
             figures = asyncio.run(measure(Path(directory), options.vms, options.hosts))
@@ -140,9 +139,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(table(figures))
-    path = options.output or RESULTS / f"profile-{started:%Y-%m-%dT%H%M%SZ}.json"
-    path.write_text(document(figures, about, " ".join(["python -m tests.bench.bench_profile", *arguments])))
-    print(f"\n{path}")
+    keep(figures, about, ["python -m tests.bench.bench_profile", *arguments], "profile-", options.output)
     return 0
 
 
@@ -150,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_profile", description="Profile the controller.")
     parser.add_argument("--vms", type=int, default=2000, help="that are created (default 2000)")
     parser.add_argument("--hosts", type=int, default=200, help="default 200, an endpoint each")
-    parser.add_argument("--output", type=Path, help=f"default: a dated file in {RESULTS.name}/")
+    add_output(parser)
     return parser
 
 

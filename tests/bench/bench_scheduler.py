@@ -11,13 +11,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from controller.scheduler import Allocation, ClusterView, HostView, Placement, PoolScope, PoolView, Request, Scheduler
 from controller.scheduler.index import HostIndex
 from tests.bench.figures import Figure
-from tests.bench.record import RESULTS, circumstances, document
+from tests.bench.record import add_output, circumstances, keep
 
 GI = 1 << 30
 
@@ -107,12 +106,9 @@ def _choosy(meter: Meter, scheduler: Scheduler, hosts: int, vms: int) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Measure, and keep a record; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started = datetime.now(UTC)
-    about = circumstances(started)
+    about = circumstances(datetime.now(UTC))
     figures = measure(options.hosts, options.vms)
-    path = options.output or RESULTS / f"scheduler-{started:%Y-%m-%dT%H%M%SZ}.json"
-    path.write_text(document(figures, about, " ".join(["python -m tests.bench.bench_scheduler", *arguments])))
-    print(f"\n{path}")
+    keep(figures, about, ["python -m tests.bench.bench_scheduler", *arguments], "scheduler-", options.output)
     return 0
 
 
@@ -120,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench_scheduler", description="Measure how long placing takes.")
     parser.add_argument("hosts", type=int, nargs="?", default=10000, help="default 10000")
     parser.add_argument("vms", type=int, nargs="?", default=1000, help="default 1000")
-    parser.add_argument("--output", type=Path, help=f"default: a dated file in {RESULTS.name}/")
+    add_output(parser)
     return parser
 
 

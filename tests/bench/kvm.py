@@ -20,7 +20,7 @@ import libvirt
 from tests.bench import byhand
 from tests.bench.client import BenchError
 from tests.bench.figures import Figure, percentile, rate, table
-from tests.bench.record import RESULTS, circumstances, document
+from tests.bench.record import add_output, circumstances, keep
 from tests.lab.guest import image
 from tests.lab.host import Host, run_in
 from tests.lab.shell import LabError, run
@@ -82,8 +82,7 @@ def _p95(each: Round) -> float:
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    started = datetime.now(UTC)
-    about = circumstances(started)
+    about = circumstances(datetime.now(UTC))
     try:
         with tidy_end(), tempfile.TemporaryDirectory(prefix="vireo-bench-") as directory:
             found = figures(_measure(Path(directory), options.guests, options.hosts))
@@ -91,10 +90,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     print(table(found))
-    path = options.output or RESULTS / f"kvm-{started:%Y-%m-%dT%H%M%SZ}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(document(found, about, " ".join(["python -m tests.bench.kvm", *arguments])))
-    print(f"\n{path}")
+    keep(found, about, ["python -m tests.bench.kvm", *arguments], "kvm-", options.output)
     return 0
 
 
@@ -206,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.kvm", description="Boot guests through Vireo and by hand.")
     parser.add_argument("--guests", type=int, default=24, help="at once (default 24)")
     parser.add_argument("--hosts", type=int, default=3, help="lab hosts that Vireo has (default 3)")
-    parser.add_argument("--output", type=Path, help=f"default: a dated file in {RESULTS.name}/")
+    add_output(parser)
     return parser
 
 

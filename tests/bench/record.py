@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -37,3 +38,16 @@ def document(figures: Iterable[Figure], about: Mapping[str, Any], command: str) 
     """What is kept of a run; `about` are its `circumstances`."""
     content = {**about, "command": command}
     return json.dumps({**content, "figures": [asdict(each) for each in figures]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def keep(figures: Iterable[Figure], about: Mapping[str, Any], command: Sequence[str], kind: str, output: Path | None) -> None:
+    """Write the `document` of a run, and print where: `output`, or a file of RESULTS with its `kind` and date."""
+    path = output or RESULTS / f"{kind}{datetime.fromisoformat(about['date']):%Y-%m-%dT%H%M%SZ}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(document(figures, about, " ".join(command)))
+    print(f"\n{path}")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The option that says where to `keep` the record."""
+    parser.add_argument("--output", type=Path, help=f"default: a dated file in {RESULTS.name}/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.record import circumstances, commit
+from tests.bench import record
+from tests.bench.figures import Figure
+from tests.bench.record import circumstances, commit, keep
 
 
 @pytest.fixture
@@ -60,3 +63,18 @@ def test_date_and_machine_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told["machine"]["load_at_start"] == 0.46
     assert told["machine"]["cpus"] == os.cpu_count()
     assert told["commit"] == commit()
+
+
+@pytest.mark.parametrize("kind", ["", "kvm-"])
+def test_a_record_is_kept_where_it_is_wanted_or_with_the_others(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results")
+    about = circumstances(datetime(2026, 11, 22, 3, 4, 5, 6, tzinfo=UTC))
+    for output, path in (
+        (tmp_path / "new" / "mine", tmp_path / "new" / "mine"),
+        (None, tmp_path / f"results/{kind}2026-11-22T030405Z.json"),
+    ):
+        keep([Figure("a", 1.0, "s")], about, ["bench", "--x"], kind, output)
+        assert json.loads(path.read_text())["command"] == "bench --x"
+        assert capsys.readouterr().out == f"\n{path}\n"

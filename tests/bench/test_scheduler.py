@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import bench_scheduler
+from tests.bench import bench_scheduler, record
 from tests.bench.bench_scheduler import Meter
 from tests.bench.record import commit
 
@@ -54,7 +54,7 @@ def test_a_record_tells_what_it_was_made_on(tmp_path: Path) -> None:
 
 
 def test_without_a_place_it_lies_with_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_scheduler, "RESULTS", tmp_path)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
     bench_scheduler.main(["1", "1"])
     [made] = tmp_path.iterdir()
     assert re.fullmatch(r"scheduler-\d{4}-\d\d-\d\dT\d{6}Z\.json", made.name)
