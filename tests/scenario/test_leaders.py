@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,17 +15,11 @@ from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 from tests.support.live.relay import Relay
 from tests.support.live.replica import Replica, add_replica
+from tests.support.live.sleeper import only_passed
 from tests.support.tables import Report
 
 HOSTS = 3
 LEASE = "vireo-controller"
-PASSED = 2
-"""Calls whose thread had passed the check when its process fell asleep, and that it sends when it awakes: nothing can be between
-the check and the call. Each thread may be there with one, and no VM is worked on by two threads, so of a VM it is one at most; how
-many threads are there at once is chance, and two an allowance for it. What they ask for is done already, or undone by the one that
-leads; the matrix of pauses has each of them alone, and all that they leave (tests/scenario/test_pause_matrix.py).
-"""
-INSTANCE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TABLE = "A replica takes over"
 TASKS = [f"--duration={method}=0.3" for method in ("compute.create", "compute.delete", "power.start", "power.stop")]
 """So that there is work under way whenever a leader goes."""
@@ -122,9 +115,7 @@ def test_a_leader_that_slept_does_nothing_when_it_wakes(pair: Pair, report: Repo
     awoke = time.monotonic()
     first.process.thaw()
     pair.cloud.until(lambda: first.looks(awoke) >= 5, "the first waits for the lease again")
-    late = [INSTANCE.findall(each.arguments)[:1] for each in pair.relay.changes(first.process.pid, led)]
-    assert len(late) <= PASSED, "the check comes before every call"
-    assert all(late.count(each) == 1 for each in late), "the check comes before every call about the same VM"
+    only_passed(pair.relay.changes(first.process.pid, led))
     assert done(first.proxy.writes(led)) == [], "what was on its way has an old resourceVersion"
     assert findings(pair.cloud.api, pair.cloud.control.census()) == []
     assert (first.process.alive, pair.cloud.api.lease(LEASE)) == (True, "two")

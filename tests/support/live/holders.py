@@ -22,14 +22,15 @@ class Holders:
         named = [holder for at, holder in self._of(lease) if at <= when]
         return named[-1] if named else ""
 
-    def handed_over(self, lease: str, since: float) -> tuple[float, float]:
-        """When a Lease was given back after that moment, and when it was taken then. Raises StopIteration if it was not."""
-        back = next(at for at, holder in self._of(lease) if at >= since and not holder)
-        return back, next(at for at, holder in self._of(lease) if at > back and holder)
+    def handed_over(self, lease: str, since: float) -> tuple[float, float] | None:
+        """When a Lease was given back after that moment, and when it was taken then; None if that is not on record."""
+        back = next((at for at, holder in self._of(lease) if at >= since and not holder), None)
+        taken = next((at for at, holder in self._of(lease) if back is not None and at > back and holder), None)
+        return (back, taken) if back is not None and taken is not None else None
 
-    def first(self, holder: str, since: float) -> float:
-        """When a process first had any Lease after that moment. Raises StopIteration."""
-        return next(each.at for each in self._writes if each.at >= since and each.lease and each.lease[1] == holder)
+    def first(self, holder: str, since: float) -> float | None:
+        """When a process first had any Lease after that moment; None if that is not on record."""
+        return next((each.at for each in self._writes if each.at >= since and each.lease and each.lease[1] == holder), None)
 
     def _of(self, lease: str) -> list[tuple[float, str]]:
         return [(each.at, each.lease[1]) for each in self._writes if each.lease and each.lease[0] == lease]
