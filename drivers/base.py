@@ -90,7 +90,8 @@ class Compute(Protocol):
         """Apply the changes together; those already in effect are skipped. A change that needs power off raises Conflict while on.
 
         On a running VM, a change whose mode is RESTART is written so that the next start has it; a seed counts as there once
-        written. Raises NotFound, NoRoom for a disk that can't grow, InvalidSpec, Busy, Transient, Unsupported.
+        written. Raises NotFound, NoRoom for a disk that can't grow, NetworkMissing for a NIC that can't be plugged in, InvalidSpec,
+        Busy, Transient, Unsupported.
         """
 
     def apply_mode(self, change: Change, observed: ObservedVM) -> ApplyMode:
@@ -111,7 +112,7 @@ class Power(Protocol):
     def start(self, host: HostID, instance: InstanceID) -> Done | Started:
         """Power on; already on is success.
 
-        Raises NotFound, Busy, InvalidSpec, and Transient, also while the host lacks what a NIC of it is to be plugged in to.
+        Raises NotFound, Busy, InvalidSpec, Transient, and NetworkMissing while the host lacks what a NIC is to be plugged in to.
         """
 
     def stop(self, host: HostID, instance: InstanceID, mode: StopMode) -> Done | Started:

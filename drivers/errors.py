@@ -3,7 +3,8 @@
     DriverError
     ├── Transient      try again with backoff; the outcome of a mutating call may be unknown
     │   ├── Unanswered the same, and nothing was heard: other calls of the endpoint will hardly fare better
-    │   └── StorageUnavailable  the same, for want of a server of storage: calls for other pools fare well
+    │   ├── StorageUnavailable  the same, for want of a server of storage: calls for other pools fare well
+    │   └── NetworkMissing  the same, for want of what a NIC is plugged in to: calls for other networks fare well
     ├── Busy           try again after a fixed delay; the hypervisor is at work on this object
     ├── NotFound       the object does not exist
     ├── NoRoom         a pool has too little room now: nothing was changed; try again when it has more
@@ -25,6 +26,7 @@ __all__ = [
     "Conflict",
     "DriverError",
     "InvalidSpec",
+    "NetworkMissing",
     "NoRoom",
     "NotFound",
     "StorageUnavailable",
@@ -78,6 +80,12 @@ class StorageUnavailable(Transient):
     """The host has answered; the server behind one of its pools has not, or refuses the host."""
 
     reason = "StorageUnavailable"
+
+
+class NetworkMissing(Transient):
+    """The host lacks a bridge, an interface or a VLAN that a NIC needs, for now."""
+
+    reason = "NetworkMissing"
 
 
 class Busy(DriverError):

@@ -17,6 +17,7 @@ from drivers.errors import (
     Conflict,
     DriverError,
     InvalidSpec,
+    NetworkMissing,
     NoRoom,
     NotFound,
     Transient,
@@ -25,12 +26,6 @@ from drivers.errors import (
 )
 
 MAX_TEXT = 300
-
-
-class NetworkMissing(Transient):
-    """The host lacks a bridge or an interface that a NIC needs, for now."""
-
-    reason = "NetworkMissing"
 
 
 TABLE: dict[int, type[DriverError]] = {

@@ -9,9 +9,8 @@ import libvirt
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Busy, InvalidSpec
+from drivers.errors import Busy, InvalidSpec, NetworkMissing
 from drivers.kvm.connection import KVMDriver
-from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.mark import NAMESPACE
 from drivers.types import (
     Attachment,

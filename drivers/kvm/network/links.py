@@ -16,10 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from drivers.errors import Conflict, Transient
+from drivers.errors import Conflict, NetworkMissing, Transient
 from drivers.kvm import names
 from drivers.kvm.carrier import Carrier
-from drivers.kvm.errors import NetworkMissing
 
 GUEST_MTU = 1500
 VXLAN_OVERHEAD = 50

@@ -14,10 +14,9 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import DriverError
+from drivers.errors import DriverError, NetworkMissing
 from drivers.kvm import domains, mark
 from drivers.kvm.domain.observe import Key
-from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.network import links, wiring
 from drivers.kvm.network.wiring import Plug, Ports

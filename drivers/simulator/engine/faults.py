@@ -14,7 +14,16 @@ __all__ = ["Fault", "FaultKind", "Faults"]
 
 
 ErrorName = Literal[
-    "Transient", "Busy", "NotFound", "Conflict", "NoRoom", "InvalidSpec", "AuthFailed", "Unsupported", "StorageUnavailable"
+    "Transient",
+    "Busy",
+    "NotFound",
+    "Conflict",
+    "NoRoom",
+    "InvalidSpec",
+    "AuthFailed",
+    "Unsupported",
+    "StorageUnavailable",
+    "NetworkMissing",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from drivers.errors import Transient
+from drivers.errors import NetworkMissing
 
 from .datacentre import Datacentre
 from .interfaces import place, read_port
@@ -42,15 +42,15 @@ def plug(host: Host, vm: VM, only: str = "") -> None:
 
 
 def require_networks(host: Host, vm: VM) -> None:
-    """Raises Transient if the VM can't run on the host, for want of what one of its NICs is to be plugged in to."""
+    """Raises NetworkMissing if the VM can't run on the host, for want of what one of its NICs is to be plugged in to."""
     for name, port in _places(vm):
         require_place(host, name, port)
 
 
 def require_place(host: Host, name: str, port: Port) -> None:
-    """Raises Transient if there is nothing to plug the NIC `name` in to."""
+    """Raises NetworkMissing if there is nothing to plug the NIC `name` in to."""
     if host.lacks(port):
-        raise Transient(f"host {host.host!r} has no {port}, which NIC {name!r} needs", native_code="SIM_NETWORK_MISSING")
+        raise NetworkMissing(f"host {host.host!r} has no {port}, which NIC {name!r} needs", native_code="SIM_NETWORK_MISSING")
 
 
 def _places(vm: VM) -> Iterator[tuple[str, Port]]:

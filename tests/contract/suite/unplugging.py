@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from drivers.base import Connection
-from drivers.errors import Transient
+from drivers.errors import NetworkMissing, Transient
 from drivers.types import AttachNIC, Capability, DesiredVM, ObservedNIC, Power, VMChanged
 from tests.support.listening import Listening
 
@@ -70,7 +70,7 @@ class Unplugging(ContractBase):
         vm = make.running()
         before, change = self._nic(make, vm), AttachNIC(vm.nics[0])
         network.lose()
-        with pytest.raises(Transient):
+        with pytest.raises(NetworkMissing):
             make.apply(vm, change)
         assert self._missing(make, vm)
         network.heal()
@@ -88,7 +88,7 @@ class Unplugging(ContractBase):
         network.lose()
         make.stop(vm)
         assert self._nic(make, vm).unplugged is None
-        with pytest.raises(Transient, match=binding.attachment.bridge):
+        with pytest.raises(NetworkMissing, match=binding.attachment.bridge):
             make.start(vm)
         assert make.observe(vm).power is Power.OFF
         network.heal()

@@ -162,7 +162,7 @@ def test_a_vm_is_started_once_its_network_is_there() -> None:
         lose(cloud)
         cloud.edit(powerState="On")
         await cloud.settle(60)
-        assert cloud.reason() == ("False", "HypervisorUnavailable")
+        assert cloud.reason() == ("False", "NetworkMissing")
         assert f"has no {place(cloud)}, which NIC 'front' needs" in cloud.text()
         assert cloud.datacentre.vm().power is Power.OFF
         heal(cloud)

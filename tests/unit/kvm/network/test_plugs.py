@@ -10,9 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from drivers.errors import AuthFailed, DriverError, Transient, Unanswered
+from drivers.errors import AuthFailed, DriverError, NetworkMissing, Transient, Unanswered
 from drivers.kvm.domain.observe import Key
-from drivers.kvm.errors import NetworkMissing
 from drivers.kvm.link.shell import Command, Shell
 from drivers.kvm.mark import Mark
 from drivers.kvm.network.plugs import AGAIN, LOOKS, Plugs
