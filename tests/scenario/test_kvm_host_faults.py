@@ -6,7 +6,6 @@ The controller reaches the host over the lab's management network, through a rel
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import netrelay
 from tests.support.live import History
 from tests.support.live import manifests as make
 from tests.support.live.controller import ROOT
@@ -108,7 +108,7 @@ def vm(name: str, tag: str = "local", **spec: Any) -> make.Manifest:
 
 def _relay(site: Site, path: Path) -> subprocess.Popen[str]:
     address = site.hosts[0].tcp_uri.split("/")[2]
-    argv = [sys.executable, "-m", "tests.support.netrelay", "outer", "16509", str(path), address]
+    argv = netrelay.command("outer", 16509, path, address)
     process = subprocess.Popen(site.lab.command("ctl", *argv), cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "listening\n"

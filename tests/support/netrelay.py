@@ -12,6 +12,11 @@ from pathlib import Path
 LOOPBACK = "127.0.0.1"
 
 
+def command(side: str, port: int, path: Path, *address: str) -> list[str]:
+    """The command line of one that is killed when the thread that started it ends, however that comes about."""
+    return ["setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", __name__, side, str(port), str(path), *address]
+
+
 async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     """Pass bytes on until one end closes."""
     with suppress(OSError):

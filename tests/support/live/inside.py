@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support import netrelay
 from tests.support.live.controller import ROOT, ControllerProcess
 
 
@@ -28,10 +28,10 @@ class Inside(ControllerProcess):
 def port_in(enter: Sequence[str], url: str, path: Path) -> Iterator[None]:
     """A server of this machine on the same port of the other network's loopback; `path` is the relay's own socket."""
     port = urlsplit(url).port
-    relay = [sys.executable, "-m", "tests.support.netrelay"]
+    assert port is not None
     with ExitStack() as stack:
         for place, side in (((), "outer"), (enter, "inner")):
-            argv = [*place, *relay, side, str(port), str(path)]
+            argv = [*place, *netrelay.command(side, port, path)]
             process = stack.enter_context(subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE))
             stack.callback(process.kill)
             assert process.stdout is not None
