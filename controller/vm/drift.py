@@ -139,7 +139,7 @@ def leave_hardware(ctx: Context[VirtualMachine], have: ObservedVM, changed: str)
     corrected = ctx.object.spec.drift_policy is DriftPolicy.CORRECT
     message = f"{_CHANGED}{changed}; {_LATER if corrected else _REMEDY}"
     ctx.event("Warning", "HardwareDrift", message)
-    others = [each for each in report.by_hand(ctx.object.status, have) if each[0] != report.UNPLUGGED]
+    others = [each for each in report.by_hand(ctx.object, have, ctx.store) if each[0] != report.UNPLUGGED]
     report.out_of_sync(ctx.conditions, [(DRIFT, message), *others])
     return message
 

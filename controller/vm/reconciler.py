@@ -319,7 +319,7 @@ def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list
             "Warning", "Renamed", f"on the hypervisor from {name} to {report.short(have.name)}; a name is for people, and left"
         )
     report.place(vm.status, seat.link.name, seat.site.cluster.metadata.name, have.instance, nics)
-    report.observed(vm, have, ctx.conditions)
+    report.observed(vm, have, ctx.conditions, ctx.store)
     show(vm, have, ctx.store)
     room.note_power(ctx, have)
     ctx.conditions.set("Placed", True, "Placed", f"host {seat.link.name}")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 
+from controller.ipam import snapshot_id
 from controller.runtime.conditions import Conditions
 from controller.runtime.results import Result
+from controller.runtime.store import Store
 from controller.shared.deletion import listing
+from controller.shared.lookups import qualified, snapshots_by_vm
 from controller.vm.plan import Pending
 from crds.fields import Quantity
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -23,7 +26,7 @@ from crds.v1alpha1.virtualmachinestatus import (
 from drivers.types import ApplyMode, ObservedVM, Power
 
 SYNCED, IN_SYNC = "PowerStateSynced", "InSync"
-DISK_MISSING, FOREIGN_DEVICES, DRIFT = "DiskMissing", "ForeignDevices", "Drift"
+DISK_MISSING, FOREIGN_DEVICES, ORPHANS, DRIFT = "DiskMissing", "ForeignDevices", "OrphanedSnapshots", "Drift"
 UNPLUGGED = "Unplugged"
 """Reason of facets of a VM that has a NIC in the air."""
 SUSPENDED, FULL, DISK_ERROR = HALTED = "Suspended", "StorageFull", "DiskError"
@@ -31,9 +34,9 @@ SUSPENDED, FULL, DISK_ERROR = HALTED = "Suspended", "StorageFull", "DiskError"
 CRASHED = "GuestCrashed"
 LAST_SEEN = "LastSeenAsDeclared"
 """Reason of a facet of a VM that was as declared when it was seen last."""
-BY_HAND = (DISK_MISSING, FOREIGN_DEVICES)
-"""Reasons of InSync for what somebody did to the VM's devices that nothing is done about: the VM is Ready all the same, unless
-it has lost its root disk."""
+BY_HAND = (DISK_MISSING, FOREIGN_DEVICES, ORPHANS)
+"""Reasons of InSync for what the VM lacks, or has too much, that nothing is done about: it is Ready all the same, unless it has
+lost its root disk."""
 
 _LONGEST_NAME, _LONGEST_ID, _LONGEST_HOSTNAME, _LONGEST_ADDRESS, _MOST_ADDRESSES, _LONGEST_DEVICE = 255, 1024, 253, 45, 64, 64
 """What the status takes: a hypervisor or a guest may say more."""
@@ -55,7 +58,7 @@ def place(status: VirtualMachineStatus, host: str, cluster: str, instance: str, 
     status.placement_report = None
 
 
-def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> None:
+def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions, store: Store) -> None:
     """Record power, disks and guest. The state says what is, unless a job is on its way somewhere else."""
     status = vm.status
     status.state = _STATES[seen.power]
@@ -68,14 +71,15 @@ def observed(vm: VirtualMachine, seen: ObservedVM, conditions: Conditions) -> No
         conditions.set("NetworksReady", False, UNPLUGGED, listing(list(astray.values())))
     else:
         conditions.set("NetworksReady", True, "Attached", f"{len(seen.nics)} interfaces")
-    out_of_sync(conditions, by_hand(status, seen))
+    out_of_sync(conditions, by_hand(vm, seen, store))
 
 
-def by_hand(status: VirtualMachineStatus, seen: ObservedVM) -> list[tuple[str, str]]:
-    """What was done to the VM's devices, by reason and in words, "" where nothing was. `status` has the disks that it had."""
-    missing = sorted({disk.name for disk in status.disks} - {disk.name for disk in seen.disks})
+def by_hand(vm: VirtualMachine, seen: ObservedVM, store: Store) -> list[tuple[str, str]]:
+    """What the VM lacks or has too much, by reason and in words, "" where that is nothing. Its status has the disks that it had."""
+    missing = sorted({disk.name for disk in vm.status.disks} - {disk.name for disk in seen.disks})
     astray = listing(list(in_the_air(seen).values()))
-    return [(DISK_MISSING, _removed(missing)), (UNPLUGGED, astray), (FOREIGN_DEVICES, _foreign(seen))]
+    snapshots = _orphaned(vm, seen, store) if seen.snapshots else ""
+    return [(DISK_MISSING, _removed(missing)), (UNPLUGGED, astray), (FOREIGN_DEVICES, _foreign(seen)), (ORPHANS, snapshots)]
 
 
 def in_the_air(seen: ObservedVM) -> dict[str, str]:
@@ -99,6 +103,16 @@ def _removed(disks: Sequence[str]) -> str:
 def _foreign(seen: ObservedVM) -> str:
     names = [name[:_LONGEST_DEVICE] for name in seen.foreign_devices]
     return f"devices not made by Vireo: {listing(names)}" if names else ""
+
+
+def _orphaned(vm: VirtualMachine, seen: ObservedVM, store: Store) -> str:
+    """Snapshots of ours that no object declares any more, as a leader leaves one that slept and asked for it too late.
+
+    Who declares them may be back with a backup of the API server, so they are left.
+    """
+    declared = snapshots_by_vm.of(store, qualified(vm.metadata.namespace or "", vm.metadata.name))
+    left = {each.snapshot for each in seen.snapshots} - {snapshot_id(each.metadata.uid) for each in declared}
+    return f"snapshots on the hypervisor that no Snapshot declares: {listing(sorted(left))}" if left else ""
 
 
 def short(name: str) -> str:

@@ -45,7 +45,7 @@ class Undriven:
             if unfinished := await self._steps.stop(ctx, link, have):
                 return unfinished
             have = await link.observe(have.instance) or have
-        report.observed(vm, have, ctx.conditions)
+        report.observed(vm, have, ctx.conditions, ctx.store)
         self._services.addressing.observed(vm, have)
         show(vm, have, ctx.store)
         report.guest_ready(vm, ctx.conditions)

@@ -91,9 +91,8 @@ def _drifted(cloud: MatrixCloud) -> bool:
     return cloud.reason("web") == ("False", "HardwareDrift")
 
 
-def _unseen(cloud: MatrixCloud) -> bool:
-    """Nobody is told of it, until it is in the way of a change of the VM's disks."""
-    return len(cloud.datacentre.vm().snapshots) == 1
+def _undeclared(cloud: MatrixCloud) -> bool:
+    return cloud.reason("web", "InSync") == ("False", "OrphanedSnapshots")
 
 
 _DRIFT = Leaves("HardwareDrift of the VM", ("HardwareDrift",), _drifted)
@@ -103,7 +102,7 @@ LEAVES = {
     ("detach", "apply"): _DRIFT,
     ("NIC off", "apply"): _DRIFT,
     ("rename NIC", "apply"): _DRIFT,
-    ("snapshot", "create_snapshot"): Leaves("snapshot in the hypervisor only", ("is an orphan",), _unseen),
+    ("snapshot", "create_snapshot"): Leaves("OrphanedSnapshots of the VM", ("is an orphan",), _undeclared),
     ("v.create", "create_volume"): Leaves("orphan of its pool", ("is an orphan", "was made 2 times"), _listed),
     ("v.snapshot", "snapshot_volume"): Leaves("orphan of its pool", ("is an orphan",), _listed),
 }

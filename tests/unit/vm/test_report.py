@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from controller.runtime.conditions import Conditions
+from controller.runtime.store import Store
 from controller.vm import report
 from crds.status import Condition
 from crds.v1alpha1.virtualmachine import VirtualMachine
@@ -27,7 +28,7 @@ WEB = {
 
 def reported(seen: ObservedVM) -> VirtualMachineStatus:
     vm = VirtualMachine.model_validate(WEB)
-    report.observed(vm, seen, Conditions(vm.status.conditions, cast("Any", Condition), 1, datetime.now(UTC)))
+    report.observed(vm, seen, Conditions(vm.status.conditions, cast("Any", Condition), 1, datetime.now(UTC)), Store())
     return vm.status
 
 
