@@ -223,8 +223,9 @@ class Volumes(Protocol):
         """Give the volume the snapshot's content and keep the larger of both sizes; all or nothing. The snapshot stays.
 
         The content is copied beside the one that the volume has. `token` names this request and is not empty (InvalidSpec): the
-        volume keeps that of the last one that took effect, from the same moment as the content and wherever it goes, and one that
-        did so already is success without another effect, also while the volume is attached.
+        volume keeps those of the last REMEMBERED that took effect at least, each from the same moment as its content and wherever
+        the volume goes. Any of them again is success without another effect, be it that others followed it, also while the volume
+        is attached.
         Raises Conflict while the volume is attached, NotFound, NoRoom, Transient. The caller keeps it detached until this is done.
         """
 
@@ -255,7 +256,8 @@ class Snapshots(Protocol):
 
         CPUs, memory size, NICs and seed stay those of the VM now wherever it ends powered off. After a snapshot with memory the
         VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request
-        and is not empty (InvalidSpec): one that took effect already (`ObservedVM.restored`) is success without another effect.
+        and is not empty (InvalidSpec): the VM keeps those of the last REMEMBERED that took effect at least (`ObservedVM.restored`).
+        Any of them again is success without another effect, be it that others followed it.
         Raises NotFound, Conflict, NoRoom, Transient.
         """
 

@@ -23,7 +23,7 @@ _HELD = 2.0
 
 
 class OfVM:
-    """The hypervisor remembers with the VM which request took effect last: our uid. So none takes effect twice."""
+    """The hypervisor remembers with the VM which requests took effect, by our uid: none does twice, even if others followed."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -64,7 +64,7 @@ class OfVM:
         return await self._converge(ctx, snapshot, vm, link)
 
     async def took_effect(self, ctx: Context[SnapshotRestore], snapshot: Snapshot) -> bool | None:
-        """Whether the VM was brought back by this request last; None if nobody can be asked."""
+        """Whether the VM is known to have been brought back by this request; None if nobody can be asked."""
         vm = _source(ctx, snapshot)
         if vm is None:
             return False
@@ -72,7 +72,7 @@ class OfVM:
         if not isinstance(link, HostLink):
             return None
         have = await link.observe(instance_of(vm))
-        return have is not None and have.restored == ctx.uid
+        return have is not None and ctx.uid in have.restored
 
     async def _converge(self, ctx: Context[SnapshotRestore], snapshot: Snapshot, vm: VirtualMachine, link: HostLink) -> Result:
         for attempt in (1, 2):
@@ -80,7 +80,7 @@ class OfVM:
             if have is None:
                 why = f"VM {vm.metadata.name} is not on host {link.name} now"
                 return pending(ctx, waiting("VirtualMachineNotReady", why, retry_after=operation.RETRY))
-            if have.restored == ctx.uid:
+            if ctx.uid in have.restored:
                 return completed(ctx)
             if attempt == 1 and (unfinished := await self._restore(ctx, snapshot, vm, link, have)):
                 return unfinished

@@ -24,8 +24,8 @@ _HELD = 2.0
 
 
 class OfVolume:
-    """The volume is on no VM meanwhile, and nobody else works on it. The hypervisor remembers with it which request took effect
-    last, our uid: a call that comes late, when somebody has written to the volume again, does nothing.
+    """The volume is on no VM meanwhile, and nobody else works on it. The hypervisor remembers with it which requests took
+    effect, by our uid: a call that comes late, when somebody has written to the volume again, does nothing.
     """
 
     def __init__(self, services: Services) -> None:

@@ -5,9 +5,12 @@
       <vireo:disk name="root" pool="local" target="vda" size="…" path="…"/>
       <vireo:nic name="eth0" mac="…" network="ns/net" segment="vlan-10" ip="…" port="ovs:br0"/>
       <vireo:volume name="data" volume="…" pool="local" target="sda" size="…"/>
+      <vireo:restored token="…"/>
     </vireo:vm>
 
 A domain without it is not ours, whatever its name or UUID. `adopted` and `path` are there for a domain that others made only.
+The attribute `restored` is the token of the last restore of a snapshot, the only one that marks of earlier versions have; the
+elements are those before it, the newest first.
 """
 
 from __future__ import annotations
@@ -70,8 +73,8 @@ class MarkedVolume:
 class Mark:
     """What the owner mark says.
 
-    `memory` is the size in bytes as it was asked for, before rounding; `restored` names the last restore of a snapshot; `adopted`
-    says that others made the VM.
+    `memory` is the size in bytes as it was asked for, before rounding; `restored` are the tokens of restores that took
+    effect, the newest first; `adopted` says that others made the VM.
     """
 
     owner: Owner
@@ -80,7 +83,7 @@ class Mark:
     disks: tuple[MarkedDisk, ...] = ()
     nics: tuple[MarkedNIC, ...] = ()
     volumes: tuple[MarkedVolume, ...] = ()
-    restored: str = ""
+    restored: tuple[str, ...] = ()
     adopted: bool = False
 
 
@@ -114,7 +117,7 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
     space = "" if bare else _SPACE
     owner = {"uid": mark.owner.uid, "namespace": mark.owner.namespace, "name": mark.owner.name}
     about = {"memory": str(mark.memory), "seed": mark.seed}
-    restored = {"restored": mark.restored} if mark.restored else {}
+    restored = {"restored": mark.restored[0]} if mark.restored else {}
     adopted = {"adopted": "yes"} if mark.adopted else {}
     root = element(f"{space}vm", {**owner, **about, **restored, **adopted})
     for disk in mark.disks:
@@ -127,6 +130,8 @@ def build(mark: Mark, *, bare: bool = False) -> ET.Element:
     for volume in mark.volumes:
         where = {"volume": volume.volume, "pool": volume.pool, "target": volume.target, "size": str(volume.size)}
         add(root, f"{space}volume", {"name": volume.name, **where})
+    for token in mark.restored[1:]:
+        add(root, f"{space}restored", {"token": token})
     return root
 
 
@@ -142,7 +147,7 @@ def read(domain: ET.Element) -> Mark | None:
         disks=tuple(map(_disk, root.iterfind(f"{_SPACE}disk"))),
         nics=tuple(map(_nic, root.iterfind(f"{_SPACE}nic"))),
         volumes=tuple(map(_volume, root.iterfind(f"{_SPACE}volume"))),
-        restored=root.get("restored", ""),
+        restored=_restored(root),
         adopted=root.get("adopted") == "yes",
     )
 
@@ -154,6 +159,11 @@ def write(domain: ET.Element, mark: Mark) -> None:
     for old in metadata.findall(f"{_SPACE}vm"):
         metadata.remove(old)
     metadata.append(build(mark))
+
+
+def _restored(root: ET.Element) -> tuple[str, ...]:
+    tokens = root.get("restored"), *(item.get("token") for item in root.iterfind(f"{_SPACE}restored"))
+    return tuple(filter(None, tokens))
 
 
 def _disk(item: ET.Element) -> MarkedDisk:

@@ -8,6 +8,7 @@
 | image volume | `vireo-image-<image>.qcow2`, complete once `vireo-image-<image>.complete` exists |
 | volume | `vireo-vol-<volume>.<n>.qcow2`, complete once `vireo-vol-<volume>.<n>.complete` exists; the largest n that is counts |
 | token of the restore that gave a volume its content n | `vireo-vol-<volume>.<n>.restored-<digest>`, an empty file |
+| tokens of those before it, the last one first | the same with `-1`, `-2` … |
 | snapshot of a volume | `vireo-snap-<snapshot>.<n>.qcow2` and `.complete`, likewise |
 | where disks and volumes are block devices | `.raw` instead of `.qcow2`; a disk has its `<instance>-<disk>.complete` too |
 | what such a one is filled from | the same with `.draft` |
@@ -61,7 +62,9 @@ _INSTANCE = re.compile(_UUID)
 _DISK = re.compile(rf"({_UUID})-([a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?)\.(?:qcow2|raw)")
 _SEED = re.compile(rf"({_UUID})-seed-[^/]+\.iso")
 _STORED_IMAGE = re.compile(rf"vireo-image-({_IMAGE.pattern})\.qcow2")
-_CONTENT = re.compile(rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|raw|complete|draft|restored-[0-9a-f]{{32}})")
+_CONTENT = re.compile(
+    rf"vireo-(vol|snap)-({_UUID})\.(0|[1-9][0-9]{{0,8}})\.(qcow2|raw|complete|draft|restored-[0-9a-f]{{32}}(?:-[1-9][0-9]?)?)"
+)
 _PATH = re.compile(r"(/[^/\x00-\x1f\x7f]+)+")
 _SERVER = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _EXPORT = re.compile(r"/|(/[A-Za-z0-9._-]+)+")
@@ -323,15 +326,23 @@ class Content:
         """Empty volume whose presence says that the content is complete."""
         return f"{self._stem}.complete"
 
-    def token(self, token: str) -> str:
-        """Empty volume whose presence says that the request `token` has brought the content: by its digest, since a token is any
-        text.
+    def token(self, digest: str, age: int = 0) -> str:
+        """Empty volume whose presence says that the request with this `token_digest` has brought the content, or, with an `age` of
+        1 to 99, the one that the volume had so many restores before.
         """
-        return f"{self._tokens}{hashlib.sha256(token.encode(errors='backslashreplace')).hexdigest()[:32]}"
+        return f"{self._tokens}{digest}-{age}" if age else f"{self._tokens}{digest}"
 
     def tokens_in(self, listed: Iterable[str]) -> list[str]:
-        """Those of `listed` that say which request has brought the content."""
-        return [name for name in listed if name.startswith(self._tokens) and _CONTENT.fullmatch(name)]
+        """Those of `listed` that say which requests have brought the content and those before, the newest first."""
+        found = [name for name in listed if name.startswith(self._tokens) and _CONTENT.fullmatch(name)]
+        return sorted(found, key=self._age)
+
+    def digests_in(self, listed: Iterable[str]) -> tuple[str, ...]:
+        """The `token_digest` of each of these requests, the newest first."""
+        return tuple(name.removeprefix(self._tokens).partition("-")[0] for name in self.tokens_in(listed))
+
+    def _age(self, name: str) -> int:
+        return int(name.removeprefix(self._tokens).partition("-")[2] or 0)
 
     @property
     def _tokens(self) -> str:
@@ -340,6 +351,11 @@ class Content:
     @property
     def _stem(self) -> str:
         return f"vireo-{self.kind}-{uuid_text(self.identity)}.{self.number}"
+
+
+def token_digest(token: str) -> str:
+    """What stands for a request's token in names, since a token is any text: 32 hexadecimal digits."""
+    return hashlib.sha256(token.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def content_of(volume: str) -> Content | None:

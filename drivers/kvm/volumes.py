@@ -321,10 +321,10 @@ def _restore(connection: Any, pool: Any, volume: VolumeID, snapshot: SnapshotID,
 
     def fill(name: str) -> None:
         holdings.copy(pool, name, source, size)
+        holdings.note_tokens(pool, name, token, present)
         pools.reread(pool)
         _require_detached(connection, volume)
         if holdings.get(pool, Kind.VOLUME, volume) != present:
             raise Busy("the volume was given another content meanwhile")
-        holdings.note_token(pool, name, token)
 
     holdings.make(pool, Kind.VOLUME, volume, fill)

@@ -50,9 +50,11 @@ from drivers.types.hosts import GuestSupport, NetworkSupport, ObservedHost
 from drivers.types.machines import DesiredVM, Devices, DiskFailure, Firmware, GuestInfo, ObservedVM, Power, Seed, StopMode
 from drivers.types.networks import Attachment, DesiredNIC, Moved, NetworkBackend, ObservedNIC, Segment, Unplugged
 from drivers.types.outcomes import Done, Event, Failed, HostChanged, OpRef, Progress, Running, Started, Succeeded, VMChanged
+from drivers.types.restores import REMEMBERED, remember
 from drivers.types.sizes import show_size
 
 __all__ = [
+    "REMEMBERED",
     "ApplyMode",
     "AttachNIC",
     "AttachVolume",
@@ -122,5 +124,6 @@ __all__ = [
     "VolumeAttachment",
     "VolumeID",
     "VolumeSnapshot",
+    "remember",
     "show_size",
 ]

@@ -116,11 +116,11 @@ class ObservedVM:
     `cpus` and `memory` are those of the next start; `running_cpus` and `running_memory` what it runs with now (equal when off).
     `foreign_devices` names disks and NICs that we did not make; they are never touched. `boot_count` is not known to every
     hypervisor, so a restart is carried out by stop and start.
-    `restored` is the token of the last `Snapshots.restore` that took effect. `most_cpus` is what a running VM was started with room
-    for, 0 where that does not matter, and `most_memory` the bytes that it has room for, 0 for none. `offered_memory` is what a
-    running VM was given and its guest has not taken, not all of it at least; 0 if there is nothing of that kind. `failures` say why
-    the hypervisor has suspended a VM by itself, one that names no disk where only a look at the VM alone tells which; empty for any
-    other VM, be it one that somebody suspended.
+    `restored` are the tokens of the last calls of `Snapshots.restore` that took effect, the newest first. `most_cpus` is what a
+    running VM was started with room for, 0 where that does not matter, and `most_memory` the bytes that it has room for, 0 for
+    none. `offered_memory` is what a running VM was given and its guest has not taken, not all of it at least; 0 if there is nothing
+    of that kind. `failures` say why the hypervisor has suspended a VM by itself, one that names no disk where only a look at the VM
+    alone tells which; empty for any other VM, be it one that somebody suspended.
     """
 
     instance: InstanceID
@@ -139,7 +139,7 @@ class ObservedVM:
     foreign_devices: tuple[str, ...] = ()
     volumes: tuple[AttachedVolume, ...] = ()
     snapshots: tuple[ObservedSnapshot, ...] = ()
-    restored: str = ""
+    restored: tuple[str, ...] = ()
     most_cpus: int = 0
     most_memory: int = 0
     offered_memory: int = 0

@@ -71,8 +71,8 @@ def test_disks_of_a_vm_that_is_off_come_back(bench: Bench) -> None:
     bench.write(2)
     second = bench.snapshot()
     bench.write(3)
-    for snapshot, pattern in ((first, 1), (second, 2), (first, 1)):
-        bench.restore(snapshot, f"to {snapshot} {pattern}")
+    for token, snapshot, pattern in (("one", first, 1), ("two", second, 2), ("three", first, 1)):
+        bench.restore(snapshot, token)
         assert bench.holds(pattern)
         assert bench.seen.power is Power.OFF
         assert bench.one(snapshot).current
@@ -112,8 +112,8 @@ def test_the_running_state_comes_back(bench: Bench, power: str) -> None:
     bench.restore(taken, "token")
     assert bench.seen.power is Power.ON
     assert bench.holds(1)
-    assert bench.seen.restored == "token"
-    assert bench.connection.compute.observe_all()[bench.vm.instance].restored == "token"
+    assert bench.seen.restored == ("token",)
+    assert bench.connection.compute.observe_all()[bench.vm.instance].restored == ("token",)
 
 
 @pytest.mark.parametrize("memory", [False, True])
@@ -131,7 +131,7 @@ def test_a_request_has_one_effect(bench: Bench, memory: bool) -> None:
     assert bench.seen.power is Power.OFF
     bench.restore(taken, "second")
     assert bench.holds(1)
-    assert bench.seen.restored == "second"
+    assert bench.seen.restored == ("second", "first")
 
 
 def test_snapshots_are_deleted_anywhere_in_the_tree(bench: Bench) -> None:
@@ -174,7 +174,7 @@ def test_what_the_vm_is_now_stays(bench: Bench, memory: bool) -> None:
         assert running.foreign_devices == ()
         bench.make.stop(bench.vm)
     after = bench.seen
-    assert replace(after, restored="", snapshots=()) == replace(before, snapshots=())
+    assert replace(after, restored=(), snapshots=()) == replace(before, snapshots=())
     bench.make.start(bench.vm)
     assert [nic.name for nic in bench.seen.nics] == ["late"]
 
@@ -191,6 +191,27 @@ def test_nics_of_a_state_that_came_back_are_put_right(bench: Bench) -> None:
     assert bench.seen.power is Power.ON
 
 
+@pytest.mark.parametrize("step", ["snapshotCreateXML", "revertToSnapshot", "defineXMLFlags"])
+def test_a_request_that_others_followed_has_no_effect_wherever_the_next_one_broke_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    bench.write(1)
+    taken = bench.snapshot()
+    bench.write(2)
+    later = bench.snapshot()
+    bench.restore(taken, "first")
+    bench.restore(later, "second")
+    bench.write(3)
+    restore_broken_off(bench, monkeypatch, taken, step)
+    bench.write(4)
+    for token in ("first", "second"):
+        bench.restore(taken, token)
+        assert bench.holds(4)
+    bench.restore(taken, "token")
+    assert bench.holds(1 if step == "snapshotCreateXML" else 4)
+    assert bench.seen.restored == ("token", "second", "first")
+
+
 @pytest.mark.parametrize("memory", [False, True])
 @pytest.mark.parametrize("step", ["snapshotCreateXML", "revertToSnapshot", "defineXMLFlags"])
 def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
@@ -205,14 +226,14 @@ def test_a_restore_that_breaks_off_after_each_step_is_carried_through_once(
     restore_broken_off(bench, monkeypatch, taken, step)
     reverted = step != "snapshotCreateXML"
     assert bench.holds(1 if reverted else 2)
-    assert bench.seen.restored == ("token" if step == "defineXMLFlags" else "")
+    assert bench.seen.restored == (("token",) if step == "defineXMLFlags" else ())
     effects: list[str] = []
     monkeypatch.setattr(libvirt.virDomain, "revertToSnapshot", lambda *given: effects.append("back"))
     if not reverted:
         monkeypatch.undo()
     bench.restore(taken, "token")
     assert effects == [], "it is not gone back to twice"
-    assert (bench.seen.restored, bench.seen.cpus) == ("token", 3)
+    assert (bench.seen.restored, bench.seen.cpus) == (("token",), 3)
     assert bench.holds(1)
     assert bench.seen.power is (Power.ON if memory else Power.OFF)
 
@@ -307,7 +328,7 @@ def test_what_is_not_there(bench: Bench) -> None:
     with pytest.raises(NotFound):
         bench.restore(nothing, "token")
     bench.delete(nothing)
-    assert bench.seen.restored == ""
+    assert bench.seen.restored == ()
     bench.make.delete(bench.vm)
     with pytest.raises(NotFound):
         bench.snapshot()

@@ -336,7 +336,7 @@ def test_a_restore_brings_the_content_back_and_keeps_the_larger_size(room: Store
         room.restore(volume, kept)
         assert room.holds(volume.volume, 1)
         assert room.sizes() == {volume.volume: 2 * SIZE, kept: SIZE}
-    assert len(room.files()) == 5, "file and marker of each, and the token"
+    assert len(room.files()) == 6, "file and marker of each, and the tokens"
 
 
 def test_a_token_is_in_the_directory_and_goes_with_the_content(room: Storeroom) -> None:
@@ -349,7 +349,7 @@ def test_a_token_is_in_the_directory_and_goes_with_the_content(room: Storeroom) 
         room.write(volume.volume, 2)
         room.restore(volume, kept, token)
         assert room.holds(volume.volume, 2)
-    assert [len(each) for each in tokens] == [1, 1]
+    assert [len(each) for each in tokens] == [1, 2]
     assert tokens[0] != tokens[1]
     assert [file.kind for file in room.stored(volume.volume)] == [StoredKind.VOLUME]
     room.delete(volume)

@@ -134,12 +134,18 @@ def observe(documents: Documents, host: HostID, in_the_air: Mapping[Key, Unplugg
         foreign_devices=_foreign(devices, instance, {device(item) for item, _ in own}, mark, gone),
         volumes=seen_volumes,
         snapshots=documents.snapshots,
-        restored="" if pending.read(documents.inactive) else mark.restored,
+        restored=_restored(documents.inactive, mark),
         most_cpus=most_cpus(documents.live),
         most_memory=0 if documents.live is None or mark.adopted else present.most,
         offered_memory=present.as_asked(present.base + present.given, mark.memory) if present.waits else 0,
         failures=_failures(documents, devices, mark),
     )
+
+
+def _restored(domain: ET.Element, mark: Mark) -> tuple[str, ...]:
+    """The restores that took effect; one of which a part is left to be done has not yet."""
+    begun = pending.read(domain)
+    return mark.restored if begun is None else tuple(token for token in mark.restored if token != begun.token)
 
 
 def cpus(domain: ET.Element) -> int:

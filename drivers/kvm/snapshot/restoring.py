@@ -9,6 +9,9 @@
 The definition that is carried along is metadata, which everybody may read who can see the VM. So it goes without the passwords of
 consoles; those are in the consoles themselves, which the next start has in the snapshot's definition too.
 
+The mark has the tokens of earlier restores too, those that the VM has now and not those of the snapshot's time: one that is asked
+for again when others have followed does nothing.
+
 A crash before the end of 2 leaves no token: the request is carried out again from the start. (With power off nothing has written to
 the disks since, so going back twice is going back once; with memory, libvirt starts the guest and puts the definition in force in
 one call.) A crash after it leaves the token and the definition to return to: a repeat does only 3 and 4.
@@ -31,7 +34,7 @@ from drivers.kvm.mark import Mark, MarkedNIC
 from drivers.kvm.network.segments import Segments
 from drivers.kvm.subject import LIVE, Subject, subject
 from drivers.kvm.xmltext import parse, render
-from drivers.types import SnapshotID
+from drivers.types import SnapshotID, remember
 
 REDEFINE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
 DEFINITIONS = ("domain", "inactiveDomain")
@@ -56,8 +59,9 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str, segments: Segments) -
     if begun is not None:
         _return(vm, begun)
         vm = subject(vm.connection, vm.instance)
-    if vm.mark.restored == token:
-        _clear(vm)
+    if token in vm.mark.restored:
+        if token == vm.mark.restored[0]:  # what snapshots tell may be of one that followed, and is at work in another process
+            _clear(vm)
         return
     found = find(vm, snapshot)
     if found is None:
@@ -90,7 +94,7 @@ def _flags(*, memory: bool) -> int:
 def _prepare(vm: Subject, document: ET.Element, token: str, *, memory: bool) -> Pending:
     """Write mark and definition of now into the snapshot's document."""
     definitions = _definitions(document)
-    mark = replace(vm.mark, restored=token)
+    mark = replace(vm.mark, restored=remember(token, vm.mark.restored))
     if memory and definitions:
         mark = _with_nics_of(mark, marks.read(definitions[0]))
     now = vm.definition()

@@ -21,7 +21,7 @@ from drivers.kvm.names import Content, Kind
 from drivers.kvm.store import blocks, pools, volumes
 from drivers.kvm.store.groups import GroupPool
 from drivers.kvm.xmltext import parse
-from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, VolumeID, VolumeSnapshot
+from drivers.types import ObservedVolume, PoolContents, SnapshotID, VMDisk, VolumeID, VolumeSnapshot, remember
 
 
 class Taken(Busy):
@@ -45,15 +45,21 @@ def get(pool: Any, kind: Kind, identity: str) -> Content:
 
 
 def brought_by(pool: Any, content: Content, token: str) -> bool:
-    """Whether the request `token` has brought this content."""
-    return volumes.find(pool, content.token(token)) is not None
+    """Whether the request `token` has brought this content, or one before it, as far back as that is remembered."""
+    return names.token_digest(token) in content.digests_in(volumes.names_in(pool))
 
 
-def note_token(pool: Any, file: str, token: str) -> None:
-    """Say which request brings the content that is being made in `file`, before it is complete: both count from one moment on."""
+def note_tokens(pool: Any, file: str, token: str, replaced: Content) -> None:
+    """Say which request brings the content that is being made in `file`, and which brought `replaced` and those before it.
+
+    That counts from the moment when the content does, and goes with it. In between, the caller must see that `replaced` is still
+    the volume's content: else what is carried over may be less than the volume had.
+    """
     content = names.content_of(file)
     assert content is not None
-    volumes.create_empty(pool, content.token(token))
+    earlier = replaced.digests_in(volumes.names_in(pool))
+    for age, digest in enumerate(remember(names.token_digest(token), earlier)):
+        volumes.create_empty(pool, content.token(digest, age))
 
 
 def make(pool: Any, kind: Kind, identity: str, fill: Callable[[str], None]) -> None:

@@ -96,8 +96,8 @@ class Disk:
 class Volume:
     """A volume of ours in a pool, independent of what it was made from; `content` as of a disk.
 
-    One that is the LUN `lun` is on its VM only, and `size` is what that VM knows of it. `restored` is the token of the last time
-    that it was brought back to a snapshot.
+    One that is the LUN `lun` is on its VM only, and `size` is what that VM knows of it. `tokens` are those of the last times
+    that it was brought back to a snapshot, the newest first.
     """
 
     volume: VolumeID
@@ -108,7 +108,7 @@ class Volume:
     size: int
     content: str = ""
     lun: int | None = None
-    restored: str = ""
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -195,8 +195,8 @@ class VM:
 
     `ready_at` is when the guest agent answers after a start, `stop_at` when the guest obeys a soft stop; both None when not
     due. `booted` is what the guest that runs now took from its seed, None until its agent answers. `starts` counts power-ons,
-    `restores` how often it was brought back to a snapshot; `restored` is the token of the last time. `current` is the snapshot that
-    its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
+    `restores` how often it was brought back to a snapshot; `tokens` are those of the last times, the newest first. `current` is the
+    snapshot that its disks continue from. `limits` are those of its disks and volumes by name; one that isn't there has none.
     `offered_memory` is what a guest was given while it runs and has not taken, 0 if there is nothing. `ports` are where its NICs
     were made, by name, and `moved` where those are that somebody plugged in elsewhere. `unplugged` are those in the air: what they
     were on went away while the VM ran. `failing` are disks and volumes, by name, on which what the guest
@@ -226,7 +226,7 @@ class VM:
     volumes: dict[VolumeID, Attached] = field(default_factory=dict)
     snapshots: dict[SnapshotID, VMSnapshot] = field(default_factory=dict)
     current: SnapshotID | None = None
-    restored: str = ""
+    tokens: tuple[str, ...] = ()
     restores: int = 0
     adopted: bool = False
     limits: dict[str, DiskLimits] = field(default_factory=dict)

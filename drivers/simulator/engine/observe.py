@@ -82,7 +82,7 @@ def observed_vm(vm: VM, owner: Owner, host: Host, capabilities: frozenset[Capabi
         foreign_devices=vm.foreign,
         volumes=observed_volumes(vm),
         snapshots=observed_snapshots(vm),
-        restored=vm.restored,
+        restored=vm.tokens,
         offered_memory=vm.offered_memory if on else 0,
         failures=tuple(_failure(vm, name, full=full) for name, full in vm.failures.items() if vm.power is Power.PAUSED),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivers.errors import Conflict, InvalidSpec, NotFound, Transient, Unsupported
-from drivers.types import Capability, DesiredSnapshot, Done, HostID, InstanceID, Power, SnapshotID, Started
+from drivers.types import Capability, DesiredSnapshot, Done, HostID, InstanceID, Power, SnapshotID, Started, remember
 
 from .datacentre import RBD, Datacentre
 from .model import VM, RunningState, VMSnapshot
@@ -77,7 +77,7 @@ class Snapshots:
         """Bring a VM back to a snapshot. Raises NotFound, Conflict, InvalidSpec, Busy, Transient."""
         check_token(token)
         vm = self._dc.idle_vm(host, instance)
-        if vm.restored == token:
+        if token in vm.tokens:
             return Done()
         self._restorable(vm, snapshot)
         return self._dc.run("snapshots.restore", (host, instance), lambda: self._restore(vm, snapshot, token))
@@ -113,7 +113,7 @@ class Snapshots:
             power_off(self._dc, vm)
         else:
             self._resume(vm, found.running)
-        vm.current, vm.restored = snapshot, token
+        vm.current, vm.tokens = snapshot, remember(token, vm.tokens)
         vm.restores += 1
         self._dc.vm_changed(vm)
 

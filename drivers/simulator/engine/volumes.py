@@ -17,6 +17,7 @@ from drivers.types import (
     Started,
     VolumeAttachment,
     VolumeID,
+    remember,
 )
 
 from .datacentre import NO_SPACE, Datacentre, Scope, pool_key, require_room, takes
@@ -187,7 +188,7 @@ class Volumes:
         check_token(token)
         check_keeping(pool)
         subject = self._idle(host, pool, volume)
-        if self._volume(host, pool, volume).restored == token:
+        if token in self._volume(host, pool, volume).tokens:
             return Done()
         self._check_restore(scope, host, pool, volume, snapshot)
         return self._dc.run("volumes.restore_volume", subject, lambda: self._restore(scope, host, pool, volume, snapshot, token))
@@ -200,11 +201,12 @@ class Volumes:
         _check_room(found, pool.name, 0)
 
     def _restore(self, scope: Scope, host: HostID, pool: PoolSpec, volume: VolumeID, snapshot: SnapshotID, token: str) -> None:
-        if self._volume(host, pool, volume).restored == token:
+        if token in self._volume(host, pool, volume).tokens:
             return
         self._check_restore(scope, host, pool, volume, snapshot)
         found, kept = self._volume(host, pool, volume), self._dc.pool(host, pool).snapshots[snapshot]
-        found.content, found.size, found.restored = kept.content, max(found.size, kept.size), token
+        found.content, found.size = kept.content, max(found.size, kept.size)
+        found.tokens = remember(token, found.tokens)
         self._dc.volume_changed(found)
 
     def delete_volume_snapshot(self, host: HostID, pool: PoolSpec, snapshot: SnapshotID) -> Done | Started:

@@ -30,7 +30,7 @@ class SnapshotMemory(StoreBase):
         store.mark(vm, "after", [volume])
         token = store.restore(vm, snapshot)
         seen = store.make.observe(vm)
-        assert (seen.power, seen.restored, len(seen.volumes)) == (Power.ON, token, 1)
+        assert (seen.power, seen.restored, len(seen.volumes)) == (Power.ON, (token,), 1)
         assert (seen.running_cpus, seen.running_memory) == (vm.cpus, vm.memory)
         store.make.stop(vm)
         assert store.marks(vm, [volume]) == {"before"}
@@ -40,7 +40,7 @@ class SnapshotMemory(StoreBase):
         store.make.start(vm)
         snapshot = store.take(vm, store.snapshot(memory=True))
         token = store.restore(vm, snapshot)
-        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.ON, token)
+        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.ON, (token,))
         assert store.current(vm) == [snapshot.snapshot]
 
     def test_a_token_starts_a_vm_once(self, store: Store) -> None:
@@ -51,6 +51,18 @@ class SnapshotMemory(StoreBase):
         store.make.stop(vm)
         store.restore(vm, snapshot, token)
         assert store.make.power(vm) is Power.OFF
+
+    def test_an_older_token_starts_no_vm(self, store: Store) -> None:
+        vm = store.vm()
+        off = store.take(vm)
+        store.make.start(vm)
+        on = store.take(vm, store.snapshot(memory=True))
+        older = store.restore(vm, on)
+        store.make.stop(vm)
+        newer = store.restore(vm, off)
+        store.restore(vm, on, older)
+        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.OFF, (newer, older))
+        assert store.current(vm) == [off.snapshot]
 
     def test_kinds_mix_in_one_tree(self, store: Store) -> None:
         vm = store.vm()

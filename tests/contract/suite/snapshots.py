@@ -8,6 +8,7 @@ import pytest
 from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound, Unsupported
 from drivers.types import (
+    REMEMBERED,
     AttachNIC,
     AttachVolume,
     Capability,
@@ -39,7 +40,7 @@ class _Taking(StoreBase):
         assert (seen.snapshot, seen.parent, seen.memory, seen.current) == (snapshot.snapshot, None, False, True)
         assert seen.created > 0
         assert connection.compute.observe_all()[vm.instance].snapshots == (seen,)
-        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.OFF, "")
+        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.OFF, ())
 
     def test_a_snapshot_taken_again_is_left_as_it_is(self, store: Store) -> None:
         vm = store.vm()
@@ -134,7 +135,7 @@ class _Restoring(StoreBase):
             token = store.restore(vm, snapshot)
             assert store.marks(vm, volumes) == {marker}
             assert store.current(vm) == [snapshot.snapshot]
-            assert store.make.observe(vm).restored == token
+            assert store.make.observe(vm).restored[0] == token
             assert store.tree(vm) == {first.snapshot: None, second.snapshot: first.snapshot}
         assert len(store.attached(vm)) == 2
         store.make.start(vm)
@@ -147,7 +148,7 @@ class _Restoring(StoreBase):
         store.make.start(vm)
         with raises_ours(Conflict):
             store.restore(vm, snapshot)
-        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.ON, "")
+        assert (store.make.power(vm), store.make.observe(vm).restored) == (Power.ON, ())
         store.make.stop(vm)
         assert store.marks(vm) == {"after"}
         store.restore(vm, snapshot)
@@ -171,6 +172,43 @@ class _Restoring(StoreBase):
         store.restore(vm, snapshot)
         assert store.marks(vm) == {"before"}
 
+    def test_older_tokens_take_no_effect_again(self, binding: Binding, store: Store) -> None:
+        vm = store.vm()
+        store.mark(vm, "first")
+        first = store.take(vm)
+        store.mark(vm, "second")
+        second = store.take(vm)
+        oldest, older = store.restore(vm, first), store.restore(vm, second)
+        store.apply(vm, SetCPUs(vm.cpus + 1))
+        newest = store.restore(vm, second)
+        store.mark(vm, "after")
+        before = binding.fingerprint(vm.instance), store.make.observe(vm)
+        for snapshot, token in ((first, oldest), (second, older), (second, newest), (first, oldest)):
+            store.restore(vm, snapshot, token)
+            assert store.marks(vm) == {"after"}
+            assert (binding.fingerprint(vm.instance), store.make.observe(vm)) == before
+        assert before[1].restored == (newest, older, oldest)
+        store.make.start(vm)
+        store.restore(vm, first, oldest)
+        assert store.make.power(vm) is Power.ON
+        store.make.stop(vm)
+        store.forget(vm, first)
+        store.restore(vm, first, oldest)
+        assert store.marks(vm) == {"after"}
+
+    def test_the_last_tokens_are_remembered(self, store: Store) -> None:
+        vm = store.vm()
+        store.mark(vm, "before")
+        snapshot = store.take(vm)
+        tokens = [store.restore(vm, snapshot) for _ in range(REMEMBERED + 2)]
+        store.mark(vm, "after")
+        for token in tokens[-REMEMBERED:]:
+            store.restore(vm, snapshot, token)
+        assert store.marks(vm) == {"after"}
+        assert store.make.observe(vm).restored[:REMEMBERED] == tuple(reversed(tokens))[:REMEMBERED]
+        token = store.restore(vm, snapshot)
+        assert (store.marks(vm), store.make.observe(vm).restored[0]) == ({"before"}, token)
+
     def test_a_token_is_no_empty_text(self, connection: Connection, store: Store) -> None:
         vm = store.vm()
         snapshot = store.take(vm)
@@ -188,10 +226,10 @@ class _Restoring(StoreBase):
         store.apply(vm, *changes)
         before = store.make.observe(vm)
         token = store.restore(vm, snapshot)
-        assert replace(store.make.observe(vm), restored="") == before
+        assert replace(store.make.observe(vm), restored=()) == before
         store.make.start(vm)
         seen = store.make.observe(vm)
-        assert (seen.running_cpus, seen.running_memory, seen.restored) == (vm.cpus + 1, vm.memory * 2, token)
+        assert (seen.running_cpus, seen.running_memory, seen.restored) == (vm.cpus + 1, vm.memory * 2, (token,))
 
     def test_a_vm_or_snapshot_that_is_not_there_is_not_found(self, store: Store) -> None:
         vm = store.vm()
@@ -202,7 +240,7 @@ class _Restoring(StoreBase):
             store.restore(store.vm(), snapshot)
         with raises_ours(NotFound):
             store.restore(store.make.vm(), snapshot)
-        assert store.make.observe(vm).restored == ""
+        assert store.make.observe(vm).restored == ()
 
     def test_other_vms_are_left_alone(self, binding: Binding, store: Store) -> None:
         volume = store.created(marker="other")

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.base import Connection
 from drivers.errors import Conflict, InvalidSpec, NotFound
-from drivers.types import Capability, Owner, Power, SnapshotID
+from drivers.types import REMEMBERED, Capability, Owner, Power, SnapshotID
 
 from .binding import Binding
 from .hostile import each_text
@@ -143,6 +143,39 @@ class _BringingBack(StoreBase):
         store.bring_back(volume, snapshot, token)
         assert store.read(volume) == "after"
 
+    def test_a_volume_s_older_tokens_take_no_effect_again(self, store: Store) -> None:
+        volume = store.created(marker="first")
+        first = store.keep(volume)
+        store.write(volume, "second")
+        second = store.keep(volume)
+        oldest, older = store.bring_back(volume, first), store.bring_back(volume, second)
+        store.grow(volume, 2 * SIZE)
+        newest = store.bring_back(volume, second)
+        assert store.read(volume) == "second"
+        store.write(volume, "after")
+        for snapshot, token in ((first, oldest), (second, older), (second, newest), (first, oldest)):
+            store.bring_back(volume, snapshot, token)
+            assert store.read(volume) == "after"
+        vm = store.vm(volume)
+        store.bring_back(volume, first, oldest)
+        store.detach(vm, volume)
+        store.drop(first)
+        store.bring_back(volume, first, oldest)
+        assert (store.size(volume), store.read(volume)) == (2 * SIZE, "after")
+
+    def test_a_volume_s_last_tokens_are_remembered(self, binding: Binding, store: Store) -> None:
+        volume = store.created(marker="before")
+        snapshot = store.keep(volume)
+        tokens = [store.bring_back(volume, snapshot) for _ in range(REMEMBERED + 2)]
+        store.write(volume, "after")
+        for token in tokens[-REMEMBERED:]:
+            store.bring_back(volume, snapshot, token)
+        assert (store.read(volume), len(store.seen(volume))) == ("after", 1)
+        store.bring_back(volume, snapshot)
+        assert store.read(volume) == "before"
+        store.delete(volume)
+        assert binding.leftovers(volume.volume) == set()
+
     def test_another_token_brings_it_back_again(self, store: Store) -> None:
         volume = store.created(marker="before")
         snapshot = store.keep(volume)
@@ -165,12 +198,14 @@ class _BringingBack(StoreBase):
         snapshot = store.keep(volume)
         token = store.bring_back(volume, snapshot)
         copy = store.created(snapshot=store.keep(volume).snapshot)
+        last = store.bring_back(volume, snapshot)
         store.delete(volume)
         store.create(volume)
         for each in (volume, other, copy):
-            store.write(each, "after")
-            store.bring_back(each, snapshot, token)
-            assert store.read(each) == "before"
+            for one in (token, last):
+                store.write(each, "after")
+                store.bring_back(each, snapshot, one)
+                assert store.read(each) == "before"
 
     @each_text
     def test_tokens_that_mean_harm_are_kept_or_refused(self, connection: Connection, store: Store, text: str) -> None:

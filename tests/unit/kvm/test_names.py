@@ -1,8 +1,10 @@
 """Names are found again, differ where they must, and lead nowhere else."""
 
+import hashlib
 import re
 import uuid
 from pathlib import PurePosixPath
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -121,10 +123,44 @@ def test_directories_that_cannot(path: str) -> None:
 def test_contents_are_found_again_by_their_names(kind: names.Kind, identity: str, number: int) -> None:
     content = names.Content(kind, identity, number)
     assert names.content_of(content.file) == names.content_of(content.marker) == content
-    assert names.content_of(content.token("uid-1")) == content
-    assert names.stored(content.token("uid-1")) is None
     assert content.file != content.marker
     assert names.disk_of(content.file) is None
+
+
+@given(st.uuids().map(str), st.integers(0, 10**9 - 1), st.text(), st.integers(0, 99))
+def test_a_token_is_its_content_s_and_no_file_that_counts(identity: str, number: int, token: str, age: int) -> None:
+    content = names.Content(names.Kind.VOLUME, identity, number)
+    made = content.token(names.token_digest(token), age)
+    assert names.content_of(made) == content
+    assert (names.stored(made), names.disk_of(made)) == (None, None)
+    assert made not in (content.file, content.marker)
+    assert content.digests_in([made]) == (names.token_digest(token),)
+    assert len(made) <= 255
+    assert "/" not in made
+
+
+@given(st.lists(st.text(), unique=True, max_size=99), st.randoms())
+def test_tokens_are_told_from_the_newest_on_whatever_the_order_of_a_directory(tokens: list[str], chance: Random) -> None:
+    content, other = (names.Content(names.Kind.VOLUME, ONE, number) for number in (1, 11))
+    digests = tuple(map(names.token_digest, tokens))
+    files = [content.token(digest, age) for age, digest in enumerate(digests)]
+    listed = [*files, content.file, content.marker, other.token("0" * 32), other.token("1" * 32, 1)]
+    chance.shuffle(listed)
+    assert content.tokens_in(listed) == files
+    assert content.digests_in(listed) == digests
+
+
+def test_the_token_of_the_version_before_is_the_newest() -> None:
+    content = names.Content(names.Kind.VOLUME, ONE, 3)
+    digest = hashlib.sha256(b"uid").hexdigest()[:32]
+    assert content.digests_in([f"vireo-vol-{ONE}.3.restored-{digest}"]) == (names.token_digest("uid"),)
+
+
+@pytest.mark.parametrize("end", ["-0", "-01", "-100", "-", "-x", "-1-1", "-1\n", ".1"])
+def test_what_is_no_age_is_no_token(end: str) -> None:
+    name = f"vireo-vol-{ONE}.3.restored-{'a' * 32}{end}"
+    assert names.content_of(name) is None
+    assert names.Content(names.Kind.VOLUME, ONE, 3).tokens_in([name]) == []
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_a_disk_that_is_gone_can_t_be_brought_back() -> None:
     world.control.act(Act.REMOVE_DISK, f"{HOST}/{wanted.instance}", "data")
     with pytest.raises(Conflict, match="other disks"):
         restore(world, wanted, taken.snapshot)
-    assert world.see(wanted).restored == ""
+    assert world.see(wanted).restored == ()
 
 
 def test_every_step_is_an_event() -> None:
@@ -165,7 +165,7 @@ def test_while_a_restore_is_under_way_the_vm_is_busy() -> None:
         with pytest.raises(Busy):
             call()
     assert [one.content for one in world.control.census().disks] == ["after"]
-    assert world.see(wanted).restored == ""
+    assert world.see(wanted).restored == ()
     world.let(10)
     assert [one.content for one in world.control.census().disks] == ["before"]
     assert restore(world, wanted, taken.snapshot) == Done()
@@ -180,7 +180,7 @@ def test_a_restore_whose_vm_was_started_meanwhile_fails() -> None:
     world.let(10)
     assert isinstance(outcome, Started)
     assert isinstance(world.connection.tasks.poll(outcome.op), Failed)
-    assert (world.see(wanted).power, world.see(wanted).restored) == (Power.ON, "")
+    assert (world.see(wanted).power, world.see(wanted).restored) == (Power.ON, ())
 
 
 def test_a_snapshot_whose_vm_was_deleted_meanwhile_fails() -> None:

@@ -203,7 +203,7 @@ def made(carrier: str = "vxlan:eth1:239.1.1.1", *, with_volume: bool = False) ->
         disks=(MarkedDisk("root", "old-pool", "vda", 4096),),
         nics=nics,
         volumes=(MarkedVolume("data", VOLUME, "local", "sda", 8192),),
-        restored="token",
+        restored=("token", "earlier"),
     )
     mark.write(one, known)
     return Documents(one, None, *OFF)
@@ -275,7 +275,7 @@ def test_its_mark_is_swapped_in_one_call_and_all_else_in_it_stays() -> None:
         ODD,
         "a" * 64,
         disks=(MarkedDisk("root", "new-pool", "vda", 4096),),  # still known by the name of its file
-        restored="token",
+        restored=("token", "earlier"),
         adopted=True,
     )
 

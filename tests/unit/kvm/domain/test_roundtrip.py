@@ -18,7 +18,7 @@ from drivers.kvm.domain.platform import ceiling
 from drivers.kvm.xmltext import parse, render
 from drivers.types import DesiredVM, GuestInfo, InstanceID, ObservedDisk, ObservedNIC, ObservedVM, Owner, Power
 from tests.unit.kvm.fakes import HOST
-from tests.unit.kvm.vms import VMS
+from tests.unit.kvm.vms import VMS, XML_TEXT
 
 OFF = (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN)
 ON = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED)
@@ -85,6 +85,22 @@ def test_the_mark_alone_comes_back(vm: DesiredVM) -> None:
     domain = ET.Element("domain")
     ET.SubElement(domain, "metadata").append(bare)
     assert mark.read(domain) == mark.of(vm)
+
+
+@given(VMS, st.lists(XML_TEXT.filter(bool), max_size=20))
+def test_the_restores_of_a_mark_come_back_in_their_order(vm: DesiredVM, tokens: list[str]) -> None:
+    marked = replace(mark.of(vm), restored=tuple(tokens))
+    root = document(vm)
+    mark.write(root, marked)
+    assert mark.read(parse(render(root))) == marked
+
+
+@given(VMS, XML_TEXT)
+def test_a_mark_of_the_version_before_has_one_restore_at_most(vm: DesiredVM, token: str) -> None:
+    root = document(vm)
+    [item] = root.findall(f"metadata/{{{mark.NAMESPACE}}}vm")
+    item.set("restored", token)
+    assert mark.read(parse(render(root))) == replace(mark.of(vm), restored=(token,) if token else ())
 
 
 @settings(deadline=None, max_examples=100)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from drivers.errors import Busy, DriverError, NotFound
 from drivers.kvm import volumes as restoring
-from drivers.kvm.names import Content, Kind
+from drivers.kvm.names import Content, Kind, token_digest
 from drivers.kvm.store import holdings
-from drivers.types import SnapshotID, VolumeID
+from drivers.types import REMEMBERED, SnapshotID, VolumeID
 from tests.unit.kvm.store.pool import FakePool, FakeVolume, Killed
 
 MIB = 1 << 20
@@ -61,31 +61,92 @@ class Host:
     def file(self) -> FakeVolume:
         return self.pool.volumes[holdings.get(self.pool, Kind.VOLUME, DATA).file]
 
+    @property
+    def number(self) -> int:
+        return holdings.get(self.pool, Kind.VOLUME, DATA).number
+
     def of_volume(self) -> list[str]:
         return sorted(name for name in self.pool.volumes if DATA in name)
 
 
-def restored() -> Host:
-    """By the request "one", and written to since."""
+def restored(*tokens: str) -> Host:
+    """By these requests, or by "one", and written to since."""
     host = Host()
-    host.restore("one")
+    for token in tokens or ("one",):
+        host.restore(token)
     host.file.content = "written since"
     return host
+
+
+def files(number: int, *tokens: str) -> list[str]:
+    """Of a complete content that these requests have brought, the newest first."""
+    content = Content(Kind.VOLUME, DATA, number)
+    told = [content.token(token_digest(token), age) for age, token in enumerate(tokens)]
+    return sorted([content.file, content.marker, *told])
 
 
 def test_the_token_comes_with_the_content_and_a_repeat_does_nothing() -> None:
     host = Host()
     host.restore("one")
     assert host.file.content == "kept"
-    content = Content(Kind.VOLUME, DATA, 1)
-    assert host.of_volume() == sorted([content.file, content.marker, content.token("one")])
+    assert host.of_volume() == files(1, "one")
     host.file.content = "written since"
     host.restore("one")
     assert host.file.content == "written since"
     host.restore("two")
     assert host.file.content == "kept"
-    content = Content(Kind.VOLUME, DATA, 2)
-    assert host.of_volume() == sorted([content.file, content.marker, content.token("two")])
+    assert host.of_volume() == files(2, "two", "one")
+    host.file.content = "written since"
+    host.restore("one")
+    assert host.file.content == "written since"
+    assert host.of_volume() == files(2, "two", "one")
+
+
+def test_the_last_ones_are_remembered_and_older_ones_go() -> None:
+    tokens = [f"uid-{number}" for number in range(REMEMBERED + 4)]
+    host = restored(*tokens)
+    newest = tokens[::-1]
+    assert host.of_volume() == files(len(tokens), *newest[:REMEMBERED])
+    for token in newest[:REMEMBERED]:
+        host.restore(token)
+    assert host.file.content == "written since"
+    host.restore(newest[REMEMBERED])
+    assert host.file.content == "kept"
+
+
+@pytest.mark.parametrize("steps", range(13))
+def test_wherever_the_next_one_breaks_off_all_are_remembered_that_took_effect(steps: int) -> None:
+    host = restored("one", "two")
+    host.pool.steps = steps
+    with suppress(Killed):
+        host.restore("three")
+    assert (host.pool.steps == 0) == (steps <= 10), "it has 10 steps, of which four remove the old content"
+    came = host.file.content == "kept"
+    assert came == (steps >= 6), "with the marker"
+    host.file.content = "written since"
+    host.pool.steps = 1 << 30
+    for token in ("one", "two", "three")[: 2 + came]:
+        host.restore(token)
+        assert host.file.content == "written since"
+    host.restore("three")
+    assert host.file.content == ("written since" if came else "kept")
+    assert host.of_volume() == files(host.number, "three", "two", "one")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.integers(0, 20)), max_size=12))
+def test_no_request_takes_effect_twice_in_whatever_order_they_come_and_break_off(attempts: list[tuple[str, int]]) -> None:
+    host, effects = Host(), list[str]()
+    for token, steps in (*attempts, *((token, 1 << 30) for token in "abcde")):
+        before, host.pool.steps = host.file.content, steps
+        with suppress(Killed):
+            host.restore(token)
+        if host.file.content == "kept":
+            effects.append(token)
+            host.file.content = f"written since {token}"
+        else:
+            assert host.file.content == before
+    assert sorted(effects) == list("abcde")
+    assert host.of_volume() == files(host.number, *reversed(effects))
 
 
 def test_a_repeat_needs_no_snapshot_any_more() -> None:
@@ -120,6 +181,18 @@ def test_a_volume_of_the_version_before_has_no_token() -> None:
     assert (host.file.content, host.file.title) == ("kept", f"vireo-vol-{DATA}.8.qcow2")
 
 
+def test_the_token_that_the_version_before_kept_is_kept_on() -> None:
+    host = Host()
+    for name in files(7, "old"):
+        host.pool.put(name, "written since")
+    for token in ("old", "one", "two"):
+        host.restore(token)
+    host.file.content = "written since"
+    host.restore("old")
+    assert host.file.content == "written since"
+    assert host.of_volume() == files(9, "two", "one", "old")
+
+
 @pytest.mark.parametrize("token", ["uid", "../../etc/passwd", "a b\n", "\udc80", "x" * 4096])
 def test_a_token_may_be_any_text(token: str) -> None:
     host = Host()
@@ -130,15 +203,26 @@ def test_a_token_may_be_any_text(token: str) -> None:
     assert all(len(name) < 128 and "/" not in name for name in host.of_volume())
 
 
-def test_a_volume_that_goes_takes_its_token_along() -> None:
-    host = restored()
+def test_a_volume_that_goes_takes_its_tokens_along() -> None:
+    host = restored("one", "two")
     holdings.remove(host.pool, Kind.VOLUME, DATA)
     assert host.of_volume() == []
 
 
+def test_what_a_content_had_of_tokens_goes_with_it_when_nobody_ended_its_removal() -> None:
+    host = restored("one", "two")
+    host.pool.steps = 8  # the next one has come, and the marker and the file of the content before have gone
+    with suppress(Killed):
+        host.restore("three")
+    host.pool.steps = 1 << 30
+    assert set(host.of_volume()) > set(files(3, "three", "two", "one"))
+    holdings.drop_replaced(host.pool)
+    assert host.of_volume() == files(3, "three", "two", "one")
+
+
 @given(st.integers(0, 6))
 def test_nothing_of_it_stays_when_its_removal_breaks_off_and_is_made_again(steps: int) -> None:
-    host = restored()
+    host = restored("one", "two", "three")
     for each in (steps, 1 << 30):
         host.pool.steps = each
         with suppress(Killed):
@@ -162,6 +246,25 @@ def test_who_slept_leaves_alone_what_another_one_has_restored_and_a_guest_writte
     host.restore("one")
     assert host.file.content == "written since"
     assert len(host.of_volume()) == 3
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["amid its copy", "before its copy"])
+def test_who_slept_takes_no_token_away_that_another_request_has_brought(before: bool) -> None:
+    host = restored("one")
+
+    def another() -> None:
+        host.restore("two")
+        host.file.content = "written since"
+
+    host.pool.meanwhile, host.pool.before = another, before
+    with pytest.raises(Busy):
+        host.restore("three")
+    assert host.file.content == "written since"
+    for token in ("one", "two"):
+        host.restore(token)
+        assert host.file.content == "written since"
+    host.restore("three")
+    assert host.of_volume() == files(host.number, "three", "two", "one")
 
 
 def test_who_slept_makes_no_volume_of_one_that_was_deleted() -> None:
