@@ -18,7 +18,7 @@ import pytest
 from drivers.simulator.engine.census import Census
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.methods import METHODS
-from tests.support.again import AGAIN, LEAVES, Leaves
+from tests.support.again import AGAIN, FOLLOWED, LEAVES, Again, Leaves
 from tests.support.around import unsettled
 from tests.support.matrix import DEADLINE, OPERATIONS, QUICK, SLOW, Operation, end_as_declared, prepare, unfinished, wrong
 from tests.support.pauses import PauseCloud, play
@@ -41,6 +41,7 @@ class Awakening(enum.Enum):
     AMID = "while the other one is at it"
     LATER = "when the other one has done it"
     STALE = "when users have taken it back"
+    FOLLOWED = "when another one of its kind has followed"
 
 
 @dataclass
@@ -118,12 +119,18 @@ async def moment(cloud: PauseCloud, operation: Operation, awakening: Awakening) 
         await at_work(cloud)
         return operation
     await end_as_declared(cloud, operation)
-    if awakening is Awakening.STALE:
-        again = AGAIN[operation.name]
+    for again in meanwhile(operation, awakening):
         again.act(cloud)
         operation = all_done(replace(operation, done=again.done))
         await end_as_declared(cloud, operation)
     return operation
+
+
+def meanwhile(operation: Operation, awakening: Awakening) -> tuple[Again, ...]:
+    """What users do while the first leader sleeps, one after the other."""
+    if awakening is Awakening.FOLLOWED:
+        return FOLLOWED[operation.name]
+    return (AGAIN[operation.name],) if awakening is Awakening.STALE else ()
 
 
 async def at_work(cloud: PauseCloud) -> None:
@@ -200,8 +207,15 @@ async def is_left(cloud: PauseCloud, operation: Operation, leaves: Leaves) -> No
     assert all(part in each for part, each in zip(leaves.found, found, strict=True)), found
 
 
-@pytest.mark.parametrize("awakening", Awakening, ids=lambda each: each.name.lower())
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+CASES = [
+    pytest.param(operation, awakening, id=f"{operation.name}-{awakening.name.lower()}")
+    for operation in OPERATIONS
+    for awakening in Awakening
+    if awakening is not Awakening.FOLLOWED or operation.name in FOLLOWED
+]
+
+
+@pytest.mark.parametrize(("operation", "awakening"), CASES)
 def test_it_ends_as_declared(operation: Operation, awakening: Awakening, cell: Cell) -> None:
     title = f"A leader that slept awakes {awakening.value}"
     cell(title, operation.name, "ends", "FAILED")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.support import volumes
-from tests.support.matrix import ADOPTED, DATA, FRONT, SECOND, SPARE, WITH_DATA, MatrixCloud, Step, edit
-from tests.support.snapshots import reads, store, stored, write
+from tests.support.matrix import ADOPTED, DATA, FRONT, SECOND, SPARE, WITH_DATA, MatrixCloud, Step, apply, edit
+from tests.support.snapshots import reads, ready, restore, store, stored, write
 from tests.support.volumes import mounts
 
 _MEANWHILE = "written meanwhile"
@@ -47,8 +47,16 @@ def _kept(cloud: MatrixCloud) -> None:
     assert (reads(cloud), cloud.datacentre.vm().restores) == (_MEANWHILE, 1)
 
 
+def _kept_after_both(cloud: MatrixCloud) -> None:
+    assert (reads(cloud), cloud.datacentre.vm().restores) == (_MEANWHILE, 2)
+
+
 def _stored(cloud: MatrixCloud) -> None:
     assert stored(cloud) == _MEANWHILE
+
+
+def _followed(cloud: MatrixCloud) -> None:
+    assert ready(cloud, "next", "SnapshotRestore") == ("True", "Completed")
 
 
 AGAIN = {
@@ -74,6 +82,13 @@ AGAIN = {
     "v.restore": Again(lambda cloud: store(cloud, _MEANWHILE), _stored),
     "p.delete": Again(SPARE),
 }
+
+_NEXT = Again(apply(restore("next")), _followed)
+FOLLOWED = {
+    "restore": (_NEXT, Again(lambda cloud: write(cloud, _MEANWHILE), _kept_after_both)),
+    "v.restore": (_NEXT, Again(lambda cloud: store(cloud, _MEANWHILE), _stored)),
+}
+"""Restores that another one follows before somebody writes: the late one is not even the last that took effect."""
 
 
 def _orphaned(cloud: MatrixCloud) -> bool:
