@@ -68,7 +68,8 @@ class Compute(Protocol):
     def observe_all(self) -> Mapping[InstanceID, ObservedVM]:
         """All VMs that carry our owner mark, in as few calls as the hypervisor allows. Read-only.
 
-        What guests say may be missing here where it would cost a call for each VM; whether they have an agent may not.
+        What guests say may be missing here where it would cost a call for each VM, of all VMs then: each guest is asked by itself
+        (`observe`) when an event tells of it, and from time to time. Whether they have an agent may not be missing.
         """
 
     def observe(self, host: HostID, instance: InstanceID) -> ObservedVM:

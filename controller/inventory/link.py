@@ -141,6 +141,11 @@ class HostLink:
         """Counts connections of the endpoint and returns of the host: what was prepared on a host holds for one epoch."""
         return self._session.epoch(self.host_id) if self.host_id else 0
 
+    @property
+    def tells_guests(self) -> bool:
+        """Whether a look at all VMs of the endpoint tells what their guests say; else each has to be asked by itself."""
+        return self._session.snapshot.tells_guests
+
     def doubt(self, instance: InstanceID) -> None:
         """Others have changed a VM here: look at it before anything that was seen of it is relied on."""
         self._session.snapshot.mark_stale(instance)

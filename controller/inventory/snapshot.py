@@ -40,6 +40,8 @@ class Snapshot:
 
     Readers take a `moment` before they call the hypervisor and hand it in with the answer. So an answer never hides a change
     that was announced after the question, and never replaces the answer to a later question.
+
+    `tells_guests`: a complete observation has told what a guest says, so all do (`drivers.base.Compute.observe_all`).
     """
 
     def __init__(self, whereabouts: Whereabouts) -> None:
@@ -53,6 +55,7 @@ class Snapshot:
         self._now = 0
         self._doubted = _NEVER
         self.complete = False
+        self.tells_guests = False
 
     def get(self, instance: InstanceID) -> ObservedVM | None:
         """What was last seen of this VM, stale or not."""
@@ -109,6 +112,7 @@ class Snapshot:
         """
         if asked < self._asked_all:
             return []
+        self.tells_guests = self.tells_guests or any(vm.guest.told for vm in seen.values())
         changed: list[ObservedVM] = []
         for instance in [known for known in self._vms if known not in seen and self._last_asked(known) < asked]:
             changed.append(self._vms[instance])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from controller.inventory import HostLink, result_of
+from controller.inventory import result_of
 from controller.runtime import jobs
 from controller.runtime.context import Context
 from controller.runtime.keys import Key
@@ -34,6 +34,7 @@ from controller.vm.crash import Crashes
 from controller.vm.delegation import Recalled, addresses, allow, given
 from controller.vm.delete import Deletion
 from controller.vm.drift import hardware_drift, power_drifted, report_hardware, rootless, waits_for_network
+from controller.vm.guests import Guests
 from controller.vm.marking import Marking
 from controller.vm.plan import Action, Apply, Create, Start, Want, held_by_snapshots, pending, plan
 from controller.vm.references import References, resolve
@@ -53,16 +54,13 @@ from crds.v1alpha1.serviceoffering import ServiceOffering
 from crds.v1alpha1.storagepool import StoragePool
 from crds.v1alpha1.template import Template
 from crds.v1alpha1.virtualmachine import PowerState, VirtualMachine
-from crds.v1alpha1.virtualmachinestatus import NICStatus, VirtualMachineState
+from crds.v1alpha1.virtualmachinestatus import NICStatus
 from crds.v1alpha1.volume import Volume
 from drivers.errors import DriverError, NoRoom
 from drivers.types import DesiredVM, ObservedVM, Power
 
 _MOST_ACTIONS = 12
 _POWER_LOOKS = 15.0
-_GUEST_LOOKS = 5.0
-_GUEST_PATIENCE = 300.0
-_GUEST_MOST = 600.0
 
 
 def _named(obj: Template | Network | Volume) -> str:
@@ -141,6 +139,7 @@ class VirtualMachineReconciler:
         self._crashes = Crashes()
         self._adopting = Adopting(services, self._seating, self._steps, marking)
         self._rests = Rests()
+        self._guests = Guests()
         self._undriven = Undriven(services, self._steps, self._rests, self._suspension)
 
     async def reconcile(self, ctx: Context[VirtualMachine]) -> Result:
@@ -165,6 +164,7 @@ class VirtualMachineReconciler:
         self._mounting.forget(uid)
         self._steps.forget(uid)
         self._rests.forget(uid)
+        self._guests.forget(uid)
         self._suspension.forget(uid)
         self._crashes.forget(uid)
 
@@ -224,6 +224,8 @@ class VirtualMachineReconciler:
                     return rests
             action = plan(want, have, seat.link.apply_mode)
             self._rest(ctx, action, have)
+            if action is None and have is not None and await self._guests.news(ctx, seat.link, have):
+                continue
             if have is not None and (action is None or isinstance(action, Apply)):
                 halted = await self._suspension.take(ctx, seat.link, have)
                 if halted is None and have.power is Power.PAUSED:
@@ -289,27 +291,12 @@ class VirtualMachineReconciler:
             message = f"the VM has {len(have.snapshots)} snapshots; once they are deleted, this takes effect: {', '.join(held)}"
             return waiting("SnapshotsExist", message, retry_after=room.RETRY)
         self._services.rooms.refusals.forget(ctx.uid)
-        guest = room.give_back(ctx, self._services.placements, refs, seat) or _ask_guest_again(ctx, seat.link, have)
+        guest = room.give_back(ctx, self._services.placements, refs, seat) or self._guests.again(ctx, seat.link, have)
         looks = guest, to_come, self._services.addressing.look_again(ctx.uid)
         again = min(filter(None, looks), default=None)
         # one that is to give room back at its restart stays with the shard that counts it
         leaves = not (vm.status.pending_changes or vm.status.former_nics) and self._services.delegation.give(ctx, seat.site.cluster)
         return done(str(vm.status.state), recheck_after=0.0 if leaves else again)
-
-
-def _ask_guest_again(ctx: Context[VirtualMachine], link: HostLink, have: ObservedVM) -> float | None:
-    """Seconds until the guest agent is asked again, which is ever more seldom while one is connected and has told nothing.
-
-    Where none is connected, that is for some minutes after a start; then events of the hypervisor must tell.
-    """
-    vm = ctx.object
-    ended = vm.status.job.completed_at if vm.status.job else None
-    since = (ctx.clock.now() - ended.datetime).total_seconds() if ended else _GUEST_MOST
-    if have.guest.agent and vm.status.guest is None:
-        link.doubt(have.instance)  # a look at all VMs finds agents and asks none
-        return min(max(_GUEST_LOOKS, since / 10), _GUEST_MOST)
-    silent = vm.status.state == VirtualMachineState.RUNNING and not (vm.status.guest and vm.status.guest.addresses)
-    return _GUEST_LOOKS if silent and since < _GUEST_PATIENCE else None
 
 
 def _look(ctx: Context[VirtualMachine], seat: Seat, have: ObservedVM, nics: list[NICStatus]) -> None:

@@ -255,3 +255,14 @@ class Truth(RuleBasedStateMachine):
 
 
 TestTruth = Truth.TestCase
+
+
+def test_a_look_that_tells_what_a_guest_says_is_known_by_one_that_does() -> None:
+    snapshot = filled(replace(vm("a"), guest=GuestInfo(agent=True)))
+    snapshot.put(A, replace(vm("a"), guest=AGENT), snapshot.moment())
+    snapshot.replace({A: replace(vm("a"), guest=GuestInfo(agent=True))}, snapshot.moment())
+    assert not snapshot.tells_guests, "that was told by the guest when it was asked by itself"
+    snapshot.replace({A: replace(vm("a"), guest=AGENT)}, snapshot.moment())
+    assert snapshot.tells_guests
+    snapshot.replace({}, snapshot.moment())
+    assert snapshot.tells_guests, "there are no guests now, and the hypervisor is the same"
