@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from math import inf
+from typing import Protocol, TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
@@ -22,6 +23,8 @@ from drivers.adoption import FoundVM
 from drivers.base import Connection, Driver
 from drivers.errors import Busy, Conflict, DriverError, NotFound, Transient
 from drivers.types import Capability, Endpoint, Event, HostChanged, HostID, InstanceID, ObservedHost, ObservedVM, VMChanged
+
+R = TypeVar("R")
 
 
 class Listener(Protocol):
@@ -188,18 +191,10 @@ class Session:
             await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _heartbeat(self, connection: Connection) -> None:
-        """List the hosts regularly; a single failure may pass, a second one in a row or a long silence does not."""
-        clock = asyncio.get_running_loop().time
+        """List the hosts regularly. A long silence is the end at once: this is what tells whether the endpoint answers at all."""
         while True:
             await asyncio.sleep(self._cadence.heartbeat)
-            asked = clock()
-            try:
-                await self._list_hosts(connection)
-            except Transient:
-                if clock() - asked > self._cadence.heartbeat:
-                    raise
-                await asyncio.sleep(self._cadence.first_retry)
-                await self._list_hosts(connection)
+            await self._surely(lambda: self._list_hosts(connection), longest=self._cadence.heartbeat)
 
     async def _observe(self, connection: Connection) -> None:
         """Observe all VMs regularly, and whenever events may have been lost."""
@@ -213,7 +208,7 @@ class Session:
                 self._strangers.forget()
             self._resync.clear()
             try:
-                self._listener.vms_changed(await self._surely(connection))
+                self._listener.vms_changed(await self._surely(lambda: self._survey(connection)))
             except Busy as busy:
                 self._resync.set()
                 await asyncio.sleep(busy.retry_after)
@@ -274,13 +269,21 @@ class Session:
         if changed:
             self._listener.hosts_changed(self, changed)
 
-    async def _surely(self, connection: Connection) -> list[ObservedVM]:
-        """Observe all VMs; a single failure may pass, and is no reason to give up all hosts of the endpoint."""
+    async def _surely(self, look: Callable[[], Awaitable[R]], longest: float = inf) -> R:
+        """Look at the endpoint; a single failure may pass, and is no reason to give up all its hosts, a second one is.
+
+        Nor does one pass that took more than `longest` seconds. Only the heartbeat needs that: how long a look at all VMs takes
+        says how many there are, and meanwhile it is the heartbeat that notices an endpoint which does not answer.
+        """
+        clock = asyncio.get_running_loop().time
+        asked = clock()
         try:
-            return await self._survey(connection)
+            return await look()
         except Transient:
+            if clock() - asked > longest:
+                raise
             await asyncio.sleep(self._cadence.first_retry)
-            return await self._survey(connection)
+            return await look()
 
     async def _survey(self, connection: Connection) -> list[ObservedVM]:
         asked = self.snapshot.moment()
