@@ -169,11 +169,14 @@ class ApiProxy:
         served = self._serve()
         try:
             self._call(served.__aenter__())
-            yield self
+            try:
+                yield self
+            finally:
+                self._call(served.__aexit__(None, None, None))
         finally:
-            self._call(served.__aexit__(None, None, None))
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(120)
+            self._loop.run_until_complete(_ended(asyncio.all_tasks(self._loop)))  # what the server cancels it does not wait for
             self._loop.close()
             self._holder.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import gc
 import json
@@ -56,3 +57,20 @@ def test_what_is_on_its_way_to_the_api_server_ends_with_it(tmp_path: Path, stays
             assert [each.status for each in proxy.asked] == [0]
             del proxy
             gc.collect()
+
+
+def test_what_takes_long_to_be_cancelled_ends_with_it_too(tmp_path: Path) -> None:
+    """As a request may that the server has cancelled and does not wait for."""
+
+    async def slow_to_stop() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            ended.append(True)
+
+    ended: list[bool] = []
+    with socket.create_server(("127.0.0.1", 0)) as server, proxied(tmp_path, server) as proxy:
+        asyncio.run_coroutine_threadsafe(slow_to_stop(), proxy._loop)
+    assert ended == [True]
