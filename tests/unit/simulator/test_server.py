@@ -34,11 +34,18 @@ def empty() -> DesiredVM:
     return vm(disks=(), nics=())
 
 
+def impatient(simulator: SimulatorProcess, host: str = "", *, seconds: float) -> Connection:
+    """A connection whose calls are given up after so long. Its login had as long as a busy machine may need."""
+    made = SimulatorDriver().connect(simulator.endpoint(host, timeout=60))
+    made._session._transport._timeout = seconds  # type: ignore[attr-defined]
+    return made
+
+
 class TestFaults:
     def test_a_hang_ends_at_the_client_s_timeout_and_nobody_else_waits(
         self, simulator: SimulatorProcess, simulator_control: Control, connection: Connection
     ) -> None:
-        wanted, hasty = empty(), SimulatorDriver().connect(simulator.endpoint(timeout=2))
+        wanted, hasty = empty(), impatient(simulator, seconds=2)
         connection.compute.create(HOST, wanted)
         errors: list[DriverError] = []
 
@@ -117,7 +124,7 @@ class TestPartition:
     ) -> None:
         driver = SimulatorDriver()
         alone, neighbour = (driver.connect(simulator.endpoint(host, timeout=60)) for host in (HOST, OTHER))
-        hasty, wanted = driver.connect(simulator.endpoint(HOST, timeout=3)), empty()
+        hasty, wanted = impatient(simulator, HOST, seconds=3), empty()
         alone.compute.create(HOST, wanted)
         simulator_control.act(Act.CUT_HOST, HOST)
         with pytest.raises(Transient) as caught:
@@ -131,7 +138,7 @@ class TestPartition:
         alone.power.start(HOST, wanted.instance)
 
     def test_who_listens_to_a_host_cut_off_hears_nothing(self, simulator: SimulatorProcess, simulator_control: Control) -> None:
-        alone = SimulatorDriver().connect(simulator.endpoint(HOST, timeout=3))
+        alone = impatient(simulator, HOST, seconds=3)
         everything = Listening(SimulatorDriver().connect(simulator.endpoint()))
         listener = Listening(alone)
         simulator_control.act(Act.CUT_HOST, HOST)
@@ -248,42 +255,43 @@ class TestProtocol:
 class TestLife:
     def test_vms_outlive_the_server(self, tmp_path: Path) -> None:
         arguments = ["--hosts", "2", "--boot", "0", "--state", str(tmp_path / "state")]
-        process = SimulatorProcess(arguments).start()
-        connection = SimulatorDriver().connect(process.endpoint())
-        on, off = empty(), empty()
-        for wanted in (on, off):
-            connection.compute.create(HOST, wanted)
-            connection.power.start(HOST, wanted.instance)
-        connection.power.stop(HOST, off.instance, StopMode.HARD)
-        before = connection.compute.observe_all()
-        for end in (process.kill, process.stop):
-            end()
-            with pytest.raises(Transient):
-                connection.hosts.list_hosts()
+        with SimulatorProcess(arguments) as process:
+            connection = SimulatorDriver().connect(process.endpoint())
+            on, off = empty(), empty()
+            for wanted in (on, off):
+                connection.compute.create(HOST, wanted)
+                connection.power.start(HOST, wanted.instance)
+            connection.power.stop(HOST, off.instance, StopMode.HARD)
+            before = connection.compute.observe_all()
+            for end in (process.kill, process.stop):
+                end()
+                with pytest.raises(Transient):
+                    connection.hosts.list_hosts()
+                process.start()
+                assert connection.compute.observe_all() == before
+                with pytest.raises(Transient, match="lost"):
+                    connection.events.fetch()
+                with process.control() as control:
+                    assert {(entry.instance, entry.starts) for entry in control.census().vms} == {
+                        (on.instance, 1),
+                        (off.instance, 1),
+                    }
+            connection.compute.apply(HOST, on.instance, [SetCPUs(5)])
+            process.kill()
             process.start()
-            assert connection.compute.observe_all() == before
-            with pytest.raises(Transient, match="lost"):
-                connection.events.fetch()
-            with process.control() as control:
-                assert {(entry.instance, entry.starts) for entry in control.census().vms} == {(on.instance, 1), (off.instance, 1)}
-        connection.compute.apply(HOST, on.instance, [SetCPUs(5)])
-        process.kill()
-        process.start()
-        with pytest.raises(DriverError):
-            SimulatorDriver().connect(process.endpoint("no-such-host"))
-        assert SimulatorDriver().connect(process.endpoint()).compute.observe(HOST, on.instance).cpus == 5
-        process.stop()
+            with pytest.raises(DriverError):
+                SimulatorDriver().connect(process.endpoint("no-such-host"))
+            assert SimulatorDriver().connect(process.endpoint()).compute.observe(HOST, on.instance).cpus == 5
 
     def test_without_a_file_everything_ends_with_it(self) -> None:
-        process = SimulatorProcess(["--hosts", "1"]).start()
-        connection = SimulatorDriver().connect(process.endpoint())
-        wanted = empty()
-        connection.compute.create(HOST, wanted)
-        assert list(connection.compute.observe_all()) == [wanted.instance]
-        assert process.stop() == 0
-        process.start()
-        assert connection.compute.observe_all() == {}
-        process.kill()
+        with SimulatorProcess(["--hosts", "1"]) as process:
+            connection = SimulatorDriver().connect(process.endpoint())
+            wanted = empty()
+            connection.compute.create(HOST, wanted)
+            assert list(connection.compute.observe_all()) == [wanted.instance]
+            assert process.stop() == 0
+            process.start()
+            assert connection.compute.observe_all() == {}
 
     def test_it_stops_while_others_listen_and_they_learn_it(self, simulator: SimulatorProcess, connection: Connection) -> None:
         listener = Listening(connection)
@@ -292,16 +300,15 @@ class TestLife:
             listener.wait(120)
 
     def test_who_listens_learns_of_a_new_life(self, tmp_path: Path) -> None:
-        process = SimulatorProcess(["--hosts", "1", "--state", str(tmp_path / "state")]).start()
-        connection = SimulatorDriver().connect(process.endpoint())
-        listener = Listening(connection)
-        process.kill()
-        with pytest.raises(Transient):
-            listener.wait(120)
-        process.start()
-        with pytest.raises(Transient, match="lost"):
-            connection.events.fetch()
-        wanted = empty()
-        connection.compute.create(HOST, wanted)
-        assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
-        process.stop()
+        with SimulatorProcess(["--hosts", "1", "--state", str(tmp_path / "state")]) as process:
+            connection = SimulatorDriver().connect(process.endpoint())
+            listener = Listening(connection)
+            process.kill()
+            with pytest.raises(Transient):
+                listener.wait(120)
+            process.start()
+            with pytest.raises(Transient, match="lost"):
+                connection.events.fetch()
+            wanted = empty()
+            connection.compute.create(HOST, wanted)
+            assert list(listener.wait(120)) == [VMChanged(wanted.instance)]
