@@ -17,6 +17,7 @@ from controller.runtime.scope import Scope, current, entered, lasting
 from controller.runtime.threads import Threads
 
 KEY = Key("Widget", "ns", "a")
+LONG = 120.0  # never waited for in a passing test
 HERE = {"kind": "Widget", "namespace": "ns", "name": "a", "reconcile": "r1"}
 
 
@@ -111,15 +112,15 @@ async def test_threads_of_a_lane_know_whom_they_work_for() -> None:
 
     async def one(number: int) -> tuple[str, bool]:
         with entered(scope(reconcile=f"r{number}")):
-            return await calls.call(asked, timeout=10)
+            return await calls.call(asked, timeout=LONG)
 
     assert await asyncio.gather(*(one(number) for number in range(5))) == [(f"r{number}", False) for number in range(5)]
-    assert await calls.call(asked, timeout=10) == ("none", False)
+    assert await calls.call(asked, timeout=LONG) == ("none", False)
     calls.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while not condition():  # noqa: ASYNC110 - threads know no asyncio.Event
             await asyncio.sleep(0.01)
 
@@ -137,7 +138,7 @@ async def test_saturation_names_the_busy_lanes_alone() -> None:
         metrics=metrics,
         threads=Threads(),
     )
-    waiting = [asyncio.create_task(busy.call(release.wait, timeout=10)) for _ in range(3)]
+    waiting = [asyncio.create_task(busy.call(release.wait, timeout=LONG)) for _ in range(3)]
 
     def told() -> dict[str, float]:
         samples = [each for metric in registry.collect() if metric.name == "vireo_lane_saturation" for each in metric.samples]
@@ -169,7 +170,7 @@ async def test_saturation_tells_the_worst_of_many_and_forgets_closed_ones() -> N
         for number in range(30)
     ]
     calls = [
-        asyncio.create_task(each.call(release.wait, timeout=10)) for number, each in enumerate(lanes) for _ in range(number + 1)
+        asyncio.create_task(each.call(release.wait, timeout=LONG)) for number, each in enumerate(lanes) for _ in range(number + 1)
     ]
     await asyncio.sleep(0)
 
