@@ -11,6 +11,7 @@ import pytest
 
 from controller.__main__ import main
 from controller.settings import Settings
+from tests.support.ports import reserved
 
 KUBECONFIG = """
 apiVersion: v1
@@ -73,12 +74,11 @@ def test_without_a_kubeconfig_it_says_what_is_missing(command: str, tmp_path: Pa
     assert lines[0].startswith("vireo: cannot read how to reach the API server: ")
 
 
-def test_a_tree_of_a_cluster_that_does_not_answer_is_one_sentence(
-    tmp_path: Path, unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_tree_of_a_cluster_that_does_not_answer_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(KUBECONFIG % unused_tcp_port)
-    assert main(["tree", "--kubeconfig", str(kubeconfig)]) == 1
+    with reserved() as silent:
+        kubeconfig.write_text(KUBECONFIG % silent.getsockname()[1])
+        assert main(["tree", "--kubeconfig", str(kubeconfig)]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("vireo: GET /apis/vireo.dev/v1alpha1/zones: ")

@@ -187,7 +187,7 @@ async def test_thousands_of_events_do_not_pile_up_between_the_threads(monkeypatc
             await over.put(WIDGETS, "ADDED", {"name": str(number)})
             most = max(most, len(over._events))
 
-    thread = threading.Thread(target=lambda: asyncio.run(leave()))
+    thread = threading.Thread(target=lambda: asyncio.run(leave()), daemon=True)
     thread.start()
     await until(lambda: len(taken) == 500)
     await asyncio.to_thread(thread.join)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from controller.kube.http import Http, failure
 from controller.kube.metrics import ApiMetrics
 from controller.runtime.ports import ApiError, Conflict, Gone, NotLeader, Rejected, Throttled, Unavailable
+from tests.support.ports import reserved
 
 from .server import Answer, listening, serving, status, until
 
@@ -112,13 +113,12 @@ async def test_bad_answers(answer: Answer, expected: type[ApiError]) -> None:
 
 
 async def test_nobody_there() -> None:
-    async with serving(lambda _: Answer()) as (server, http):
-        url = server.url
-    async with serving(lambda _: Answer()) as (other, http):
-        http._client.configuration.host = url
-        with pytest.raises(Unavailable, match="GET /x: ClientConnectorError"):
-            await http.get("/x")
-        assert other.registry.get_sample_value("rest_client_requests_total", {"code": "<error>", "method": "GET"}) == 1
+    with reserved() as silent:
+        async with serving(lambda _: Answer()) as (other, http):
+            http._client.configuration.host = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with pytest.raises(Unavailable, match="GET /x: ClientConnectorError"):
+                await http.get("/x")
+            assert other.registry.get_sample_value("rest_client_requests_total", {"code": "<error>", "method": "GET"}) == 1
 
 
 async def test_no_more_connections_than_allowed() -> None:
