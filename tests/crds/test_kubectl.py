@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.crds.api import Api, Object
 from tests.crds.conftest import Make
 from tests.crds.samples import FULL, STATUS
 from tests.crds.test_accepted import declared, schema_of, used
-from tests.kubectl import Kubectl
+from tests.kubectl import FOUND_LIMIT, Kubectl
 
 URL = "http://images.example.org/d.qcow2?x=1"
 
@@ -195,13 +196,29 @@ def test_selectable_fields(kubectl: Kubectl, kind: type[Resource], shown: Object
         assert not kubectl("get", plural, *place(shown), "-o", "name", f"--field-selector={','.join(lost)}")
 
 
-def test_explain_lists_every_field_of_spec(kubectl: Kubectl, crds: list[str], kind: type[Resource]) -> None:
+@pytest.fixture(scope="module")
+def document(kubectl: Kubectl, crds: list[str]) -> Object:
+    """The server's own OpenAPI document, which kubectl explain reads. It is made some time after a kind is served."""
+    end = time.monotonic() + FOUND_LIMIT
+    while True:
+        done = kubectl.run("get", "--raw", f"/openapi/v3/apis/{API_VERSION}")
+        found: Object = json.loads(done.stdout) if done.returncode == 0 else {}
+        schemas = found.get("components", {}).get("schemas", {})
+        if all(f"dev.vireo.v1alpha1.{kind.KIND}" in schemas for kind in KINDS):
+            return found
+        assert time.monotonic() < end, f"{done.stderr}; it has {sorted(schemas)}"
+        time.sleep(0.1)
+
+
+@pytest.mark.usefixtures("document")
+def test_explain_lists_every_field_of_spec(kubectl: Kubectl, kind: type[Resource]) -> None:
     text = kubectl("explain", f"{kind.KIND.lower()}.spec", "--recursive", f"--api-version={API_VERSION}")
     listed = re.findall(r"^ +(\w+)\t<", text, re.MULTILINE)
     assert sorted(listed) == sorted(path.rpartition(".")[2] for path in declared(schema_of(kind, "spec"), "spec"))
 
 
-def test_explain_reads_like_documentation(kubectl: Kubectl, crds: list[str]) -> None:
+@pytest.mark.usefixtures("document")
+def test_explain_reads_like_documentation(kubectl: Kubectl) -> None:
     text = " ".join(kubectl("explain", "virtualmachine.spec.rootDisk").split())
     assert "Size, a quantity in bytes; grows only. Default: the template's virtual size." in text
     text = " ".join(kubectl("explain", "virtualmachine.spec").split())
@@ -210,9 +227,7 @@ def test_explain_reads_like_documentation(kubectl: Kubectl, crds: list[str]) -> 
     assert "-required-" in text
 
 
-def test_every_served_field_has_a_description(kubectl: Kubectl, crds: list[str]) -> None:
-    """As kubectl explain reads it: from the server's own OpenAPI document."""
-    document = json.loads(kubectl("get", "--raw", f"/openapi/v3/apis/{API_VERSION}"))
+def test_every_served_field_has_a_description(document: Object) -> None:
     for kind in KINDS:
         schema = document["components"]["schemas"][f"dev.vireo.v1alpha1.{kind.KIND}"]
         assert schema["description"]
