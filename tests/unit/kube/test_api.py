@@ -123,6 +123,8 @@ async def test_the_next_chunk_is_on_its_way_while_one_is_worked_on() -> None:
 @pytest.mark.parametrize("answered", [False, True])
 async def test_a_list_that_nobody_goes_on_with_leaves_nothing_behind(answered: bool, caplog: pytest.LogCaptureFixture) -> None:
     """Neither a request under way, nor a failure that nobody has looked at."""
+    gc.collect()
+    caplog.clear()  # failures that other tests have left are told when somebody collects them
     async with serving(_first) as (server, http):
         pages = KubeApi(http, KINDS, "me").list("Widget")
         await anext(pages)
