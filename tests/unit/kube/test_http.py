@@ -146,20 +146,25 @@ async def test_no_more_connections_than_allowed() -> None:
 async def test_busy_callers_do_not_starve_the_others() -> None:
     """A caller that asks again the moment it is answered has to queue like everybody."""
     order: list[str] = []
+    both = asyncio.Barrier(2)
 
     async def note(request: web.Request) -> web.Response:
+        if request.path == "/connected":
+            await both.wait()
         order.append(request.path)
         return web.json_response({})
 
     async with listening(note) as url:
         http = Http(Configuration(host=url), ApiMetrics(CollectorRegistry()), connections=2)
+        # how long it takes to connect says nothing about turns
+        await asyncio.gather(*(http.get("/connected") for _ in range(2)))
 
         async def greedy() -> None:
             for _ in range(30):
                 await http.get("/greedy")
 
         busy = [asyncio.create_task(greedy()) for _ in range(4)]
-        await until(lambda: len(order) >= 4)
+        await until(lambda: len(order) >= 6)
         asked = len(order)
         await http.get("/modest")
         await asyncio.gather(*busy)
