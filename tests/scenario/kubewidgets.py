@@ -26,6 +26,8 @@ from controller.runtime.store import Store
 from tests.kubectl import Kubectl
 from tests.unit.runtime.models import Condition, Widget
 
+PATIENT = LeaseTimes(duration=600, deadline=590.0, period=0.5)
+"""So long that a busy machine loses no lease: only who gives it back, or is robbed of it, ceases to lead."""
 FINALIZER = "widgets.example.com/finalizer"
 PAUSED = "widgets.example.com/paused"
 
@@ -138,11 +140,11 @@ async def controller(
     *,
     lease: str,
     identity: str = "one",
-    times: LeaseTimes | None = None,
+    times: LeaseTimes = PATIENT,
 ) -> AsyncIterator[Controller]:
     """A running controller; killed at the end of the block unless it was finished before."""
     registry = CollectorRegistry()
-    settings = Settings(kubeconfig, identity, "default", lease, "127.0.0.1", 0, times or LeaseTimes())
+    settings = Settings(kubeconfig, identity, "default", lease, "127.0.0.1", 0, times)
     log = structlog.get_logger()
     kinds = Kinds([ApiKind("Widget", group, "v1", "widgets", True)])
     ids = itertools.count(1)

@@ -148,11 +148,10 @@ async def test_a_missing_definition_is_waited_for(plane: ControlPlane, kubectl: 
 
 async def test_a_clean_stop_hands_over_at_once(plane: ControlPlane, group: str, widgets: Widgets) -> None:
     outside = Outside()
-    times = LeaseTimes(duration=600, deadline=590.0, period=0.5)  # so long that only a release can explain a change
     made = {name: lambda _: [WidgetReconciler(outside)] for name in ("one", "two")}
     async with (
-        controller(plane.kubeconfig, group, made["one"], lease=group, identity="one", times=times) as one,
-        controller(plane.kubeconfig, group, made["two"], lease=group, identity="two", times=times) as two,
+        controller(plane.kubeconfig, group, made["one"], lease=group, identity="one") as one,
+        controller(plane.kubeconfig, group, made["two"], lease=group, identity="two") as two,
     ):
         await eventually(lambda: one.connection.elector.is_leader or two.connection.elector.is_leader)
         first, second = (one, two) if one.connection.elector.is_leader else (two, one)
@@ -174,8 +173,7 @@ async def test_a_leader_whose_lease_is_taken_ends_its_term(
     plane: ControlPlane, kubectl: Kubectl, group: str, widgets: Widgets
 ) -> None:
     outside = Outside()
-    times = LeaseTimes(duration=600, deadline=590.0, period=0.2)  # so long that a busy machine loses none
-    async with controller(plane.kubeconfig, group, lambda _: [WidgetReconciler(outside)], lease=group, times=times) as running:
+    async with controller(plane.kubeconfig, group, lambda _: [WidgetReconciler(outside)], lease=group) as running:
         await widgets.apply("a", size=1)
         await widgets.ready("a", 1)
         patch = '{"spec": {"holderIdentity": "somebody else", "leaseDurationSeconds": 600}}'
@@ -195,8 +193,7 @@ async def test_an_api_server_that_restarts(new_plane: Callable[[str], ControlPla
     await asyncio.to_thread(install, kubectl, group)
     widgets = Widgets(kubectl, group, "default")
     await widgets.apply("kept", "deleted", size=1)
-    times = LeaseTimes(duration=600, deadline=590.0, period=0.5)
-    async with controller(own.kubeconfig, group, lambda _: [WidgetReconciler(outside)], lease=group, times=times) as running:
+    async with controller(own.kubeconfig, group, lambda _: [WidgetReconciler(outside)], lease=group) as running:
         await widgets.ready("kept", 1)
         await widgets.ready("deleted", 1)
         await asyncio.to_thread(own.stop)
