@@ -103,17 +103,31 @@ def _shares(name: str, counted: Counter[str], looks: int) -> list[Figure]:
 
 @contextmanager
 def sampled(pid: int, file: Path) -> Iterator[None]:
-    """Look at a process as long as the block takes, and write its stacks to the file. Raises BenchError with what py-spy says."""
+    """Look at a process as long as the block takes, and write its stacks to the file. Raises BenchError with what py-spy says.
+
+    The block begins when py-spy says that it looks, or has ended.
+    """
     options = ["--rate", str(PER_SECOND), "--format", "raw", "--nolineno", "--nonblocking", "--gil", "--output", str(file)]
     command = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid", str(pid), *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)  # the rest is not read ahead
+    begun = b""
     try:
+        assert process.stdout is not None
+        begun = b"".join(_until_it_looks(process.stdout))
         yield
     finally:
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=120)
     if not file.exists():
-        raise BenchError(f"py-spy wrote nothing: {' '.join(said.split())}")
+        raise BenchError(f"py-spy wrote nothing: {' '.join((begun + said).decode(errors='replace').split())}")
+
+
+def _until_it_looks(said: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines up to that by which py-spy tells that it looks, or to its end."""
+    for line in said:
+        yield line
+        if b"Sampling process" in line:
+            return
 
 
 async def measure(directory: Path, vms: int, hosts: int) -> list[Figure]:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,7 @@ for said in ({"QMP": {}}, *json.loads(sys.argv[2])):
     peer.write(json.dumps(said).encode() + b"\\n")
     peer.flush()
 peer.readline()
+open(sys.argv[1] + ".asked", "w").close()
 time.sleep(float(sys.argv[3]))
 """
 
@@ -153,17 +156,30 @@ def test_one_that_never_starts_is_told_of_with_its_words(tmp_path: Path) -> None
         byhand.ready([guest], processes, 60)
 
 
-@pytest.mark.timeout(60)
+@contextmanager
+def told_to_end(waiting: Path) -> Iterator[None]:
+    """This process gets a signal in the block, when that file is there. One that came any earlier would end the test itself."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not waiting.exists() and not over.is_set():
+            time.sleep(0.02)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        telling.join()
+
+
 def test_whoever_waits_for_guests_can_be_ended(tmp_path: Path) -> None:
     guest = monitor(tmp_path, {"return": {}}, stays=600)
-
-    def end() -> None:
-        while not guest.monitor.exists():
-            time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=end).start()
-    with tidy_end(), byhand.running([guest]) as processes, pytest.raises(SystemExit) as ended:
+    told = told_to_end(Path(f"{guest.monitor}.asked"))
+    with tidy_end(), told, byhand.running([guest]) as processes, pytest.raises(SystemExit) as ended:
         byhand.ready([guest], processes, 600)
     assert ended.value.code == 128 + signal.SIGTERM
     assert processes[0].poll() is not None
