@@ -81,11 +81,11 @@ class History:
     def _take(self, event: Manifest) -> None:
         if event["type"] == "ERROR":
             raise RuntimeError(str(event["object"]))
-        if event["type"] == "DELETED":
-            self.deleted.append(event["object"]["metadata"]["name"])
         self._newest = str(event["object"]["metadata"]["resourceVersion"])
         self.seen_at.append(time.monotonic())
         self.versions.append(event["object"])
+        if event["type"] == "DELETED":  # last: who waits for it then finds all that was before
+            self.deleted.append(event["object"]["metadata"]["name"])
 
 
 def _marks(version: Manifest) -> tuple[str, int]:
