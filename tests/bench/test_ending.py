@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,15 +32,23 @@ class Run:
     process: subprocess.Popen[bytes]
     output: Path
 
+    def started(self) -> list[int]:
+        """Everything that it started and that runs still."""
+        mark = f"TMPDIR={self.directory}".encode()  # or a directory in it
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        return [pid for pid in pids if pid != self.process.pid and any(each.startswith(mark) for each in _environment(pid))]
+
     def command_lines(self) -> list[str]:
         """Of everything that it started."""
-        mark = f"TMPDIR={self.directory}".encode()
-        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return sorted(" ".join(command_line(pid)) for pid in pids if pid != self.process.pid and mark in _environment(pid))
+        return sorted(" ".join(command_line(pid)) for pid in self.started())
 
     def runs(self, words: str) -> bool:
         """Whether it has started something with these words in its command line."""
         return any(words in line for line in self.command_lines())
+
+    def logged(self, name: str) -> bool:
+        """Whether a program that it started, and has gone on since, has written to a log of this name."""
+        return any(path.stat().st_size for path in self.directory.rglob(name))
 
     def said(self, words: str) -> bool:
         """Whether it has printed this."""
@@ -72,6 +80,9 @@ def start() -> Iterator[Callable[[Sequence[str]], Run]]:
         for run in runs:
             run.process.kill()
             run.process.wait()
+            for pid in run.started():
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGKILL)
 
 
 def until(run: Run, happened: Callable[[], bool], what: str) -> None:
@@ -110,7 +121,7 @@ def test_growth_that_has_hardly_begun(start: Start) -> None:
 
 def test_a_soak(start: Start) -> None:
     run = start(["tests.soak", "--minutes=60"])
-    until(run, lambda: run.runs("--identity controller-1"), "both controllers were started")
+    until(run, lambda: run.logged("controller-1.log"), "both controllers were started, and the soak knows it")
     ended(run, signal.SIGINT)
 
 

@@ -83,11 +83,12 @@ class SimulatorProcess:
         return self._end(lambda process: process.kill())
 
     def _end(self, how: Callable[[subprocess.Popen[bytes]], None]) -> int:
-        process, self._process = self._process, None
+        process = self._process
         if process is None:
             return 0
         how(process)
         code = process.wait(120)
+        self._process = None
         assert process.stdout is not None
         process.stdout.close()
         return code

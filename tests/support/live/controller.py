@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -28,10 +29,12 @@ class ControllerProcess:
     def start(self) -> None:
         """Start it; it need not have done anything when this returns."""
         assert self._process is None
-        self.directory.mkdir(parents=True, exist_ok=True)
+        temporary = self.directory / "tmp"  # of one that is killed files are left there
+        temporary.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "TMPDIR": str(temporary)}
         with self.log.open("ab") as log:
             self._logged = log.tell()
-            self._process = subprocess.Popen(self.command(), cwd=ROOT, stdout=log, stderr=log)
+            self._process = subprocess.Popen(self.command(), cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def command(self) -> list[str]:
         """Its command line."""
@@ -73,11 +76,13 @@ class ControllerProcess:
             process.wait()
 
     def stop(self) -> int:
-        """Ask it to end; returns its exit code."""
-        process, self._process = self._process, None
+        """Ask it to end; returns its exit code. One that does not is still there to be killed."""
+        process = self._process
         assert process is not None
         process.terminate()
-        return process.wait(120)
+        code = process.wait(120)
+        self._process = None
+        return code
 
     def freeze(self) -> None:
         """Stop its clock, as a machine that swaps or a paused VM does."""
