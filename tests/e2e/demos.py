@@ -152,7 +152,7 @@ def remains_of_killed(made: Machine) -> dict[str, list[str]]:
     such as a kubectl, which ends by itself.
     """
     deadline = time.monotonic() + ENDED
-    while (remains := made.remains())["processes"] and time.monotonic() < deadline:
+    while ((remains := made.remains())["processes"] or remains["children"]) and time.monotonic() < deadline:
         time.sleep(0.1)
     return remains
 
