@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(1800)]
 
 GUESTS = {"backend": "Bridge", "bridge": "br-vlan{segment}"}
 PATIENCE = 600.0
+READY = {"NetworkReady": "True", "AddressesGuarded": "True"}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_a_vm_is_on_the_bridge_of_its_segment(world: Site) -> None:
     [(mac, on, device)] = interfaces(host)
     assert (mac, on) == (vm["status"]["nics"][0]["mac"], bridge)
     assert ports(host, bridge) == before | {device}
-    assert (conditions(world)["NetworkReady"], conditions(world)["AddressesGuarded"]) == ("True", "True")
+    world.cloud.until(lambda: READY.items() <= conditions(world).items(), f"the host says {READY}", PATIENCE)
     world.cloud.api.delete("VirtualMachine", "web")
     world.cloud.await_gone("VirtualMachine", "web")
     assert (interfaces(host), ports(host, bridge)) == ([], before), "the administrator's bridge stays"

@@ -180,6 +180,7 @@ def test_metrics_of_a_running_cloud(cloud: LiveCloud) -> None:
     cloud.await_gone("VirtualMachine", "counted")
     gone = {"last_phase": "Expunging", "phase": "Gone"}  # the last that is counted, when the watch tells that it is gone
     cloud.until(lambda: value(metrics(cloud), "vireo_vm_phase_transition_seconds_count", **gone) > 0, "its end is counted")
+    cloud.until(lambda: value(metrics(cloud), "vireo_events_written_total", type="Normal") > 0, "an Event is written")
     found = metrics(cloud)
     assert value(found, "leader_election_master_status", name="vireo-controller") == 1
     assert value(found, "controller_runtime_reconcile_total", controller="VirtualMachine", result="success") > 0
@@ -188,7 +189,6 @@ def test_metrics_of_a_running_cloud(cloud: LiveCloud) -> None:
     )
     assert value(found, "rest_client_requests_total", method="PATCH", code="200") > 0
     assert value(found, "vireo_object_writes_total", kind="VirtualMachine", what="status") > 0
-    assert value(found, "vireo_events_written_total", type="Normal") > 0
     assert value(found, "vireo_events_dropped_total") == 0
     for method in ("connect", "compute.create", "compute.delete", "compute.observe_all", "hosts.list_hosts"):
         assert value(found, "vireo_driver_call_seconds_count", driver="Simulator", method=method, outcome="success") > 0, method
