@@ -15,7 +15,7 @@ from tests.support.live import manifests as make
 from tests.support.live.audit import findings
 from tests.support.live.relay import Relay
 from tests.support.live.replica import Replica, add_replica
-from tests.support.live.sleeper import only_passed
+from tests.support.live.sleeper import await_declared, only_passed, surely_asked_for
 from tests.support.tables import Report
 
 HOSTS = 3
@@ -55,7 +55,7 @@ def work(pair: Pair, first: int, last: int) -> list[str]:
     """VMs in the making; returns their names when some are ready."""
     names = [f"vm-{number:02}" for number in range(first, last)]
     pair.cloud.api.apply(*(make.vm(name) for name in names))
-    pair.cloud.until(lambda: pair.relay.changes(pair.first.process.pid), "the first leader is at work")
+    pair.cloud.until(lambda: pair.relay.made(pair.first.process.pid), "the first leader is at work")
     return names
 
 
@@ -108,19 +108,21 @@ def test_a_leader_that_slept_does_nothing_when_it_wakes(pair: Pair, report: Repo
     slept = time.monotonic()
     first.process.freeze()
     led = taken_over(pair)
-    pair.cloud.api.delete("VirtualMachine", names[0])
-    pair.cloud.api.patch("VirtualMachine", names[1], {"spec": {"powerState": "Off"}})
-    pair.cloud.await_gone("VirtualMachine", names[0])
-    pair.cloud.await_current(names=names[1:])
+    gone = surely_asked_for(pair.cloud.api, pair.relay.made(first.process.pid))[0]
+    off, *_ = left = [name for name in names if name != gone]
+    pair.cloud.api.delete("VirtualMachine", gone)
+    pair.cloud.api.patch("VirtualMachine", off, {"spec": {"powerState": "Off"}})
+    pair.cloud.await_gone("VirtualMachine", gone)
+    pair.cloud.await_current(names=left)
     awoke = time.monotonic()
     first.process.thaw()
     pair.cloud.until(lambda: first.looks(awoke) >= 5, "the first waits for the lease again")
     only_passed(pair.relay.changes(first.process.pid, led))
     assert done(first.proxy.writes(led)) == [], "what was on its way has an old resourceVersion"
-    assert findings(pair.cloud.api, pair.cloud.control.census()) == []
+    await_declared(pair.cloud)
     assert (first.process.alive, pair.cloud.api.lease(LEASE)) == (True, "two")
     report(TABLE, f"after SIGSTOP, 30 VMs in the making   {led - slept:5.1f} s; awake again it changed nothing")
     pair.second.process.stop()
-    pair.cloud.api.patch("VirtualMachine", names[1], {"spec": {"powerState": "On"}})
-    pair.cloud.await_current(names=names[1:])
+    pair.cloud.api.patch("VirtualMachine", off, {"spec": {"powerState": "On"}})
+    pair.cloud.await_current(names=left)
     assert pair.cloud.api.lease(LEASE) == "one"

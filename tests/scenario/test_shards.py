@@ -16,12 +16,11 @@ from tests.support.apiproxy import ApiProxy, api_proxy, done
 from tests.support.live import History, LiveCloud, live_cloud
 from tests.support.live import manifests as make
 from tests.support.live.api import Refused
-from tests.support.live.audit import findings
 from tests.support.live.cloud import host_names
 from tests.support.live.controller import ControllerProcess
 from tests.support.live.holders import Holders
 from tests.support.live.relay import Called, Relay
-from tests.support.live.sleeper import only_passed
+from tests.support.live.sleeper import await_declared, only_passed, surely_asked_for
 from tests.support.tables import Report
 
 LEASE = "vireo-controller"
@@ -78,11 +77,8 @@ class Site:
         places = [{"cluster": self.clusters[number % self.count]} for number in range(first, last)]
         self.cloud.api.apply(*(make.vm(name, placement=place) for name, place in zip(names, places, strict=True)))
         busy = [each.pid for each in self.processes.values() if each.alive]
-        self.cloud.until(lambda: all(self.made(pid, seen) for pid in busy), "every controller makes VMs")
+        self.cloud.until(lambda: all(self.relay.made(pid, seen) for pid in busy), "every controller makes VMs")
         return names
-
-    def made(self, pid: int, since: float) -> list[Called]:
-        return [each for each in self.relay.changes(pid, since) if each.method == "compute.create"]
 
     def vms(self, names: Sequence[str]) -> list[VM]:
         """These VMs, by all that was written of them. Shard 0 places each, and makes those that it gives to no other."""
@@ -116,9 +112,9 @@ class Site:
         """All these VMs are ready; each of them was made once and started once, by who had its shard."""
         self.cloud.await_current(names=names)
         self.check(self.changes(self.vms(names)), late)
-        census = self.cloud.control.census()
-        assert findings(self.cloud.api, census) == []
-        assert {vm.name: vm.starts for vm in census.vms if vm.owner} == {f"shop-{name}": 1 for name in names}
+        await_declared(self.cloud)
+        vms = self.cloud.control.census().vms
+        assert {vm.name: vm.starts for vm in vms if vm.owner} == {f"shop-{name}": 1 for name in names}
 
 
 @pytest.fixture(params=[2, 3])
@@ -210,9 +206,11 @@ def test_one_that_slept_does_nothing_when_it_wakes(site: Site, report: Report, s
     process.freeze()
     site.cloud.until(lambda: sleeper not in site.holders, "its shards are taken over")
     taken = time.monotonic()
-    site.cloud.api.delete("VirtualMachine", names[0])
-    site.cloud.await_gone("VirtualMachine", names[0])
-    site.cloud.await_current(names=names[1:])
+    gone = surely_asked_for(site.cloud.api, site.relay.made(process.pid))[0]
+    left = [name for name in names if name != gone]
+    site.cloud.api.delete("VirtualMachine", gone)
+    site.cloud.await_gone("VirtualMachine", gone)
+    site.cloud.await_current(names=left)
     awoke = time.monotonic()
     process.thaw()
     site.cloud.until(site.spread, "it has a shard again")
@@ -220,8 +218,8 @@ def test_one_that_slept_does_nothing_when_it_wakes(site: Site, report: Report, s
     led = site.cloud.until(lambda: site.known.first(sleeper, awoke), "it is on record that it has one")
     late = only_passed([each for each in site.relay.changes(process.pid, taken) if each.at < led])
     assert done(each for each in proxy.writes(taken) if each.at < led) == [], "what was on its way has an old resourceVersion"
-    site.finished(names[1:], late)
+    site.finished(left, late)
     more = site.work(30, 54)
-    site.finished([*names[1:], *more], late)
+    site.finished([*left, *more], late)
     text = f"{site.count} controllers, SIGSTOP of that with shard {shard}   {taken - slept:5.1f} s"
     report(TABLE, f"{text}; awake again it changed nothing, and had a shard after {again - awoke:.1f} s")

@@ -48,6 +48,10 @@ class Relay:
         """What a process changed, or tried to, since then."""
         return [each for each in list(self.calls) if each.pid == pid and each.at >= since and each.mutates]
 
+    def made(self, pid: int, since: float = 0.0) -> list[Called]:
+        """The VMs that a process made, or tried to, since then."""
+        return [each for each in self.changes(pid, since) if each.method == "compute.create"]
+
     @contextmanager
     def running(self) -> Iterator[Relay]:
         """Serve within the block."""
