@@ -33,6 +33,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
         running.basics(3)
         running.api.apply(make.vm("good", [{"name": "front", "network": "front", "ip": "10.1.0.10"}]))  # tests pin other ones
         running.await_current(names=["good"])
+        running.await_current("Host")
         yield running
 
 

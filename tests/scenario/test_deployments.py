@@ -29,7 +29,7 @@ def create_seconds(cloud: LiveCloud, under_way: int) -> float:
     names, began = [f"some-{under_way}-{number}" for number in range(SOME)], time.monotonic()
     cloud.api.apply(*(make.vm(name) for name in names))
     cloud.await_current(names=names)
-    return max(CREATE, 2 * under_way * (time.monotonic() - began) / SOME)
+    return max(CREATE, 3 * under_way * (time.monotonic() - began) / SOME)
 
 
 @pytest.mark.parametrize("under_way", [1, VMS // 2, VMS])
