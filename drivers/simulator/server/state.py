@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,7 @@ _KINDS: dict[str, Any] = {
     "vm": VM,
 }
 _OMIT = {"host": {"vms"}, "pool": {"images", "disks", "volumes", "snapshots", "layered", "used"}}
+_ONE_TOKEN = b'"restored":'
 
 
 @cache
@@ -97,7 +99,7 @@ def _find(dc: Datacentre, key: tuple[str, ...]) -> object | None:
 
 
 def _put(dc: Datacentre, kind: str, names: list[str], value: bytes) -> None:
-    thing = _adapter(kind).validate_json(value)
+    thing = _adapter(kind).validate_json(_with_tokens(value) if kind in ("volume", "vm") and _ONE_TOKEN in value else value)
     if kind == "host":
         dc.hosts[thing.host] = thing
         dc.host_changed(thing)
@@ -115,6 +117,15 @@ def _put(dc: Datacentre, kind: str, names: list[str], value: bytes) -> None:
         dc.add_snapshot(thing)
     else:
         _put_vm(dc, thing)
+
+
+def _with_tokens(value: bytes) -> bytes:
+    """A volume or VM as a version before has written it, which kept the token of the last restore alone: it is kept on."""
+    found = json.loads(value)
+    for thing in (found, *(attached["volume"] for attached in found.get("volumes", {}).values())):
+        if token := thing.pop("restored", ""):
+            thing["tokens"] = [token]
+    return json.dumps(found).encode()
 
 
 def _put_vm(dc: Datacentre, vm: VM) -> None:

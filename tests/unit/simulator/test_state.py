@@ -1,6 +1,8 @@
 """What a state file keeps. That it keeps all of it is a property in test_invariants."""
 
+import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,18 +18,21 @@ from drivers.simulator.engine.settings import Settings
 from drivers.simulator.local import LocalTransport
 from drivers.simulator.server.state import StateFile
 from drivers.simulator.service import Service
-from drivers.types import Credentials, NFSExport, PoolSpec, Power, StopMode
+from drivers.types import Credentials, Done, NFSExport, PoolSpec, Power, StopMode
 
-from .world import HOST, POOL, SHARED, World, attachment, snapshot
+from .world import HOST, POOL, SHARED, World, attachment, disk, snapshot
 
 
-def reopened(world: World, path: Path) -> tuple[Service, SimulatorConnection, VirtualClock]:
-    """Saved, and read by another life of the server at the same time of day."""
+def reopened(
+    world: World, path: Path, meanwhile: Callable[[Path], None] = lambda _: None
+) -> tuple[Service, SimulatorConnection, VirtualClock]:
+    """Saved, and read by another life of the server at the same time of day; `meanwhile` is done to the file in between."""
     state = StateFile(path)
     assert state.is_new()
     world.dc.dirty.update(("host", host) for host in world.dc.hosts)
     state.save(world.dc)
     state.close()
+    meanwhile(path)
     clock = VirtualClock(world.clock.now())
     service = Service(Settings(hosts=0, boot=10, shutdown=5), clock, random=Random(1))
     again = StateFile(path)
@@ -144,6 +149,47 @@ def test_the_token_of_a_restore_outlives_the_server(tmp_path: Path) -> None:
     assert [one.content for one in take_census(service.dc).volumes] == ["written since"]
     connection.volumes.restore_volume(HOST, POOL, wanted.volume, kept.snapshot, "another")
     assert [one.content for one in take_census(service.dc).volumes] == [""]
+
+
+def with_one_token(path: Path) -> None:
+    """As the version wrote it that kept of a VM, and of a volume, the token of the last restore alone, "" for none."""
+    with sqlite3.connect(path) as db:
+        for key, value in db.execute("SELECT key, value FROM object").fetchall():
+            if key.startswith(("vm", "volume")):
+                found = json.loads(value)
+                for thing in (found, *(each["volume"] for each in found.get("volumes", {}).values())):
+                    thing["restored"] = "".join(thing.pop("tokens")[:1])
+                db.execute("UPDATE object SET value = ? WHERE key = ?", (json.dumps(found).encode(), key))
+    db.close()
+
+
+def test_the_token_that_the_version_before_kept_is_kept_on(tmp_path: Path) -> None:
+    world, kept = World(), snapshot()
+    one, untouched = world.stored(), world.created()
+    world.connection.volumes.snapshot_volume(HOST, POOL, one.volume, kept)
+    world.connection.volumes.restore_volume(HOST, POOL, one.volume, kept.snapshot, "of the volume")
+    wanted = world.created(volumes=(attachment(one),))
+    taken = world.taken(wanted)
+    world.connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "of the VM")
+    world.control.act(Act.WRITE_DISK, f"{HOST}/{wanted.instance}", "root=written since")
+    service, connection, _ = reopened(world, tmp_path / "state", with_one_token)
+    assert connection.compute.observe(HOST, wanted.instance).restored == ("of the VM",)
+    assert connection.compute.observe(HOST, untouched.instance).restored == ()
+    assert connection.volumes.restore_volume(HOST, POOL, one.volume, kept.snapshot, "of the volume") == Done()
+    with pytest.raises(Conflict):
+        connection.volumes.restore_volume(HOST, POOL, one.volume, kept.snapshot, "another")
+    connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "of the VM")
+    assert "written since" in [disk.content for disk in take_census(service.dc).disks]
+    connection.snapshots.restore(HOST, wanted.instance, taken.snapshot, "another")
+    assert "written since" not in [disk.content for disk in take_census(service.dc).disks]
+    assert connection.compute.observe(HOST, wanted.instance).restored == ("another", "of the VM")
+
+
+def test_what_is_called_like_a_former_field_is_none(tmp_path: Path) -> None:
+    world = World()
+    wanted = world.created(disks=(disk("root"), disk("restored")))
+    _, connection, _ = reopened(world, tmp_path / "state")
+    assert connection.compute.observe(HOST, wanted.instance) == world.see(wanted)
 
 
 def test_what_lay_on_a_removed_host_does_not_come_back(tmp_path: Path) -> None:
