@@ -25,7 +25,7 @@ from typing import Any
 
 import libvirt
 
-from drivers.errors import Conflict, InvalidSpec, NotFound
+from drivers.errors import Busy, Conflict, InvalidSpec, NotFound
 from drivers.kvm import domains
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import consoles, pending, snapshots
@@ -49,9 +49,10 @@ def find(vm: Subject, snapshot: SnapshotID) -> Any | None:
 
 
 def restore(vm: Subject, snapshot: SnapshotID, token: str, segments: Segments) -> None:
-    """Carry the request through; one that took effect is success. Raises NotFound, Conflict, InvalidSpec.
+    """Carry the request through; one that took effect is success. Raises NotFound, Conflict, InvalidSpec, Busy.
 
-    `segments` are those of the host.
+    `segments` are those of the host. Making them may take long, and whoever calls may have been stopped: so the VM is looked at
+    again before its disks are given up.
     """
     if not token:
         raise InvalidSpec("a restore needs a token, so that it takes effect once")
@@ -74,9 +75,17 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str, segments: Segments) -
     _redefine(vm, document)
     if memory:
         segments.ensure(_nics(document))
+    _require_as_seen(vm)
     vm.domain.revertToSnapshot(found, _flags(memory=memory))
     _return(subject(vm.connection, vm.instance), after)
     _clear(vm)
+
+
+def _require_as_seen(vm: Subject) -> None:
+    """Raises Busy if somebody has brought the VM back meanwhile, as another controller may, or has started or stopped it."""
+    now = subject(vm.connection, vm.instance)
+    if now.mark.restored != vm.mark.restored or (now.live is None) is not (vm.live is None):
+        raise Busy("the VM was restored, started or stopped by others meanwhile")
 
 
 def _nics(document: ET.Element) -> tuple[MarkedNIC, ...]:

@@ -1,8 +1,9 @@
-"""A VM that is off is brought back once for each token, wherever a call breaks off or comes late."""
+"""A VM is brought back once for each token, wherever a call breaks off or comes late."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.errors import NotFound
+from drivers.errors import Busy, Conflict, NotFound
 from drivers.kvm import mark as marks
 from drivers.kvm.domain import pending
 from drivers.kvm.mark import Mark
@@ -48,12 +49,17 @@ class Snapshot:
 
 @dataclass
 class Domain:
-    """A domain that is off; it is its own connection. `steps` changes succeed, what follows raises Killed."""
+    """A domain, off unless `on`; it is its own connection. `steps` changes succeed, what follows raises Killed.
+
+    `meanwhile` comes about once, while somebody who wants to write to a snapshot's document sleeps.
+    """
 
     definition: str = field(default_factory=lambda: definition(cpus=4))
     content: str = "old"
     steps: int = 1 << 30
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    on: bool = False
+    meanwhile: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         for name in (FIRST, SECOND):
@@ -69,7 +75,7 @@ class Domain:
         return self
 
     def isActive(self) -> int:
-        return 0
+        return int(self.on)
 
     def XMLDesc(self, _flags: int) -> str:
         return self.definition
@@ -89,6 +95,9 @@ class Domain:
     def snapshotCreateXML(self, text: str, flags: int) -> None:
         assert flags == libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
         self.step()
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile:
+            meanwhile()
         self.snapshots[parse(text).findtext("name", "")].definition = text
 
     def revertToSnapshot(self, snapshot: Snapshot, _flags: int) -> None:
@@ -159,6 +168,33 @@ def test_one_that_comes_late_leaves_alone_what_another_one_has_prepared() -> Non
     domain.restore("one")
     assert [render(each) for each in domain.told] == [render(prepared)]
     assert domain.content == "written since"
+
+
+@pytest.mark.parametrize("others", [("two",), ("three",), ("two", "three")], ids=" then ".join)
+def test_who_slept_on_the_way_leaves_alone_what_another_one_has_restored_and_a_guest_written_to(others: tuple[str, ...]) -> None:
+    domain = restored("one")
+
+    def another() -> None:
+        for token in others:
+            domain.restore(token, SECOND)
+        domain.content = "written since"
+
+    domain.meanwhile = another
+    with pytest.raises(Busy):
+        domain.restore("two")
+    assert (domain.content, domain.restored) == ("written since", (*reversed(others), "one"))
+    domain.restore("two")
+    assert domain.content == ("written since" if "two" in others else "kept")
+
+
+def test_who_slept_on_the_way_takes_no_disk_from_a_guest_that_was_started() -> None:
+    domain = restored("one")
+    domain.meanwhile = lambda: setattr(domain, "on", True)
+    with pytest.raises(Busy):
+        domain.restore("two")
+    assert domain.content == "written since"
+    with pytest.raises(Conflict):
+        domain.restore("two")
 
 
 def test_a_mark_of_the_version_before_is_kept_on() -> None:
