@@ -259,7 +259,7 @@ class Snapshots(Protocol):
         VM runs, else it is off; a running VM and a snapshot without memory is Conflict: stop it first. `token` names this request
         and is not empty (InvalidSpec): the VM keeps those of the last REMEMBERED that took effect at least (`ObservedVM.restored`).
         Any of them again is success without another effect, be it that others followed it.
-        Raises NotFound, Conflict, NoRoom, Transient.
+        Raises NotFound, Conflict, NoRoom, Busy, Transient, and NetworkMissing while a VM that would run can't be plugged in.
         """
 
     def delete_snapshot(self, host: HostID, instance: InstanceID, snapshot: SnapshotID) -> Done | Started:

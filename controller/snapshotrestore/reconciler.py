@@ -106,10 +106,10 @@ class SnapshotRestoreReconciler:
 
     async def _without_status(self, ctx: Context[SnapshotRestore], snapshot: Snapshot | None) -> Result:
         """The job is written before the finalizer: its status is lost. To restore a second time would lose what is newer."""
-        done_last = await self._vm.took_effect(ctx, snapshot) if snapshot and snapshot.spec.virtual_machine else False
-        if done_last is None:
+        came = await self._vm.took_effect(ctx, snapshot) if snapshot and snapshot.spec.virtual_machine else False
+        if came is None:
             return waiting("HostDown", "whether it took effect can't be asked now", retry_after=operation.RETRY)
-        if done_last:
+        if came:
             return completed(ctx)
         return given_up(ctx, "StatusLost", "whether it took effect is not known, and it is not done twice; apply another one")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.errors import InvalidSpec, Transient
+from drivers.errors import InvalidSpec, NetworkMissing
 from drivers.simulator.engine.actions import Act
 from drivers.simulator.engine.settings import Settings
 from drivers.simulator.server.state import StateFile
@@ -71,7 +71,7 @@ def test_no_vm_starts_without_it_and_each_does_once_it_is_there(network: str) ->
     world = World()
     vm = world.created()
     lose(world, network)
-    with pytest.raises(Transient, match=f"no {PLACE}, which NIC 'front' needs"):
+    with pytest.raises(NetworkMissing, match=f"no {PLACE}, which NIC 'front' needs"):
         world.connection.power.start(HOST, vm.instance)
     with pytest.raises(InvalidSpec, match="no bridge br"):
         world.control.act(Act.POWER_ON, f"{HOST}/{vm.instance}")
@@ -104,7 +104,7 @@ def test_a_network_that_is_back_has_nothing_plugged_in() -> None:
     world = World()
     vm = world.running()
     lose(world)
-    with pytest.raises(Transient):
+    with pytest.raises(NetworkMissing):
         apply(world, vm, AttachNIC(vm.nics[0]))
     heal(world)
     assert unplugged(world, vm) == [Unplugged(PLACE, missing=False)]
@@ -117,7 +117,7 @@ def test_no_nic_comes_to_a_vm_that_runs_where_there_is_no_place_for_it() -> None
     world = World()
     running, off = world.running(nics=()), world.created(nics=())
     lose(world)
-    with pytest.raises(Transient, match="no bridge br"):
+    with pytest.raises(NetworkMissing, match="no bridge br"):
         apply(world, running, AttachNIC(nic("late")))
     apply(world, off, AttachNIC(nic("late")))
     assert ([each.name for each in world.see(running).nics], [each.name for each in world.see(off).nics]) == ([], ["late"])
@@ -169,7 +169,7 @@ def test_no_vm_comes_back_to_running_where_a_network_is_missing() -> None:
     vm = world.running()
     taken = world.taken(vm, memory=True)
     lose(world)
-    with pytest.raises(Transient, match="no bridge br"):
+    with pytest.raises(NetworkMissing, match="no bridge br"):
         world.connection.snapshots.restore(HOST, vm.instance, taken.snapshot, "token")
     heal(world)
     world.connection.snapshots.restore(HOST, vm.instance, taken.snapshot, "token")
@@ -204,5 +204,5 @@ def test_a_server_that_is_started_again_knows_it(tmp_path: Path) -> None:
     file.load(again.dc)
     file.close()
     assert unplugged(again, vm) == [Unplugged(PLACE, missing=True)]
-    with pytest.raises(Transient):
+    with pytest.raises(NetworkMissing):
         apply(again, vm, AttachNIC(vm.nics[0]))
