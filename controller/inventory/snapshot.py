@@ -36,7 +36,7 @@ class Snapshot:
     """Observed VMs by instance, each valid until an event or one of our own calls makes it stale.
 
     A complete observation replaces all; a single one replaces its entry. Between complete observations the snapshot answers
-    without a call, so that a cloud at rest costs calls per endpoint, not per VM.
+    without a call, so that a cloud at rest costs calls per endpoint, not per VM (but for guests: `controller.vm.guests`).
 
     Readers take a `moment` before they call the hypervisor and hand it in with the answer. So an answer never hides a change
     that was announced after the question, and never replaces the answer to a later question.
