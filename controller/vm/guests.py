@@ -16,13 +16,13 @@ from drivers.errors import DriverError
 from drivers.types import ObservedVM, Power
 
 PERIOD = 600.0
-"""Seconds between two questions to a guest that has told its addresses, and the most to any other."""
+"""Seconds between two questions to a guest that has told its addresses, and about the most to any other."""
 
 MOST_AT_ONCE = 8
 """Guests that are asked at the same time, of one host never two: an agent that is silent holds a worker for seconds, and a thread
 of its host's."""
 
-_TURN = 30.0
+_TURN = 30.0  # about so many seconds until one comes again whose turn it was not
 _SOON = 1.0
 _LOOKS = 5.0
 _PATIENCE = 300.0
@@ -52,9 +52,9 @@ class Guests:
         if not have.guest.agent or self._due.get(ctx.uid, now + 1) > now:
             return False
         if link.name in self._asking or len(self._asking) >= MOST_AT_ONCE:
-            self._due[ctx.uid] = now + _TURN
+            self._due[ctx.uid] = now + _TURN * (0.5 + _share(ctx))
             return False
-        self._due[ctx.uid] = now + PERIOD
+        self._due[ctx.uid] = _next(ctx, now)
         self._asking.add(link.name)
         try:
             return await link.observe(have.instance, fresh=True) != have
@@ -78,14 +78,27 @@ class Guests:
         return _LOOKS if silent and since < _PATIENCE else None
 
     def _wait(self, ctx: Context[VirtualMachine], longest: float) -> float:
-        """Seconds until the guest is asked, `longest` at most; the first time anywhere around one period, and so spread out."""
+        """Seconds until the guest is asked, `longest` at most where that is less than a period."""
         now = ctx.clock.monotonic()
-        first = PERIOD * (0.5 + crc32(ctx.uid.encode()) / _CRC32)
-        due = self._due.get(ctx.uid, now + first)
+        due = self._due.get(ctx.uid, _next(ctx, now))
         if longest < PERIOD:
             due = min(due, now + longest)
         self._due[ctx.uid] = due
         return max(_SOON, due - now)
+
+
+def _next(ctx: Context[VirtualMachine], now: float) -> float:
+    """When the guest is asked next, half a period from now to one and a half.
+
+    Each has a time of its own in every period: those that once were asked together, as they were all due, are not the next time.
+    """
+    earliest = now + PERIOD / 2
+    return earliest + (PERIOD * _share(ctx) - earliest) % PERIOD
+
+
+def _share(ctx: Context[VirtualMachine]) -> float:
+    """From 0 to 1, another for each VM."""
+    return crc32(ctx.uid.encode()) / _CRC32
 
 
 def _told_by_looks(ctx: Context[VirtualMachine], link: HostLink) -> bool:

@@ -108,6 +108,28 @@ def test_of_many_hosts_a_few_are_asked_at_once() -> None:
     assert max(asking) == MOST_AT_ONCE
 
 
+def test_those_that_are_due_together_do_not_stay_together() -> None:
+    """As of a host that was out of reach for long, or of a shard that is led again: else one is asked at each turn, or a few."""
+
+    async def story() -> None:
+        guests, link = Guests(), Link(takes=0.1)
+        for uid in UIDS[:60]:
+            await look(guests, uid, link)
+        await asyncio.sleep(3 * PERIOD)
+        looks = [asyncio.ensure_future(each()) for each in looks_at(guests, link, UIDS[:60])]
+        asked: list[int] = []
+        for _ in range(20):
+            before = link.asked
+            await asyncio.sleep(PERIOD / 5)
+            asked.append(link.asked - before)
+        for each in looks:
+            each.cancel()
+        assert (asked[0], link.most) == (60, 1)
+        assert all(0 < each <= 24 for each in asked[10:]), f"each fifth of a period has its share, or twice that: {asked}"
+
+    run(story())
+
+
 def test_first_questions_are_spread_over_a_period_and_none_comes_at_once() -> None:
     async def story() -> None:
         guests = Guests()
