@@ -61,8 +61,7 @@ def restore(vm: Subject, snapshot: SnapshotID, token: str, segments: Segments) -
         _return(vm, begun)
         vm = subject(vm.connection, vm.instance)
     if token in vm.mark.restored:
-        if token == vm.mark.restored[0]:  # what snapshots tell may be of one that followed, and is at work in another process
-            _clear(vm)
+        _clear(vm, token)
         return
     found = find(vm, snapshot)
     if found is None:
@@ -135,13 +134,23 @@ def _return(vm: Subject, after: Pending) -> None:
     vm.connection.defineXMLFlags(render(definition), 0)
 
 
-def _clear(vm: Subject) -> None:
-    """No snapshot tells of a restore any more, so that somebody who goes back to one by hand starts none again."""
+def _clear(vm: Subject, token: str = "") -> None:
+    """No snapshot tells of a restore any more, so that somebody who goes back to one by hand starts none again.
+
+    With a `token`, of that restore alone: another one may be at work in another process, and has written down what comes after it.
+    """
     for snapshot in vm.domain.listAllSnapshots(0):
         document = parse(snapshot.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE))
-        told = [pending.clear(definition) for definition in _definitions(document)]
-        if any(told):
+        told = [definition for definition in _definitions(document) if _tells(definition, token)]
+        for definition in told:
+            pending.clear(definition)
+        if told:
             _redefine(vm, document)
+
+
+def _tells(definition: ET.Element, token: str) -> bool:
+    found = pending.read(definition)
+    return found is not None and token in ("", found.token)
 
 
 def _redefine(vm: Subject, document: ET.Element) -> None:

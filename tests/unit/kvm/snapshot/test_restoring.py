@@ -158,14 +158,15 @@ def test_one_that_others_followed_changes_nothing() -> None:
         domain.restore("three")
 
 
-def test_one_that_comes_late_leaves_alone_what_another_one_has_prepared() -> None:
+@pytest.mark.parametrize("late", ["one", "two"], ids=["an older one", "the last one"])
+def test_one_that_comes_late_leaves_alone_what_another_one_has_prepared(late: str) -> None:
     """The other one is at work in another process: it has written down what comes after it, and not gone back yet."""
     domain = restored("one", "two")
     domain.steps = 1
     with pytest.raises(Killed):
         domain.restore("three")
     [prepared] = domain.told
-    domain.restore("one")
+    domain.restore(late)
     assert [render(each) for each in domain.told] == [render(prepared)]
     assert domain.content == "written since"
 
@@ -185,6 +186,7 @@ def test_who_slept_on_the_way_leaves_alone_what_another_one_has_restored_and_a_g
     assert (domain.content, domain.restored) == ("written since", (*reversed(others), "one"))
     domain.restore("two")
     assert domain.content == ("written since" if "two" in others else "kept")
+    assert domain.told == [], "nobody starts it again who goes back to that snapshot by hand"
 
 
 def test_who_slept_on_the_way_takes_no_disk_from_a_guest_that_was_started() -> None:
