@@ -26,7 +26,7 @@ from drivers.types import (
 )
 
 _CHANGED = "changed on the hypervisor: "
-_HELD = (DRIFT, report.LAST_SEEN, report.UNPLUGGED, *report.BY_HAND, *report.HALTED)
+_HELD = (DRIFT, report.LAST_SEEN, report.UNPLUGGED, *report.LEFT_ALONE, *report.HALTED)
 _LATER = "the declared is put back when the VM can be driven again"
 _REMEDY = "change it back, change spec to match, or set driftPolicy Correct"
 
@@ -139,7 +139,7 @@ def leave_hardware(ctx: Context[VirtualMachine], have: ObservedVM, changed: str)
     corrected = ctx.object.spec.drift_policy is DriftPolicy.CORRECT
     message = f"{_CHANGED}{changed}; {_LATER if corrected else _REMEDY}"
     ctx.event("Warning", "HardwareDrift", message)
-    others = [each for each in report.by_hand(ctx.object, have, ctx.store) if each[0] != report.UNPLUGGED]
+    others = [each for each in report.amiss(ctx.object, have, ctx.store) if each[0] != report.UNPLUGGED]
     report.out_of_sync(ctx.conditions, [(DRIFT, message), *others])
     return message
 
