@@ -45,6 +45,10 @@ class Guest:
     def inside(self, script: str) -> str:
         return execute(self.domain, script).strip()
 
+    def has_grown(self) -> bool:
+        """Whether there is room for what is going to be written: the root grows while the agent answers already."""
+        return int(self.inside("df -k / | awk 'END {print $4}'")) << 10 > WRITTEN + NOISE
+
 
 def allocated(path: Path) -> int:
     """Bytes that the file takes on the host, past libvirt's and QEMU's idea of it."""
@@ -68,7 +72,9 @@ def guest(binding: KVMBinding, connection: Connection) -> Iterator[Guest]:
         with binding.admin() as admin:
             domain = admin.lookupByUUIDString(instance)
             wait_for_agent(domain)
-            yield Guest(domain, Path(seen.volume_id), Path(path))
+            running = Guest(domain, Path(seen.volume_id), Path(path))
+            eventually(running.has_grown, "the root to grow to its disk")
+            yield running
     finally:
         connection.compute.delete(binding.host, instance, [binding.pool])
         connection.volumes.delete_volume(binding.host, binding.pool, identity)
