@@ -19,8 +19,8 @@ from drivers.kvm.host.profile import ACCELERATED
 from drivers.kvm.machine import changes
 from drivers.types import ApplyMode, DesiredVM, Power, SetCPUs, StopMode
 from tests.contract.kvm_binding import MIB, KVMBinding, bootable_image, one_host, stocked
-from tests.contract.suite.tools import Maker, eventually
-from tests.lab.guests import execute, wait_for_agent
+from tests.contract.suite.tools import Maker
+from tests.lab.guests import eventually, execute, wait_for_agent
 
 pytestmark = pytest.mark.lab
 
@@ -105,7 +105,7 @@ def test_cpus_come_one_after_the_other_and_the_guest_runs_on(running: Running) -
     for cpus in (2, 4):
         running.require_regions()
         running.set_cpus(cpus)
-        eventually(lambda: running.run(CPUS), str(cpus).__eq__)
+        eventually(lambda cpus=cpus: running.run(CPUS) == str(cpus), f"{cpus} CPUs")  # type: ignore[misc]
         seen = running.make.observe(running.vm)
         assert (seen.power, seen.cpus, seen.running_cpus) == (Power.ON, cpus, cpus)
     where = "taskset -p 8 $$ > /dev/null && awk '{print $39}' /proc/$$/stat"
