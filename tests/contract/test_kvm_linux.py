@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from drivers.errors import Conflict, DriverError, Transient, Unsupported
+from drivers.errors import Busy, Conflict, DriverError, Transient, Unsupported
 from drivers.kvm.connection import KVMDriver
 from drivers.kvm.link.shell import Command, Shell
 from drivers.types import (
@@ -217,7 +217,7 @@ def test_after_a_reboot_the_next_vm_brings_its_segment_back(world: Remote, here:
     def started() -> bool:
         try:
             here.connection.power.start(here.id, vm.instance)
-        except Transient:  # the connection from before the reboot is given up by and by
+        except (Transient, Busy):  # the connection from before the reboot is given up by and by, and so are calls on it
             return False
         return True
 

@@ -80,11 +80,11 @@ class Storeroom:
         return "verification failed" not in run("qemu-io", "-r", "-c", f"read -P {pattern} 1M 64k", str(self.path(identity)))
 
     def attach(self, vm: DesiredVM, volume: DesiredVolume, name: str = "data") -> None:
-        change = AttachVolume(VolumeAttachment(name, volume.volume, self.binding.pool))
-        self.connection.compute.apply(self.binding.host, vm.instance, [change])
+        self.make.apply(vm, AttachVolume(VolumeAttachment(name, volume.volume, self.binding.pool)))
 
     def detach(self, vm: DesiredVM, volume: DesiredVolume) -> None:
-        self.connection.compute.apply(self.binding.host, vm.instance, [DetachVolume(volume.volume)])
+        """Again while QEMU has not let go of it, for which libvirt waits five seconds alone."""
+        self.make.apply(vm, DetachVolume(volume.volume))
 
     def grow(self, volume: DesiredVolume, size: int) -> None:
         self.connection.volumes.grow_volume(self.binding.host, self.binding.pool, volume.volume, size)
