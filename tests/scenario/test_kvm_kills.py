@@ -22,7 +22,7 @@ libvirt = pytest.importorskip("libvirt", reason="libvirt-python is not installed
 from tests.contract.kvm_binding import FOREIGN, one_host  # noqa: E402
 from tests.lab.host import Host  # noqa: E402
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(3600)]  # twelve starts of a controller, each waited for
 
 KILLS = 10
 VMS = 5
