@@ -8,6 +8,7 @@ use them up, which QEMU is asked before a CPU comes.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import libvirt_qemu
@@ -66,6 +67,9 @@ class Running:
     def run(self, script: str) -> str:
         return execute(self.domain, script).strip()
 
+    def shows(self, cpus: int) -> bool:
+        return self.run(CPUS) == str(cpus)
+
     def set_cpus(self, cpus: int) -> None:
         """The driver's call; it must be one that takes effect at once."""
         observed = self.make.observe(self.vm)
@@ -105,7 +109,7 @@ def test_cpus_come_one_after_the_other_and_the_guest_runs_on(running: Running) -
     for cpus in (2, 4):
         running.require_regions()
         running.set_cpus(cpus)
-        eventually(lambda cpus=cpus: running.run(CPUS) == str(cpus), f"{cpus} CPUs")  # type: ignore[misc]
+        eventually(partial(running.shows, cpus), f"{cpus} CPUs")
         seen = running.make.observe(running.vm)
         assert (seen.power, seen.cpus, seen.running_cpus) == (Power.ON, cpus, cpus)
     where = "taskset -p 8 $$ > /dev/null && awk '{print $39}' /proc/$$/stat"
