@@ -216,7 +216,7 @@ class Manager:
     async def _turn(self, queue: Queue, key: Key) -> None:
         """Give one key its turn; whatever goes wrong with it, the worker goes on."""
         reconciler = self._reconcilers[key.kind]
-        started = self._clock.monotonic()
+        started, version = self._clock.monotonic(), self._store.version(key)
         self._held.pop(key, None)
         try:
             for uid in self._gone.pop(key, ()):
@@ -226,6 +226,8 @@ class Manager:
             outcome = "not_leader"
         except (ApiError, Unparsable) as error:
             outcome = "error"
+            if self._store.version(key) != version:  # some of it was written: tries that each get further are no failures in a row
+                queue.ease(key)
             await self._recover(queue, key, error)
         except Exception as error:
             outcome = "error"

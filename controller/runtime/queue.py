@@ -3,7 +3,7 @@
 - A key added while it waits is one entry; added while it is being processed, it runs exactly once more afterwards.
 - A key is never handed out twice at once.
 - Delayed adds: the earliest wins, and a run that starts in the meantime takes their place, since its result sets the next one.
-- Retries: exponential backoff per key, with jitter, until `forget`.
+- Retries: exponential backoff per key, with jitter, until `forget`; of a key that gets further, `ease` cuts it short.
 - Priorities: a user's change before a dependency's before a resync; nobody starves: after 15 picks past a waiting lower
 priority, it is served.
 """
@@ -21,6 +21,7 @@ from controller.runtime.backoff import Backoff
 from controller.runtime.keys import Key
 
 _PASSES = 15
+_EASED = 2  # 1 s of the usual backoff: were it none, what writes and fails each time would do so without a pause
 _SLACK = 64  # entries of the heap that may be out of date before it is rebuilt
 
 
@@ -119,6 +120,11 @@ class Queue:
         delay = self._backoff.delay(retries, self._random())
         self.add_after(key, delay, priority)
         return delay
+
+    def ease(self, key: Key) -> None:
+        """Let the key's next retry come within seconds: it has not succeeded, and has got further."""
+        if self._retries.get(key, 0) > _EASED:
+            self._retries[key] = _EASED
 
     def forget(self, key: Key) -> None:
         """Start the key's backoff afresh: it has succeeded."""

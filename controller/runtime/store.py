@@ -261,6 +261,11 @@ class Store:
         entry = self._kinds[key.kind].entries.get(key)
         return entry.uid if entry else None
 
+    def version(self, key: Key) -> int | None:
+        """Return the resourceVersion of an object, or None when there is none."""
+        entry = self._kinds[key.kind].entries.get(key)
+        return entry.version if entry else None
+
     def status(self, key: Key) -> Mapping[str, Any]:
         """Return the raw status of an object; empty when there is none."""
         kind = self._kinds[key.kind]

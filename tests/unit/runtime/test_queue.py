@@ -172,6 +172,14 @@ def test_backoff_grows_until_forgotten() -> None:
     assert queue.retry(A) == 1
 
 
+def test_backoff_is_cut_short_for_one_that_gets_further() -> None:
+    queue = Queue(SetClock().monotonic, quiet, Backoff(base=1, cap=10, jitter=0.3))
+    queue.ease(A)
+    assert [queue.retry(A) for _ in range(4)] == [1, 2, 4, 8]
+    queue.ease(A)
+    assert [queue.retry(A) for _ in range(2)] == [4, 8]
+
+
 def test_get_waits_for_an_add() -> None:
     async def main() -> None:
         queue = Queue(LoopClock().monotonic, quiet)
