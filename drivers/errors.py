@@ -83,7 +83,7 @@ class StorageUnavailable(Transient):
 
 
 class NetworkMissing(Transient):
-    """The host lacks a bridge, an interface or a VLAN that a NIC needs, for now."""
+    """The host lacks a bridge, an interface or a VLAN that a NIC needs; calls succeed again once somebody has made it there."""
 
     reason = "NetworkMissing"
 
