@@ -230,16 +230,21 @@ def test_nothing_of_it_stays_when_its_removal_breaks_off_and_is_made_again(steps
     assert host.of_volume() == []
 
 
+def overtaken(host: Host, token: str, *, before: bool) -> None:
+    """Have somebody restore the volume, and its guest write to it, while the next restore is amid its copy or `before` it."""
+
+    def another() -> None:
+        host.restore(token)
+        host.file.content = "written since"
+
+    host.pool.meanwhile, host.pool.before = another, before
+
+
 @pytest.mark.parametrize("before", [False, True], ids=["amid its copy", "before its copy"])
 def test_who_slept_leaves_alone_what_another_one_has_restored_and_a_guest_written(before: bool) -> None:
     """Both are the same request: the one that slept has seen no token yet."""
     host = Host()
-
-    def another() -> None:
-        host.restore("one")
-        host.file.content = "written since"
-
-    host.pool.meanwhile, host.pool.before = another, before
+    overtaken(host, "one", before=before)
     with pytest.raises(Busy):
         host.restore("one")
     assert host.file.content == "written since"
@@ -251,12 +256,7 @@ def test_who_slept_leaves_alone_what_another_one_has_restored_and_a_guest_writte
 @pytest.mark.parametrize("before", [False, True], ids=["amid its copy", "before its copy"])
 def test_who_slept_takes_no_token_away_that_another_request_has_brought(before: bool) -> None:
     host = restored("one")
-
-    def another() -> None:
-        host.restore("two")
-        host.file.content = "written since"
-
-    host.pool.meanwhile, host.pool.before = another, before
+    overtaken(host, "two", before=before)
     with pytest.raises(Busy):
         host.restore("three")
     assert host.file.content == "written since"
